@@ -1,0 +1,17 @@
+"""FUSE adapters: gradients between models with different tokenizers."""
+
+from fuse_lightning.adapters.alignment import AlignedWord, align
+from fuse_lightning.adapters.fuse import AdapterKind, AdapterSettings, FuseAdapter, HeadGradient
+from fuse_lightning.adapters.tproduct import t_pinv_product, t_product, t_transpose
+
+__all__ = [
+    "AdapterKind",
+    "AdapterSettings",
+    "AlignedWord",
+    "FuseAdapter",
+    "HeadGradient",
+    "align",
+    "t_pinv_product",
+    "t_product",
+    "t_transpose",
+]

@@ -1,0 +1,294 @@
+"""FUSE: gradients of one model's text carried to another model's tokens (arXiv 2408.04816)."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from fuse_lightning.adapters.alignment import AlignedWord, align
+from fuse_lightning.adapters.cache import cache_key, cached_tensors, default_cache_dir
+from fuse_lightning.adapters.maps import MapKind, fit_map, pull_back
+from fuse_lightning.adapters.words import corpus_words, vocabulary_words
+from fuse_lightning.errors import FuseError
+from fuse_lightning.models import FrozenModel
+
+AdapterKind = Literal["lookup", "least_squares", "t_product"]
+CHUNK = 4096
+
+
+@dataclass
+class AdapterSettings:
+    """How adapters between the primary and the other models are made.
+
+    Attributes:
+        kind: "t_product" is the published map; "least_squares" the general linear map of a case;
+            "lookup" needs no map for whole words: it compares the gradient with the embeddings
+            of every source token's own text, and uses "least_squares" inside words.
+        max_subtokens: Most tokens of a word, in either model, that have a map of their own.
+        max_examples_per_case: Words that the map of a case is fitted on.
+        words: "vocabulary" for the whole-word tokens of both models, else a text file or a
+            data set (``NAME:CONFIG@SPLIT``).
+        cache: Whether to keep fitted maps on disk.
+        cache_dir: Where; by default ``$FUSE_LIGHTNING_CACHE`` or the user's cache folder.
+    """
+
+    kind: AdapterKind = "lookup"
+    max_subtokens: int = 4
+    max_examples_per_case: int = 8192
+    words: str = "vocabulary"
+    cache: bool = True
+    cache_dir: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("max_subtokens", "max_examples_per_case"):
+            if getattr(self, name) < 1:
+                raise FuseError(f"adapter {name} is {getattr(self, name)}; it must be at least 1")
+
+
+@dataclass
+class HeadGradient:
+    """Gradients at source positions in one space, with the tokens' places in that space.
+
+    The predicted change of the loss when position p comes to hold token v is
+    ``grad[p] @ table[v]`` up to a constant of the position.
+
+    Attributes:
+        table: A vector for each source token, zero where this head says nothing, shape (V, d).
+        grad: Gradients, shape (N, L, d).
+        valid: Positions whose gradient this head knows, shape (N, L).
+    """
+
+    table: Tensor
+    grad: Tensor
+    valid: Tensor
+
+
+class FuseAdapter:
+    """Carries gradients from a target model's embeddings to a source model's tokens.
+
+    Args:
+        source: The primary model, whose tokens are optimized.
+        target: A secondary model with its own tokenizer and embeddings.
+        settings: Kind, word list and cache.
+    """
+
+    def __init__(
+        self, source: FrozenModel, target: FrozenModel, settings: AdapterSettings | None = None
+    ) -> None:
+        self.source = source
+        self.target = target
+        self.settings = settings or AdapterSettings()
+
+    @property
+    def map_kind(self) -> MapKind:
+        """The map used where a map is needed."""
+        return "least_squares" if self.settings.kind == "lookup" else self.settings.kind
+
+    @cached_property
+    def maps(self) -> dict[tuple[int, int], Tensor]:
+        """Fitted maps by (source tokens, target tokens), each (m, n, d_A, d_B) on the target."""
+        settings = self.settings
+        words = (
+            vocabulary_words(self.source, self.target)
+            if settings.words == "vocabulary"
+            else corpus_words(settings.words)
+        )
+        key = cache_key(
+            {
+                "format": 1,
+                "models": [
+                    (model.model_id, model.revision, _fingerprint(model))
+                    for model in (self.source, self.target)
+                ],
+                "words": words,
+                "kind": self.map_kind,
+                "max_subtokens": settings.max_subtokens,
+                "max_examples_per_case": settings.max_examples_per_case,
+            }
+        )
+        folder = Path(settings.cache_dir) if settings.cache_dir else default_cache_dir()
+        tensors = cached_tensors(folder if settings.cache else None, key, lambda: self._fit(words))
+        return {
+            (int(name.split(".")[0]), int(name.split(".")[1])): tensor.to(self.target.device)
+            for name, tensor in tensors.items()
+        }
+
+    def _fit(self, words: Sequence[str]) -> dict[str, Tensor]:
+        cases = self.cases(words)
+        if not cases:
+            raise FuseError(
+                f"no word of the list has at most {self.settings.max_subtokens} tokens in both "
+                f"{self.source.model_id!r} and {self.target.model_id!r}; raise max_subtokens or "
+                "give another word list"
+            )
+        maps = {}
+        for (m, n), (source_ids, target_ids) in sorted(cases.items()):
+            x = self.source.embedding_table.float().cpu()[torch.tensor(source_ids)]
+            y = self.target.embedding_table.float().cpu()[torch.tensor(target_ids)]
+            maps[f"{m}.{n}"] = fit_map(self.map_kind, x, y)
+        return maps
+
+    def cases(
+        self, words: Sequence[str]
+    ) -> dict[tuple[int, int], tuple[list[list[int]], list[list[int]]]]:
+        """Words grouped by how many tokens they have in either model.
+
+        Each word is read behind another one, as it stands in a text.
+
+        Returns:
+            From (m, n) to the source ids, (N, m), and the target ids, (N, n).
+        """
+        most, examples = self.settings.max_subtokens, self.settings.max_examples_per_case
+        cases: dict[tuple[int, int], tuple[list[list[int]], list[list[int]]]] = {}
+        for start in range(0, len(words), CHUNK):
+            texts = [f"a {word}" for word in words[start : start + CHUNK]]
+            sides = [_word_ids(model, texts) for model in (self.source, self.target)]
+            for source_ids, target_ids in zip(*sides, strict=True):
+                case = len(source_ids), len(target_ids)
+                if not 1 <= min(case) <= max(case) <= most:
+                    continue
+                known = cases.setdefault(case, ([], []))
+                if len(known[0]) < examples:
+                    known[0].append(source_ids)
+                    known[1].append(target_ids)
+        return cases
+
+    @cached_property
+    def lookup_table(self) -> Tensor:
+        """Mean target embedding of each source token's own text as a word, shape (V_A, d_B).
+
+        Zero for tokens that do not begin a word.
+        """
+        device = self.target.device
+        starts = [
+            index
+            for index, piece in enumerate(self.source.pieces)
+            if piece[:1].isspace() and piece.strip()
+        ]
+        table = torch.zeros(len(self.source.pieces), self.target.embedding_table.shape[1])
+        for start in range(0, len(starts), CHUNK):
+            chunk = starts[start : start + CHUNK]
+            texts = [f"a {self.source.pieces[index].strip()}" for index in chunk]
+            for index, ids in zip(chunk, _word_ids(self.target, texts), strict=True):
+                if ids:
+                    rows = self.target.embedding_table[torch.tensor(ids, device=device)]
+                    table[index] = rows.float().mean(0).cpu()
+        return table.to(device)
+
+    @cached_property
+    def source_table(self) -> Tensor:
+        """The source's embedding table on the target's device, shape (V_A, d_A)."""
+        return self.source.embedding_table.float().to(self.target.device)
+
+    @cached_property
+    def _inner_table(self) -> Tensor:
+        """``source_table`` with zeros for tokens that the lookup speaks for."""
+        known = self.lookup_table.abs().sum(1, keepdim=True) > 0
+        return self.source_table.masked_fill(known, 0.0)
+
+    def pull_back(
+        self, alignments: Sequence[Sequence[AlignedWord]], length: int, grad: Tensor
+    ) -> list[HeadGradient]:
+        """Gradients at source positions from gradients of target embeddings.
+
+        Args:
+            alignments: For each of N texts, its words with source and target positions.
+            length: Number L of source positions.
+            grad: Gradient at the target embeddings, shape (N, T, d_B).
+
+        Returns:
+            One head, or two for "lookup".
+        """
+        lookup = self.settings.kind == "lookup"
+        heads = []
+        if lookup:
+            whole = [
+                (row, word.source[0], word.target)
+                for row, words in enumerate(alignments)
+                for word in words
+                if len(word.source) == 1 and word.target
+            ]
+            out = grad.new_zeros(len(alignments), length, grad.shape[2])
+            valid = torch.zeros(len(alignments), length, dtype=torch.bool, device=grad.device)
+            if whole:
+                rows, places, targets = zip(*whole, strict=True)
+                counts = torch.tensor([len(target) for target in targets])
+                index = torch.arange(len(whole)).repeat_interleave(counts)
+                flat = torch.tensor([position for target in targets for position in target])
+                pieces = grad[torch.tensor(rows)[index], flat]
+                summed = grad.new_zeros(len(whole), grad.shape[2])
+                summed.index_add_(0, index.to(grad.device), pieces)
+                out[list(rows), list(places)] = summed
+                valid[list(rows), list(places)] = True
+            heads.append(HeadGradient(self.lookup_table, out, valid))
+        inner = self._map_back(alignments, length, grad, skip_whole=lookup)
+        heads.append(inner)
+        return heads
+
+    def _map_back(
+        self,
+        alignments: Sequence[Sequence[AlignedWord]],
+        length: int,
+        grad: Tensor,
+        *,
+        skip_whole: bool,
+    ) -> HeadGradient:
+        out = grad.new_zeros(len(alignments), length, self.source_table.shape[1])
+        valid = torch.zeros(len(alignments), length, dtype=torch.bool, device=grad.device)
+        groups: dict[tuple[int, int], list[tuple[int, tuple[int, ...], tuple[int, ...]]]]
+        groups = defaultdict(list)
+        for row, words in enumerate(alignments):
+            for word in words:
+                if skip_whole and len(word.source) == 1:
+                    continue
+                for source, target in self._split(word.source, word.target):
+                    groups[len(source), len(target)].append((row, source, target))
+        for case, members in groups.items():
+            rows, sources, targets = zip(*members, strict=True)
+            index = torch.tensor(rows)[:, None]
+            gradient = pull_back(self.maps[case], grad[index, torch.tensor(targets)])
+            out[index, torch.tensor(sources)] = gradient
+            valid[index, torch.tensor(sources)] = True
+        table = self._inner_table if skip_whole else self.source_table
+        return HeadGradient(table, out, valid)
+
+    def _split(
+        self, source: tuple[int, ...], target: tuple[int, ...]
+    ) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
+        """A word cut into parts whose case is fitted: the nearest smaller case, then the rest."""
+        parts = []
+        while source and target:
+            fitting = [(m, n) for m, n in self.maps if m <= len(source) and n <= len(target)]
+            if not fitting:
+                break
+            m, n = min(
+                fitting, key=lambda c: (abs(len(source) - c[0]) + abs(len(target) - c[1]), c)
+            )
+            parts.append((source[:m], target[:n]))
+            source, target = source[m:], target[n:]
+        return parts
+
+
+def _fingerprint(model: FrozenModel) -> str:
+    """Changes with the vocabulary and with the embedding table."""
+    table = model.embedding_table.float()
+    sample = table[:: max(1, len(table) // 64)].double()
+    vocabulary = sorted(model.tokenizer.get_vocab().items())
+    return cache_key({"vocab": vocabulary, "table": [table.shape, sample.sum(1).tolist()]})
+
+
+def _word_ids(model: FrozenModel, texts: Sequence[str]) -> list[list[int]]:
+    """Ids of the last word of each text, without special tokens."""
+    encoded = model.encode(texts, special=False)
+    ids, spans = encoded.ids.tolist(), encoded.spans.tolist()
+    result = []
+    for text, row, offsets in zip(texts, ids, spans, strict=True):
+        words = align(text, offsets, offsets)
+        last = words[-1].source if len(words) > 1 else ()
+        result.append([row[position] for position in last])
+    return result

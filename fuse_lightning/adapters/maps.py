@@ -1,0 +1,58 @@
+"""Linear maps from the embeddings of a word's m source tokens to those of its n target tokens."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from fuse_lightning.adapters.tproduct import t_pinv_product
+
+MapKind = Literal["t_product", "least_squares"]
+RIDGE = 0.01
+
+
+def fit_map(kind: MapKind, source: Tensor, target: Tensor) -> Tensor:
+    """Fits one case.
+
+    Args:
+        kind: "t_product" (arXiv 2408.04816), or "least_squares", the general linear map.
+        source: Embeddings of N words in m tokens, shape (N, m, d_A).
+        target: Embeddings of the same words in n tokens, shape (N, n, d_B).
+
+    Returns:
+        The map as (m, n, d_A, d_B): target token j is the sum over i of source token i times
+        ``map[i, j]``.
+    """
+    m, n = source.shape[1], target.shape[1]
+    if kind == "t_product":
+        slices = max(m, n)
+        x, y = (_pad_slices(tensor, slices).movedim(1, -1) for tensor in (source, target))
+        tensor = t_pinv_product(x, y)
+        # Slice k of a circular convolution takes source slice i to target slice i + k modulo s.
+        return torch.stack(
+            [torch.stack([tensor[..., (j - i) % slices] for j in range(n)]) for i in range(m)]
+        )
+    x, y = (tensor.flatten(1) for tensor in (source, target))
+    x, y = x - x.mean(0), y - y.mean(0)
+    gram = x.T @ x
+    ridge = RIDGE * gram.diagonal().mean().clamp(min=1e-12)
+    gram.diagonal().add_(ridge)
+    weights = torch.cholesky_solve(x.T @ y, torch.linalg.cholesky(gram))
+    return weights.view(m, source.shape[2], n, target.shape[2]).permute(0, 2, 1, 3).contiguous()
+
+
+def _pad_slices(tensor: Tensor, slices: int) -> Tensor:
+    return torch.nn.functional.pad(tensor, (0, 0, 0, slices - tensor.shape[1]))
+
+
+def pull_back(weights: Tensor, gradient: Tensor) -> Tensor:
+    """The adjoint: gradients of target embeddings to gradients of source embeddings.
+
+    Args:
+        weights: A map, shape (m, n, d_A, d_B).
+        gradient: Shape (N, n, d_B).
+
+    Returns:
+        Shape (N, m, d_A).
+    """
+    return torch.einsum("ijab,njb->nia", weights, gradient)

@@ -1,0 +1,7 @@
+"""Callbacks that show and keep what a search finds."""
+
+from fuse_lightning.callbacks.progress import PromptProgressBar
+from fuse_lightning.callbacks.tensorboard import TensorBoardPrompts
+from fuse_lightning.callbacks.writer import PromptTable, PromptWriter
+
+__all__ = ["PromptProgressBar", "PromptTable", "PromptWriter", "TensorBoardPrompts"]

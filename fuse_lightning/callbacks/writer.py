@@ -1,0 +1,101 @@
+"""Result files that grow as targets finish."""
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+from lightning.pytorch.callbacks import Callback
+
+from fuse_lightning.results import Result
+
+
+class PromptWriter(Callback):
+    """Writes every finished target to ``prompts.csv`` and ``prompts.jsonl`` at once.
+
+    The files lie in the run's log folder. A resumed run begins with the results that its
+    checkpoint holds. Over several devices each writes files of its own, named by rank.
+    """
+
+    def __init__(self) -> None:
+        self.written = 0
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Starts both files with the results there are."""
+        self.written = 0
+        self._folder(trainer).mkdir(parents=True, exist_ok=True)
+        for path in self.paths(trainer):
+            path.write_text("", encoding="utf-8")
+        self._write(trainer, pl_module)
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, *args: Any
+    ) -> None:
+        """Adds new results."""
+        self._write(trainer, pl_module)
+
+    def _folder(self, trainer: L.Trainer) -> Path:
+        return Path(trainer.log_dir or trainer.default_root_dir)
+
+    def paths(self, trainer: L.Trainer) -> tuple[Path, Path]:
+        """The CSV and the JSON-lines file."""
+        rank = f"-rank{trainer.global_rank}" if trainer.world_size > 1 else ""
+        folder = self._folder(trainer)
+        return folder / f"prompts{rank}.csv", folder / f"prompts{rank}.jsonl"
+
+    def _write(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        results: list[Result] = pl_module.results  # type: ignore[assignment]
+        table, lines = self.paths(trainer)
+        for result in results[self.written :]:
+            row = csv_row(result)
+            with table.open("a", encoding="utf-8", newline="") as file:
+                writer = csv.DictWriter(file, row, lineterminator="\n")
+                if self.written == 0:
+                    writer.writeheader()
+                writer.writerow(row)
+            with lines.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(result.to_dict(), ensure_ascii=False) + "\n")
+            self.written += 1
+
+
+def csv_row(result: Result) -> dict[str, str | float | int]:
+    """A result as one flat row: a column for each term's loss, ids separated by spaces."""
+    return {
+        "target": result.target,
+        "prompt": result.prompt,
+        "loss": result.loss,
+        **{f"loss_{name}": loss for name, loss in result.losses.items()},
+        "step": result.step,
+        "seed": result.seed,
+        "seconds": result.seconds,
+        "ids": " ".join(map(str, result.ids)),
+    }
+
+
+class PromptTable(Callback):
+    """Prints the prompts at the end of a run, as a table on a terminal."""
+
+    def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Prints target, prompt and losses."""
+        from rich.console import Console
+        from rich.table import Table
+        from rich.text import Text
+
+        results: list[Result] = pl_module.results  # type: ignore[assignment]
+        if not results or not trainer.is_global_zero:
+            return
+        table = Table("target", "prompt", "loss", *results[0].losses)
+        for result in results:
+            numbers = [result.loss, *result.losses.values()]
+            cells = [result.target, result.prompt, *(f"{number:.3f}" for number in numbers)]
+            table.add_row(*(Text(cell) for cell in cells))
+        stream = io.StringIO()
+        console = Console()
+        width = console.width if console.is_terminal else 160
+        Console(file=stream, width=width, force_terminal=console.is_terminal).print(table)
+        print(stream.getvalue(), end="", flush=True)
+
+
+__all__ = ["PromptTable", "PromptWriter", "csv_row"]

@@ -1,0 +1,80 @@
+"""The ``fuse`` command: LightningCLI runs, zoo tools and adapter tools."""
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+from fuse_lightning.errors import FuseError
+from fuse_lightning.quiet import quiet, quiet_transformers
+
+HELP = """usage: fuse COMMAND ...
+
+Finds discrete text prompts for frozen models.
+
+search (LightningCLI; `fuse fit --help` lists all options):
+  fuse fit --config configs/quickstart.yaml        search prompts for the bundled scenes
+  fuse fit --config FILE --data.images PATH        search prompts for your pictures
+  fuse fit --config RUN/config.yaml --ckpt_path RUN/checkpoints/FILE.ckpt
+                                                   go on with an interrupted run
+
+models of the package:
+  fuse zoo scenes --out DIR --count N --seed S     write pictures with captions
+  fuse zoo train --out DIR                         rebuild the zoo's models
+  fuse zoo evaluate                                measure the zoo's models
+
+adapters between tokenizers:
+  fuse adapter evaluate --source ID --target ID --texts FILE
+                                                   how well gradients predict losses
+"""
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Runs a command; bad input prints one line and exits with code 2.
+
+    Args:
+        args: Words of the command line, by default those of the process.
+    """
+    words = list(sys.argv[1:] if args is None else args)
+    if not words or words[0] in ("-h", "--help"):
+        print(HELP, end="")
+        return
+    quiet()
+    try:
+        _command(words)(words)
+    except FuseError as error:
+        _fail(error)
+
+
+def _fail(error: Exception) -> NoReturn:
+    print(f"error: {error}", file=sys.stderr)
+    raise SystemExit(2) from None
+
+
+def _command(words: Sequence[str]) -> Callable[[list[str]], None]:
+    match words[0]:
+        case "zoo" | "adapter":
+            return _tool
+        case _:
+            return _lightning
+
+
+def _tool(words: list[str]) -> None:
+    from jsonargparse import auto_cli
+
+    quiet_transformers()
+    if words[0] == "zoo":
+        from fuse_lightning.zoo import commands as zoo
+
+        tools: Any = {"scenes": zoo.scenes, "train": zoo.train, "evaluate": zoo.evaluate}
+    else:
+        from fuse_lightning.metrics.fidelity import evaluate
+
+        tools = {"evaluate": evaluate}
+    auto_cli(tools, args=words[1:], prog=f"fuse {words[0]}", as_positional=False)
+
+
+def _lightning(words: list[str]) -> None:
+    from fuse_lightning.lightning_cli import run
+
+    quiet_transformers()
+    run(words)

@@ -1,0 +1,8 @@
+"""Targets and the data modules that serve them."""
+
+from fuse_lightning.data.image_targets import ImageTargets
+from fuse_lightning.data.module import TargetDataModule
+from fuse_lightning.data.sentiment_targets import SentimentTargets
+from fuse_lightning.data.targets import Target, TargetBatch
+
+__all__ = ["ImageTargets", "SentimentTargets", "Target", "TargetBatch", "TargetDataModule"]

@@ -1,0 +1,74 @@
+"""Reading pictures of any kind as upright RGB."""
+
+import warnings
+from pathlib import Path
+
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from fuse_lightning.errors import FuseError
+
+LARGEST_SIDE = 2048
+SMALLEST_SIDE = 8
+SUFFIXES = frozenset(
+    (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
+)
+
+
+def check_image(path: Path) -> None:
+    """Reads the header of a picture.
+
+    Raises:
+        FuseError: If there is none.
+    """
+    if not path.is_file():
+        raise FuseError(f"image {str(path)!r} does not exist; check data.images")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path):
+                pass
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise FuseError(f"image {str(path)!r} is too large: {error}; make it smaller") from error
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
+        raise FuseError(
+            f"image {str(path)!r} cannot be read as a picture; give PNG, JPEG, WebP or similar"
+        ) from error
+
+
+def read_image(path: Path) -> Image.Image:
+    """A picture as upright RGB.
+
+    EXIF rotation is applied, transparency laid over white, a side of more than 2 048 px shrunk
+    and one of fewer than 8 px enlarged (image processors take thin pictures for channels).
+
+    Raises:
+        FuseError: If there is no picture, or its data is broken.
+    """
+    check_image(path)
+    try:
+        with Image.open(path) as source:
+            source.draft("RGB", (LARGEST_SIDE, LARGEST_SIDE))
+            image = ImageOps.exif_transpose(source)
+            if image.mode.startswith(("I;16", "I", "F")):
+                image = ImageOps.autocontrast(_to_eight_bit(image))
+            if image.has_transparency_data:
+                layers = image.convert("RGBA")
+                image = Image.alpha_composite(Image.new("RGBA", layers.size, "white"), layers)
+            image = image.convert("RGB")
+    except (OSError, ValueError, SyntaxError) as error:
+        raise FuseError(
+            f"image {str(path)!r} is broken ({error}); save it again or leave it out"
+        ) from error
+    image.thumbnail((LARGEST_SIDE, LARGEST_SIDE))
+    if min(image.size) < SMALLEST_SIDE:
+        image = image.resize([max(side, SMALLEST_SIDE) for side in image.size])
+    return image
+
+
+def _to_eight_bit(image: Image.Image) -> Image.Image:
+    """Sixteen-bit or float greyscale, stretched to its own range."""
+    values = image.convert("F")
+    extrema = values.getextrema()
+    low, high = float(extrema[0]), float(extrema[1])  # type: ignore[arg-type]
+    scale = 255 / (high - low) if high > low else 1.0
+    return values.point(lambda v: (v - low) * scale).convert("L")

@@ -1,0 +1,49 @@
+"""Targets: what prompts are searched for."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from PIL import Image
+
+from fuse_lightning.data.images import read_image
+
+
+@dataclass
+class Target:
+    """One thing to find a prompt for.
+
+    Attributes:
+        id: Its name in every result.
+        paths: Pictures; several stand for one target, such as a style.
+        sentiment: Wanted label of a sentiment classifier.
+        text: A text whose meaning is wanted.
+        references: Known good captions, for evaluation.
+    """
+
+    id: str
+    paths: Sequence[Path] = ()
+    sentiment: str | None = None
+    text: str | None = None
+    references: Sequence[str] = ()
+
+    @cached_property
+    def images(self) -> list[Image.Image]:
+        """The pictures, upright RGB, read when first asked for."""
+        return [read_image(path) for path in self.paths]
+
+
+@dataclass
+class TargetBatch:
+    """Targets that are searched together.
+
+    Attributes:
+        targets: The targets.
+        step: How many steps this batch has had.
+        last: Whether this is its last step.
+    """
+
+    targets: list[Target]
+    step: int
+    last: bool

@@ -1,0 +1,1 @@
+"""Measures of prompts and of the gradients that find them."""

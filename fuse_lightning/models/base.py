@@ -1,0 +1,265 @@
+"""What the search asks of a frozen model: text in and out, embeddings, allowed tokens."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from transformers import PretrainedConfig, PreTrainedTokenizerBase
+
+from fuse_lightning.errors import FuseError
+from fuse_lightning.models.loading import load_config, load_module, load_tokenizer
+
+DType = Literal["float32", "bfloat16", "float16"]
+TokenSet = Literal["any", "ascii", "words"]
+
+
+@dataclass
+class Encoded:
+    """A batch of N texts as a model reads them, padded on the right to T tokens.
+
+    Attributes:
+        ids: Token ids, shape (N, T).
+        mask: True for tokens, false for padding, shape (N, T).
+        spans: First and last-plus-one character of each token in its text, shape (N, T, 2);
+            empty spans for special tokens and padding.
+    """
+
+    ids: Tensor
+    mask: Tensor
+    spans: Tensor
+
+    def __getitem__(self, rows: slice) -> "Encoded":
+        """Some of the texts, trimmed to the longest of them."""
+        width = int(self.mask[rows].sum(1).max())
+        return Encoded(self.ids[rows, :width], self.mask[rows, :width], self.spans[rows, :width])
+
+    def to(self, device: torch.device) -> "Encoded":
+        """The batch with ids and mask on ``device``; spans stay on the CPU."""
+        return Encoded(self.ids.to(device), self.mask.to(device), self.spans)
+
+
+class FrozenModel(ABC):
+    """A transformers model whose weights never change.
+
+    Not an ``nn.Module``: a LightningModule that holds one neither trains it nor writes it into
+    checkpoints. Nothing is read before :meth:`load`.
+
+    Args:
+        model_id: Hub id, local folder, or ``zoo/NAME`` for a model that comes with the package.
+        revision: Branch, tag or commit on the hub.
+        dtype: Type of weights and activations.
+        device: Where the model lives, such as ``cuda:1``; by default where the trainer works.
+        trust_remote_code: Whether to run code that comes with the model.
+    """
+
+    kind: str
+
+    def __init__(
+        self,
+        model_id: str,
+        revision: str | None = None,
+        dtype: DType = "float32",
+        device: str | None = None,
+        trust_remote_code: bool = False,
+    ) -> None:
+        if not model_id:
+            raise FuseError(f"model_id of a {self.kind} is empty; give a hub id or a folder")
+        self.model_id = model_id
+        self.revision = revision
+        self.dtype = dtype
+        self.requested_device = device
+        self.trust_remote_code = trust_remote_code
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """Equal for two models that can share weights in memory."""
+        return (
+            type(self),
+            self.model_id,
+            self.revision,
+            self.dtype,
+            self.requested_device,
+            self.trust_remote_code,
+        )
+
+    @property
+    @abstractmethod
+    def auto_class(self) -> Any:
+        """The transformers auto class that reads the network."""
+
+    @abstractmethod
+    def accepts(self, config: PretrainedConfig) -> bool:
+        """Whether the configuration is of this kind of model."""
+
+    @property
+    def loaded(self) -> bool:
+        """Whether the weights are in memory."""
+        return hasattr(self, "module")
+
+    def load(self, device: torch.device | str = "cpu") -> None:
+        """Reads tokenizer and weights; does nothing if they are there already.
+
+        Raises:
+            FuseError: If there is no such model, or it is of another kind.
+        """
+        if self.loaded:
+            return
+        source = (self.model_id, self.revision)
+        config = load_config(*source, self.trust_remote_code)
+        remote = self.trust_remote_code and hasattr(config, "auto_map")
+        if not remote and not self.accepts(config):
+            names = ", ".join(config.architectures or [config.model_type])
+            raise FuseError(f"{self.model_id!r} is a {names}, not a {self.kind}")
+        self.device = torch.device(self.requested_device or device)
+        self.tokenizer: PreTrainedTokenizerBase = load_tokenizer(*source, self.trust_remote_code)
+        module = load_module(
+            self.auto_class.from_pretrained,
+            *source,
+            getattr(torch, self.dtype),
+            self.trust_remote_code,
+        )
+        self.module: Any = module.to(self.device)
+        self.prepare()
+
+    def prepare(self) -> None:  # noqa: B027
+        """Hook: checks and settings that need the loaded network."""
+
+    @property
+    def text_config(self) -> PretrainedConfig:
+        """Configuration of the part that reads text."""
+        return self.module.config.get_text_config()
+
+    @property
+    def embedding_layer(self) -> nn.Module:
+        """The layer that turns ids into input embeddings."""
+        layer: nn.Module = self.module.get_input_embeddings()
+        return layer
+
+    @cached_property
+    def embedding_table(self) -> Tensor:
+        """Input embeddings of all tokens the tokenizer knows, shape (V, d).
+
+        They are what the layer returns, so a scaling inside it is included.
+        """
+        with torch.no_grad():
+            return self.embed(torch.arange(len(self.tokenizer), device=self.device))
+
+    def embed(self, ids: Tensor) -> Tensor:
+        """Input embeddings, shape (*ids.shape, d)."""
+        embeddings: Tensor = self.embedding_layer(ids)
+        return embeddings
+
+    @contextmanager
+    def embeddings_replaced(self, embeds: Tensor | None) -> Iterator[None]:
+        """While active, the embedding layer returns ``embeds``, shape (N, T, d).
+
+        The network still gets ids, so that what it derives from them (positions, the place of
+        the end token) is the same with embeddings as without, in every architecture.
+        """
+        if embeds is None:
+            yield
+            return
+        handle = self.embedding_layer.register_forward_hook(lambda *_: embeds)
+        try:
+            yield
+        finally:
+            handle.remove()
+
+    @cached_property
+    def max_tokens(self) -> int:
+        """Longest input in tokens, special ones included."""
+        positions = getattr(self.text_config, "max_position_embeddings", None)
+        limit: int = self.tokenizer.model_max_length
+        return min(limit, positions) if positions else limit
+
+    @cached_property
+    def pad_id(self) -> int:
+        """Id that fills up short rows; it is masked, so any will do where there is none."""
+        for candidate in (self.tokenizer.pad_token_id, self.tokenizer.eos_token_id):
+            if candidate is not None:
+                return int(candidate)
+        return 0
+
+    def encode(self, texts: Sequence[str], *, special: bool = True) -> Encoded:
+        """Tokens of whole texts, with the model's special tokens unless ``special`` is false.
+
+        Nothing is cut: a text may be longer than :attr:`max_tokens`.
+        """
+        rows = self.tokenizer(
+            list(texts),
+            add_special_tokens=special,
+            return_offsets_mapping=True,
+            return_attention_mask=False,
+            return_token_type_ids=False,
+            verbose=False,
+        )
+        return pad(rows["input_ids"], rows["offset_mapping"], self.pad_id)
+
+    def decode(self, rows: Sequence[Sequence[int]]) -> list[str]:
+        """Text of each row of ids, exactly as the tokens spell it."""
+        texts: list[str] = self.tokenizer.batch_decode(
+            [list(row) for row in rows], clean_up_tokenization_spaces=False
+        )
+        return texts
+
+    @cached_property
+    def pieces(self) -> list[str]:
+        """What each token adds to a text when it follows a word; "" for special tokens."""
+        special = set(self.tokenizer.all_special_ids) | {
+            index for index, token in self.tokenizer.added_tokens_decoder.items() if token.special
+        }
+        anchor = self.tokenizer("a", add_special_tokens=False)["input_ids"]
+        head = self.decode([anchor])[0]
+        full = self.decode([[*anchor, index] for index in range(len(self.tokenizer))])
+        return [
+            text[len(head) :] if index not in special and text.startswith(head) else ""
+            for index, text in enumerate(full)
+        ]
+
+    def allowed_tokens(self, tokens: TokenSet = "ascii") -> Tensor:
+        """Which tokens a prompt may hold, boolean, shape (V,).
+
+        Never special tokens nor tokens that spell nothing.
+
+        Args:
+            tokens: "any"; "ascii" for printable ASCII; "words" for plain letters, a comma or a
+                full stop.
+        """
+
+        def allowed(piece: str) -> bool:
+            text = piece.strip()
+            match tokens:
+                case "any":
+                    return bool(text) and "\ufffd" not in text
+                case "ascii":
+                    return bool(text) and text.isascii() and text.isprintable()
+                case _:
+                    return text.isascii() and (text.isalpha() or text in (",", "."))
+
+        mask = torch.tensor([allowed(piece) for piece in self.pieces])
+        if not mask.any():
+            raise FuseError(f"no token of {self.model_id!r} is in the set {tokens!r}; use 'any'")
+        return mask
+
+
+def pad(
+    rows: Sequence[Sequence[int]],
+    spans: Sequence[Sequence[tuple[int, int]]] | None,
+    pad_id: int,
+) -> Encoded:
+    """Rows of different lengths as one batch, padded on the right."""
+    width = max((len(row) for row in rows), default=0)
+    ids = torch.full((len(rows), width), pad_id, dtype=torch.long)
+    mask = torch.zeros(len(rows), width, dtype=torch.bool)
+    offsets = torch.zeros(len(rows), width, 2, dtype=torch.long)
+    for index, row in enumerate(rows):
+        ids[index, : len(row)] = torch.tensor(row, dtype=torch.long)
+        mask[index, : len(row)] = True
+        if spans is not None and len(row):
+            offsets[index, : len(row)] = torch.tensor(spans[index])
+    return Encoded(ids, mask, offsets)

@@ -1,0 +1,60 @@
+"""Sequence classifiers, such as a sentiment RoBERTa."""
+
+from functools import cached_property
+from typing import Any
+
+from torch import Tensor
+from transformers import AutoModelForSequenceClassification, PretrainedConfig
+from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING
+
+from fuse_lightning.errors import FuseError
+from fuse_lightning.models.base import Encoded, FrozenModel
+
+
+class Classifier(FrozenModel):
+    """Any model that ``AutoModelForSequenceClassification`` reads."""
+
+    kind = "sequence classifier"
+
+    @property
+    def auto_class(self) -> Any:
+        """The auto class."""
+        return AutoModelForSequenceClassification
+
+    def accepts(self, config: PretrainedConfig) -> bool:
+        """Whether the auto class maps the configuration to a network."""
+        return type(config) in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING
+
+    @cached_property
+    def labels(self) -> list[str]:
+        """Names of the classes, in order."""
+        names = self.module.config.id2label
+        return [names[index] for index in sorted(names)]
+
+    def label_index(self, label: str) -> int:
+        """Class of a label given by its name, in any case, or by its number.
+
+        Raises:
+            FuseError: If the classifier has no such label.
+        """
+        names = [name.lower() for name in self.labels]
+        if label.lower() in names:
+            return names.index(label.lower())
+        if label.isdecimal() and int(label) < len(names):
+            return int(label)
+        raise FuseError(
+            f"unknown label {label!r} for {self.model_id!r}; its labels are: "
+            f"{', '.join(self.labels)}"
+        )
+
+    def logits(self, encoded: Encoded, embeds: Tensor | None = None) -> Tensor:
+        """Class logits, float32, shape (N, classes).
+
+        Args:
+            encoded: The texts.
+            embeds: Input embeddings to use instead of those of the ids, shape (N, T, d).
+        """
+        with self.embeddings_replaced(embeds):
+            output = self.module(input_ids=encoded.ids, attention_mask=encoded.mask.long())
+        logits: Tensor = output.logits.float()
+        return logits

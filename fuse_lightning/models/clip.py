@@ -1,0 +1,101 @@
+"""Models with an image tower and a text tower: CLIP, OpenCLIP exports, SigLIP, dual encoders."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import AutoImageProcessor, PretrainedConfig
+
+from fuse_lightning.errors import FuseError
+from fuse_lightning.models.base import Encoded
+from fuse_lightning.models.loading import first_line, resolve
+from fuse_lightning.models.text_encoder import TextEncoder, same_direction
+
+
+class CLIP(TextEncoder):
+    """Any model with ``get_text_features`` and ``get_image_features``."""
+
+    kind = "CLIP-like model with image and text features"
+
+    def accepts(self, config: PretrainedConfig) -> bool:
+        """Whether the configuration has a picture and a text part."""
+        return hasattr(config, "vision_config") and hasattr(config, "text_config")
+
+    def prepare(self) -> None:
+        """Reads the image processor, corrects the end token, finds whether padding matters."""
+        for method in ("get_text_features", "get_image_features"):
+            if not hasattr(self.module, method):
+                raise FuseError(f"{self.model_id!r} has no {method}, so it is not a {self.kind}")
+        try:
+            self.processor = AutoImageProcessor.from_pretrained(
+                resolve(self.model_id),
+                revision=self.revision,
+                trust_remote_code=self.trust_remote_code,
+                backend="pil",
+            )
+        except (OSError, ValueError) as error:
+            raise FuseError(
+                f"{self.model_id!r} has no usable image processor ({first_line(error)}); "
+                "add its preprocessor_config.json"
+            ) from error
+        if hasattr(self.module.text_model, "eos_token_id"):
+            # Old configurations name id 2 as end token and rely on the largest id being it.
+            self.module.text_model.eos_token_id = self.tokenizer.eos_token_id
+        self.full_length = 0
+        self.full_length = self._padded_length()
+
+    def _padded_length(self) -> int:
+        """Tokens to pad every text to: 0 where short texts may stay short.
+
+        A causal tower, or one with an attention mask, gives the same features at any length; a
+        tower that was trained without either (SigLIP) must see its full length. Asked of the
+        network itself, with one text at both lengths.
+        """
+        short = self.encode(["a picture of a red house"])
+        longest = min(self.max_tokens, 512)
+        long = Encoded(
+            F.pad(short.ids, (0, longest - short.ids.shape[1]), value=self.pad_id),
+            F.pad(short.mask, (0, longest - short.ids.shape[1])),
+            short.spans,
+        )
+        with torch.no_grad():
+            features = [self.text_features(batch.to(self.device)) for batch in (short, long)]
+        return 0 if same_direction(*features) else longest
+
+    @property
+    def embedding_layer(self) -> nn.Module:
+        """The text tower's token embedding."""
+        layer: nn.Module = self.module.text_model.get_input_embeddings()
+        return layer
+
+    def text_features(self, encoded: Encoded, embeds: Tensor | None = None) -> Tensor:
+        """Unit vectors of texts, float32, shape (N, d)."""
+        ids, mask = encoded.ids, encoded.mask
+        if missing := max(0, self.full_length - ids.shape[1]):
+            ids = F.pad(ids, (0, missing), value=self.pad_id)
+            mask = F.pad(mask, (0, missing))
+            if embeds is not None:
+                embeds = torch.cat([embeds, self.embed(ids[:, -missing:])], dim=1)
+        inputs = {"input_ids": ids}
+        if "attention_mask" in self.tokenizer.model_input_names:
+            inputs["attention_mask"] = mask.long()
+        with self.embeddings_replaced(embeds):
+            output = self.module.get_text_features(**inputs)
+        return F.normalize(_vector(output).float(), dim=-1)
+
+    @torch.no_grad()
+    def image_features(self, images: Sequence[Image.Image]) -> Tensor:
+        """Unit vectors of pictures, float32, shape (N, d)."""
+        inputs = self.processor(images=list(images), return_tensors="pt")
+        values = inputs["pixel_values"].to(self.device, getattr(torch, self.dtype))
+        output = self.module.get_image_features(pixel_values=values)
+        return F.normalize(_vector(output).float(), dim=-1)
+
+
+def _vector(output: Any) -> Tensor:
+    """The pooled vector of a tower's output, which is a tensor in older models."""
+    vector: Tensor = output if isinstance(output, Tensor) else output.pooler_output
+    return vector

@@ -1,0 +1,121 @@
+"""From a model id to a folder or hub repository, with errors that say what to do."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoTokenizer, PretrainedConfig, PreTrainedTokenizerBase
+
+from fuse_lightning.errors import FuseError
+
+ZOO = Path(__file__).parents[1] / "zoo" / "weights"
+
+
+def resolve(model_id: str) -> str:
+    """The folder of a ``zoo/NAME`` id; any other id unchanged.
+
+    Raises:
+        FuseError: If the zoo has no such model.
+    """
+    if not model_id.startswith("zoo/"):
+        return model_id
+    folder = ZOO / model_id.removeprefix("zoo/")
+    if not (folder / "config.json").is_file():
+        names = ", ".join(sorted(f"zoo/{path.parent.name}" for path in ZOO.glob("*/config.json")))
+        raise FuseError(f"unknown zoo model {model_id!r}; there are: {names}")
+    return str(folder)
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message, without its final full stop."""
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(". ") if lines else type(error).__name__
+
+
+def _explain(model_id: str, error: Exception) -> FuseError:
+    path = Path(resolve(model_id))
+    if path.is_dir():
+        return FuseError(
+            f"cannot load a model from folder {model_id!r}: {first_line(error)}; "
+            "give a folder written by save_pretrained"
+        )
+    return FuseError(
+        f"cannot load model {model_id!r}: no such folder, and the hub gave none "
+        f"({first_line(error)}); check the id and the network, or give a local folder or a zoo/ id"
+    )
+
+
+def load_config(model_id: str, revision: str | None, trust_remote_code: bool) -> PretrainedConfig:
+    """The model's configuration.
+
+    Raises:
+        FuseError: If there is none, or it cannot be read.
+    """
+    try:
+        return AutoConfig.from_pretrained(
+            resolve(model_id), revision=revision, trust_remote_code=trust_remote_code
+        )
+    except (OSError, ValueError, KeyError) as error:
+        raise _explain(model_id, error) from error
+
+
+def load_tokenizer(
+    model_id: str, revision: str | None, trust_remote_code: bool
+) -> PreTrainedTokenizerBase:
+    """The model's tokenizer, which must be a fast one: alignment needs character offsets.
+
+    Raises:
+        FuseError: If it is missing or slow.
+    """
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(
+            resolve(model_id), revision=revision, trust_remote_code=trust_remote_code
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _explain(model_id, error) from error
+    if not tokenizer.is_fast:
+        raise FuseError(
+            f"the tokenizer of {model_id!r} has no fast version, which gives character offsets; "
+            "add a tokenizer.json to the model"
+        )
+    return tokenizer
+
+
+def load_module(
+    auto: Callable[..., Any],
+    model_id: str,
+    revision: str | None,
+    dtype: torch.dtype,
+    trust_remote_code: bool,
+) -> torch.nn.Module:
+    """The network, frozen and in eval mode.
+
+    Args:
+        auto: The ``from_pretrained`` of a transformers auto class.
+        model_id: Hub id, local folder or ``zoo/`` id.
+        revision: Branch, tag or commit on the hub.
+        dtype: Type of the weights in memory, whatever that of the file.
+        trust_remote_code: Whether to run code that comes with the model.
+
+    Raises:
+        FuseError: If the weights cannot be read or do not fill the whole network.
+    """
+    try:
+        module, info = auto(
+            resolve(model_id),
+            revision=revision,
+            dtype=dtype,
+            trust_remote_code=trust_remote_code,
+            output_loading_info=True,
+        )
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise _explain(model_id, error) from error
+    if info["missing_keys"]:
+        missing = sorted(info["missing_keys"])
+        raise FuseError(
+            f"{model_id!r} lacks {len(missing)} weights of a {type(module).__name__} "
+            f"(such as {missing[0]}), which would be random; give a model trained for this use"
+        )
+    frozen: torch.nn.Module = module.eval().requires_grad_(False)
+    return frozen

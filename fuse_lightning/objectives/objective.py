@@ -1,0 +1,299 @@
+"""The weighted sum of terms over one prompt, and its gradients in the primary's tokens."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from fuse_lightning.adapters import AdapterSettings, AlignedWord, FuseAdapter, HeadGradient, align
+from fuse_lightning.data.targets import Target
+from fuse_lightning.errors import FuseError
+from fuse_lightning.models import CausalLM, Encoded, FrozenModel
+from fuse_lightning.models.base import pad
+from fuse_lightning.objectives.term import Reading, Term
+
+State = tuple[int, ...]
+"""A prompt: its ids in the primary tokenizer."""
+
+
+@dataclass
+class Prompts:
+    """N prompts to score.
+
+    Attributes:
+        states: Ids in the primary tokenizer.
+        owners: Index of each prompt's target in the batch.
+        texts: What they spell, without white space around.
+        canonical: Whether the text stands behind the primary's prefix as a prompt does and is
+            read by the tokenizer as the same ids.
+    """
+
+    states: list[State]
+    owners: list[int]
+    texts: list[str]
+    canonical: list[bool]
+
+    def select(self, rows: Sequence[int]) -> "Prompts":
+        """Some of them."""
+        return Prompts(
+            [self.states[row] for row in rows],
+            [self.owners[row] for row in rows],
+            [self.texts[row] for row in rows],
+            [self.canonical[row] for row in rows],
+        )
+
+
+class Objective:
+    """The sum of weighted terms; the model of the first term is the primary.
+
+    Args:
+        terms: The terms.
+        adapter: How gradients of the other models reach the primary's tokens.
+        max_batch_tokens: Most token positions in one forward.
+
+    Raises:
+        FuseError: If there is no term, or all weights are zero.
+    """
+
+    def __init__(
+        self,
+        terms: Sequence[Term],
+        adapter: AdapterSettings | None = None,
+        max_batch_tokens: int = 8192,
+    ) -> None:
+        if not terms:
+            raise FuseError("the objective has no terms; give at least one")
+        if not any(term.weight for term in terms):
+            raise FuseError("all weights of the objective are 0; give a term a weight")
+        if max_batch_tokens < 1:
+            raise FuseError(f"max_batch_tokens is {max_batch_tokens}; it must be at least 1")
+        self.terms = list(terms)
+        self.settings = adapter or AdapterSettings()
+        self.max_batch_tokens = max_batch_tokens
+        names: dict[str, int] = {}
+        for term in self.terms:
+            names[term.name] = names.get(term.name, 0) + 1
+            if names[term.name] > 1:
+                term.name = f"{term.name}_{names[term.name]}"
+
+    @property
+    def primary(self) -> FrozenModel:
+        """The model whose ids prompts are."""
+        return self.terms[0].model
+
+    def load(self, device: torch.device | str = "cpu") -> None:
+        """Loads every model once and checks the terms."""
+        shared: dict[tuple[object, ...], FrozenModel] = {}
+        for term in self.terms:
+            term.model = shared.setdefault(term.model.key, term.model)
+            term.model.load(device)
+            term.check()
+
+    @cached_property
+    def _adapters(self) -> dict[int, FuseAdapter]:
+        return {}
+
+    def adapter(self, term: Term) -> FuseAdapter:
+        """The adapter between the primary and a term's model."""
+        key = id(term.model)
+        if key not in self._adapters:
+            self._adapters[key] = FuseAdapter(self.primary, term.model, self.settings)
+        return self._adapters[key]
+
+    def set_targets(self, targets: Sequence[Target]) -> None:
+        """Computes what the terms need of a batch of targets."""
+        for term in self.terms:
+            term.set_targets(targets)
+
+    @cached_property
+    def _head(self) -> tuple[State, str]:
+        """The primary's prefix as ids, and as they spell it."""
+        ids = tuple(
+            self.primary.tokenizer(self.terms[0].prefix, add_special_tokens=False).input_ids
+        )
+        return ids, self.primary.decode([ids])[0] if ids else ""
+
+    def prompts(self, states: Sequence[State], owners: Sequence[int]) -> Prompts:
+        """Spells the states and checks that their text is read as the same ids."""
+        raw = self._spell(states)
+        texts = [text.strip() for text in raw]
+        head_ids, head = self._head
+        suffix = self.terms[0].suffix
+        whole = [f"{head}{text}{' ' + suffix if suffix else ''}" for text in raw]
+        rows = self.primary.tokenizer(whole, add_special_tokens=False).input_ids if whole else []
+        canonical = []
+        for state, text, stripped, row in zip(states, raw, texts, rows, strict=True):
+            # Behind a prefix a prompt begins with a space, at the start of a text with none.
+            joined = text == (f" {stripped}" if head else stripped)
+            ids = [*head_ids, *state]
+            canonical.append(not state or (joined and row[: len(ids)] == ids))
+        return Prompts(list(states), list(owners), texts, canonical)
+
+    def _spell(self, states: Sequence[State]) -> list[str]:
+        head_ids, head = self._head
+        full = self.primary.decode([(*head_ids, *state) for state in states]) if states else []
+        return [
+            text[len(head) :] if state and text.startswith(head) else ""
+            for text, state in zip(full, states, strict=True)
+        ]
+
+    def encode_prompt(self, text: str) -> State:
+        """Ids of a text as a prompt behind the primary's prefix."""
+        head_ids, _ = self._head
+        whole, _ = Term.compose(self.terms[0], text.strip())
+        whole = whole.removesuffix(f" {self.terms[0].suffix}") if self.terms[0].suffix else whole
+        ids = self.primary.tokenizer(whole, add_special_tokens=False).input_ids
+        return tuple(ids[len(head_ids) :])
+
+    def read(self, term: Term, prompts: Prompts) -> Reading:
+        """Prompts as a term's model reads them.
+
+        A language model that shares the primary's tokens reads the ids themselves; every other
+        model reads the text, tokenised as a whole.
+        """
+        owner = torch.tensor(prompts.owners)
+        if term.model is self.primary and isinstance(term.model, CausalLM):
+            head = (*term.model.start_ids, *term.model.prefix_ids(term.prefix))
+            encoded = pad([(*head, *state) for state in prompts.states], None, term.model.pad_id)
+            prompt = encoded.mask.clone()
+            prompt[:, : len(head)] = False
+            return Reading(encoded, prompt, owner, 0)
+        texts = [term.compose(text) for text in prompts.texts]
+        encoded = term.model.encode([text for text, _ in texts])
+        offset = texts[0][1]
+        ends = torch.tensor([offset + len(text) for text in prompts.texts])
+        spans = encoded.spans
+        inside = (spans[..., 0] >= offset) & (spans[..., 1] <= ends[:, None])
+        return Reading(encoded, inside & (spans[..., 0] < spans[..., 1]), owner, offset)
+
+    @torch.no_grad()
+    def losses(self, prompts: Prompts) -> Tensor:
+        """Losses of every term, unweighted.
+
+        A text that is longer than a term's model reads has infinite loss.
+
+        Returns:
+            Shape (N, terms), float32 on the CPU; lower is better.
+        """
+        return torch.stack([self.term_losses(term, prompts) for term in self.terms], dim=1)
+
+    def total(self, losses: Tensor) -> Tensor:
+        """Weighted sums of term losses: from (N, terms) to (N,)."""
+        weights = torch.tensor([term.weight for term in self.terms])
+        # A term that does not count must not turn an infinite loss into no number.
+        sums: Tensor = torch.where(weights != 0, losses * weights, 0.0).sum(1)
+        return torch.where(torch.isfinite(losses[:, weights != 0]).all(1), sums, torch.inf)
+
+    @torch.no_grad()
+    def term_losses(self, term: Term, prompts: Prompts) -> Tensor:
+        """Losses of one term, unweighted, shape (N,), float32 on the CPU."""
+        # Different ids can spell one text; a text is scored once for each target.
+        first: dict[tuple[object, int], int] = {}
+        of: list[object] = list(prompts.states if term.model is self.primary else prompts.texts)
+        places = [first.setdefault(key, len(first)) for key in zip(of, prompts.owners, strict=True)]
+        keep: dict[int, int] = {}
+        for row, place in enumerate(places):
+            keep.setdefault(place, row)
+        if not keep:
+            return torch.empty(0)
+        reading = self.read(term, prompts.select(list(keep.values())))
+        lengths = reading.encoded.mask.sum(1)
+        order = lengths.argsort()
+        reading = Reading(
+            Encoded(
+                reading.encoded.ids[order],
+                reading.encoded.mask[order],
+                reading.encoded.spans[order],
+            ),
+            reading.prompt[order],
+            reading.owner[order],
+            reading.offset,
+        )
+        fits = int((lengths <= term.model.max_tokens).sum())
+        losses = torch.full((len(keep),), torch.inf)
+        for rows in self._chunks(lengths[order][:fits].tolist()):
+            part = term.loss(reading[rows].to(term.model.device))
+            losses[order[rows]] = part.float().cpu()
+        return losses[torch.tensor(places)]
+
+    def _chunks(self, lengths: list[int]) -> Iterator[slice]:
+        """Slices of rows sorted by length that keep to ``max_batch_tokens``."""
+        start = 0
+        for index, length in enumerate(lengths):
+            if index > start and (index + 1 - start) * length > self.max_batch_tokens:
+                yield slice(start, index)
+                start = index
+        if start < len(lengths):
+            yield slice(start, len(lengths))
+
+    def gradients(
+        self,
+        prompts: Prompts,
+        wanted: Callable[[Term], bool],
+        slots: Sequence[set[int]],
+    ) -> Iterator[list[HeadGradient]]:
+        """Gradients of weighted terms at positions of the prompts, one item a term.
+
+        Args:
+            prompts: N prompts.
+            wanted: Which terms.
+            slots: Positions of each prompt whose gradient is needed.
+        """
+        length = max(len(state) for state in prompts.states)
+        for term in self.terms:
+            if not term.weight or not wanted(term):
+                continue
+            reading = self.read(term, prompts)
+            grads = []
+            for start in range(0, len(prompts.states), self._rows(reading)):
+                part = reading[start : start + self._rows(reading)].to(term.model.device)
+                with torch.enable_grad():
+                    embeds = term.model.embed(part.encoded.ids).detach().requires_grad_()
+                    loss = term.weight * term.loss(part, embeds).sum()
+                (grad,) = torch.autograd.grad(loss, embeds)
+                missing = reading.encoded.ids.shape[1] - grad.shape[1]
+                grads.append(torch.nn.functional.pad(grad.float(), (0, 0, 0, missing)))
+            if term.model is self.primary:
+                yield [self._own_head(reading, length, torch.cat(grads))]
+                continue
+            alignments = self._alignments(prompts, reading, slots)
+            yield self.adapter(term).pull_back(alignments, length, torch.cat(grads))
+
+    def _own_head(self, reading: Reading, length: int, grad: Tensor) -> HeadGradient:
+        """Gradients of a term that reads the primary's own ids."""
+        start = int(reading.prompt.int().argmax(1).max())
+        positions = slice(start, start + length)
+        valid = reading.prompt[:, positions].to(grad.device)
+        return HeadGradient(self.primary.embedding_table.float(), grad[:, positions], valid)
+
+    def _rows(self, reading: Reading) -> int:
+        # A backward keeps activations, several times what a forward needs.
+        return max(1, self.max_batch_tokens // (2 * reading.encoded.ids.shape[1]))
+
+    def _alignments(
+        self, prompts: Prompts, reading: Reading, slots: Sequence[set[int]]
+    ) -> list[list[AlignedWord]]:
+        raw = self._spell(prompts.states)
+        inside = reading.prompt.unsqueeze(-1)
+        targets = torch.where(inside, reading.encoded.spans - reading.offset, 0).tolist()
+        result = []
+        for state, text, target, wanted in zip(prompts.states, raw, targets, slots, strict=True):
+            lead = len(text) - len(text.lstrip())
+            spans = [(a - lead, b - lead) for a, b in self._spans(state, text)]
+            words = align(text.strip(), spans, target)
+            result.append([word for word in words if wanted.intersection(word.source)])
+        return result
+
+    def _spans(self, state: State, text: str) -> list[tuple[int, int]]:
+        """Characters that each token of a state spells."""
+        pieces = self.primary.pieces
+        ends = [0]
+        for index in state:
+            ends.append(ends[-1] + len(pieces[index]))
+        if ends[-1] != len(text):
+            # The tokenizer does not simply join pieces: spell every beginning of the state.
+            ends = [len(part) for part in self._spell([state[:n] for n in range(len(state) + 1)])]
+        return list(pairwise(ends))

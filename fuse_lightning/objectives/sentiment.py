@@ -1,0 +1,69 @@
+"""Whether a classifier gives a prompt the wanted label."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from fuse_lightning.data.targets import Target
+from fuse_lightning.errors import FuseError
+from fuse_lightning.models import Classifier
+from fuse_lightning.objectives.term import Reading, Term
+
+
+class Sentiment(Term):
+    """Cross-entropy of the wanted label under a sequence classifier (nats).
+
+    Args:
+        model: The classifier, or its id.
+        weight: Factor in the objective; negative repels.
+        prefix: Text before the prompt.
+        suffix: Text after the prompt.
+        name: Name in logs and results.
+        label: Label wanted where a target wants none of its own.
+    """
+
+    model: Classifier
+    model_class = Classifier
+    labels: Tensor
+
+    def __init__(
+        self,
+        model: str | Classifier,
+        weight: float = 1.0,
+        prefix: str = "",
+        suffix: str = "",
+        name: str | None = None,
+        label: str | None = None,
+    ) -> None:
+        super().__init__(model, weight, prefix, suffix, name)
+        self.label = label
+
+    def check(self) -> None:
+        """Also requires that the classifier knows the label."""
+        super().check()
+        if self.label is not None:
+            self.model.label_index(self.label)
+
+    def set_targets(self, targets: Sequence[Target]) -> None:
+        """Finds the wanted classes.
+
+        Raises:
+            FuseError: If a target wants none, or one that the classifier does not know.
+        """
+        indices = []
+        for target in targets:
+            label = target.sentiment or self.label
+            if label is None:
+                raise FuseError(
+                    f"target {target.id!r} wants no sentiment; set data.sentiment or the label "
+                    f"of {self.name}"
+                )
+            indices.append(self.model.label_index(label))
+        self.labels = torch.tensor(indices, device=self.model.device)
+
+    def loss(self, reading: Reading, embeds: Tensor | None = None) -> Tensor:
+        """-log P(wanted label | text), shape (N,)."""
+        logits = self.model.logits(reading.encoded, embeds)
+        return F.cross_entropy(logits, self.labels[reading.owner], reduction="none")

@@ -1,0 +1,130 @@
+"""Gradients averaged over prompts that hold random tokens."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from fuse_lightning.adapters import HeadGradient
+from fuse_lightning.objectives.objective import Objective, State
+from fuse_lightning.objectives.term import Term
+
+
+@dataclass
+class Sample:
+    """A prompt to take a gradient at.
+
+    Attributes:
+        state: Its ids.
+        group: The prompt it is a variant of.
+        slots: Positions whose gradient counts for that prompt.
+    """
+
+    state: State
+    group: int
+    slots: set[int]
+
+
+def resample(
+    state: State,
+    group: int,
+    slots: Sequence[int],
+    samples: int,
+    rate: float,
+    draw: Callable[[int], list[int]],
+    uniform: Callable[[int], list[float]],
+) -> list[Sample]:
+    """Variants of a prompt with random tokens in a random subset of ``slots``.
+
+    The loss is far from linear over a swap of tokens: the gradient at the current token
+    describes one place, the average over random tokens the whole. ARCA (arXiv 2303.04381)
+    does so one position at a time.
+
+    Args:
+        state: The prompt.
+        group: Its number.
+        slots: Positions that may be replaced.
+        samples: How many variants; 0 gives the prompt itself, as published methods use it.
+        rate: Share of ``slots`` replaced in each variant, at least one of them.
+        draw: Gives that many random allowed tokens.
+        uniform: Gives that many random numbers in [0, 1).
+    """
+    if samples == 0:
+        return [Sample(state, group, set(slots))]
+    variants = []
+    count = max(1, round(rate * len(slots)))
+    for _ in range(samples):
+        order = sorted(zip(uniform(len(slots)), slots, strict=True))
+        replaced = [slot for _, slot in order[:count]]
+        tokens = list(state)
+        for slot, token in zip(replaced, draw(count), strict=True):
+            tokens[slot] = token
+        variants.append(Sample(tuple(tokens), group, set(replaced)))
+    return variants
+
+
+def smoothed_gradient(
+    objective: Objective,
+    samples: Sequence[Sample],
+    owners: Sequence[int],
+    wanted: Callable[[Term], bool],
+) -> list[HeadGradient]:
+    """Mean gradient of each group at each position, over the samples that count there.
+
+    Args:
+        objective: The objective.
+        samples: N variants of G prompts.
+        owners: Target of each group.
+        wanted: The terms to differentiate.
+
+    Returns:
+        One entry a term and head, ``grad`` of shape (G, L, d).
+    """
+    prompts = objective.prompts(
+        [sample.state for sample in samples], [owners[sample.group] for sample in samples]
+    )
+    length = max(len(sample.state) for sample in samples)
+    counted = torch.zeros(len(samples), length, dtype=torch.bool)
+    for row, sample in enumerate(samples):
+        counted[row, list(sample.slots)] = True
+    group = torch.tensor([sample.group for sample in samples])
+    means = []
+    for heads in objective.gradients(prompts, wanted, [sample.slots for sample in samples]):
+        for head in heads:
+            device = head.grad.device
+            weight = (head.valid & counted.to(device)).float()
+            shape = (len(owners), length, head.grad.shape[2])
+            total = head.grad.new_zeros(shape).index_add_(
+                0, group.to(device), head.grad * weight.unsqueeze(-1)
+            )
+            number = weight.new_zeros(shape[:2]).index_add_(0, group.to(device), weight)
+            mean = total / number.clamp(min=1).unsqueeze(-1)
+            means.append(HeadGradient(head.table, mean, number > 0))
+    return means
+
+
+def predicted_change(
+    heads: Sequence[HeadGradient], slots: Sequence[int], allowed: Tensor
+) -> Tensor:
+    """First-order change of the objective for every token in one slot of each prompt.
+
+    Constant shifts of a head carry no information; each is centred over the allowed tokens it
+    speaks for, so that a token which it cannot judge counts as an average one.
+
+    Args:
+        heads: Mean gradients of G prompts.
+        slots: The position of each prompt, G.
+        allowed: Boolean, shape (V,).
+
+    Returns:
+        Shape (G, V) on the CPU; lower is better.
+    """
+    rows = torch.arange(len(slots))
+    change = torch.zeros(len(slots), len(allowed))
+    for head in heads:
+        scores = (head.grad[rows, torch.tensor(slots)] @ head.table.T).float().cpu()
+        known = (head.table.abs().sum(1) > 0).cpu()
+        centre = scores[:, known & allowed].mean(1, keepdim=True).nan_to_num()
+        change += torch.where(known, scores - centre, 0.0)
+    return change

@@ -1,0 +1,109 @@
+"""A term: one weighted loss over text."""
+
+import math
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from fuse_lightning.data.targets import Target
+from fuse_lightning.errors import FuseError
+from fuse_lightning.models import Encoded, FrozenModel
+
+
+@dataclass
+class Reading:
+    """Texts as one term's model reads them.
+
+    Attributes:
+        encoded: The tokens of prefix, prompt and suffix.
+        prompt: True for tokens of the prompt itself, shape (N, T).
+        owner: Index of each text's target, shape (N,).
+        offset: Where the prompt begins in each text, in characters.
+    """
+
+    encoded: Encoded
+    prompt: Tensor
+    owner: Tensor
+    offset: int
+
+    def __getitem__(self, rows: slice) -> "Reading":
+        """Some of the texts, trimmed to the longest of them."""
+        encoded = self.encoded[rows]
+        return Reading(
+            encoded, self.prompt[rows, : encoded.ids.shape[1]], self.owner[rows], self.offset
+        )
+
+    def to(self, device: torch.device) -> "Reading":
+        """The same on another device."""
+        return Reading(
+            self.encoded.to(device), self.prompt.to(device), self.owner.to(device), self.offset
+        )
+
+
+class Term(ABC):
+    """One loss of a frozen model over ``prefix + prompt + suffix``; lower is better.
+
+    Args:
+        model: The model, or its id.
+        weight: Factor in the objective; negative repels.
+        prefix: Text before the prompt.
+        suffix: Text after the prompt.
+        name: Name in logs and results, by default the class name in snake case.
+    """
+
+    model_class: type[FrozenModel]
+
+    def __init__(
+        self,
+        model: str | FrozenModel,
+        weight: float = 1.0,
+        prefix: str = "",
+        suffix: str = "",
+        name: str | None = None,
+    ) -> None:
+        if not math.isfinite(weight):
+            raise FuseError(f"weight of {type(self).__name__} is {weight}; give a finite number")
+        self.model = self.model_class(model) if isinstance(model, str) else model
+        self.weight = weight
+        self.prefix = prefix.strip()
+        self.suffix = suffix.strip()
+        self.name = name or re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(self).__name__).lower()
+
+    def check(self) -> None:
+        """Checks prefix and suffix against the loaded model.
+
+        Raises:
+            FuseError: If they leave no room for a prompt.
+        """
+        text, _ = self.compose("a")
+        used = int(self.model.encode([text]).mask.sum())
+        if used > self.model.max_tokens:
+            raise FuseError(
+                f"prefix and suffix of {self.name} take {used - 1} tokens, more than the "
+                f"{self.model.max_tokens} that {self.model.model_id!r} reads; shorten them"
+            )
+
+    def compose(self, prompt: str) -> tuple[str, int]:
+        """The whole text and the place of the prompt in it."""
+        head = f"{self.prefix} " if self.prefix and prompt else self.prefix
+        tail = f" {self.suffix}" if self.suffix else ""
+        return f"{head}{prompt}{tail}", len(head)
+
+    def set_targets(self, targets: Sequence[Target]) -> None:  # noqa: B027
+        """Hook: computes what the loss needs of the targets, once for all steps of a batch."""
+
+    @abstractmethod
+    def loss(self, reading: Reading, embeds: Tensor | None = None) -> Tensor:
+        """Losses of N texts.
+
+        Args:
+            reading: The texts.
+            embeds: Input embeddings to use instead of those of the ids, shape (N, T, d).
+
+        Returns:
+            Shape (N,), float32; lower is better.
+        """

@@ -1,0 +1,320 @@
+"""The base of all prompt optimizers: one Lightning training step is one search step."""
+
+import hashlib
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import Callback, RichProgressBar, TQDMProgressBar
+from torch import Tensor
+
+from fuse_lightning.adapters import AdapterSettings
+from fuse_lightning.callbacks import (
+    PromptProgressBar,
+    PromptTable,
+    PromptWriter,
+    TensorBoardPrompts,
+)
+from fuse_lightning.data.targets import Target, TargetBatch
+from fuse_lightning.errors import FuseError
+from fuse_lightning.models import TokenSet
+from fuse_lightning.objectives import Objective, State, Term
+from fuse_lightning.optimizers.step import DiscreteStep
+from fuse_lightning.results import Result
+from fuse_lightning.search import GreedySearch, SearchStrategy
+
+
+@dataclass
+class Best:
+    """The best prompt of a target so far."""
+
+    loss: float
+    losses: list[float]
+    state: State
+    prompt: str
+    step: int
+
+
+class PromptOptimizer(L.LightningModule, ABC):
+    """Searches discrete prompts of a batch of targets.
+
+    A step asks the search strategy (a callback of the trainer) for states, proposes candidates
+    from them, scores these exactly, and hands them back. The best prompt over all steps is the
+    result. A subclass says what to propose.
+
+    Args:
+        terms: The objective; the model of the first term is the primary, its ids are the state.
+        steps: Steps for each batch of targets.
+        prompt_length: Random tokens to start from.
+        initial_prompt: Text to start from, instead of random tokens.
+        tokens: Tokens a prompt may hold: "any", "ascii" (printable ASCII) or "words" (plain
+            letters, comma and full stop); never special ones.
+        patience: End a target after so many steps without a better prompt; ``None`` for never.
+        seed: Seed of the search; each target has a random stream of its own.
+        adapter: How gradients of models with another tokenizer reach the primary's tokens.
+        gradient_samples: Prompts with random tokens that a gradient is averaged over; 0 takes
+            the gradient at the current tokens, as published methods do.
+        gradient_resample: Share of the positions that hold random tokens in each of them.
+        max_batch_tokens: Most token positions in one forward.
+    """
+
+    def __init__(
+        self,
+        terms: list[Term],
+        steps: int = 16,
+        prompt_length: int = 0,
+        initial_prompt: str = "",
+        tokens: TokenSet = "ascii",
+        patience: int | None = None,
+        seed: int = 0,
+        adapter: AdapterSettings | None = None,
+        gradient_samples: int = 16,
+        gradient_resample: float = 0.25,
+        max_batch_tokens: int = 8192,
+    ) -> None:
+        super().__init__()
+        for name, value, least in (
+            ("steps", steps, 1),
+            ("prompt_length", prompt_length, 0),
+            ("gradient_samples", gradient_samples, 0),
+            ("patience", 1 if patience is None else patience, 1),
+        ):
+            if value < least:
+                raise FuseError(f"{name} is {value}; it must be at least {least}")
+        if not 0 < gradient_resample <= 1:
+            raise FuseError(f"gradient_resample is {gradient_resample}; it must be in (0, 1]")
+        self.automatic_optimization = False
+        self.objective = Objective(terms, adapter, max_batch_tokens)
+        self.steps = steps
+        self.prompt_length = prompt_length
+        self.initial_prompt = initial_prompt
+        self.tokens: TokenSet = tokens
+        self.patience = patience
+        self.seed = seed
+        self.gradient_samples = gradient_samples
+        self.gradient_resample = gradient_resample
+        self.counter = torch.zeros(1)
+        self.results: list[Result] = []
+        self.generators: list[torch.Generator] = []
+        self.best: list[Best | None] = []
+        self._seconds = 0.0
+        self._prepared: list[str] = []
+        self._step = 0
+
+    # Set-up
+
+    def setup(self, stage: str) -> None:
+        """Loads the models on the trainer's device and finds the allowed tokens."""
+        self.load(self.trainer.strategy.root_device)
+
+    def load(self, device: torch.device | str = "cpu") -> None:
+        """Loads the models; a second call does nothing."""
+        self.objective.load(device)
+        self.allowed = self.objective.primary.allowed_tokens(self.tokens)
+        self.allowed_ids = self.allowed.nonzero().squeeze(1)
+
+    def configure_optimizers(self) -> DiscreteStep:
+        """The step optimizer that makes Lightning count search steps."""
+        return DiscreteStep(self.counter)
+
+    def configure_callbacks(self) -> Sequence[Callback]:
+        """Adds what the trainer was not given: greedy search, result files, TensorBoard.
+
+        Lightning's default progress bar makes room for one that shows the best prompt.
+        """
+        given: list[Callback] = self.trainer.callbacks  # type: ignore[attr-defined]
+        shown = [bar for bar in given if type(bar) in (TQDMProgressBar, RichProgressBar)]
+        for bar in shown:
+            given.remove(bar)
+        strategies = [callback for callback in given if isinstance(callback, SearchStrategy)]
+        if len(strategies) > 1:
+            names = " and ".join(type(strategy).__name__ for strategy in strategies)
+            raise FuseError(f"trainer.callbacks hold {names}; give one search strategy")
+        kinds: tuple[tuple[type[Callback], type[Callback]], ...] = (
+            (SearchStrategy, GreedySearch),
+            (PromptWriter, PromptWriter),
+            (TensorBoardPrompts, TensorBoardPrompts),
+            (PromptTable, PromptTable),
+        )
+        added = [
+            default()
+            for kind, default in kinds
+            if not any(isinstance(callback, kind) for callback in given)
+        ]
+        return [*added, PromptProgressBar()] if shown else added
+
+    @property
+    def strategy(self) -> SearchStrategy:
+        """The trainer's search strategy."""
+        callbacks = self.trainer.callbacks  # type: ignore[attr-defined]
+        return next(callback for callback in callbacks if isinstance(callback, SearchStrategy))
+
+    # One step
+
+    def training_step(self, batch: TargetBatch, batch_idx: int) -> None:
+        """One search step for every target of the batch."""
+        optimizer = self.optimizers()
+        optimizer.step(closure=lambda: self._search(batch))  # type: ignore[union-attr]
+
+    @torch.no_grad()
+    def _search(self, batch: TargetBatch) -> None:
+        begin = time.perf_counter()
+        names = [target.id for target in batch.targets]
+        if self._prepared != names:
+            self.objective.set_targets(batch.targets)
+            self._prepared = names
+        if batch.step == 0:
+            self._start(batch.targets)
+        self._step = batch.step + 1
+        states = self.strategy.expand()
+        count = self._score(self.propose(states)) if any(states) else 0
+        for target in range(len(names)):
+            if self._stalled(target):
+                self.strategy.close(target)
+        seconds = time.perf_counter() - begin
+        self._seconds += seconds
+        self._log(count / seconds, len(names))
+        if batch.last:
+            self._finish(batch.targets)
+
+    def _start(self, targets: Sequence[Target]) -> None:
+        self.generators = [
+            torch.Generator().manual_seed(hash_seed(self.seed, target.id)) for target in targets
+        ]
+        self.best = [None] * len(targets)
+        self._seconds = 0.0
+        self.strategy.start([[self.initial_state(index)] for index in range(len(targets))])
+
+    def initial_state(self, target: int) -> State:
+        """The prompt that the search of a target starts from."""
+        if self.initial_prompt.strip():
+            return self.objective.encode_prompt(self.initial_prompt)
+        # Few random draws read back as the same ids; the best of many tries is one that does.
+        for _ in range(100):
+            state = tuple(self.draw(target, self.prompt_length))
+            if self.objective.prompts([state], [target]).canonical[0]:
+                return state
+        return state
+
+    def draw(self, target: int, count: int) -> list[int]:
+        """Random allowed tokens from a target's own stream."""
+        index = torch.randint(len(self.allowed_ids), (count,), generator=self.generators[target])
+        tokens: list[int] = self.allowed_ids[index].tolist()
+        return tokens
+
+    def uniform(self, target: int, count: int) -> list[float]:
+        """Random numbers in [0, 1) from a target's own stream."""
+        numbers: list[float] = torch.rand(count, generator=self.generators[target]).tolist()
+        return numbers
+
+    @abstractmethod
+    def propose(self, states: list[list[State]]) -> list[list[State]]:
+        """Candidates for each target.
+
+        Args:
+            states: States to propose from, for each target; empty for finished targets.
+
+        Returns:
+            Distinct canonical candidates for each target, possibly none.
+        """
+
+    def _score(self, proposed: list[list[State]]) -> int:
+        """Scores all candidates, updates frontier and best; returns how many there were."""
+        flat = [state for found in proposed for state in found]
+        owners = [target for target, found in enumerate(proposed) for _ in found]
+        prompts = self.objective.prompts(flat, owners)
+        losses = self.objective.losses(prompts)
+        totals = self.objective.total(losses).tolist()
+        scored: list[list[tuple[float, State]]] = [[] for _ in proposed]
+        for row, (total, state, owner) in enumerate(zip(totals, flat, owners, strict=True)):
+            scored[owner].append((total, state))
+            best = self.best[owner]
+            if total < (float("inf") if best is None else best.loss):
+                self.best[owner] = Best(
+                    total, losses[row].tolist(), state, prompts.texts[row], self._step
+                )
+        self.strategy.update(scored)
+        return len(flat)
+
+    def _stalled(self, target: int) -> bool:
+        best = self.best[target]
+        return (
+            self.patience is not None
+            and best is not None
+            and self._step - best.step >= self.patience
+        )
+
+    def _finish(self, targets: Sequence[Target]) -> None:
+        names = [term.name for term in self.objective.terms]
+        for target, best in zip(targets, self.best, strict=True):
+            if best is None:
+                raise FuseError(
+                    f"no prompt was found for target {target.id!r}: no proposal fits the models; "
+                    "allow more tokens (tokens: any) or shorten prefix and suffix"
+                )
+            self.results.append(
+                Result(
+                    target.id,
+                    best.prompt,
+                    list(best.state),
+                    best.loss,
+                    dict(zip(names, best.losses, strict=True)),
+                    best.step,
+                    self.seed,
+                    self._seconds,
+                )
+            )
+
+    def _log(self, rate: float, size: int) -> None:
+        found = [best for best in self.best if best is not None]
+        if not found:
+            return
+        mean = torch.tensor([[best.loss, *best.losses] for best in found]).mean(0)
+        names = ["best", *(term.name for term in self.objective.terms)]
+        self.log_dict(
+            {f"train/{name}": value for name, value in zip(names, mean, strict=True)},
+            batch_size=size,
+        )
+        self.log("train/candidates_per_second", rate, batch_size=size)
+
+    # State
+
+    def get_extra_state(self) -> dict[str, Any]:
+        """Results, best prompts and random streams, as plain containers and tensors."""
+        return {
+            "results": [result.to_dict() for result in self.results],
+            "best": [best and vars(best) | {"state": list(best.state)} for best in self.best],
+            "generators": [generator.get_state() for generator in self.generators],
+            "seconds": self._seconds,
+        }
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        """Restores :meth:`get_extra_state`."""
+        self.results = [Result(**result) for result in state["results"]]
+        self.best = [
+            best and Best(**{**best, "state": tuple(best["state"])}) for best in state["best"]
+        ]
+        self.generators = []
+        for saved in state["generators"]:
+            generator = torch.Generator()
+            generator.set_state(saved.cpu())
+            self.generators.append(generator)
+        self._seconds = state["seconds"]
+
+
+def hash_seed(seed: int, name: str) -> int:
+    """A seed for one target, the same on every machine and rank."""
+    return int.from_bytes(hashlib.sha256(f"{seed}:{name}".encode()).digest()[:8], "big") >> 1
+
+
+def top_rows(scores: Tensor, count: int) -> list[list[int]]:
+    """Indices of the ``count`` highest finite scores of each row, best first."""
+    values, indices = scores.topk(min(count, scores.shape[1]), dim=1)
+    return [
+        [index for index, value in zip(row, score, strict=True) if value > -float("inf")]
+        for row, score in zip(indices.tolist(), values.tolist(), strict=True)
+    ]

@@ -1,0 +1,25 @@
+"""A torch optimizer whose step is one discrete move."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+class DiscreteStep(torch.optim.Optimizer):
+    """Runs the closure it is given and changes nothing itself.
+
+    Lightning counts optimizer steps: with this one, ``global_step``, ``max_steps``, step
+    checkpoints and precision plugins work for a search without trainable parameters.
+
+    Args:
+        counter: Any leaf tensor; optimizers need one.
+    """
+
+    def __init__(self, counter: Tensor) -> None:
+        super().__init__([counter], {})
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Runs ``closure`` and returns what it returns."""
+        return None if closure is None else closure()

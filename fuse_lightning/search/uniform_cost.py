@@ -1,0 +1,59 @@
+"""Uniform-cost search."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fuse_lightning.errors import FuseError
+from fuse_lightning.search.strategy import Scored, SearchStrategy, State, distinct
+
+
+class UniformCostSearch(SearchStrategy):
+    """Expands the cheapest prompt met so far; one priority queue for each target.
+
+    A prompt is expanded at most once.
+
+    Args:
+        frontier_max_size: Prompts kept in each queue.
+    """
+
+    def __init__(self, frontier_max_size: int = 32) -> None:
+        if frontier_max_size < 1:
+            raise FuseError(f"frontier_max_size is {frontier_max_size}; it must be at least 1")
+        super().__init__()
+        self.frontier_max_size = frontier_max_size
+        self.expanded: list[set[State]] = []
+
+    def start(self, initial: Sequence[Sequence[State]]) -> None:
+        """Begins a batch with nothing expanded."""
+        super().start(initial)
+        self.expanded = [set() for _ in initial]
+
+    def expand(self) -> list[list[State]]:
+        """Takes the cheapest prompt out of each queue."""
+        taken: list[list[State]] = []
+        for frontier, expanded in zip(self.frontiers, self.expanded, strict=True):
+            cheapest = [frontier.pop(0)[1]] if frontier else []
+            expanded.update(cheapest)
+            taken.append(cheapest)
+        return taken
+
+    def update(self, candidates: Sequence[Sequence[Scored]]) -> None:
+        """Puts new prompts into the queues and keeps the cheapest."""
+        self.frontiers = [
+            distinct([*frontier, *(item for item in found if item[1] not in expanded)])[
+                : self.frontier_max_size
+            ]
+            for frontier, expanded, found in zip(
+                self.frontiers, self.expanded, candidates, strict=True
+            )
+        ]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Queues and expanded prompts."""
+        expanded = [sorted(list(state) for state in states) for states in self.expanded]
+        return {**super().state_dict(), "expanded": expanded}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Restores queues and expanded prompts."""
+        super().load_state_dict(state_dict)
+        self.expanded = [{tuple(state) for state in states} for states in state_dict["expanded"]]

@@ -1,0 +1,97 @@
+"""``fuse zoo``: scenes, training, evaluation."""
+
+import json
+import random
+from pathlib import Path
+from typing import Literal
+
+from fuse_lightning.errors import FuseError
+
+REFERENCES = 4
+
+
+def scenes(
+    out: Path,
+    count: int = 64,
+    seed: int = 0,
+    sentiment: Literal["positive", "negative", "none"] = "none",
+) -> None:
+    """Writes pictures of random scenes with a metadata.jsonl, the layout of an image folder.
+
+    Args:
+        out: The folder to write.
+        count: How many scenes.
+        seed: Seed of the scenes.
+        sentiment: Sentiment of the captions' mood word.
+    """
+    from fuse_lightning.zoo.render import render
+    from fuse_lightning.zoo.scenes import sample_scene, sample_wording
+
+    if count < 1:
+        raise FuseError(f"count is {count}; it must be at least 1")
+    out.mkdir(parents=True, exist_ok=True)
+    rng = random.Random(f"scenes-{seed}")
+    rows = []
+    for index in range(count):
+        scene = sample_scene(rng)
+        name = f"scene-{index:0{len(str(count - 1))}}.png"
+        render(scene, rng).save(out / name)
+        caption, *references = (
+            sample_wording(scene, rng, sentiment, full=True)[0].text()
+            for _ in range(REFERENCES + 1)
+        )
+        rows.append(
+            {
+                "file_name": name,
+                "caption": caption,
+                "references": references,
+                "objects": [
+                    {"shape": kind.shape, "color": kind.color, "size": kind.size}
+                    for kind in scene.kinds
+                    for _ in range(kind.count)
+                ],
+                "background": scene.background,
+                "relation": scene.relation,
+                "sentiment": sentiment,
+            }
+        )
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    (out / "metadata.jsonl").write_text(text, encoding="utf-8")
+    print(f"wrote {count} scenes to {out}")
+
+
+def train(
+    out: Path = Path("zoo"),
+    seed: int = 0,
+    models: list[str] | None = None,
+    steps: int | None = None,
+) -> None:
+    """Rebuilds the zoo's models from a seed.
+
+    Args:
+        out: Folder that gets one folder a model.
+        seed: Seed of weights and data.
+        models: Which of gpt2, clip, sentiment and clip-judge; all by default.
+        steps: Training steps of each, by default those of the shipped weights.
+    """
+    from fuse_lightning.zoo.training import RECIPES, train_model
+
+    for name in models or RECIPES:
+        if name not in RECIPES:
+            raise FuseError(f"unknown zoo model {name!r}; there are: {', '.join(RECIPES)}")
+        seconds = train_model(name, out / name, seed, steps)
+        print(f"{name}: {seconds:.0f} s, written to {out / name}")
+
+
+def evaluate(scenes: int = 512, seed: int = 1000, weights: Path | None = None) -> None:
+    """Measures the zoo's models on held-out scenes.
+
+    Args:
+        scenes: How many scenes.
+        seed: Seed of the scenes; training never uses these.
+        weights: Folder with the four models, by default the package's.
+    """
+    from fuse_lightning.zoo.evaluation import evaluate_zoo
+
+    for name, value in evaluate_zoo(scenes, seed, weights).items():
+        print(f"{name}: {value:.4f}")

@@ -1,0 +1,141 @@
+"""How good the zoo's models are, on scenes that training never saw."""
+
+import random
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from fuse_lightning.models import CLIP, CausalLM, Classifier
+from fuse_lightning.models.loading import ZOO
+from fuse_lightning.objectives import Fluency, Objective
+from fuse_lightning.zoo.batches import sentiment_example
+from fuse_lightning.zoo.render import render
+from fuse_lightning.zoo.scenes import (
+    corruptions,
+    edits,
+    sample_scene,
+    sample_sentence,
+    sample_wording,
+)
+
+RETRIEVAL = 256
+CHUNK = 512
+
+
+def evaluate_zoo(scenes: int, seed: int, weights: Path | None = None) -> dict[str, float]:
+    """Every figure of the model card.
+
+    Args:
+        scenes: Scenes, and captions, to measure on.
+        seed: Seed of them.
+        weights: Folder with the four models.
+
+    Returns:
+        Name to value; shares in [0, 1], entropies in nats per token.
+    """
+    folder = weights or ZOO
+    figures: dict[str, float] = {}
+    for name in ("clip", "clip-judge"):
+        model = CLIP(str(folder / name))
+        model.load()
+        figures |= {f"{name} {key}": value for key, value in _pairs(model, scenes, seed).items()}
+    figures |= _language(CausalLM(str(folder / "gpt2")), scenes, seed)
+    figures["sentiment accuracy"] = _sentiment(
+        Classifier(str(folder / "sentiment")), 4 * scenes, seed
+    )
+    return figures
+
+
+@torch.no_grad()
+def text_vectors(model: CLIP, texts: Sequence[str]) -> Tensor:
+    """Features of many texts, (N, d)."""
+    order = sorted(range(len(texts)), key=lambda index: len(texts[index]))
+    parts = []
+    for start in range(0, len(order), CHUNK):
+        chunk = [texts[index] for index in order[start : start + CHUNK]]
+        parts.append(model.text_features(model.encode(chunk)))
+    vectors = torch.cat(parts)
+    return vectors[torch.tensor(order).argsort()]
+
+
+def _pairs(model: CLIP, count: int, seed: int) -> dict[str, float]:
+    rng = random.Random(f"evaluate-{seed}")
+    scenes = [sample_scene(rng) for _ in range(count)]
+    images = model.image_features([render(scene, rng) for scene in scenes])
+    wordings = [sample_wording(scene, rng, full=True)[0] for scene in scenes]
+    true = text_vectors(model, [wording.text() for wording in wordings])
+    own = (images * true).sum(-1)
+    figures: dict[str, float] = {}
+    value_wins = every_wins = grammar_wins = 0
+    for index, (scene, wording) in enumerate(zip(scenes, wordings, strict=True)):
+        found = list(edits(scene, wording))
+        cosines = text_vectors(model, [edit.text() for _, _, edit in found]) @ images[index]
+        # One wording for each false value, and then every synonym of every false value.
+        values = {(attribute, value, _place(wording, edit)) for attribute, value, edit in found}
+        chosen = [
+            rng.choice(
+                [
+                    float(cosine)
+                    for cosine, (attribute, value, edit) in zip(cosines, found, strict=True)
+                    if (attribute, value, _place(wording, edit)) == key
+                ]
+            )
+            for key in sorted(values)
+        ]
+        value_wins += max(chosen) < own[index]
+        every_wins += bool(cosines.max() < own[index])
+        bad = list(corruptions(wording.text(), rng).values())
+        grammar_wins += bool((text_vectors(model, bad) @ images[index]).max() < own[index])
+    figures["above every false attribute value"] = value_wins / count
+    figures["above every synonym of every false value"] = every_wins / count
+    figures["above ungrammatical versions"] = grammar_wins / count
+    distinct: dict[object, int] = {}
+    for number, scene in enumerate(scenes):
+        distinct.setdefault(scene, number)
+    places = list(distinct.values())[:RETRIEVAL]
+    similarity = images[places] @ true[places].T
+    right = torch.arange(len(places))
+    figures[f"retrieval among {len(places)}, image to text"] = float(
+        (similarity.argmax(1) == right).float().mean()
+    )
+    figures[f"retrieval among {len(places)}, text to image"] = float(
+        (similarity.argmax(0) == right).float().mean()
+    )
+    return figures
+
+
+def _place(wording: object, edit: object) -> int:
+    """Which noun phrase an edit changed; -1 for the rest of the caption."""
+    before, after = wording.phrases, edit.phrases  # type: ignore[attr-defined]
+    return next((i for i, (a, b) in enumerate(zip(before, after, strict=True)) if a != b), -1)
+
+
+def _language(model: CausalLM, count: int, seed: int) -> dict[str, float]:
+    rng = random.Random(f"evaluate-{seed}")
+    term = Fluency(model)
+    objective = Objective([term])
+    objective.load()
+    sentences = [sample_sentence(rng) for _ in range(4 * count)]
+    end = model.end_ids[0]
+    states = [(*objective.encode_prompt(text), end) for text, _ in sentences]
+    prompts = objective.prompts(states, [0] * len(states))
+    tokens = torch.tensor([len(state) for state in states])
+    nll = float((objective.losses(prompts)[:, 0] * tokens).sum() / tokens.sum())
+    entropy = -sum(log_prob for _, log_prob in sentences) / float(tokens.sum())
+    return {
+        "gpt2 nats per token": nll,
+        "grammar nats per token": entropy,
+        "gpt2 perplexity over the grammar's": float(torch.tensor(nll - entropy).exp()),
+    }
+
+
+@torch.no_grad()
+def _sentiment(model: Classifier, count: int, seed: int) -> float:
+    rng = random.Random(f"evaluate-{seed}")
+    model.load()
+    examples = [sentiment_example(rng) for _ in range(count)]
+    logits = model.logits(model.encode([text for text, _ in examples]))
+    labels = torch.tensor([label for _, label in examples])
+    return float((logits.argmax(1) == labels).float().mean())

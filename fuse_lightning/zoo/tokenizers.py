@@ -1,0 +1,91 @@
+"""The zoo's tokenizers: byte-level BPE, lower-cased BPE with end-of-word marks, WordPiece.
+
+Their vocabularies are small, so that many words split, and differently in each.
+"""
+
+import json
+import random
+
+from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+from transformers import BertTokenizer, CLIPTokenizer, GPT2Tokenizer, PreTrainedTokenizerBase
+
+from fuse_lightning.zoo.scenes import sample_sentence
+
+CORPUS_SENTENCES = 6000
+END = "<|endoftext|>"
+BYTE_MERGES = 400
+CLIP_MERGES = 380
+WORD_PIECES = {"sentiment": 460, "clip-judge": 500}
+
+
+def corpus(seed: int) -> list[str]:
+    """Sentences to learn merges from."""
+    rng = random.Random(f"tokenizer-{seed}")
+    return [sample_sentence(rng)[0] for _ in range(CORPUS_SENTENCES)]
+
+
+def gpt2_tokenizer(seed: int) -> PreTrainedTokenizerBase:
+    """Byte-level BPE; one special token begins, ends and pads."""
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    vocab, merges = _learn(tokenizer, corpus(seed), [END], alphabet, BYTE_MERGES)
+    return GPT2Tokenizer(vocab=vocab, merges=merges, model_max_length=64)
+
+
+def clip_tokenizer(seed: int) -> PreTrainedTokenizerBase:
+    """Lower-cased BPE with ``</w>`` at word ends; the end token also pads, as in OpenAI's."""
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokenizer = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Whitespace(), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    )
+    texts = [text.lower() for text in corpus(seed)]
+    vocab, merges = _learn(tokenizer, texts, [], alphabet, CLIP_MERGES, "</w>")
+    # Every symbol needs its word-final form too; the markers come last, the end token highest.
+    symbols = [*alphabet, *(symbol + "</w>" for symbol in alphabet)]
+    learned = [token for token in sorted(vocab, key=lambda t: vocab[t]) if token not in symbols]
+    tokens = [*symbols, *learned, "<|startoftext|>", END]
+    return CLIPTokenizer(
+        vocab={token: index for index, token in enumerate(tokens)},
+        merges=merges,
+        model_max_length=64,
+    )
+
+
+def word_piece_tokenizer(seed: int, size: int) -> PreTrainedTokenizerBase:
+    """Lower-cased WordPiece of ``size`` tokens."""
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    letters = [*"abcdefghijklmnopqrstuvwxyz0123456789.,'!?-"]
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=size,
+        special_tokens=[*special, *letters, *(f"##{letter}" for letter in letters)],
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator([text.lower() for text in corpus(seed)], trainer)
+    vocab = tokenizer.get_vocab()
+    return BertTokenizer(vocab=vocab, model_max_length=64)
+
+
+def _learn(
+    tokenizer: Tokenizer,
+    texts: list[str],
+    special: list[str],
+    alphabet: list[str],
+    merges: int,
+    suffix: str | None = None,
+) -> tuple[dict[str, int], list[tuple[str, str]]]:
+    """Vocabulary and merges of a BPE with ``merges`` merges."""
+    finals = 0 if suffix is None else len({word[-1] for text in texts for word in text.split()})
+    trainer = trainers.BpeTrainer(
+        vocab_size=len(special) + len(alphabet) + finals + merges,
+        special_tokens=special,
+        initial_alphabet=alphabet,
+        show_progress=False,
+        end_of_word_suffix=suffix,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    model = json.loads(tokenizer.to_str())["model"]
+    return model["vocab"], [(left, right) for left, right in model["merges"]]
