@@ -1,11 +1,16 @@
 """The ``fuse`` command: LightningCLI runs, zoo tools and adapter tools."""
 
 import sys
+from argparse import ArgumentError
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
+from fuse_lightning import __version__
 from fuse_lightning.errors import FuseError
+from fuse_lightning.messages import explain
 from fuse_lightning.quiet import quiet, quiet_transformers
+
+COMMANDS = ("fit", "validate", "test", "predict", "zoo", "adapter")
 
 HELP = """usage: fuse COMMAND ...
 
@@ -38,15 +43,20 @@ def main(args: Sequence[str] | None = None) -> None:
     if not words or words[0] in ("-h", "--help"):
         print(HELP, end="")
         return
+    if words[0] == "--version":
+        print(f"fuse-lightning {__version__}")
+        return
     quiet()
     try:
         _command(words)(words)
-    except FuseError as error:
-        _fail(error)
+    except (ArgumentError, FuseError) as error:
+        _fail(explain(error))
+    except OSError as error:
+        _fail(f"{error}; check the path, its permissions and the space left")
 
 
-def _fail(error: Exception) -> NoReturn:
-    print(f"error: {error}", file=sys.stderr)
+def _fail(message: str) -> NoReturn:
+    print(f"error: {' '.join(message.splitlines())}", file=sys.stderr)
     raise SystemExit(2) from None
 
 
@@ -54,8 +64,10 @@ def _command(words: Sequence[str]) -> Callable[[list[str]], None]:
     match words[0]:
         case "zoo" | "adapter":
             return _tool
-        case _:
+        case word if word in COMMANDS or word.startswith("-"):
             return _lightning
+        case word:
+            raise FuseError(f"unknown command {word!r}; there are: {', '.join(COMMANDS)}")
 
 
 def _tool(words: list[str]) -> None:
@@ -70,7 +82,9 @@ def _tool(words: list[str]) -> None:
         from fuse_lightning.metrics.fidelity import evaluate
 
         tools = {"evaluate": evaluate}
-    auto_cli(tools, args=words[1:], prog=f"fuse {words[0]}", as_positional=False)
+    auto_cli(
+        tools, args=words[1:], prog=f"fuse {words[0]}", as_positional=False, exit_on_error=False
+    )
 
 
 def _lightning(words: list[str]) -> None:

@@ -1,50 +1,136 @@
 """LightningCLI over prompt optimizers and target data modules."""
 
 import sys
+from argparse import ArgumentError
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
-from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch import Trainer
+from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import TensorBoardLogger
 
 # Short class names on the command line and in YAML resolve for imported modules only.
 import fuse_lightning.callbacks
 import fuse_lightning.models
-import fuse_lightning.objectives
-import fuse_lightning.search  # noqa: F401
+import fuse_lightning.objectives  # noqa: F401
 from fuse_lightning.data import TargetDataModule
+from fuse_lightning.errors import FuseError
+from fuse_lightning.messages import explain
 from fuse_lightning.optimizers import PromptOptimizer
+from fuse_lightning.search import SearchStrategy
+
+LARGEST_SEED = 2**32 - 1
+UNREADABLE = "Problems parsing config: "
 
 
 class FuseCLI(LightningCLI):
-    """LightningCLI whose search seed is ``seed_everything``."""
+    """LightningCLI whose search seed is ``seed_everything``, and whose errors are one line."""
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Links the seed."""
         parser.link_arguments("seed_everything", "model.init_args.seed", compute_fn=int)
 
+    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
+        """Also checks what Lightning reads before it builds anything.
+
+        Raises:
+            FuseError: If an option cannot be understood, or the checkpoint cannot be read.
+        """
+        try:
+            super().parse_arguments(parser, args)
+        except ArgumentError as error:
+            raise FuseError(_about_config(error.message, args) or explain(error)) from error
+        except UnicodeDecodeError as error:
+            raise FuseError(_about_config(f"{UNREADABLE}{error}", args) or "") from error
+        options = self.config[self.config.subcommand]
+        seed = options["seed_everything"]
+        if not 0 <= seed <= LARGEST_SEED:
+            raise FuseError(f"seed_everything is {seed}; it must be from 0 to {LARGEST_SEED}")
+        _check_checkpoint(options.get("ckpt_path"))
+
+    def instantiate_classes(self) -> None:
+        """Builds model, data and trainer.
+
+        Raises:
+            FuseError: If one of them does not accept its options.
+        """
+        try:
+            super().instantiate_classes()
+        except (MisconfigurationException, RuntimeError, TypeError, ValueError) as error:
+            raise FuseError(explain(error)) from error
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """Builds the trainer; Lightning's own word on two strategies names no remedy."""
+        given = self.config_init[self.config_init.subcommand]["trainer"]["callbacks"]
+        given = given if isinstance(given, list) else [given]
+        names = [type(each).__name__ for each in given if isinstance(each, SearchStrategy)]
+        if len(names) > 1:
+            raise FuseError(f"trainer.callbacks hold {' and '.join(names)}; give one of them")
+        return super().instantiate_trainer(**kwargs)
+
+
+def _about_config(message: str, args: ArgsType) -> str | None:
+    """What is wrong with a configuration file, where the message does not name the file."""
+    words: Sequence[Any] = sys.argv[1:] if args is None else list(args)
+    files = [str(after) for word, after in pairwise(words) if word in ("-c", "--config")]
+    files += [str(word).removeprefix("--config=") for word in words if "--config=" in str(word)]
+    name = " or ".join(map(repr, files))
+    kinds = (UNREADABLE, "Unexpected config", 'Parser key "config": ')
+    if not message.startswith(kinds):
+        return None
+    text = message.removeprefix(kinds[0]).removeprefix(kinds[2])
+    text = " ".join(text.replace('in "<unicode string>", ', "at ").split())
+    return f"config {name} cannot be read: {text}; give a YAML file with model and data"
+
+
+def _check_checkpoint(path: str | Path | None) -> None:
+    # Lightning finds out by itself what "last", "best" and addresses stand for.
+    if path is None or path in ("last", "best", "hpc", "registry") or "://" in str(path):
+        return
+    if not Path(path).is_file():
+        raise FuseError(f"checkpoint {str(path)!r} does not exist; check --ckpt_path")
+    try:
+        torch.load(path, weights_only=True, map_location="cpu")
+    # Foreign bytes make the unpickler raise anything.
+    except Exception as error:
+        raise FuseError(
+            f"checkpoint {str(path)!r} cannot be read; give a file that a search has written"
+        ) from error
+
 
 def run(words: list[str]) -> None:
-    """Parses and runs a subcommand such as ``fit``."""
+    """Parses and runs a subcommand such as ``fit``.
+
+    Raises:
+        FuseError: If an option, a target or a model is not as it must be.
+    """
     logger: dict[str, Any] = {
         "class_path": f"{TensorBoardLogger.__module__}.{TensorBoardLogger.__name__}",
         "init_args": {"save_dir": "logs", "name": "search"},
     }
-    FuseCLI(
-        PromptOptimizer,
-        TargetDataModule,
-        subclass_mode_model=True,
-        subclass_mode_data=True,
-        auto_configure_optimizers=False,
-        seed_everything_default=0,
-        trainer_defaults={
-            "max_epochs": 1,
-            "logger": logger,
-            "log_every_n_steps": 1,
-            "enable_model_summary": False,
-            "use_distributed_sampler": False,
-        },
-        save_config_kwargs={"overwrite": True},
-        parser_kwargs={"prog": "fuse"},
-        # Lightning warns if it is given the words that it would read itself.
-        args=None if words == sys.argv[1:] else words,
-    )
+    try:
+        FuseCLI(
+            PromptOptimizer,
+            TargetDataModule,
+            subclass_mode_model=True,
+            subclass_mode_data=True,
+            auto_configure_optimizers=False,
+            seed_everything_default=0,
+            trainer_defaults={
+                "max_epochs": 1,
+                "logger": logger,
+                "log_every_n_steps": 1,
+                "enable_model_summary": False,
+                "use_distributed_sampler": False,
+            },
+            save_config_kwargs={"overwrite": True},
+            parser_kwargs={"prog": "fuse", "exit_on_error": False},
+            # Lightning warns if it is given the words that it would read itself.
+            args=None if words == sys.argv[1:] else words,
+        )
+    except MisconfigurationException as error:
+        raise FuseError(explain(error)) from error

@@ -2,6 +2,7 @@
 
 import glob
 from collections.abc import Sequence
+from itertools import count
 from pathlib import Path
 
 from fuse_lightning.data.images import SUFFIXES, check_image
@@ -40,8 +41,10 @@ class ImageTargets(TargetDataModule):
         Raises:
             FuseError: If a source is missing, empty or holds something else.
         """
-        if not self.images:
-            raise FuseError("data.images is empty; give a picture, a folder or a glob pattern")
+        if not self.images or "" in self.images:
+            raise FuseError(
+                "data.images is empty or names nothing; give a picture, a folder or a glob pattern"
+            )
         targets = unique([target for source in self.images for target in _targets(source)])
         targets = targets[: self.limit]
         for target in targets:
@@ -73,7 +76,7 @@ def _folder(path: Path) -> list[Target]:
         if (path / name).is_file():
             return read_manifest(path / name)
     targets = [Target(picture.stem, [picture]) for picture in _pictures(path)]
-    for folder in sorted(child for child in path.iterdir() if child.is_dir()):
+    for folder in sorted(child for child in _visible(path) if child.is_dir()):
         if pictures := _pictures(folder):
             targets.append(Target(folder.name, pictures))
     if not targets:
@@ -84,15 +87,23 @@ def _folder(path: Path) -> list[Target]:
 
 def _pictures(folder: Path) -> list[Path]:
     return sorted(
-        path for path in folder.iterdir() if path.is_file() and path.suffix.lower() in SUFFIXES
+        path for path in _visible(folder) if path.is_file() and path.suffix.lower() in SUFFIXES
     )
+
+
+def _visible(folder: Path) -> list[Path]:
+    """What a folder holds, without the hidden files that some systems put beside pictures."""
+    return [path for path in folder.iterdir() if not path.name.startswith(".")]
 
 
 def unique(targets: Sequence[Target]) -> list[Target]:
     """The targets with a number added to ids met before."""
-    seen: dict[str, int] = {}
+    taken = {target.id for target in targets}
+    seen: set[str] = set()
     for target in targets:
-        seen[target.id] = seen.get(target.id, 0) + 1
-        if seen[target.id] > 1:
-            target.id = f"{target.id}-{seen[target.id]}"
+        if target.id in seen:
+            numbered = (f"{target.id}-{number}" for number in count(2))
+            target.id = next(name for name in numbered if name not in taken)
+            taken.add(target.id)
+        seen.add(target.id)
     return list(targets)

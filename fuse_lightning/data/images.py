@@ -28,7 +28,8 @@ def check_image(path: Path) -> None:
             with Image.open(path):
                 pass
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise FuseError(f"image {str(path)!r} is too large: {error}; make it smaller") from error
+        reason = str(error).rstrip(".")
+        raise FuseError(f"image {str(path)!r} is too large: {reason}; make it smaller") from error
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
         raise FuseError(
             f"image {str(path)!r} cannot be read as a picture; give PNG, JPEG, WebP or similar"
@@ -49,8 +50,8 @@ def read_image(path: Path) -> Image.Image:
         with Image.open(path) as source:
             source.draft("RGB", (LARGEST_SIDE, LARGEST_SIDE))
             image = ImageOps.exif_transpose(source)
-            if image.mode.startswith(("I;16", "I", "F")):
-                image = ImageOps.autocontrast(_to_eight_bit(image))
+            if image.mode.startswith(("I", "F")):
+                image = _to_eight_bit(image)
             if image.has_transparency_data:
                 layers = image.convert("RGBA")
                 image = Image.alpha_composite(Image.new("RGBA", layers.size, "white"), layers)
@@ -66,9 +67,11 @@ def read_image(path: Path) -> Image.Image:
 
 
 def _to_eight_bit(image: Image.Image) -> Image.Image:
-    """Sixteen-bit or float greyscale, stretched to its own range."""
+    """Sixteen-bit greyscale as it is; longer integers and floats stretched to their own range."""
     values = image.convert("F")
-    extrema = values.getextrema()
-    low, high = float(extrema[0]), float(extrema[1])  # type: ignore[arg-type]
+    low, high = 0.0, 65535.0
+    if not image.mode.startswith("I;16"):
+        extrema = values.getextrema()
+        low, high = float(extrema[0]), float(extrema[1])  # type: ignore[arg-type]
     scale = 255 / (high - low) if high > low else 1.0
     return values.point(lambda v: (v - low) * scale).convert("L")

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from fuse_lightning.data.image_targets import ImageTargets
+from fuse_lightning.data.image_targets import ImageTargets, unique
 from fuse_lightning.data.module import TargetDataModule
 from fuse_lightning.data.targets import Target
 from fuse_lightning.errors import FuseError
@@ -30,6 +30,8 @@ class SentimentTargets(TargetDataModule):
         wanted = [sentiment] if isinstance(sentiment, str) else list(sentiment or [])
         if not wanted and images is None:
             raise FuseError("data has neither sentiment nor images; give at least data.sentiment")
+        if "" in wanted:
+            raise FuseError("data.sentiment is empty; give a label of the classifier")
         self.wanted = wanted
         self.pictures = None if images is None else ImageTargets(images, batch_size, limit)
 
@@ -40,7 +42,7 @@ class SentimentTargets(TargetDataModule):
             FuseError: If a picture has no wanted sentiment.
         """
         if self.pictures is None:
-            return [Target(label, sentiment=label) for label in self.wanted]
+            return unique([Target(label, sentiment=label) for label in self.wanted])
         targets = self.pictures.find_targets()
         if not self.wanted:
             for target in targets:
@@ -52,8 +54,10 @@ class SentimentTargets(TargetDataModule):
             return targets
         if len(self.wanted) == 1:
             return [replace(target, sentiment=self.wanted[0]) for target in targets]
-        return [
-            replace(target, id=f"{target.id}-{label}", sentiment=label)
-            for target in targets
-            for label in self.wanted
-        ]
+        return unique(
+            [
+                replace(target, id=f"{target.id}-{label}", sentiment=label)
+                for target in targets
+                for label in self.wanted
+            ]
+        )

@@ -58,6 +58,8 @@ class FrozenModel(ABC):
     """
 
     kind: str
+    unused_weights: tuple[str, ...] = ()
+    """Beginnings of the names of weights that this kind of model never reads."""
 
     def __init__(
         self,
@@ -114,14 +116,23 @@ class FrozenModel(ABC):
         remote = self.trust_remote_code and hasattr(config, "auto_map")
         if not remote and not self.accepts(config):
             names = ", ".join(config.architectures or [config.model_type])
-            raise FuseError(f"{self.model_id!r} is a {names}, not a {self.kind}")
-        self.device = torch.device(self.requested_device or device)
+            raise FuseError(
+                f"{self.model_id!r} is a {names}, not a {self.kind}; give the id of one"
+            )
+        try:
+            self.device = torch.device(self.requested_device or device)
+        except RuntimeError as error:
+            raise FuseError(
+                f"device {self.requested_device!r} of {self.model_id!r} is unknown; "
+                "give cpu, cuda or cuda:N"
+            ) from error
         self.tokenizer: PreTrainedTokenizerBase = load_tokenizer(*source, self.trust_remote_code)
         module = load_module(
             self.auto_class.from_pretrained,
             *source,
             getattr(torch, self.dtype),
             self.trust_remote_code,
+            self.unused_weights,
         )
         self.module: Any = module.to(self.device)
         self.prepare()
@@ -141,13 +152,23 @@ class FrozenModel(ABC):
         return layer
 
     @cached_property
+    def vocab_size(self) -> int:
+        """V, the number of ids that both the tokenizer and the network know.
+
+        The network may have more rows than the tokenizer has tokens, and a tokenizer may have
+        been given tokens, such as one for padding, for which there is no row.
+        """
+        weight: Tensor = self.embedding_layer.get_parameter("weight")
+        return min(max(map(int, self.tokenizer.get_vocab().values())) + 1, weight.shape[0])
+
+    @cached_property
     def embedding_table(self) -> Tensor:
         """Input embeddings of all tokens the tokenizer knows, shape (V, d).
 
         They are what the layer returns, so a scaling inside it is included.
         """
         with torch.no_grad():
-            return self.embed(torch.arange(len(self.tokenizer), device=self.device))
+            return self.embed(torch.arange(self.vocab_size, device=self.device))
 
     def embed(self, ids: Tensor) -> Tensor:
         """Input embeddings, shape (*ids.shape, d)."""
@@ -174,14 +195,24 @@ class FrozenModel(ABC):
     def max_tokens(self) -> int:
         """Longest input in tokens, special ones included."""
         positions = getattr(self.text_config, "max_position_embeddings", None)
-        limit: int = self.tokenizer.model_max_length
-        return min(limit, positions) if positions else limit
+        # Tokenizers that know no limit say 10^30, which no tensor holds.
+        limit = min(int(self.tokenizer.model_max_length), 2**31 - 1)
+        if not positions:
+            return limit
+        # Where a position stands for padding, the others start after it.
+        unused = [
+            layer.padding_idx + 1
+            for name, layer in self.module.named_modules()
+            if name.endswith("position_embeddings")
+            and getattr(layer, "padding_idx", None) is not None
+        ]
+        return min(limit, int(positions) - max(unused, default=0))
 
     @cached_property
     def pad_id(self) -> int:
         """Id that fills up short rows; it is masked, so any will do where there is none."""
         for candidate in (self.tokenizer.pad_token_id, self.tokenizer.eos_token_id):
-            if candidate is not None:
+            if candidate is not None and candidate < self.vocab_size:
                 return int(candidate)
         return 0
 
@@ -215,7 +246,7 @@ class FrozenModel(ABC):
         }
         anchor = self.tokenizer("a", add_special_tokens=False)["input_ids"]
         head = self.decode([anchor])[0]
-        full = self.decode([[*anchor, index] for index in range(len(self.tokenizer))])
+        full = self.decode([[*anchor, index] for index in range(self.vocab_size)])
         return [
             text[len(head) :] if index not in special and text.startswith(head) else ""
             for index, text in enumerate(full)

@@ -25,6 +25,16 @@ class Classifier(FrozenModel):
         """Whether the auto class maps the configuration to a network."""
         return type(config) in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING
 
+    def prepare(self) -> None:
+        """Tells decoders, which read the last token before the padding, what pads."""
+        if getattr(self.text_config, "pad_token_id", None) is None:
+            self.text_config.pad_token_id = super().pad_id
+
+    @cached_property
+    def pad_id(self) -> int:
+        """Id that fills up short rows: what the network takes for padding."""
+        return int(self.text_config.pad_token_id)
+
     @cached_property
     def labels(self) -> list[str]:
         """Names of the classes, in order."""

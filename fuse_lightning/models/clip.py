@@ -41,9 +41,12 @@ class CLIP(TextEncoder):
                 f"{self.model_id!r} has no usable image processor ({first_line(error)}); "
                 "add its preprocessor_config.json"
             ) from error
-        if hasattr(self.module.text_model, "eos_token_id"):
+        end = self.tokenizer.eos_token_id
+        if end is not None and end in self.encode(["a"]).ids:
             # Old configurations name id 2 as end token and rely on the largest id being it.
-            self.module.text_model.eos_token_id = self.tokenizer.eos_token_id
+            for part in self.module.text_model.modules():
+                if hasattr(part, "eos_token_id"):
+                    part.eos_token_id = end
         self.full_length = 0
         self.full_length = self._padded_length()
 
@@ -51,10 +54,11 @@ class CLIP(TextEncoder):
         """Tokens to pad every text to: 0 where short texts may stay short.
 
         A causal tower, or one with an attention mask, gives the same features at any length; a
-        tower that was trained without either (SigLIP) must see its full length. Asked of the
-        network itself, with one text at both lengths.
+        tower that was trained without either (SigLIP) must see its full length, and gets no mask
+        even where its tokenizer gives one. Asked of the network itself, with one text at both
+        lengths.
         """
-        short = self.encode(["a picture of a red house"])
+        short = self.encode(["a"])
         longest = min(self.max_tokens, 512)
         long = Encoded(
             F.pad(short.ids, (0, longest - short.ids.shape[1]), value=self.pad_id),
@@ -80,7 +84,7 @@ class CLIP(TextEncoder):
             if embeds is not None:
                 embeds = torch.cat([embeds, self.embed(ids[:, -missing:])], dim=1)
         inputs = {"input_ids": ids}
-        if "attention_mask" in self.tokenizer.model_input_names:
+        if "attention_mask" in self.tokenizer.model_input_names and not self.full_length:
             inputs["attention_mask"] = mask.long()
         with self.embeddings_replaced(embeds):
             output = self.module.get_text_features(**inputs)

@@ -2,10 +2,19 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoTokenizer, PretrainedConfig, PreTrainedTokenizerBase
+from safetensors import SafetensorError
+from transformers import (
+    AutoConfig,
+    AutoTokenizer,
+    PretrainedConfig,
+    PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
+)
+from transformers.utils import cached_file
 
 from fuse_lightning.errors import FuseError
 
@@ -68,12 +77,26 @@ def load_tokenizer(
     Raises:
         FuseError: If it is missing or slow.
     """
+    source = resolve(model_id)
     try:
         tokenizer = AutoTokenizer.from_pretrained(
-            resolve(model_id), revision=revision, trust_remote_code=trust_remote_code
+            source, revision=revision, trust_remote_code=trust_remote_code
         )
+        if not tokenizer.is_fast:
+            tokenizer = _written_out(source, revision) or tokenizer
+    except ImportError as error:
+        # Its class needs a library that its tokenizer.json does not.
+        tokenizer = _written_out(source, revision)
+        if tokenizer is None:
+            raise _explain(model_id, error) from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise _explain(model_id, error) from error
+    if set(tokenizer.get_vocab().values()) <= set(tokenizer.added_tokens_decoder):
+        # Without files some classes give a tokenizer of nothing but special tokens.
+        raise FuseError(
+            f"{model_id!r} has no tokenizer files; add those that the tokenizer's save_pretrained "
+            "writes"
+        )
     if not tokenizer.is_fast:
         raise FuseError(
             f"the tokenizer of {model_id!r} has no fast version, which gives character offsets; "
@@ -82,12 +105,27 @@ def load_tokenizer(
     return tokenizer
 
 
+def _written_out(source: str, revision: str | None) -> PreTrainedTokenizerBase | None:
+    """The tokenizer that a model's tokenizer.json describes, if there is one."""
+    path = cached_file(
+        source,
+        "tokenizer.json",
+        revision=revision,
+        _raise_exceptions_for_missing_entries=False,
+        _raise_exceptions_for_connection_errors=False,
+    )
+    if path is None:
+        return None
+    return PreTrainedTokenizerFast.from_pretrained(source, revision=revision)
+
+
 def load_module(
     auto: Callable[..., Any],
     model_id: str,
     revision: str | None,
     dtype: torch.dtype,
     trust_remote_code: bool,
+    unused: tuple[str, ...] = (),
 ) -> torch.nn.Module:
     """The network, frozen and in eval mode.
 
@@ -97,6 +135,7 @@ def load_module(
         revision: Branch, tag or commit on the hub.
         dtype: Type of the weights in memory, whatever that of the file.
         trust_remote_code: Whether to run code that comes with the model.
+        unused: Beginnings of the names of weights that may be missing.
 
     Raises:
         FuseError: If the weights cannot be read or do not fill the whole network.
@@ -108,11 +147,23 @@ def load_module(
             dtype=dtype,
             trust_remote_code=trust_remote_code,
             output_loading_info=True,
+            ignore_mismatched_sizes=True,
         )
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except UnpicklingError as error:
+        raise FuseError(
+            f"the .bin weights of {model_id!r} hold more than tensors, which could run code; "
+            "give a model with safetensors weights"
+        ) from error
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise _explain(model_id, error) from error
-    if info["missing_keys"]:
-        missing = sorted(info["missing_keys"])
+    if info["mismatched_keys"]:
+        name, found, wanted = min(info["mismatched_keys"])
+        raise FuseError(
+            f"weights of {model_id!r} do not fit its config.json: {name} is {tuple(found)} "
+            f"instead of {tuple(wanted)}; give both from the same model"
+        )
+    missing = sorted(name for name in info["missing_keys"] if not name.startswith(unused))
+    if missing:
         raise FuseError(
             f"{model_id!r} lacks {len(missing)} weights of a {type(module).__name__} "
             f"(such as {missing[0]}), which would be random; give a model trained for this use"

@@ -2,7 +2,6 @@
 
 import json
 from abc import abstractmethod
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +11,11 @@ from torch.nn import functional as F
 from transformers import AutoModel, PretrainedConfig
 from transformers.utils import cached_file
 
+from fuse_lightning.errors import FuseError
 from fuse_lightning.models.base import Encoded, FrozenModel
 from fuse_lightning.models.loading import resolve
+
+POOLINGS = ("mean", "mean_sqrt_len", "cls", "max", "lasttoken")
 
 
 class TextEncoder(FrozenModel):
@@ -41,33 +43,67 @@ class SentenceEncoder(TextEncoder):
     """
 
     kind = "sentence encoder"
+    # Pooling is done here, so checkpoints of masked language models will do.
+    unused_weights = ("pooler.",)
 
     def accepts(self, config: PretrainedConfig) -> bool:
         """Any single text network: no pictures, no decoder half."""
         return not hasattr(config, "vision_config") and not config.is_encoder_decoder
 
-    @cached_property
-    def _first_token(self) -> bool:
+    def prepare(self) -> None:
+        """Finds how vectors are pooled."""
+        self.pooling = self._pooling()
+
+    def _read(self, name: str) -> Any:
+        """A file of the model, {} if there is none."""
         path = cached_file(
             resolve(self.model_id),
-            "1_Pooling/config.json",
+            name,
             revision=self.revision,
             _raise_exceptions_for_missing_entries=False,
             _raise_exceptions_for_connection_errors=False,
         )
-        return path is not None and bool(
-            json.loads(Path(path).read_text()).get("pooling_mode_cls_token")
-        )
+        return {} if path is None else json.loads(Path(path).read_text(encoding="utf-8"))
+
+    def _pooling(self) -> str:
+        for module in self._read("modules.json"):
+            part = module["type"].rsplit(".")[-1]
+            if part not in ("Transformer", "Pooling", "Normalize"):
+                raise FuseError(
+                    f"{self.model_id!r} ends in a {part} layer, which a {self.kind} here cannot "
+                    "have; give one that only pools"
+                )
+        config = self._read("1_Pooling/config.json")
+        modes = [
+            key.removeprefix("pooling_mode_").removesuffix("s").removesuffix("_token")
+            for key, value in config.items()
+            if key.startswith("pooling_mode_") and value is True
+        ]
+        mode = config.get("pooling_mode") or "+".join(modes) or "mean"
+        if mode not in POOLINGS:
+            raise FuseError(
+                f"{self.model_id!r} pools by {mode!r}; a {self.kind} here pools by one of: "
+                f"{', '.join(POOLINGS)}"
+            )
+        return str(mode)
 
     def text_features(self, encoded: Encoded, embeds: Tensor | None = None) -> Tensor:
         """Unit vectors of texts, float32, shape (N, d)."""
         with self.embeddings_replaced(embeds):
             output = self.module(input_ids=encoded.ids, attention_mask=encoded.mask.long())
         hidden = output.last_hidden_state.float()
-        if self._first_token:
-            return F.normalize(hidden[:, 0], dim=-1)
-        weights = encoded.mask.unsqueeze(-1).float()
-        return F.normalize((hidden * weights).sum(1) / weights.sum(1), dim=-1)
+        match self.pooling:
+            case "cls":
+                vectors = hidden[:, 0]
+            case "lasttoken":
+                last = encoded.mask.sum(1) - 1
+                vectors = hidden[torch.arange(len(hidden), device=hidden.device), last]
+            case "max":
+                vectors = hidden.masked_fill(~encoded.mask.unsqueeze(-1), -torch.inf).amax(1)
+            case _:
+                # The mean times the root of the length has the same direction.
+                vectors = (hidden * encoded.mask.unsqueeze(-1)).sum(1)
+        return F.normalize(vectors, dim=-1)
 
 
 def same_direction(a: Tensor, b: Tensor) -> bool:

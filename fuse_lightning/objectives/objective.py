@@ -163,10 +163,12 @@ class Objective:
             return Reading(encoded, prompt, owner, 0)
         texts = [term.compose(text) for text in prompts.texts]
         encoded = term.model.encode([text for text, _ in texts])
-        offset = texts[0][1]
+        offset = max(place for _, place in texts)
         ends = torch.tensor([offset + len(text) for text in prompts.texts])
         spans = encoded.spans
-        inside = (spans[..., 0] >= offset) & (spans[..., 1] <= ends[:, None])
+        # Of some tokenizers the prompt's first token also spans the space before it.
+        first = offset - int(offset > len(term.prefix))
+        inside = (spans[..., 0] >= first) & (spans[..., 1] <= ends[:, None])
         return Reading(encoded, inside & (spans[..., 0] < spans[..., 1]), owner, offset)
 
     @torch.no_grad()

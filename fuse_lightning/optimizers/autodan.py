@@ -98,8 +98,12 @@ class AutoDAN(PromptOptimizer):
 
     def propose(self, states: list[list[State]]) -> list[list[State]]:
         """The most promising extensions of each state."""
-        owners = [target for target, beams in enumerate(states) for _ in beams]
-        parents = [state for beams in states for state in beams]
+        room = self._room()
+        beams = [[state for state in found if len(state) < room] for found in states]
+        owners = [target for target, found in enumerate(beams) for _ in found]
+        parents = [state for found in beams for state in found]
+        if not parents:
+            return beams
         head = (*self.writer.start_ids, *self.writer.prefix_ids(self.objective.terms[0].prefix))
         log_probs = self.writer.next_log_probs([(*head, *state) for state in parents]).cpu()
         lengths = torch.tensor([[len(state) + 1] for state in parents])
@@ -107,8 +111,7 @@ class AutoDAN(PromptOptimizer):
         if self.gradient_weight and any(map(self._active, self.objective.terms)):
             scores = scores - self.gradient_weight * self._predict(parents, owners)
         scores[:, ~self.allowed] = -torch.inf
-        ended = self._ended(parents, log_probs)
-        scores[ended] = -torch.inf
+        scores[self._ended(parents, log_probs)] = -torch.inf
         # Twice as many as wanted: some will not be read back as the same ids.
         rows = top_rows(scores, 2 * self.batch_size)
         extended = [
@@ -118,17 +121,21 @@ class AutoDAN(PromptOptimizer):
         ]
         return self._canonical(extended, [len(row) for row in rows], len(states))
 
+    def _room(self) -> int:
+        """Most tokens of a prompt that the writer can read behind its prefix."""
+        head = self.writer.prefix_ids(self.objective.terms[0].prefix)
+        room = self.writer.max_tokens - len(self.writer.start_ids) - len(head)
+        return room if self.max_length is None else min(room, self.max_length)
+
     def _active(self, term: Term) -> bool:
         return bool(term.weight) and self._predicted(term)
 
     def _ended(self, parents: list[State], log_probs: torch.Tensor) -> torch.Tensor:
         ends = list(self.writer.end_ids)
         ended = log_probs[:, ends].exp().sum(1) > self.end_probability
+        # An empty prompt is always extended: there is nothing to end yet.
         started = torch.tensor([len(state) > 0 for state in parents])
-        full = torch.tensor(
-            [self.max_length is not None and len(state) >= self.max_length for state in parents]
-        )
-        return (ended & started) | full
+        return ended & started
 
     def _predict(self, parents: list[State], owners: list[int]) -> torch.Tensor:
         """Predicted change of the other terms for every next token, shape (parents, V)."""

@@ -130,10 +130,6 @@ class PromptOptimizer(L.LightningModule, ABC):
         shown = [bar for bar in given if type(bar) in (TQDMProgressBar, RichProgressBar)]
         for bar in shown:
             given.remove(bar)
-        strategies = [callback for callback in given if isinstance(callback, SearchStrategy)]
-        if len(strategies) > 1:
-            names = " and ".join(type(strategy).__name__ for strategy in strategies)
-            raise FuseError(f"trainer.callbacks hold {names}; give one search strategy")
         kinds: tuple[tuple[type[Callback], type[Callback]], ...] = (
             (SearchStrategy, GreedySearch),
             (PromptWriter, PromptWriter),

@@ -6,6 +6,8 @@ from typing import Any
 
 from lightning.pytorch.callbacks import Callback
 
+from fuse_lightning.errors import FuseError
+
 State = tuple[int, ...]
 Scored = tuple[float, State]
 """The exact loss of a prompt, and its ids."""
@@ -46,7 +48,7 @@ class SearchStrategy(Callback):
 
     @property
     def state_key(self) -> str:
-        """One key for every strategy, so a resumed run finds its frontier."""
+        """One key for every strategy: a trainer takes one of them, and a resumed run finds it."""
         return "SearchStrategy"
 
     def state_dict(self) -> dict[str, Any]:
@@ -57,10 +59,10 @@ class SearchStrategy(Callback):
         """Restores the frontier.
 
         Raises:
-            ValueError: If another strategy wrote it.
+            FuseError: If another strategy wrote it.
         """
         if state_dict["strategy"] != type(self).__name__:
-            raise ValueError(
+            raise FuseError(
                 f"the checkpoint was written with {state_dict['strategy']}, not with "
                 f"{type(self).__name__}; resume with the same search strategy"
             )

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import IterableDataset
 from transformers import PreTrainedTokenizerBase
 
-from fuse_lightning.zoo.render import render
+from fuse_lightning.zoo.render import IMAGE_SIZE, draw, layout, render
 from fuse_lightning.zoo.scenes import (
     SENTIMENTS,
     NounPhrase,
@@ -26,7 +27,6 @@ from fuse_lightning.zoo.scenes import (
 from fuse_lightning.zoo.words import (
     BACKGROUNDS,
     COLORS,
-    COUNTS,
     MOODS,
     OPENERS,
     RELATIONS,
@@ -39,6 +39,8 @@ ATTRIBUTES = (5, 8, 2, 3, 6, 8, 2, 3, 3, 6)
 (shape 5: there is none), relation (0 left, 1 above, 2 none), background."""
 UNTOLD = IGNORE = -100
 EDITS = 4
+HARDNESS = {"shape": 3, "relation": 2}
+"""How often an attribute is edited against the others: what is hardest to see comes most."""
 
 
 class Endless(IterableDataset[Any]):
@@ -124,6 +126,39 @@ class PairBatch:
     whole: Tensor
 
 
+@dataclass
+class ImageBatch:
+    """Pictures (B, 3, H, W), their attributes (B, 10) and what lies in each grid cell (B, G)."""
+
+    pixels: Tensor
+    labels: Tensor
+    cells: Tensor
+
+
+def image_batch(size: int, grid: int, rng: random.Random) -> ImageBatch:
+    """``size`` pictures; a cell's class is its object's shape and colour, ``EMPTY`` without one."""
+    images, labels = [], []
+    cells = torch.full((size, grid, grid), EMPTY)
+    side = IMAGE_SIZE / grid
+    for row in range(size):
+        scene = sample_scene(rng)
+        objects = layout(scene, rng)
+        images.append(draw(scene, objects, rng))
+        labels.append(attributes(sample_wording(scene, rng, full=True)[0]))
+        for placed in objects:
+            shape, color = _shapes.index(placed.kind.shape), _colors.index(placed.kind.color)
+            reach = max(placed.radius - 1, side / 2 + 0.5)
+            for y, x in product(range(grid), repeat=2):
+                distance = max(abs((x + 0.5) * side - placed.x), abs((y + 0.5) * side - placed.y))
+                if distance < reach:
+                    cells[row, y, x] = shape * len(COLORS) + color
+    return ImageBatch(pixels(images), torch.tensor(labels), cells.flatten(1))
+
+
+_shapes, _colors = list(SHAPES), list(COLORS)
+EMPTY = len(SHAPES) * len(COLORS)
+
+
 def pair_batch(tokenizer: PreTrainedTokenizerBase, size: int, rng: random.Random) -> PairBatch:
     """``size`` random scenes with captions, one-attribute edits and ungrammatical versions."""
     images, texts, labels, image_labels, valid, whole = [], [], [], [], [], []
@@ -136,7 +171,8 @@ def pair_batch(tokenizer: PreTrainedTokenizerBase, size: int, rng: random.Random
         by_attribute: dict[str, list[Wording]] = {}
         for attribute, _value, edit in edits(scene, wording):
             by_attribute.setdefault(attribute, []).append(edit)
-        false = [rng.choice(by_attribute[rng.choice([*by_attribute])]) for _ in range(EDITS)]
+        kinds = rng.choices([*by_attribute], [HARDNESS.get(a, 1) for a in by_attribute], k=EDITS)
+        false = [rng.choice(by_attribute[attribute]) for attribute in kinds]
         opener = rng.choice(OPENERS) + " " if rng.random() < 0.5 else ""
         if rng.random() < 0.25:
             # Search sees half-grown captions: among those too the true one must lead.
@@ -206,6 +242,3 @@ def sentiment_example(rng: random.Random) -> tuple[str, int]:
     told = {word.strip(",") for word in words}
     positive, negative = (bool(told & set(MOODS[name])) for name in ("positive", "negative"))
     return text, 1 + positive - negative
-
-
-__all__ = ["ATTRIBUTES", "COUNTS", "Endless", "pair_batch", "sentence_batch", "sentiment_batch"]

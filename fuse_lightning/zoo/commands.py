@@ -64,7 +64,7 @@ def train(
     out: Path = Path("zoo"),
     seed: int = 0,
     models: list[str] | None = None,
-    steps: int | None = None,
+    share: float = 1.0,
 ) -> None:
     """Rebuilds the zoo's models from a seed.
 
@@ -72,14 +72,14 @@ def train(
         out: Folder that gets one folder a model.
         seed: Seed of weights and data.
         models: Which of gpt2, clip, sentiment and clip-judge; all by default.
-        steps: Training steps of each, by default those of the shipped weights.
+        share: Share of the steps that the shipped weights were trained for.
     """
     from fuse_lightning.zoo.training import RECIPES, train_model
 
     for name in models or RECIPES:
         if name not in RECIPES:
             raise FuseError(f"unknown zoo model {name!r}; there are: {', '.join(RECIPES)}")
-        seconds = train_model(name, out / name, seed, steps)
+        seconds = train_model(name, out / name, seed, share)
         print(f"{name}: {seconds:.0f} s, written to {out / name}")
 
 

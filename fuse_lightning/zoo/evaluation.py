@@ -84,7 +84,7 @@ def _pairs(model: CLIP, count: int, seed: int) -> dict[str, float]:
             )
             for key in sorted(values)
         ]
-        value_wins += max(chosen) < own[index]
+        value_wins += max(chosen) < float(own[index])
         every_wins += bool(cosines.max() < own[index])
         bad = list(corruptions(wording.text(), rng).values())
         grammar_wins += bool((text_vectors(model, bad) @ images[index]).max() < own[index])

@@ -2,10 +2,11 @@
 
 import math
 import random
+from dataclasses import dataclass
 
 from PIL import Image, ImageDraw
 
-from fuse_lightning.zoo.scenes import Scene
+from fuse_lightning.zoo.scenes import Kind, Scene
 
 IMAGE_SIZE = 64
 SUPERSAMPLING = 4
@@ -28,25 +29,47 @@ BACKGROUND_RGB = {
     "sky": (176, 216, 246),
     "grass": (164, 208, 112),
 }
-RADIUS = {"small": (5.4, 6.2), "large": (9.2, 10.0)}
+RADIUS = {"small": (6.1, 6.7), "large": (9.4, 10.0)}
+JITTER = 3.0
 """Half extent of an object in pixels: the small ones are large enough to tell a star."""
+
+
+@dataclass(frozen=True)
+class Placed:
+    """One object in a picture: centre and half extent in pixels."""
+
+    kind: Kind
+    x: float
+    y: float
+    radius: float
+
+
+def layout(scene: Scene, rng: random.Random) -> list[Placed]:
+    """Where the objects of a scene lie."""
+    return [
+        Placed(kind, x, y, rng.uniform(*RADIUS[kind.size]))
+        for index, kind in enumerate(scene.kinds)
+        for x, y in _places(scene, index, rng)
+    ]
+
+
+def draw(scene: Scene, objects: list[Placed], rng: random.Random) -> Image.Image:
+    """A picture of placed objects, RGB, ``IMAGE_SIZE`` pixels square."""
+    side = IMAGE_SIZE * SUPERSAMPLING
+    image = Image.new("RGB", (side, side), _jitter(BACKGROUND_RGB[scene.background], 8, rng))
+    canvas = ImageDraw.Draw(image)
+    for placed in objects:
+        points = _outline(placed.kind.shape, placed.radius, rng)
+        canvas.polygon(
+            [((placed.x + x) * SUPERSAMPLING, (placed.y + y) * SUPERSAMPLING) for x, y in points],
+            fill=_jitter(RGB[placed.kind.color], 10, rng),
+        )
+    return image.reduce(SUPERSAMPLING)
 
 
 def render(scene: Scene, rng: random.Random) -> Image.Image:
     """A picture of ``scene``, RGB, ``IMAGE_SIZE`` pixels square."""
-    side = IMAGE_SIZE * SUPERSAMPLING
-    image = Image.new("RGB", (side, side), _jitter(BACKGROUND_RGB[scene.background], 8, rng))
-    draw = ImageDraw.Draw(image)
-    for index, kind in enumerate(scene.kinds):
-        color = _jitter(RGB[kind.color], 10, rng)
-        for x, y in _places(scene, index, rng):
-            radius = rng.uniform(*RADIUS[kind.size])
-            points = _outline(kind.shape, radius, rng)
-            draw.polygon(
-                [((x + dx) * SUPERSAMPLING, (y + dy) * SUPERSAMPLING) for dx, dy in points],
-                fill=color,
-            )
-    return image.reduce(SUPERSAMPLING)
+    return draw(scene, layout(scene, rng), rng)
 
 
 def _jitter(rgb: tuple[int, int, int], spread: int, rng: random.Random) -> tuple[int, int, int]:
@@ -57,13 +80,14 @@ def _jitter(rgb: tuple[int, int, int], spread: int, rng: random.Random) -> tuple
 def _places(scene: Scene, index: int, rng: random.Random) -> list[tuple[float, float]]:
     """Centres of one kind's objects, in pixels: in a row inside the kind's own half."""
     kind = scene.kinds[index]
-    reach = RADIUS[kind.size][1]
     cell = IMAGE_SIZE / kind.count
-    # Rows of two kinds stay near their grid: a free diagonal would be both beside and above.
-    slack = min(cell / 2 - reach, 5 if scene.relation else IMAGE_SIZE)
-    along = [cell * (i + 0.5) + rng.uniform(-slack, slack) for i in range(kind.count)]
-    low, high = (0, IMAGE_SIZE) if scene.relation is None else (index * 32, index * 32 + 32)
-    across = [rng.uniform(low + reach + 1, high - reach - 1) for _ in along]
+    along = [cell * (i + 0.5) for i in range(kind.count)]
+    lane = IMAGE_SIZE / 2 if scene.relation is None else IMAGE_SIZE * (0.25 + 0.5 * index)
+    if scene.relation is None:
+        # A single kind has the whole picture to itself.
+        lane += rng.uniform(-16, 16)
+    across = [lane] * kind.count
+    along, across = ([v + rng.uniform(-JITTER, JITTER) for v in row] for row in (along, across))
     vertical_row = scene.relation == "left of" or (scene.relation is None and rng.random() < 0.5)
     return list(
         zip(across, along, strict=True) if vertical_row else zip(along, across, strict=True)
@@ -71,8 +95,8 @@ def _places(scene: Scene, index: int, rng: random.Random) -> list[tuple[float, f
 
 
 def _outline(shape: str, radius: float, rng: random.Random) -> list[tuple[float, float]]:
-    """Corners of a shape around the origin, turned by up to 12 degrees."""
-    turn = rng.uniform(-math.pi / 15, math.pi / 15)
+    """Corners of a shape around the origin, turned by up to 8 degrees."""
+    turn = rng.uniform(-math.pi / 22, math.pi / 22)
 
     def polar(radii: list[float], start: float) -> list[tuple[float, float]]:
         step = 2 * math.pi / len(radii)

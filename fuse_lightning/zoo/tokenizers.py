@@ -5,6 +5,7 @@ Their vocabularies are small, so that many words split, and differently in each.
 
 import json
 import random
+from typing import Any
 
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import BertTokenizer, CLIPTokenizer, GPT2Tokenizer, PreTrainedTokenizerBase
@@ -78,13 +79,14 @@ def _learn(
     suffix: str | None = None,
 ) -> tuple[dict[str, int], list[tuple[str, str]]]:
     """Vocabulary and merges of a BPE with ``merges`` merges."""
+    options: Any = {} if suffix is None else {"end_of_word_suffix": suffix}
     finals = 0 if suffix is None else len({word[-1] for text in texts for word in text.split()})
     trainer = trainers.BpeTrainer(
         vocab_size=len(special) + len(alphabet) + finals + merges,
         special_tokens=special,
         initial_alphabet=alphabet,
         show_progress=False,
-        end_of_word_suffix=suffix,
+        **options,
     )
     tokenizer.train_from_iterator(texts, trainer)
     model = json.loads(tokenizer.to_str())["model"]

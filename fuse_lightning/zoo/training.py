@@ -1,7 +1,9 @@
 """Rebuilds the zoo's four models from a seed, with Lightning."""
 
 import math
+import random
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,11 +32,14 @@ from transformers import (
 
 from fuse_lightning.zoo.batches import (
     ATTRIBUTES,
+    EMPTY,
     LABELS,
     UNTOLD,
     Endless,
+    ImageBatch,
     PairBatch,
     TokenBatch,
+    image_batch,
     pair_batch,
     sentence_batch,
     sentiment_batch,
@@ -47,8 +52,10 @@ from fuse_lightning.zoo.tokenizers import (
     word_piece_tokenizer,
 )
 
-STEPS = {"gpt2": 2500, "clip": 2600, "sentiment": 1200, "clip-judge": 1800}
-BATCH = {"gpt2": 128, "clip": 128, "sentiment": 64, "clip-judge": 128}
+BATCH = 128
+IMAGE_STEPS = {"clip": 2200, "clip-judge": 1400}
+STEPS = {"gpt2": 2500, "clip": 1500, "sentiment": 700, "clip-judge": 1100}
+IMAGE_LEARNING_RATE = 2e-3
 LEARNING_RATE = {"gpt2": 2e-3, "clip": 1e-3, "sentiment": 1e-3, "clip-judge": 1e-3}
 LARGEST_SCALE = 50.0
 
@@ -105,16 +112,67 @@ class SentimentModule(ZooModule):
         return loss
 
 
-class PairModule(ZooModule):
-    """Contrast of images and captions, with one-attribute edits as hard negatives.
+class AttributeHead(nn.Module):
+    """Tells attributes from features, by one linear map that pictures and captions share."""
 
-    Both towers also tell the attributes of what they encode through one shared linear head, which
-    is dropped after training: the dense signal makes small models learn shapes and counts fast.
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(width, sum(ATTRIBUTES))
+
+    def loss(self, features: Tensor, labels: Tensor) -> Tensor:
+        """Mean cross-entropy over attributes that are told (nats)."""
+        parts = self.linear(features).split(ATTRIBUTES, dim=-1)
+        losses = [
+            F.cross_entropy(part, label, ignore_index=UNTOLD, reduction="sum")
+            / (label != UNTOLD).sum().clamp(min=1)
+            for part, label in zip(parts, labels.unbind(-1), strict=True)
+        ]
+        return torch.stack(losses).mean()
+
+
+class ImageModule(ZooModule):
+    """First stage of a CLIP: the image tower learns what lies where.
+
+    Each cell of the image tower's grid tells its object, and the pooled vector the attributes:
+    a signal dense enough for a small tower to learn shapes and places in minutes.
     """
 
-    def __init__(self, model: PreTrainedModel, learning_rate: float) -> None:
+    def __init__(self, model: PreTrainedModel, learning_rate: float, head: AttributeHead) -> None:
         super().__init__(model, learning_rate)
-        self.head = nn.Linear(model.config.projection_dim, sum(ATTRIBUTES))
+        self.head = head
+        config = model.config.vision_config
+        self.cell_head = nn.Linear(config.hidden_size, EMPTY + 1)
+        self.register_buffer("class_weights", torch.tensor([1.0] * EMPTY + [0.1]))
+
+    def training_step(self, batch: ImageBatch, batch_idx: int) -> Tensor:
+        """Loss over cells plus loss over attributes (nats)."""
+        output = self.model.vision_model(batch.pixels)
+        cells = image_cells(output.last_hidden_state)
+        logits = self.cell_head(cells).float().flatten(0, 1)
+        weights: Any = self.class_weights
+        dense = F.cross_entropy(logits, batch.cells.flatten(), weight=weights)
+        pooled = self.model.visual_projection(output.pooler_output).float()
+        told = self.head.loss(pooled, batch.labels)
+        self.log("dense", dense, prog_bar=True)
+        self.log("told", told, prog_bar=True)
+        return dense + told
+
+
+def image_cells(hidden: Tensor) -> Tensor:
+    """Features of the grid cells, row by row, (N, G, d), of a transformer or a convolution."""
+    return hidden[:, 1:] if hidden.ndim == 3 else hidden.flatten(2).transpose(1, 2)
+
+
+class PairModule(ZooModule):
+    """Second stage: contrast of images and captions, with one-attribute edits as hard negatives.
+
+    Both towers go on telling the attributes of what they encode through the shared head, which
+    is dropped after training.
+    """
+
+    def __init__(self, model: PreTrainedModel, learning_rate: float, head: AttributeHead) -> None:
+        super().__init__(model, learning_rate)
+        self.head = head
 
     def training_step(self, batch: PairBatch, batch_idx: int) -> Tensor:
         """Contrastive loss plus attribute loss."""
@@ -123,9 +181,8 @@ class PairModule(ZooModule):
         text = self.model.get_text_features(
             batch.texts.ids, attention_mask=batch.texts.mask
         ).pooler_output.float()
-        told = self._attribute_loss(image, batch.image_labels) + self._attribute_loss(
-            text, batch.labels.flatten(0, 1)
-        )
+        told = self.head.loss(image, batch.image_labels)
+        told = told + self.head.loss(text, batch.labels.flatten(0, 1))
         image = F.normalize(image, dim=-1)
         text = F.normalize(text, dim=-1).view(size, choices, -1)
         scale = self.model.logit_scale.exp().clamp(max=LARGEST_SCALE)
@@ -142,15 +199,6 @@ class PairModule(ZooModule):
         self.log("told", told, prog_bar=True)
         self.log("own", (own.argmax(1) == 0).float().mean(), prog_bar=True)
         return contrast + told
-
-    def _attribute_loss(self, features: Tensor, labels: Tensor) -> Tensor:
-        parts = self.head(features).split(ATTRIBUTES, dim=-1)
-        losses = [
-            F.cross_entropy(part, label, ignore_index=UNTOLD, reduction="sum")
-            / (label != UNTOLD).sum().clamp(min=1)
-            for part, label in zip(parts, labels.unbind(-1), strict=True)
-        ]
-        return torch.stack(losses).mean()
 
 
 def gpt2(seed: int) -> tuple[GPT2LMHeadModel, PreTrainedTokenizerBase]:
@@ -245,51 +293,83 @@ def sentiment(seed: int) -> tuple[BertForSequenceClassification, PreTrainedToken
     return BertForSequenceClassification(config), tokenizer
 
 
-RECIPES: dict[str, tuple[Any, Any, type[ZooModule]]] = {
-    "gpt2": (gpt2, sentence_batch, LanguageModule),
-    "clip": (clip, pair_batch, PairModule),
-    "sentiment": (sentiment, sentiment_batch, SentimentModule),
-    "clip-judge": (clip_judge, pair_batch, PairModule),
+RECIPES: dict[str, Callable[[int], tuple[Any, PreTrainedTokenizerBase]]] = {
+    "gpt2": gpt2,
+    "clip": clip,
+    "sentiment": sentiment,
+    "clip-judge": clip_judge,
+}
+TEXT_RECIPES = {
+    "gpt2": (sentence_batch, LanguageModule),
+    "sentiment": (sentiment_batch, SentimentModule),
 }
 
 
-def train_model(name: str, out: Path, seed: int = 0, steps: int | None = None) -> float:
+def train_model(name: str, out: Path, seed: int = 0, share: float = 1.0) -> float:
     """Trains one model and saves it as a transformers folder.
 
     Args:
         name: One of ``RECIPES``.
         out: The folder to write.
         seed: Seed of weights and data.
-        steps: Training steps, by default those of the shipped weights.
+        share: Share of the steps that the shipped weights were trained for.
 
     Returns:
         Seconds taken.
     """
     start = time.perf_counter()
-    build, make_batch, module = RECIPES[name]
     L.seed_everything(seed, verbose=False)
-    model, tokenizer = build(seed)
+    model, tokenizer = RECIPES[name](seed)
     for part in model.modules():
         if isinstance(part, PreTrainedModel):
             # The fused kernel's backward is several times slower on short texts on a CPU.
             part.set_attn_implementation("eager")
-    data = Endless(partial(make_batch, tokenizer, BATCH[name]), f"train-{name}-{seed}")
+    source = f"train-{name}-{seed}"
+    if name in TEXT_RECIPES:
+        make, module = TEXT_RECIPES[name]
+        _fit(
+            module(model, LEARNING_RATE[name]), partial(make, tokenizer), source, STEPS[name], share
+        )
+    else:
+        head = AttributeHead(model.config.projection_dim)
+        with torch.no_grad():
+            probe = model.vision_model(torch.zeros(1, 3, IMAGE_SIZE, IMAGE_SIZE))
+        grid = math.isqrt(image_cells(probe.last_hidden_state).shape[1])
+        images = ImageModule(model, IMAGE_LEARNING_RATE, head)
+        make_images = partial(_image_batch, grid)
+        _fit(images, make_images, f"{source}-images", IMAGE_STEPS[name], share)
+        pairs = PairModule(model, LEARNING_RATE[name], head)
+        _fit(pairs, partial(pair_batch, tokenizer), source, STEPS[name], share)
+        image_processor().save_pretrained(out)
+    # Half precision halves the package; loading turns it back to float32.
+    model.half().save_pretrained(out)
+    tokenizer.save_pretrained(out)
+    return time.perf_counter() - start
+
+
+def _image_batch(grid: int, size: int, rng: random.Random) -> ImageBatch:
+    return image_batch(size, grid, rng)
+
+
+def _fit(
+    module: ZooModule,
+    make: Callable[[int, random.Random], Any],
+    source: str,
+    steps: int,
+    share: float,
+) -> None:
+    """Trains on an endless stream of batches."""
     trainer = L.Trainer(
         accelerator="cpu",
         devices=1,
         precision="bf16-mixed",
-        max_steps=steps or STEPS[name],
+        max_steps=max(1, round(steps * share)),
         gradient_clip_val=1.0,
         logger=False,
         enable_checkpointing=False,
         enable_model_summary=False,
         use_distributed_sampler=False,
     )
+    data = Endless(partial(make, BATCH), source)
     loader = DataLoader(data, batch_size=None, num_workers=1, prefetch_factor=8)
-    trainer.fit(module(model, LEARNING_RATE[name]), loader)
-    # Half precision halves the package; loading turns it back to float32.
-    model.half().save_pretrained(out)
-    tokenizer.save_pretrained(out)
-    if module is PairModule:
-        image_processor().save_pretrained(out)
-    return time.perf_counter() - start
+    trainer.fit(module, loader)

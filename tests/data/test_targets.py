@@ -1,0 +1,343 @@
+import json
+from itertools import islice
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from fuse_lightning.data import ImageTargets, SentimentTargets, Target
+from fuse_lightning.data.image_targets import unique
+from fuse_lightning.data.loader import TargetLoader
+from fuse_lightning.errors import FuseError
+
+
+def picture(name):
+    path = Path(name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (9, 9), "red").save(path)
+    return name
+
+
+def manifest(name, text):
+    Path(name).write_text(text, encoding="utf-8")
+    return name
+
+
+def rows(*found):
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in found)
+
+
+def found(data):
+    return [(target.id, [path.as_posix() for path in target.paths]) for target in data]
+
+
+def ids(data):
+    return [target.id for target in data.find_targets()]
+
+
+@pytest.fixture
+def folder():
+    for name in ("b.jpg", "a.png", "c.PNG", "style/2.png", "style/1.png", "other/deep/1.png"):
+        picture(f"pictures/{name}")
+    Path("pictures/note.txt").write_text("no picture")
+    return "pictures"
+
+
+class TestSources:
+    def test_one_file(self):
+        assert found(ImageTargets(picture("a.png")).find_targets()) == [("a", ["a.png"])]
+
+    def test_a_file_needs_no_suffix(self):
+        Path(picture("a.png")).rename("a")
+        assert ids(ImageTargets("a")) == ["a"]
+
+    def test_a_folder_holds_pictures_and_folders_of_several_pictures(self, folder):
+        assert found(ImageTargets(folder).find_targets()) == [
+            ("a", ["pictures/a.png"]),
+            ("b", ["pictures/b.jpg"]),
+            ("c", ["pictures/c.PNG"]),
+            ("style", ["pictures/style/1.png", "pictures/style/2.png"]),
+        ]
+
+    def test_all_pictures_of_a_target_are_read(self, folder):
+        style = ImageTargets(folder).find_targets()[-1]
+        assert [image.mode for image in style.images] == ["RGB", "RGB"]
+
+    def test_hidden_files_are_left_out(self, folder):
+        Path("pictures/._a.png").write_text("written beside pictures by some systems")
+        picture("pictures/.thumbnails/a.png")
+        assert ids(ImageTargets(folder)) == ["a", "b", "c", "style"]
+
+    def test_a_glob_pattern_matches_pictures_only(self, folder):
+        assert ids(ImageTargets("pictures/[ab]*")) == ["a", "b"]
+        assert ids(ImageTargets("pictures/**/*.png")) == ["a", "1", "1-2", "2"]
+
+    def test_a_name_that_looks_like_a_pattern_is_a_name_if_it_exists(self):
+        assert ids(ImageTargets(picture("[x].png"))) == ["[x]"]
+
+    def test_a_list_keeps_its_order_and_gets_distinct_ids(self, folder):
+        sources = ["pictures/b.jpg", folder, "pictures/b.jpg"]
+        assert ids(ImageTargets(sources)) == ["b", "a", "b-2", "c", "style", "b-3"]
+
+    def test_limit_takes_the_first(self, folder):
+        assert ids(ImageTargets(folder, limit=2)) == ["a", "b"]
+        assert len(ids(ImageTargets(folder, limit=99))) == 4
+
+    def test_pictures_beyond_the_limit_are_not_looked_at(self, folder):
+        Path("pictures/b.jpg").write_text("broken")
+        assert ids(ImageTargets(folder, limit=1)) == ["a"]
+
+    def test_the_packages_own_scenes(self):
+        targets = ImageTargets("zoo/scenes").find_targets()
+        assert len({target.id for target in targets}) == 4
+        assert all(target.references for target in targets)
+
+    def test_home_is_expanded(self, tmp_path, monkeypatch):
+        monkeypatch.setenv("HOME", str(tmp_path))
+        picture("a.png")
+        assert ids(ImageTargets(["~/a.png", "~/*.png"])) == ["a", "a-2"]
+
+    @pytest.mark.parametrize(
+        ("images", "message"),
+        [
+            ("gone.png", "image 'gone.png' does not exist; check"),
+            ("gone.jsonl", "'gone.jsonl' does not exist"),
+            ("empty", "folder 'empty' holds no images; it needs files ending in .bmp"),
+            ("empty/*.png", "no image matches 'empty/*.png'; check the pattern"),
+            ("text.png", "image 'text.png' cannot be read as a picture"),
+            ("", "data.images is empty"),
+            ([], "data.images is empty"),
+        ],
+    )
+    def test_bad_sources_are_one_clear_error(self, images, message):
+        Path("empty").mkdir()
+        Path("text.png").write_text("hello")
+        with pytest.raises(FuseError) as error:
+            ImageTargets(images).find_targets()
+        assert message in str(error.value)
+
+    @pytest.mark.parametrize("options", [{"batch_size": 0}, {"limit": 0}, {"limit": -1}])
+    def test_bad_numbers_are_refused_at_once(self, options):
+        (name, value) = next(iter(options.items()))
+        with pytest.raises(FuseError, match=rf"data\.{name} is {value}; it must be at least 1"):
+            ImageTargets("a.png", **options)
+
+
+class TestManifests:
+    @pytest.fixture(autouse=True)
+    def pictures(self):
+        picture("p/a.png")
+        picture("p/b.png")
+
+    def test_json_lines(self):
+        text = rows(
+            {
+                "file_name": "p/a.png",
+                "id": "A",
+                "caption": "a line\u2028separator",
+                "references": ["one", "two"],
+                "sentiment": "positive",
+                "text": "words",
+            },
+            {"file_names": ["p/a.png", "p/b.png"], "references": "one"},
+            {"file_name": "p/b.png", "id": 0, "sentiment": "none"},
+        )
+        first, second, third = ImageTargets(manifest("m.jsonl", "\n" + text)).find_targets()
+        assert first == Target(
+            "A",
+            [Path("p/a.png")],
+            "positive",
+            "words",
+            ["a line\u2028separator", "one", "two"],
+        )
+        assert second == Target("p/a", [Path("p/a.png"), Path("p/b.png")], references=["one"])
+        assert third == Target("0", [Path("p/b.png")], references=[])
+
+    def test_csv(self):
+        text = (
+            "file_name,file_names,id,caption,references,sentiment\r\n"
+            'p/a.png,,A,"with, comma\nand line","[""one"", ""two""]",positive\r\n'
+            ',"[""p/a.png"", ""p/b.png""]",,[sic] a text,,\r\n'
+        )
+        first, second = ImageTargets(manifest("m.csv", text)).find_targets()
+        references = ["with, comma\nand line", "one", "two"]
+        assert first == Target("A", [Path("p/a.png")], "positive", references=references)
+        paths = [Path("p/a.png"), Path("p/b.png")]
+        assert second == Target("p/a", paths, references=["[sic] a text"])
+
+    def test_a_byte_order_mark_is_skipped(self):
+        assert ids(ImageTargets(manifest("m.csv", "\ufefffile_name\np/a.png\n"))) == ["p/a"]
+
+    @pytest.mark.parametrize("name", ["metadata.jsonl", "metadata.csv"])
+    def test_a_folders_manifest_says_what_it_holds(self, name):
+        text = "file_name\nb.png\n" if name.endswith("csv") else rows({"file_name": "b.png"})
+        manifest(f"p/{name}", text)
+        assert found(ImageTargets("p").find_targets()) == [("b", ["p/b.png"])]
+
+    def test_the_same_id_twice_becomes_two_ids(self):
+        text = rows({"file_name": "p/a.png", "id": "A"}, {"file_name": "p/b.png", "id": "A"})
+        assert ids(ImageTargets(manifest("m.jsonl", text))) == ["A", "A-2"]
+
+    @pytest.mark.parametrize(
+        ("row", "message"),
+        [
+            ("[]", "row 2 of manifest 'm.jsonl' is no object"),
+            ("5", "row 2 of manifest 'm.jsonl' is no object"),
+            ("{}", "row 2 of manifest 'm.jsonl' names no picture"),
+            ('{"file_name": 5}', "names no picture; give file_name or file_names"),
+            ('{"file_name": ""}', "names no picture"),
+            ('{"file_names": []}', "names no picture"),
+            ('{"file_names": ["p/a.png", 5]}', "names no picture"),
+            ('{"file_name": "p/a.png", "references": 5}', "row 2 .* has references 5"),
+            ('{"file_name": "p/a.png", "references": [5]}', r"references \[5\]; give a list"),
+            ('{"file_name": "p/a.png", "caption": 5}', "row 2 .* has caption 5; give a text"),
+            ('{"file_name": "p/a.png", "text": []}', r"has text \[\]"),
+            ('{"file_name": "p/a.png", "sentiment": ["sad"]}', r"has sentiment \['sad'\]"),
+            ('{"file_name": "p/a.png", "id": {}}', "has id {}; give a name"),
+            ('{"file_name": "gone.png"}', "image 'gone.png' does not exist"),
+            ('{"file_name": ', "'m.jsonl' cannot be read: line 2 is no JSON"),
+        ],
+    )
+    def test_bad_rows_are_named(self, row, message):
+        manifest("m.jsonl", f'{{"file_name": "p/a.png"}}\n{row}\n')
+        with pytest.raises(FuseError, match=message) as error:
+            ImageTargets("m.jsonl").find_targets()
+        assert "\n" not in str(error.value)
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("", "is empty; it needs a row for each target"),
+            ("file_name\n", "is empty"),
+            ("p/a.png\np/b.png\n", "row 1 .* names no picture"),
+            ("file_name,caption\np/a.png,one, two\n", "row 1 .* more cells than the header"),
+            ('file_name\n"p/a.png\n', "cannot be read"),
+        ],
+    )
+    def test_bad_csv(self, text, message):
+        with pytest.raises(FuseError, match=message):
+            ImageTargets(manifest("m.csv", text)).find_targets()
+
+    def test_other_encodings_are_refused(self):
+        Path("m.jsonl").write_bytes(rows({"file_name": "p/a.png"}).encode("utf-16"))
+        with pytest.raises(FuseError, match=r"m\.jsonl' cannot be read: 'utf-8'"):
+            ImageTargets("m.jsonl").find_targets()
+
+
+class TestSentiments:
+    def test_alone(self):
+        targets = SentimentTargets(["positive", "negative"]).find_targets()
+        assert targets == [
+            Target("positive", sentiment="positive"),
+            Target("negative", sentiment="negative"),
+        ]
+
+    def test_one_for_every_picture_keeps_the_ids(self):
+        data = SentimentTargets("positive", [picture("a.png"), picture("b.png")])
+        assert [(t.id, t.sentiment) for t in data.find_targets()] == [
+            ("a", "positive"),
+            ("b", "positive"),
+        ]
+
+    def test_every_picture_with_every_sentiment(self):
+        data = SentimentTargets(["good", "bad"], [picture("a.png"), picture("b.png")], limit=1)
+        assert [(t.id, t.sentiment, t.paths) for t in data.find_targets()] == [
+            ("a-good", "good", [Path("a.png")]),
+            ("a-bad", "bad", [Path("a.png")]),
+        ]
+
+    def test_ids_are_distinct(self):
+        assert ids(SentimentTargets(["good", "good"])) == ["good", "good-2"]
+        data = SentimentTargets(["good", "good"], picture("a.png"))
+        assert ids(data) == ["a-good", "a-good-2"]
+
+    def test_from_the_manifest_unless_given(self):
+        picture("a.png")
+        manifest("m.jsonl", rows({"file_name": "a.png", "sentiment": "positive"}))
+        assert SentimentTargets(images="m.jsonl").find_targets()[0].sentiment == "positive"
+        assert SentimentTargets("bad", "m.jsonl").find_targets()[0].sentiment == "bad"
+
+    def test_a_picture_without_sentiment_is_named(self):
+        with pytest.raises(FuseError, match=r"target 'a' wants no sentiment; give data\.sentiment"):
+            SentimentTargets(images=picture("a.png")).find_targets()
+
+    @pytest.mark.parametrize("sentiment", [None, [], "", [""]])
+    def test_nothing_wanted(self, sentiment):
+        with pytest.raises(FuseError, match=r"give .*(data\.sentiment|label)"):
+            SentimentTargets(sentiment)
+
+
+@given(st.lists(st.sampled_from(["a", "a-2", "a-2-2", "b", "b-3", ""])))
+def test_numbered_ids_never_collide(names):
+    targets = unique([Target(name) for name in names])
+    found = [target.id for target in targets]
+    assert len(set(found)) == len(names)
+    first = {name: names.index(name) for name in names}
+    assert all(found[index] == name for name, index in first.items())
+
+
+@st.composite
+def loaders(draw):
+    targets = [Target(str(index)) for index in range(draw(st.integers(0, 7)))]
+    return targets, draw(st.integers(1, 4)), draw(st.integers(1, 5))
+
+
+def served(batches):
+    return [([target.id for target in b.targets], b.step, b.last) for b in batches]
+
+
+class TestLoader:
+    @given(loaders())
+    def test_every_batch_is_served_for_all_its_steps(self, settings):
+        targets, size, steps = settings
+        loader = TargetLoader(targets, size, steps)
+        names = [target.id for target in targets]
+        wanted = [
+            (names[start : start + size], step, step == steps - 1)
+            for start in range(0, len(names), size)
+            for step in range(steps)
+        ]
+        assert served(loader) == wanted
+        assert len(loader) == len(wanted)
+        assert served(loader) == wanted
+
+    @given(loaders(), st.data())
+    def test_a_restored_loader_goes_on_where_it_was(self, settings, data):
+        whole = served(TargetLoader(*settings))
+        stop = data.draw(st.integers(0, max(0, len(whole) - 1)))
+        first = TargetLoader(*settings)
+        before = served(islice(first, stop))
+        state = first.state_dict()
+        second = TargetLoader(*settings)
+        second.load_state_dict(json.loads(json.dumps(state)))
+        assert before + served(second) == whole
+
+    @given(loaders(), st.integers(1, 40))
+    def test_the_saved_position_counts_what_was_served(self, settings, stop):
+        loader = TargetLoader(*settings)
+        batches = iter(loader)
+        taken = sum(1 for _ in range(stop) if next(batches, None) is not None)
+        assert loader.state_dict() == {"served": taken}
+
+    @pytest.mark.parametrize("ranks", [1, 2, 3, 5])
+    def test_devices_share_the_targets_out(self, ranks):
+        names = []
+        for rank in range(ranks):
+            data = ImageTargets([picture(f"{index}.png") for index in range(4)], batch_size=2)
+            data.trainer = SimpleNamespace(
+                global_rank=rank, world_size=ranks, lightning_module=SimpleNamespace(steps=3)
+            )
+            data.setup("fit")
+            served_here = data.train_dataloader()
+            names += [target.id for batch in served_here.batches for target in batch]
+        assert sorted(names) == ["0", "1", "2", "3"]
+
+    def test_targets_are_found_once(self):
+        data = ImageTargets(picture("a.png"))
+        data.setup("fit")
+        Path("a.png").unlink()
+        data.setup("fit")
+        assert [target.id for target in data.targets] == ["a"]

@@ -1,0 +1,71 @@
+import pytest
+import torch
+
+from fuse_lightning.models import CLIP, CausalLM, Classifier, SentenceEncoder
+from tests import lookalikes
+
+KINDS = {
+    **dict.fromkeys(lookalikes.CAUSAL_LMS, CausalLM),
+    **dict.fromkeys(lookalikes.CLIPS, CLIP),
+    **dict.fromkeys(lookalikes.CLASSIFIERS, Classifier),
+    "sentence_encoder": SentenceEncoder,
+    "masked_lm": SentenceEncoder,
+}
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory):
+    """The folder of a look-alike by its builder's name, written once; not to be changed."""
+    made = {}
+
+    def get(name):
+        if name not in made:
+            made[name] = getattr(lookalikes, name)(tmp_path_factory.mktemp(name) / name)
+        return made[name]
+
+    return get
+
+
+@pytest.fixture
+def load(folder):
+    """Loads a look-alike, given by its builder's name or its folder."""
+
+    def get(source, kind=None, **kwargs):
+        model = (kind or KINDS[source])(str(folder(source) if kind is None else source), **kwargs)
+        model.load()
+        return model
+
+    return get
+
+
+@pytest.fixture
+def in_double(load, monkeypatch):
+    """Loads a look-alike in float64; results stay in it, so differences of them are exact."""
+
+    def get(source):
+        model = load(source)
+        monkeypatch.setattr(torch.Tensor, "float", torch.Tensor.double)
+        model.module.double()
+        return model
+
+    return get
+
+
+@pytest.fixture
+def check_gradient():
+    """Compares autograd's gradient of a function with differences in random directions."""
+
+    def check(function, embeds, rtol=1e-6, step=1e-5):
+        generator = torch.Generator().manual_seed(0)
+        embeds = embeds.detach().requires_grad_()
+        (grad,) = torch.autograd.grad(function(embeds), embeds)
+        assert grad.abs().max() > 1e-4
+        for _ in range(4):
+            way = torch.randn(embeds.shape, generator=generator, dtype=embeds.dtype)
+            with torch.no_grad():
+                change = function(embeds + step * way) - function(embeds - step * way)
+            torch.testing.assert_close(
+                (grad * way).sum(), change / (2 * step), rtol=rtol, atol=rtol
+            )
+
+    return check

@@ -1,0 +1,112 @@
+import json
+
+import pytest
+import torch
+from torch.nn import functional as F
+from transformers import AutoModel
+
+from fuse_lightning.data.targets import Target
+from fuse_lightning.errors import FuseError
+from fuse_lightning.models import SentenceEncoder
+from fuse_lightning.objectives import TextSimilarity
+from fuse_lightning.objectives.term import Reading
+from tests.lookalikes import edit_json, sentence_encoder
+
+TEXTS = ["a red house", "hello", "two old boats on a calm lake at night"]
+POOL = {
+    "mean_tokens": lambda hidden: hidden.mean(0),
+    "mean_sqrt_len_tokens": lambda hidden: hidden.sum(0) / len(hidden) ** 0.5,
+    "cls_token": lambda hidden: hidden[0],
+    "max_tokens": lambda hidden: hidden.amax(0),
+    "lasttoken": lambda hidden: hidden[-1],
+}
+
+
+def reference_features(folder, tokenizer, pool):
+    reference = AutoModel.from_pretrained(folder).eval()
+    rows = []
+    for text in TEXTS:
+        with torch.no_grad():
+            ids = torch.tensor([tokenizer(text)["input_ids"]])
+            rows.append(pool(reference(input_ids=ids).last_hidden_state[0]))
+    return F.normalize(torch.stack(rows), dim=-1)
+
+
+@pytest.mark.parametrize("mode", POOL)
+def test_features_of_a_padded_batch_are_pooled_hidden_states_one_at_a_time(mode, tmp_path, load):
+    folder = sentence_encoder(tmp_path / "encoder", mode)
+    model = load(folder, SentenceEncoder)
+    got = model.text_features(model.encode(TEXTS))
+    expected = reference_features(folder, model.tokenizer, POOL[mode])
+    torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("mode", ["mean", "cls", "lasttoken"])
+def test_a_pooling_given_by_one_name_is_read_too(mode, tmp_path, load):
+    folder = sentence_encoder(tmp_path / "encoder")
+    path = folder / "1_Pooling" / "config.json"
+    path.write_text(json.dumps({"embedding_dimension": 16, "pooling_mode": mode}))
+    model = load(folder, SentenceEncoder)
+    pool = POOL[mode] if mode in POOL else POOL[f"{mode}_token{'s' * (mode == 'mean')}"]
+    expected = reference_features(folder, model.tokenizer, pool)
+    got = model.text_features(model.encode(TEXTS))
+    torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_a_masked_language_model_without_pooler_is_averaged(folder, load):
+    model = load("masked_lm")
+    got = model.text_features(model.encode(TEXTS))
+    expected = reference_features(folder("masked_lm"), model.tokenizer, POOL["mean_tokens"])
+    torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["sentence_encoder", "masked_lm"])
+def test_features_from_embeddings_equal_features_from_ids(name, load):
+    model = load(name)
+    assert not any(part.training for part in model.module.modules())
+    assert not any(weight.requires_grad for weight in model.module.parameters())
+    encoded = model.encode(TEXTS)
+    embeds = model.embed(encoded.ids)
+    assert torch.equal(model.text_features(encoded, embeds), model.text_features(encoded))
+
+
+@pytest.mark.parametrize("name", ["sentence_encoder", "masked_lm", "clip", "siglip"])
+def test_gradient_of_text_similarity_at_embeddings_equals_differences(
+    name, in_double, check_gradient
+):
+    model = in_double(name)
+    term = TextSimilarity(model)
+    term.set_targets([Target("t", text="a red boat")])
+    encoded = model.encode(TEXTS)
+    reading = Reading(encoded, encoded.mask, torch.zeros(len(TEXTS), dtype=torch.long), 0)
+    check_gradient(lambda x: term.loss(reading, x).sum(), model.embed(encoded.ids))
+
+
+def test_a_text_is_at_no_distance_from_itself(load):
+    term = TextSimilarity(load("sentence_encoder"))
+    term.set_targets([Target(text, text=text) for text in TEXTS])
+    encoded = term.model.encode(TEXTS)
+    distance = term.loss(Reading(encoded, encoded.mask, torch.arange(3), 0))
+    torch.testing.assert_close(distance, torch.zeros(3), rtol=0, atol=1e-6)
+
+
+def test_poolings_that_cannot_be_computed_are_refused(tmp_path, load):
+    weighted = sentence_encoder(tmp_path / "weighted", "weightedmean_tokens")
+    with pytest.raises(FuseError, match=r"pools by 'weightedmean'.*mean, ") as raised:
+        load(weighted, SentenceEncoder)
+    assert "\n" not in str(raised.value)
+    both = sentence_encoder(tmp_path / "both")
+    edit_json(both / "1_Pooling" / "config.json", pooling_mode_cls_token=True)
+    with pytest.raises(FuseError, match=r"pools by 'cls\+mean'"):
+        load(both, SentenceEncoder)
+
+
+def test_layers_after_the_pooling_are_refused(tmp_path, load):
+    folder = sentence_encoder(tmp_path / "dense")
+    path = folder / "modules.json"
+    parts = json.loads(path.read_text())
+    parts[2]["type"] = "sentence_transformers.models.Dense"
+    path.write_text(json.dumps(parts))
+    with pytest.raises(FuseError, match="ends in a Dense layer") as raised:
+        load(folder, SentenceEncoder)
+    assert "\n" not in str(raised.value)

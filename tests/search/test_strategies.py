@@ -1,0 +1,173 @@
+"""Search strategies against brute force over a small vocabulary."""
+
+import heapq
+from itertools import product
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fuse_lightning.errors import FuseError
+from fuse_lightning.search import BeamSearch, GreedySearch, UniformCostSearch, distinct
+
+VOCABULARY = range(4)
+DEPTH = 4
+
+
+def landscape(seed):
+    """A random loss for every state over the vocabulary."""
+    generator = torch.Generator().manual_seed(seed)
+    states = [s for length in range(1, DEPTH + 1) for s in product(VOCABULARY, repeat=length)]
+    # Few distinct values, so that ties occur.
+    values = torch.randint(0, 30, (len(states),), generator=generator).tolist()
+    return dict(zip(states, map(float, values), strict=True))
+
+
+def run(strategy, landscapes, steps):
+    """Grows states token by token; returns every step's frontiers."""
+    strategy.start([[()] for _ in landscapes])
+    history = []
+    for _ in range(steps):
+        candidates = []
+        for losses, states in zip(landscapes, strategy.expand(), strict=True):
+            children = [(*state, token) for state in states for token in VOCABULARY]
+            candidates.append([(losses[child], child) for child in children if child in losses])
+        strategy.update(candidates)
+        history.append([list(frontier) for frontier in strategy.frontiers])
+    return history
+
+
+def beam_by_brute_force(losses, width, steps):
+    beam, history = [()], []
+    for _ in range(steps):
+        children = {(*state, token) for state in beam for token in VOCABULARY}
+        best = sorted((losses[child], child) for child in children if child in losses)[:width]
+        beam = [state for _, state in best]
+        history.append(best)
+    return history
+
+
+def uniform_cost_by_brute_force(losses, size, steps):
+    queue, done, history = [(float("inf"), ())], set(), []
+    for _ in range(steps):
+        if queue:
+            _, state = heapq.heappop(queue)
+            done.add(state)
+            for token in VOCABULARY:
+                child = (*state, token)
+                if child in losses and child not in done and (losses[child], child) not in queue:
+                    heapq.heappush(queue, (losses[child], child))
+        queue = heapq.nsmallest(size, queue)
+        history.append(list(queue))
+    return history
+
+
+seeds = st.lists(st.integers(0, 10**6), min_size=1, max_size=3)
+
+
+@settings(max_examples=50, deadline=None)
+@given(seeds, st.integers(1, 70))
+def test_beam_search_is_exact_for_each_target(seeds, width):
+    landscapes = [landscape(seed) for seed in seeds]
+    history = run(BeamSearch(width), landscapes, DEPTH)
+    for target, losses in enumerate(landscapes):
+        expected = beam_by_brute_force(losses, width, DEPTH)
+        assert [step[target] for step in history] == expected
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 10**6))
+def test_wide_beam_finds_the_best_state_of_every_length(seed):
+    losses = landscape(seed)
+    history = run(BeamSearch(4**DEPTH), [losses], DEPTH)
+    for length, (frontier,) in enumerate(history, 1):
+        assert frontier[0] == min((v, s) for s, v in losses.items() if len(s) == length)
+
+
+@settings(max_examples=50, deadline=None)
+@given(seeds, st.integers(1, 20), st.integers(1, 12))
+def test_uniform_cost_search_is_exact_for_each_target(seeds, size, steps):
+    landscapes = [landscape(seed) for seed in seeds]
+    history = run(UniformCostSearch(size), landscapes, steps)
+    for target, losses in enumerate(landscapes):
+        expected = uniform_cost_by_brute_force(losses, size, steps)
+        assert [step[target] for step in history] == expected
+
+
+def test_uniform_cost_search_never_expands_a_state_twice():
+    strategy = UniformCostSearch(8)
+    strategy.start([[()]])
+    assert strategy.expand() == [[()]]
+    strategy.update([[(1.0, (1,)), (2.0, (2,)), (0.5, ())]])
+    assert strategy.expand() == [[(1,)]]
+    strategy.update([[(0.1, (1,)), (3.0, (3,))]])
+    assert strategy.expand() == [[(2,)]]
+
+
+def test_greedy_search_keeps_the_best_of_each_target():
+    strategy = GreedySearch()
+    strategy.start([[()], [()]])
+    strategy.update([[(2.0, (1,)), (1.0, (2,))], [(0.0, (3,))]])
+    assert strategy.expand() == [[(2,)], [(3,)]]
+
+
+def test_a_target_without_candidates_ends_and_others_go_on():
+    strategy = BeamSearch(2)
+    strategy.start([[()], [()]])
+    strategy.update([[], [(0.0, (3,))]])
+    assert strategy.expand() == [[], [(3,)]]
+
+
+def test_infinite_and_undefined_losses_are_never_kept():
+    assert distinct([(float("inf"), (1,)), (float("nan"), (2,)), (1.0, (3,))]) == [(1.0, (3,))]
+
+
+def test_a_state_met_twice_is_kept_once_with_its_lower_loss():
+    assert distinct([(2.0, (1,)), (1.0, (1,))]) == [(1.0, (1,))]
+
+
+@pytest.mark.parametrize("make", [lambda: BeamSearch(3), lambda: UniformCostSearch(6)])
+@pytest.mark.parametrize("stop", [1, 2, 3])
+def test_saved_and_restored_search_goes_on_as_if_never_stopped(make, stop):
+    landscapes = [landscape(1), landscape(2)]
+    expected = run(make(), landscapes, DEPTH)
+    first = make()
+    run(first, landscapes, stop)
+    second = make()
+    second.load_state_dict(first.state_dict())
+    for step in range(stop, DEPTH):
+        candidates = []
+        for losses, states in zip(landscapes, second.expand(), strict=True):
+            children = [(*state, token) for state in states for token in VOCABULARY]
+            candidates.append([(losses[child], child) for child in children if child in losses])
+        second.update(candidates)
+        assert [list(frontier) for frontier in second.frontiers] == expected[step]
+
+
+def test_state_is_plain_enough_for_a_safe_checkpoint(tmp_path):
+    strategy = UniformCostSearch(6)
+    run(strategy, [landscape(0)], 2)
+    torch.save(strategy.state_dict(), tmp_path / "state.pt")
+    loaded = torch.load(tmp_path / "state.pt", weights_only=True)
+    again = UniformCostSearch(6)
+    again.load_state_dict(loaded)
+    assert again.frontiers == strategy.frontiers
+    assert again.expanded == strategy.expanded
+
+
+def test_resuming_with_another_strategy_is_refused():
+    with pytest.raises(FuseError, match="BeamSearch, not with UniformCostSearch"):
+        UniformCostSearch(4).load_state_dict(BeamSearch(2).state_dict() | {"expanded": []})
+
+
+@pytest.mark.parametrize(
+    ("make", "text"),
+    [
+        (lambda: BeamSearch(0), "beam_width is 0"),
+        (lambda: UniformCostSearch(-1), "frontier_max_size is -1"),
+    ],
+)
+def test_impossible_sizes_are_refused(make, text):
+    with pytest.raises(FuseError, match=text):
+        make()
