@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import torch
-from tests.lookalikes_text import tokenizer
 from transformers import (
     BertConfig,
     BertForSequenceClassification,
@@ -13,6 +12,8 @@ from transformers import (
     GPT2Config,
     GPT2LMHeadModel,
 )
+
+from tests.lookalikes_text import tokenizer
 
 SHAPE = {"hidden_size": 16, "intermediate_size": 32, "num_attention_heads": 2}
 

@@ -1,12 +1,14 @@
 """Alignment of words by character offsets."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.lookalikes_text import TOKENIZERS, tokenizer
 
 from fuse_lightning.adapters import align
 from fuse_lightning.adapters.alignment import WORD
+from tests.lookalikes_text import TOKENIZERS, tokenizer
 
 texts = st.one_of(
     st.text(max_size=40),
@@ -21,7 +23,7 @@ texts = st.one_of(
 def spans(draw, text):
     """A random partition of a text into tokens, some of them missing."""
     cuts = sorted(draw(st.sets(st.integers(0, len(text)), max_size=12)) | {0, len(text)})
-    pairs = list(zip(cuts, cuts[1:], strict=False))
+    pairs = list(pairwise(cuts))
     return [pair if draw(st.integers(0, 5)) else (0, 0) for pair in pairs]
 
 

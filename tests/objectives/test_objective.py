@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tests import tiny
 
 from fuse_lightning.adapters import AdapterSettings
 from fuse_lightning.data import Target
@@ -23,8 +22,12 @@ from fuse_lightning.objectives import (
     resample,
     smoothed_gradient,
 )
+from tests import tiny
 
-WORDS = "a two red crimson star stars above circle teal in the snow, how lovely".split()
+WORDS = [
+    *("a", "two", "red", "crimson", "star", "stars", "above"),
+    *("circle", "teal", "in", "the", "snow,", "how", "lovely"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +64,7 @@ def objective(folders, picture):
             Target("several", paths=picture, sentiment="0"),
         ]
     )
-    yield objective
+    return objective
 
 
 def random_prompts(objective, count, seed=0):

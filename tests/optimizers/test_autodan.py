@@ -8,7 +8,6 @@ import pytest
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from PIL import Image
-from tests import tiny
 
 from fuse_lightning.adapters import AdapterSettings
 from fuse_lightning.data import ImageTargets, SentimentTargets
@@ -17,6 +16,7 @@ from fuse_lightning.models import CLIP
 from fuse_lightning.objectives import Fluency, ImageSimilarity, Sentiment, TextSimilarity
 from fuse_lightning.optimizers import AutoDAN
 from fuse_lightning.search import BeamSearch, GreedySearch, UniformCostSearch
+from tests import tiny
 
 STEPS = 5
 

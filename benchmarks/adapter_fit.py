@@ -1,0 +1,129 @@
+"""Time and memory of fitting an adapter between a GPT-2 and a CLIP of real sizes.
+
+``python -m benchmarks.adapter_fit`` writes ``benchmarks/results/adapter_fit.md``. Both models are
+random; their tokenizers (30 000 and 49 000 tokens) are trained on made-up words, so that words
+split in up to four tokens in either.
+"""
+
+import random
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+from transformers import (
+    CLIPConfig,
+    CLIPImageProcessorPil,
+    CLIPModel,
+    CLIPTokenizer,
+    GPT2Config,
+    GPT2LMHeadModel,
+    GPT2Tokenizer,
+)
+
+from benchmarks.machine import describe, table, write
+from fuse_lightning.adapters import AdapterSettings, FuseAdapter
+from fuse_lightning.models import CLIP, CausalLM
+from fuse_lightning.quiet import quiet_transformers
+
+KINDS = ("lookup", "least_squares", "t_product")
+WORDS = 150_000
+
+
+def made_up_words(count: int, seed: int) -> list[str]:
+    rng = random.Random(seed)
+    syllables = [
+        c + v + e for c in "bcdfghklmnprstvz" for v in "aeiou" for e in ("", "n", "r", "s")
+    ]
+    return ["".join(rng.choices(syllables, k=rng.randint(1, 5))) for _ in range(count)]
+
+
+def learn(size: int, texts: list[str], suffix: str) -> tuple[list[str], list[tuple[str, str]]]:
+    import json
+
+    tokenizer = Tokenizer(models.BPE(**({"end_of_word_suffix": suffix} if suffix else {})))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    options = {"end_of_word_suffix": suffix} if suffix else {}
+    trainer = trainers.BpeTrainer(
+        vocab_size=size, initial_alphabet=alphabet, show_progress=False, **options
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    model = json.loads(tokenizer.to_str())["model"]
+    tokens = sorted(model["vocab"], key=model["vocab"].get)
+    tokens += [letter + suffix for letter in alphabet if letter + suffix not in model["vocab"]]
+    return tokens, [tuple(pair) for pair in model["merges"]]
+
+
+def build(folder: Path) -> None:
+    """Writes both models."""
+    for name, size, suffix, share in (("gpt2", 29_700, "", 0.4), ("clip", 48_500, "</w>", 0.8)):
+        words = made_up_words(WORDS, 0)[: int(WORDS * share)]
+        text = words if suffix else [f"a {word}" for word in words]
+        tokens, merges = learn(size, text, suffix)
+        special = ["<|startoftext|>", "<|endoftext|>"]
+        vocab = {token: index for index, token in enumerate([*tokens, *special])}
+        if suffix:
+            CLIPTokenizer(vocab=vocab, merges=merges).save_pretrained(folder / name)
+            text_config = {"vocab_size": len(vocab), "hidden_size": 512, "num_hidden_layers": 1}
+            vision = {"num_hidden_layers": 1, "hidden_size": 64, "num_attention_heads": 2}
+            config = CLIPConfig(text_config=text_config, vision_config=vision)
+            CLIPModel(config).save_pretrained(folder / name)
+            CLIPImageProcessorPil().save_pretrained(folder / name)
+        else:
+            GPT2Tokenizer(vocab=vocab, merges=merges).save_pretrained(folder / name)
+            config = GPT2Config(vocab_size=len(vocab), n_layer=1)
+            GPT2LMHeadModel(config).save_pretrained(folder / name)
+
+
+def fit(kind: str, folder: Path) -> None:
+    """Fits one kind and prints seconds, peak MB and cases."""
+    source, target = CausalLM(str(folder / "gpt2")), CLIP(str(folder / "clip"))
+    source.load()
+    target.load()
+    (folder / "words.txt").write_text("\n".join(made_up_words(WORDS, 1)))
+    settings = AdapterSettings(kind=kind, cache=False, words=str(folder / "words.txt"))
+    adapter = FuseAdapter(source, target, settings)
+    start = time.perf_counter()
+    maps = adapter.maps
+    if kind == "lookup":
+        _ = adapter.lookup_table
+    seconds = time.perf_counter() - start
+    words = list(dict.fromkeys(made_up_words(WORDS, 1)))
+    full = sum(len(ids) == 8192 for ids, _ in adapter.cases(words).values())
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(f"RESULT {seconds:.1f} {peak:.0f} {len(maps)} {full}")
+
+
+def main() -> None:
+    quiet_transformers()
+    if len(sys.argv) == 3:
+        fit(sys.argv[1], Path(sys.argv[2]))
+        return
+    rows = []
+    with tempfile.TemporaryDirectory() as name:
+        build(Path(name))
+        for kind in KINDS:
+            output = subprocess.run(
+                [sys.executable, "-m", "benchmarks.adapter_fit", kind, name],
+                capture_output=True,
+                text=True,
+                check=True,
+            ).stdout
+            rows.append([kind, *output.split("RESULT ")[1].split()])
+    write(
+        "adapter_fit",
+        "# Fitting an adapter at real sizes\n\n"
+        f"{describe()}\n\n"
+        "From a GPT-2 (30 000 tokens, width 768) to a CLIP (49 000 tokens, width 512), up to 8 192 "
+        "words a case, words of up to 4 tokens in either; each kind in a process of its own.\n\n"
+        + table(["kind", "seconds", "peak memory, MB", "cases", "of which full"], rows)
+        + "\n",
+    )
+
+
+if __name__ == "__main__":
+    main()

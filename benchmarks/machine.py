@@ -1,0 +1,38 @@
+"""What a results file says about where it was measured."""
+
+import os
+import platform
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def describe() -> str:
+    """Machine, versions and day, one line."""
+    cpu = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        names = [line for line in info.read_text().splitlines() if line.startswith("model name")]
+        cpu = names[0].split(":")[1].strip() if names else cpu
+    packages = ", ".join(
+        f"{name} {version(name)}" for name in ("torch", "transformers", "lightning")
+    )
+    day = datetime.now(UTC).date()
+    return (
+        f"{os.cpu_count()} cores of {cpu}, Python {platform.python_version()}, {packages}; {day}."
+    )
+
+
+def write(name: str, text: str) -> None:
+    """Prints a results file and keeps it in ``benchmarks/results``."""
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"{name}.md").write_text(text, encoding="utf-8")
+    print(text)
+
+
+def table(head: list[str], rows: list[list[str]]) -> str:
+    """A markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)

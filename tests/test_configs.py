@@ -1,0 +1,145 @@
+"""Every configuration parses as it is, and runs with small models of the same architectures."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from fuse_lightning.cli import main
+from tests import lookalikes, tiny
+
+CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))
+STANDINS = {
+    "openai-community/gpt2-medium": "gpt2",
+    "openai/clip-vit-base-patch32": "clip",
+    "cardiffnlp/twitter-roberta-base-sentiment-latest": "roberta",
+}
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models")
+    roberta = lookalikes.roberta_classifier(folder / "roberta")
+    labels = dict(enumerate(("negative", "neutral", "positive")))
+    numbers = {label: index for index, label in labels.items()}
+    lookalikes.edit_json(folder / "roberta" / "config.json", id2label=labels, label2id=numbers)
+    return {
+        "gpt2": tiny.gpt2(folder / "gpt2"),
+        "clip": tiny.clip(folder / "clip"),
+        "roberta": str(roberta),
+    }
+
+
+@pytest.fixture
+def picture(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 255, (40, 40, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "picture.png")
+    return tmp_path / "picture.png"
+
+
+def test_there_are_configs():
+    assert {path.stem for path in CONFIGS} >= {
+        "quickstart",
+        "quickstart_sentiment",
+        "caption_image",
+        "caption_sentiment",
+    }
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_config_parses_and_says_how_to_run_it(path, picture, capsys):
+    command = next(
+        line for line in path.read_text().splitlines() if line.startswith("#   fuse fit")
+    )
+    words = command.removeprefix("#   fuse ").split()
+    words = [str(path) if word.startswith("configs/") else word for word in words]
+    words = [str(picture) if word == "PATH" else word for word in words]
+    with pytest.raises(SystemExit, match="0"):
+        main([*words, "--print_config"])
+    parsed = yaml.safe_load(capsys.readouterr().out)
+    written = yaml.safe_load(path.read_text())["model"]["init_args"]
+    assert parsed["model"]["init_args"]["steps"] == written["steps"]
+    assert len(parsed["model"]["init_args"]["terms"]) == len(written["terms"])
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_config_runs_with_small_models(path, models, picture, tmp_path, capsys):
+    config = yaml.safe_load(path.read_text())
+    for term in config["model"]["init_args"]["terms"]:
+        name = term["init_args"]["model"]
+        term["init_args"]["model"] = models[STANDINS[name]] if name in STANDINS else name
+    config["model"]["init_args"] |= {"steps": 2, "batch_size": 4, "gradient_samples": 2}
+    own = tmp_path / "own.yaml"
+    own.write_text(yaml.safe_dump(config))
+    main(["fit", "--config", str(own), "--data.images", str(picture)])
+    (folder,) = (tmp_path / "logs" / "search").iterdir()
+    rows = [json.loads(line) for line in (folder / "prompts.jsonl").read_text().splitlines()]
+    assert rows
+    with (folder / "prompts.csv").open() as file:
+        table = [*csv.DictReader(file)]
+    assert [row["prompt"] for row in table] == [row["prompt"] for row in rows]
+    assert list(folder.glob("events.out.tfevents.*"))
+    assert (
+        list((folder / "checkpoints").glob("*.ckpt"))
+        or config["trainer"]["callbacks"][1]["init_args"]["every_n_train_steps"] > 2
+    )
+    assert rows[0]["prompt"] in capsys.readouterr().out
+
+
+def test_saved_config_and_checkpoint_go_on_where_a_run_stopped(models, picture, tmp_path):
+    config = yaml.safe_load((CONFIGS[0].parent / "caption_image.yaml").read_text())
+    for term in config["model"]["init_args"]["terms"]:
+        term["init_args"]["model"] = models[STANDINS[term["init_args"]["model"]]]
+    config["model"]["init_args"] |= {"steps": 4, "batch_size": 4, "gradient_samples": 2}
+    own = tmp_path / "own.yaml"
+    own.write_text(yaml.safe_dump(config))
+    words = ["fit", "--config", str(own), "--data.images", str(picture)]
+    main(words)
+    main([*words, "--trainer.max_steps", "2"])
+    logs = tmp_path / "logs" / "search"
+    (checkpoint,) = (logs / "version_1" / "checkpoints").glob("*.ckpt")
+    saved = str(logs / "version_1" / "config.yaml")
+    main(["fit", "--config", saved, "--trainer.max_steps", "-1", "--ckpt_path", str(checkpoint)])
+    whole, rest = (
+        [
+            {**json.loads(line), "seconds": 0}
+            for line in (logs / f"version_{number}" / "prompts.jsonl").read_text().splitlines()
+        ]
+        for number in (0, 2)
+    )
+    assert whole == rest
+    assert len(whole) == 1
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "L", "1x1", "huge", "rotated"])
+def test_real_pictures_go_through_the_whole_run(mode, models, tmp_path):
+    rng = np.random.default_rng(0)
+    path = tmp_path / "picture.png"
+    match mode:
+        case "RGBA":
+            image = Image.fromarray(rng.integers(0, 255, (60, 50, 4), dtype=np.uint8), "RGBA")
+        case "L":
+            image = Image.fromarray(rng.integers(0, 255, (60, 50), dtype=np.uint8))
+        case "1x1":
+            image = Image.new("RGB", (1, 1), "red")
+        case "huge":
+            image = Image.new("RGB", (6000, 5000), "blue")
+        case _:
+            image = Image.new("RGB", (60, 30), "green")
+            path = tmp_path / "picture.jpg"
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image.save(path, **({"exif": exif} if mode == "rotated" else {}))
+    terms = [
+        {"class_path": "Fluency", "init_args": {"model": models["gpt2"]}},
+        {"class_path": "ImageSimilarity", "init_args": {"model": models["clip"], "weight": 5}},
+    ]
+    own = tmp_path / "own.yaml"
+    model = {"class_path": "AutoDAN", "init_args": {"terms": terms, "steps": 2, "batch_size": 4}}
+    own.write_text(yaml.safe_dump({"model": model, "data": {"class_path": "ImageTargets"}}))
+    main(["fit", "--config", str(own), "--data.images", str(path)])
+    assert (tmp_path / "logs" / "search" / "version_0" / "prompts.jsonl").read_text().strip()

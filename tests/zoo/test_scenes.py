@@ -1,0 +1,212 @@
+"""The scene language: one derivation a text, true log-probabilities, false edits."""
+
+import collections
+import json
+import math
+import random
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fuse_lightning.cli import main
+from fuse_lightning.data import ImageTargets
+from fuse_lightning.zoo import scenes as language
+from fuse_lightning.zoo.batches import UNTOLD, attributes, image_batch, pair_batch
+from fuse_lightning.zoo.render import IMAGE_SIZE, layout, render
+from fuse_lightning.zoo.words import COLORS, MOODS, SHAPES
+from tests.lookalikes_text import TOKENIZERS, tokenizer
+
+rngs = st.integers(0, 10**9).map(random.Random)
+
+
+def test_language_has_enough_words():
+    rng = random.Random(0)
+    texts = [language.sample_sentence(rng)[0] for _ in range(20_000)]
+    words = {word for text in texts for word in text.lower().replace(",", " ").split()}
+    assert len(words) >= 250
+
+
+def test_equal_texts_have_equal_probability():
+    rng = random.Random(0)
+    seen = {}
+    for _ in range(30_000):
+        text, log_prob = language.sample_sentence(rng)
+        assert seen.setdefault(text, log_prob) == pytest.approx(log_prob)
+
+
+def test_log_probability_is_the_frequency_of_common_texts(monkeypatch):
+    """With few words, texts repeat often enough to be counted."""
+    for name in ("COLORS", "SHAPES", "BACKGROUNDS", "SIZES", "COUNTS", "MOODS", "RELATIONS"):
+        table = getattr(language, name)
+        keep = 4 if name == "RELATIONS" else 2
+        small = {key: words[:1] for key, words in list(table.items())[:keep]}
+        if name == "BACKGROUNDS":
+            small = {key: (table[key][0][:1], table[key][1][:1]) for key in small}
+        monkeypatch.setattr(language, name, small)
+    for name in ("OPENERS", "SCENE_NOUNS", "SCENE_LINKS"):
+        monkeypatch.setattr(language, name, getattr(language, name)[:1])
+    rng = random.Random(0)
+    count = 200_000
+    texts, log_probs = collections.Counter(), {}
+    for _ in range(count):
+        text, log_prob = language.sample_sentence(rng)
+        texts[text] += 1
+        log_probs[text] = log_prob
+    assert sum(map(math.exp, log_probs.values())) <= 1 + 1e-9
+    for text, number in texts.most_common(40):
+        expected = count * math.exp(log_probs[text])
+        assert abs(number - expected) < 5 * math.sqrt(expected)
+
+
+@settings(max_examples=100, deadline=None)
+@given(rngs, st.sampled_from(language.SENTIMENTS))
+def test_full_caption_tells_everything_and_names_the_objects(rng, sentiment):
+    scene = language.sample_scene(rng)
+    wording, _ = language.sample_wording(scene, rng, sentiment, full=True)
+    text = wording.text()
+    assert scene.mentioned_in(text)
+    told = attributes(wording)
+    expected = []
+    for kind in (*scene.kinds, None)[:2]:
+        expected += (
+            [len(SHAPES), UNTOLD, UNTOLD, UNTOLD]
+            if kind is None
+            else [
+                list(SHAPES).index(kind.shape),
+                list(COLORS).index(kind.color),
+                int(kind.size == "large"),
+                kind.count - 1,
+            ]
+        )
+    relation = {None: 2, "left of": 0, "above": 1}[scene.relation]
+    assert told == [*expected, relation, list(language.BACKGROUNDS).index(scene.background)]
+    moods = {word for words in MOODS.values() for word in words} & set(
+        text.replace(",", "").split()
+    )
+    assert bool(moods) == (sentiment != "none")
+
+
+@settings(max_examples=60, deadline=None)
+@given(rngs)
+def test_every_edit_is_false_and_every_value_is_edited(rng):
+    scene = language.sample_scene(rng)
+    wording, _ = language.sample_wording(scene, rng, full=True)
+    truth = attributes(wording)
+    values = collections.defaultdict(set)
+    for attribute, value, edit in language.edits(scene, wording):
+        assert edit.text() != wording.text()
+        assert attributes(edit) != truth
+        values[attribute].add(value)
+    assert len(values["color"]) == len(COLORS) if scene.relation else len(COLORS) - 1
+    assert len(values["background"]) == 5
+    assert len(values["relation"]) == (3 if scene.relation else 0)
+    for version in language.corruptions(wording.text(), rng).values():
+        assert version != wording.text()
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("a tiny crimson disc above two teal boxes", {("red", "circle"), ("turquoise", "square")}),
+        ("a crimson", set()),
+        ("a red and blue star", {("blue", "star")}),
+        ("three golden stars, how sad", {("yellow", "star")}),
+    ],
+)
+def test_named_objects(text, named):
+    assert language.named_objects(text) == named
+
+
+@settings(max_examples=50, deadline=None)
+@given(rngs)
+def test_objects_lie_inside_the_picture_in_their_relation(rng):
+    scene = language.sample_scene(rng)
+    objects = layout(scene, rng)
+    assert len(objects) == sum(kind.count for kind in scene.kinds)
+    for placed in objects:
+        assert placed.radius * 0.9 <= min(placed.x, IMAGE_SIZE - placed.x) + 4
+        assert placed.radius * 0.9 <= min(placed.y, IMAGE_SIZE - placed.y) + 4
+    if scene.relation:
+        axis = "x" if scene.relation == "left of" else "y"
+        first = [getattr(p, axis) for p in objects if p.kind == scene.kinds[0]]
+        second = [getattr(p, axis) for p in objects if p.kind == scene.kinds[1]]
+        assert max(first) + 8 < min(second)
+    image = render(scene, rng)
+    assert image.size == (IMAGE_SIZE, IMAGE_SIZE)
+    assert image.mode == "RGB"
+
+
+def test_a_third_of_the_words_split_differently():
+    rng = random.Random(1)
+    texts = [language.sample_sentence(rng)[0] for _ in range(5000)]
+    words = {word for text in texts for word in text.lower().replace(",", " ").split()}
+    splits = 0
+    for word in words:
+        pieces = set()
+        for name in TOKENIZERS:
+            tokens = tokenizer(name).tokenize(f" {word}" if name == "byte" else word)
+            pieces.add(tuple(t.strip("Ġ#").removesuffix("</w>") for t in tokens))
+        splits += len(pieces) > 1
+    assert splits / len(words) >= 1 / 3
+
+
+def test_command_writes_an_image_folder(tmp_path, capsys):
+    main(["zoo", "scenes", "--out", str(tmp_path), "--count", "5", "--seed", "3"])
+    main(["zoo", "scenes", "--out", str(tmp_path / "again"), "--count", "5", "--seed", "3"])
+    rows = [json.loads(line) for line in (tmp_path / "metadata.jsonl").read_text().splitlines()]
+    assert (tmp_path / "metadata.jsonl").read_text() == (
+        tmp_path / "again" / "metadata.jsonl"
+    ).read_text()
+    assert len(rows) == 5
+    for row in rows:
+        assert set(row) >= {"file_name", "caption", "references", "objects", "background"}
+        assert {(o["color"], o["shape"]) for o in row["objects"]} <= language.named_objects(
+            row["caption"]
+        )
+    targets = ImageTargets(str(tmp_path)).find_targets()
+    assert [target.references[0] for target in targets] == [row["caption"] for row in rows]
+    assert all(target.sentiment is None for target in targets)
+
+
+def test_scenes_load_as_an_image_folder_of_datasets(tmp_path):
+    import datasets
+
+    main(["zoo", "scenes", "--out", str(tmp_path / "s"), "--count", "3", "--sentiment", "positive"])
+    data = datasets.load_dataset(
+        "imagefolder", data_dir=str(tmp_path / "s"), split="train", cache_dir=str(tmp_path / "c")
+    )
+    assert set(data["sentiment"]) == {"positive"}
+    assert data[0]["image"].size == (IMAGE_SIZE, IMAGE_SIZE)
+
+
+def test_image_batches_mark_the_cells_of_every_object():
+    batch = image_batch(6, 8, random.Random(0))
+    assert batch.cells.shape == (6, 64)
+    for row in range(6):
+        classes = set(batch.cells[row].tolist()) - {40}
+        shape, color = batch.labels[row, 0], batch.labels[row, 1]
+        assert int(shape * 8 + color) in classes
+        assert len(classes) == (1 if batch.labels[row, 4] == 5 else 2)
+
+
+def test_pair_batches_begin_with_the_true_caption():
+    batch = pair_batch(tokenizer("clip"), 12, random.Random(0))
+    assert batch.pixels.shape == (12, 3, IMAGE_SIZE, IMAGE_SIZE)
+    assert batch.valid[:, 0].all()
+    for row in range(12):
+        if not batch.whole[row]:
+            continue
+        told = batch.labels[row, 0] != UNTOLD
+        both = told & (batch.image_labels[row] != UNTOLD)
+        assert torch.equal(batch.labels[row, 0][both], batch.image_labels[row][both])
+        for other in batch.labels[row, 1:-1]:
+            assert not torch.equal(other, batch.labels[row, 0])
+
+
+@pytest.mark.parametrize("count", ["0", "-3"])
+def test_no_scenes_are_refused_in_one_line(tmp_path, capsys, count):
+    with pytest.raises(SystemExit, match="2"):
+        main(["zoo", "scenes", "--out", str(tmp_path), "--count", count])
+    assert f"error: count is {count}" in capsys.readouterr().err
