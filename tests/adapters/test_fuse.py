@@ -1,0 +1,172 @@
+"""The adapter as a whole: word lists, cases, cache, lookup, command."""
+
+import random
+import re
+
+import pytest
+import torch
+
+from fuse_lightning.adapters import AdapterSettings, AlignedWord, FuseAdapter
+from fuse_lightning.adapters.maps import fit_map
+from fuse_lightning.adapters.words import corpus_words, vocabulary_words
+from fuse_lightning.cli import main
+from fuse_lightning.errors import FuseError
+from fuse_lightning.models import CLIP, CausalLM
+from fuse_lightning.zoo.scenes import sample_sentence
+from tests import tiny
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models")
+    source, target = CausalLM(tiny.gpt2(folder / "gpt2")), CLIP(tiny.clip(folder / "clip"))
+    source.load()
+    target.load()
+    return source, target
+
+
+@pytest.fixture
+def word_file(tmp_path):
+    rng = random.Random(0)
+    path = tmp_path / "words.txt"
+    path.write_text("\n".join(sample_sentence(rng)[0] for _ in range(500)))
+    return str(path)
+
+
+def test_maps_are_fitted_on_the_embeddings_of_each_case(models, word_file):
+    adapter = FuseAdapter(*models, AdapterSettings(kind="t_product", words=word_file, cache=False))
+    cases = adapter.cases(corpus_words(word_file))
+    assert set(adapter.maps) == set(cases)
+    assert len(cases) > 6
+    for case, (source_ids, target_ids) in cases.items():
+        x = models[0].embedding_table[torch.tensor(source_ids)]
+        y = models[1].embedding_table[torch.tensor(target_ids)]
+        assert (x.shape[1], y.shape[1]) == case
+        torch.testing.assert_close(adapter.maps[case], fit_map("t_product", x, y))
+
+
+def test_words_of_a_case_spell_the_same_in_both_models(models, word_file):
+    adapter = FuseAdapter(*models, AdapterSettings(words=word_file))
+    for source_ids, target_ids in adapter.cases(corpus_words(word_file)).values():
+        for a, b in zip(source_ids, target_ids, strict=True):
+            assert models[0].decode([a])[0].strip().lower() == models[1].decode([b])[0].strip()
+
+
+def test_cases_keep_to_their_limits(models, word_file):
+    settings = AdapterSettings(words=word_file, max_subtokens=2, max_examples_per_case=5)
+    cases = FuseAdapter(*models, settings).cases(corpus_words(word_file))
+    assert max(max(case) for case in cases) == 2
+    assert max(len(ids) for ids, _ in cases.values()) == 5
+
+
+def test_lookup_table_holds_the_mean_embedding_of_each_tokens_text(models):
+    adapter = FuseAdapter(*models, AdapterSettings(cache=False))
+    source, target = models
+    for index in random.Random(0).sample(range(len(source.pieces)), 60):
+        piece = source.pieces[index]
+        row = adapter.lookup_table[index]
+        if piece[:1].isspace() and piece.strip().isalnum() and piece.isascii():
+            ids = target.encode([piece.strip()], special=False).ids[0]
+            torch.testing.assert_close(row, target.embedding_table[ids].mean(0))
+        elif not piece[:1].isspace():
+            assert not row.any()
+
+
+def test_pull_back_of_a_word_is_its_own_cases_map(models, word_file):
+    adapter = FuseAdapter(*models, AdapterSettings(kind="t_product", words=word_file, cache=False))
+    case = next(case for case in adapter.maps if case[0] == 2 and case[1] == 3)
+    grad = torch.randn(2, 8, 16, generator=torch.Generator().manual_seed(0))
+    words = [[], [AlignedWord((0, 3), (1, 2), (4, 5, 6)), AlignedWord((4, 6), (3,), ())]]
+    (head,) = adapter.pull_back(words, 5, grad)
+    expected = torch.einsum("ijab,jb->ia", adapter.maps[case], grad[1, 4:7])
+    torch.testing.assert_close(head.grad[1, 1:3], expected)
+    assert head.valid.tolist() == [[False] * 5, [False, True, True, False, False]]
+    assert not head.grad[0].any()
+
+
+def test_cache_is_read_again_and_depends_on_models_words_and_settings(models, word_file, tmp_path):
+    folder = tmp_path / "adapters"
+
+    def maps(**changes):
+        settings = AdapterSettings(
+            **{"kind": "t_product", "words": word_file, "cache_dir": str(folder), **changes}
+        )
+        return FuseAdapter(*models, settings).maps
+
+    first = maps()
+    assert len(list(folder.glob("*.safetensors"))) == 1
+    again = maps()
+    assert len(list(folder.glob("*.safetensors"))) == 1
+    assert all(torch.equal(first[case], again[case]) for case in first)
+    maps(kind="least_squares")
+    maps(max_subtokens=3)
+    maps(words="vocabulary")
+    assert len(list(folder.glob("*.safetensors"))) == 4
+    for path in folder.glob("*.safetensors"):
+        path.write_bytes(b"broken")
+    repaired = maps()
+    assert all(torch.equal(first[case], repaired[case]) for case in first)
+
+
+def test_vocabulary_words_are_tokens_of_either_model(models):
+    words = vocabulary_words(*models)
+    assert {"circle", "red", "An"} <= set(words)
+    assert all(word.isalpha() for word in words)
+
+
+def test_corpus_words_come_most_frequent_first(tmp_path):
+    path = tmp_path / "corpus.txt"
+    path.write_text("red star, red circle.\n\nred star 42\n", encoding="utf-8")
+    assert corpus_words(str(path)) == ["red", "star", "circle"]
+
+
+def test_corpus_words_come_from_a_data_set_too(tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "train.txt").write_text("teal star\nteal\n")
+    assert corpus_words(str(tmp_path / "data")) == ["teal", "star"]
+
+
+@pytest.mark.parametrize("content", [None, "", "12 34 !?", b"\xff\xfe\x00"])
+def test_word_lists_without_words_are_refused_in_one_line(tmp_path, content):
+    path = tmp_path / "list.txt"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    elif content is not None:
+        path.write_text(content)
+    with pytest.raises(FuseError, match=re.escape(str(path))) as caught:
+        corpus_words(str(path))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["max_subtokens", "max_examples_per_case"])
+def test_impossible_settings_are_refused(name):
+    with pytest.raises(FuseError, match=f"{name} is 0"):
+        AdapterSettings(**{name: 0})
+
+
+def test_command_prints_a_row_for_every_way_to_predict(tmp_path, models, capsys):
+    rng = random.Random(0)
+    texts = tmp_path / "texts.txt"
+    texts.write_text("\n".join(sample_sentence(rng)[0] for _ in range(6)))
+    words = ["--positions", "2", "--tokens", "60", "--texts", str(texts)]
+    ids = ["--source", models[0].model_id, "--target", models[1].model_id]
+    main(["adapter", "evaluate", *ids, *words])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["gradient", "rho", "recall"]
+    numbers = [[float(number) for number in line.split()[-2:]] for line in lines[1:]]
+    assert len(numbers) == 11
+    assert all(-1 <= rho <= 1 and 0 <= recall <= 1 for rho, recall in numbers)
+
+
+@pytest.mark.parametrize("content", [None, "one line only"])
+def test_command_refuses_too_few_texts_in_one_line(tmp_path, models, capsys, content):
+    texts = tmp_path / "texts.txt"
+    if content:
+        texts.write_text(content)
+    ids = ["--source", models[0].model_id, "--target", models[1].model_id]
+    with pytest.raises(SystemExit, match="2"):
+        main(["adapter", "evaluate", *ids, "--texts", str(texts)])
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1

@@ -1,0 +1,62 @@
+"""What a user meets first: the console command, the README, lazy names."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import fuse_lightning
+
+ROOT = Path(__file__).parents[1]
+
+
+def readme_blocks(language):
+    return re.findall(rf"```{language}\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+
+
+def test_every_public_name_can_be_imported():
+    for name in fuse_lightning.__all__:
+        assert getattr(fuse_lightning, name).__name__ == name
+    with pytest.raises(AttributeError, match="nothing"):
+        fuse_lightning.nothing  # noqa: B018
+
+
+def test_importing_the_package_and_asking_for_help_loads_no_torch():
+    code = (
+        "import sys, fuse_lightning.cli as c; c.main(['--help']); "
+        "sys.exit(bool({'torch', 'transformers', 'lightning'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "fuse fit --config" in done.stdout
+
+
+def test_cli_file_and_module_are_the_console_command():
+    for words in ([str(ROOT / "cli.py")], ["-m", "fuse_lightning"]):
+        done = subprocess.run(
+            [sys.executable, *words, "--version"], capture_output=True, text=True, check=True
+        )
+        assert done.stdout.strip() == f"fuse-lightning {fuse_lightning.__version__}"
+
+
+def test_python_example_of_the_readme_runs(capsys):
+    (code,) = readme_blocks("python")
+    assert len(code.strip().splitlines()) <= 14
+    quick = code.replace("steps=24", "steps=2, batch_size=4, gradient_samples=2")
+    assert quick != code
+    exec(compile(quick, "README.md", "exec"), {})
+    assert capsys.readouterr().out.strip()
+
+
+def test_commands_of_the_readme_name_files_that_exist():
+    for block in readme_blocks("bash"):
+        for path in re.findall(r"(?:configs|benchmarks|docs)/[\w./-]+", block):
+            assert (ROOT / path).exists(), path
+
+
+def test_packaged_data_is_declared():
+    zoo = ROOT / "fuse_lightning" / "zoo"
+    weights = sum(path.stat().st_size for path in (zoo / "weights").rglob("*") if path.is_file())
+    assert 0 < weights < 12e6
+    assert not [path for path in zoo.rglob("*") if path.suffix in (".bin", ".pt", ".pkl")]

@@ -1,0 +1,61 @@
+"""The shipped models are what their model card says, on fewer scenes."""
+
+import random
+
+import pytest
+import torch
+
+from fuse_lightning.errors import FuseError
+from fuse_lightning.models import CLIP, CausalLM
+from fuse_lightning.models.loading import ZOO
+from fuse_lightning.zoo.evaluation import evaluate_zoo
+from fuse_lightning.zoo.training import RECIPES, train_model
+
+
+@pytest.fixture(scope="module")
+def figures():
+    return evaluate_zoo(scenes=80, seed=4321)
+
+
+@pytest.mark.parametrize("name", ["clip", "clip-judge"])
+def test_clips_tell_true_from_false(figures, name):
+    # Of 80 scenes, at true shares of 0.95 and 0.99, fewer than these come once in a thousand.
+    assert figures[f"{name} above every false attribute value"] >= 0.86
+    assert figures[f"{name} above ungrammatical versions"] >= 0.93
+    retrieval = [value for key, value in figures.items() if key.startswith(f"{name} retrieval")]
+    assert len(retrieval) == 2
+    assert min(retrieval) >= 0.9
+
+
+def test_language_model_is_near_the_entropy_of_the_grammar(figures):
+    assert 0.95 < figures["gpt2 perplexity over the grammar's"] < 1.1
+
+
+def test_sentiment_is_told(figures):
+    assert figures["sentiment accuracy"] >= 0.96
+
+
+def test_all_shipped_weights_load_as_float32_and_frozen():
+    assert {path.parent.name for path in ZOO.glob("*/model.safetensors")} == set(RECIPES)
+    for model in (CausalLM("zoo/gpt2"), CLIP("zoo/clip")):
+        model.load()
+        assert {p.dtype for p in model.module.parameters()} == {torch.float32}
+        assert not any(p.requires_grad for p in model.module.parameters())
+
+
+def test_unknown_zoo_model_is_refused_with_the_known_ones():
+    with pytest.raises(FuseError, match=r"unknown zoo model 'zoo/none'.*zoo/clip.*zoo/gpt2"):
+        CausalLM("zoo/none").load()
+
+
+@pytest.mark.parametrize("name", list(RECIPES))
+def test_training_runs_from_its_seed(name, tmp_path):
+    random.seed(0)
+    weights = []
+    for run in ("a", "b"):
+        train_model(name, tmp_path / run, seed=5, share=0.0005)
+        weights.append((tmp_path / run / "model.safetensors").read_bytes())
+    assert weights[0] == weights[1]
+    kind = CLIP if "clip" in name else None
+    if kind:
+        kind(str(tmp_path / "a")).load()
