@@ -25,6 +25,7 @@ from fuse_lightning.models import CLIP, Classifier
 from fuse_lightning.objectives import Objective
 from fuse_lightning.optimizers import AutoDAN
 from fuse_lightning.quiet import quiet, quiet_transformers
+from fuse_lightning.results import Result
 from fuse_lightning.search import BeamSearch, GreedySearch, SearchStrategy, UniformCostSearch
 from fuse_lightning.zoo.commands import scenes
 from fuse_lightning.zoo.scenes import named_objects
@@ -60,8 +61,15 @@ def build(name: str, **changes: Any) -> AutoDAN:
     return AutoDAN(terms, **options)
 
 
-def search(module: AutoDAN, data: L.LightningDataModule, strategy: SearchStrategy) -> float:
-    """Runs a fit and returns its seconds."""
+def search(
+    module: AutoDAN, data: L.LightningDataModule, strategy: SearchStrategy, keep: Path | None = None
+) -> float:
+    """Runs a fit, or takes up the results kept in a file, and returns its seconds."""
+    if keep is not None and keep.exists():
+        found = json.loads(keep.read_text())
+        module.results = [Result(**row) for row in found["results"]]
+        module.load()
+        return float(found["seconds"])
     with tempfile.TemporaryDirectory() as folder:
         trainer = L.Trainer(
             max_epochs=1,
@@ -75,7 +83,11 @@ def search(module: AutoDAN, data: L.LightningDataModule, strategy: SearchStrateg
         )
         start = time.perf_counter()
         trainer.fit(module, data)
-        return time.perf_counter() - start
+        seconds = time.perf_counter() - start
+    if keep is not None:
+        rows = [result.to_dict() for result in module.results]
+        keep.write_text(json.dumps({"seconds": seconds, "results": rows}))
+    return seconds
 
 
 def true_losses(module: AutoDAN, data: Any, captions: list[str]) -> torch.Tensor:
@@ -98,10 +110,15 @@ def judge_scores(judge: CLIP, data: Any, prompts: list[str]) -> torch.Tensor:
 
 
 def measure(
-    module: AutoDAN, data: Any, strategy: SearchStrategy, rows: list[dict[str, Any]], judge: CLIP
+    module: AutoDAN,
+    data: Any,
+    strategy: SearchStrategy,
+    rows: list[dict[str, Any]],
+    judge: CLIP,
+    keep: Path | None,
 ) -> tuple[Figures, Figures]:
     """Figures of the found prompts and of the true captions."""
-    seconds = search(module, data, strategy)
+    seconds = search(module, data, strategy, keep)
     prompts = [result.prompt for result in module.results]
     captions = [row["caption"] for row in rows]
     losses = torch.tensor([list(result.losses.values()) for result in module.results])
@@ -159,6 +176,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--scenes", type=int, default=64)
     parser.add_argument("--only", nargs="*", help="names of rows")
+    parser.add_argument("--keep", type=Path, help="folder of results: kept, and taken up again")
     options = parser.parse_args()
     quiet()
     quiet_transformers()
@@ -181,7 +199,9 @@ def main() -> None:
             if options.only and label not in options.only:
                 continue
             module = build("quickstart.yaml")
-            found, true, metadata = run(module, ImageTargets(str(folder), 8), make(), folder, judge)
+            keep = options.keep and options.keep / f"{label}.json"
+            data = ImageTargets(str(folder), 8)
+            found, true, metadata = run(module, data, make(), folder, judge, keep)
             rows.append(show(label, found, true))
             print(rows[-1], flush=True)
             if "quickstart" in label:
@@ -197,7 +217,8 @@ def main() -> None:
                 scenes(part, half, SEED + 1 + len(parts), sentiment)
                 module = build("quickstart_sentiment.yaml")
                 data = SentimentTargets(sentiment, str(part), 8)
-                found, true, _ = run(module, data, BeamSearch(16), part, judge)
+                keep = options.keep and options.keep / f"{sentiment}.json"
+                found, true, _ = run(module, data, BeamSearch(16), part, judge, keep)
                 parts.append(found)
                 rows.append(show(f"beam 16, {sentiment}", found, true))
                 print(rows[-1], flush=True)
@@ -228,10 +249,15 @@ def main() -> None:
 
 
 def run(
-    module: AutoDAN, data: Any, strategy: SearchStrategy, folder: Path, judge: CLIP
+    module: AutoDAN,
+    data: Any,
+    strategy: SearchStrategy,
+    folder: Path,
+    judge: CLIP,
+    keep: Path | None,
 ) -> tuple[Figures, Figures, list[dict[str, Any]]]:
     metadata = [json.loads(line) for line in (folder / "metadata.jsonl").read_text().splitlines()]
-    found, true = measure(module, data, strategy, metadata, judge)
+    found, true = measure(module, data, strategy, metadata, judge, keep)
     return found, true, metadata
 
 

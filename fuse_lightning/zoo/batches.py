@@ -159,8 +159,23 @@ _shapes, _colors = list(SHAPES), list(COLORS)
 EMPTY = len(SHAPES) * len(COLORS)
 
 
-def pair_batch(tokenizer: PreTrainedTokenizerBase, size: int, rng: random.Random) -> PairBatch:
-    """``size`` random scenes with captions, one-attribute edits and ungrammatical versions."""
+def pair_batch(
+    tokenizer: PreTrainedTokenizerBase,
+    size: int,
+    rng: random.Random,
+    cut_share: float = 0.25,
+    mix_up: float = 0.0,
+) -> PairBatch:
+    """``size`` random scenes with captions, one-attribute edits and ungrammatical versions.
+
+    Args:
+        tokenizer: Reads the captions.
+        size: Scenes.
+        rng: Source of randomness.
+        cut_share: Share of rows whose captions are all cut at one word. Search sees half-grown
+            captions: among those too the true one must lead.
+        mix_up: Share of edits that give one kind the colour or shape of the other.
+    """
     images, texts, labels, image_labels, valid, whole = [], [], [], [], [], []
     for _ in range(size):
         scene = sample_scene(rng)
@@ -169,13 +184,19 @@ def pair_batch(tokenizer: PreTrainedTokenizerBase, size: int, rng: random.Random
         full, _ = sample_wording(scene, rng, full=True)
         image_labels.append(attributes(full))
         by_attribute: dict[str, list[Wording]] = {}
-        for attribute, _value, edit in edits(scene, wording):
+        mixed: list[Wording] = []
+        values = {value for kind in scene.kinds for value in (kind.color, kind.shape)}
+        for attribute, value, edit in edits(scene, wording):
             by_attribute.setdefault(attribute, []).append(edit)
+            if value in values:
+                mixed.append(edit)
         kinds = rng.choices([*by_attribute], [HARDNESS.get(a, 1) for a in by_attribute], k=EDITS)
-        false = [rng.choice(by_attribute[attribute]) for attribute in kinds]
+        false = [
+            rng.choice(mixed if mixed and rng.random() < mix_up else by_attribute[attribute])
+            for attribute in kinds
+        ]
         opener = rng.choice(OPENERS) + " " if rng.random() < 0.5 else ""
-        if rng.random() < 0.25:
-            # Search sees half-grown captions: among those too the true one must lead.
+        if rng.random() < cut_share:
             row = [edit.text().split() for edit in (wording, *false)]
             keep = rng.randrange(2, len(row[0]) + 1)
             cut = [" ".join(words[:keep]) for words in row]
@@ -185,7 +206,10 @@ def pair_batch(tokenizer: PreTrainedTokenizerBase, size: int, rng: random.Random
             whole.append(False)
             continue
         true = wording.text()
-        ungrammatical = rng.choice(list(corruptions(true, rng).values()))
+        versions = corruptions(true, rng)
+        # Neighbours that changed places are the hardest to notice.
+        name = "swapped" if "swapped" in versions and rng.random() < mix_up else None
+        ungrammatical = versions[name or rng.choice([*versions])]
         texts += [opener + text for text in (true, *(edit.text() for edit in false))]
         texts.append(opener + ungrammatical)
         valid.append([True] * (EDITS + 2))

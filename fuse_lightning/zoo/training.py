@@ -17,17 +17,13 @@ from torch.utils.data import DataLoader
 from transformers import (
     BertConfig,
     BertForSequenceClassification,
-    BertModel,
     CLIPConfig,
     CLIPImageProcessorPil,
     CLIPModel,
-    ConvNextConfig,
-    ConvNextModel,
     GPT2Config,
     GPT2LMHeadModel,
     PreTrainedModel,
     PreTrainedTokenizerBase,
-    VisionTextDualEncoderModel,
 )
 
 from fuse_lightning.zoo.batches import (
@@ -53,9 +49,11 @@ from fuse_lightning.zoo.tokenizers import (
 )
 
 BATCH = 128
-IMAGE_STEPS = {"clip": 2200, "clip-judge": 1400}
-STEPS = {"gpt2": 2500, "clip": 1500, "sentiment": 700, "clip-judge": 1100}
+IMAGE_STEPS = {"clip": 2200, "clip-judge": 1300}
+STEPS = {"gpt2": 2500, "clip": 1500, "sentiment": 700, "clip-judge": 1000}
+POLISH_STEPS = {"clip": 400, "clip-judge": 150}
 IMAGE_LEARNING_RATE = 2e-3
+POLISH_LEARNING_RATE = 4e-4
 LEARNING_RATE = {"gpt2": 2e-3, "clip": 1e-3, "sentiment": 1e-3, "clip-judge": 1e-3}
 LARGEST_SCALE = 50.0
 
@@ -159,18 +157,19 @@ class ImageModule(ZooModule):
 
 
 def image_cells(hidden: Tensor) -> Tensor:
-    """Features of the grid cells, row by row, (N, G, d), of a transformer or a convolution."""
-    return hidden[:, 1:] if hidden.ndim == 3 else hidden.flatten(2).transpose(1, 2)
+    """Features of the grid cells, row by row, (N, G, d): all but the class token."""
+    return hidden[:, 1:]
 
 
 class PairModule(ZooModule):
-    """Second stage: contrast of images and captions, with one-attribute edits as hard negatives.
+    """Later stages: contrast of images and captions, with one-attribute edits as hard negatives.
 
-    Both towers go on telling the attributes of what they encode through the shared head, which
-    is dropped after training.
+    With a head both towers go on telling the attributes of what they encode.
     """
 
-    def __init__(self, model: PreTrainedModel, learning_rate: float, head: AttributeHead) -> None:
+    def __init__(
+        self, model: PreTrainedModel, learning_rate: float, head: AttributeHead | None
+    ) -> None:
         super().__init__(model, learning_rate)
         self.head = head
 
@@ -181,8 +180,10 @@ class PairModule(ZooModule):
         text = self.model.get_text_features(
             batch.texts.ids, attention_mask=batch.texts.mask
         ).pooler_output.float()
-        told = self.head.loss(image, batch.image_labels)
-        told = told + self.head.loss(text, batch.labels.flatten(0, 1))
+        told = torch.zeros(())
+        if self.head is not None:
+            told = self.head.loss(image, batch.image_labels)
+            told = told + self.head.loss(text, batch.labels.flatten(0, 1))
         image = F.normalize(image, dim=-1)
         text = F.normalize(text, dim=-1).view(size, choices, -1)
         scale = self.model.logit_scale.exp().clamp(max=LARGEST_SCALE)
@@ -243,30 +244,32 @@ def clip(seed: int) -> tuple[CLIPModel, PreTrainedTokenizerBase]:
     ), tokenizer
 
 
-def clip_judge(seed: int) -> tuple[VisionTextDualEncoderModel, PreTrainedTokenizerBase]:
-    """Another kind of CLIP: a ConvNeXt beside a bidirectional BERT."""
+def clip_judge(seed: int) -> tuple[CLIPModel, PreTrainedTokenizerBase]:
+    """Another CLIP: WordPiece with ``[SEP]`` as end token, narrower text, wider image layers."""
     tokenizer = word_piece_tokenizer(seed, WORD_PIECES["clip-judge"])
-    text = BertConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=128,
-        intermediate_size=384,
-        num_hidden_layers=3,
-        num_attention_heads=4,
-        max_position_embeddings=64,
-        hidden_dropout_prob=0.0,
-        attention_probs_dropout_prob=0.0,
-    )
-    vision = ConvNextConfig(
-        image_size=IMAGE_SIZE,
-        patch_size=4,
-        hidden_sizes=[48, 96, 160],
-        depths=[2, 2, 2],
-        num_stages=3,
-    )
-    vision.hidden_size = vision.hidden_sizes[-1]
-    model = VisionTextDualEncoderModel(
-        vision_model=ConvNextModel(vision), text_model=BertModel(text)
-    )
+    tokenizer.eos_token = tokenizer.sep_token
+    text = {
+        "hidden_size": 112,
+        "intermediate_size": 448,
+        "num_attention_heads": 4,
+        "num_hidden_layers": 3,
+        "hidden_act": "gelu",
+        "vocab_size": len(tokenizer),
+        "max_position_embeddings": 64,
+        "bos_token_id": tokenizer.cls_token_id,
+        "eos_token_id": tokenizer.sep_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+    }
+    vision = {
+        "hidden_size": 144,
+        "intermediate_size": 432,
+        "num_attention_heads": 6,
+        "num_hidden_layers": 4,
+        "hidden_act": "gelu",
+        "image_size": IMAGE_SIZE,
+        "patch_size": 8,
+    }
+    model = CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=96))
     return model, tokenizer
 
 
@@ -340,11 +343,25 @@ def train_model(name: str, out: Path, seed: int = 0, share: float = 1.0) -> floa
         _fit(images, make_images, f"{source}-images", IMAGE_STEPS[name], share)
         pairs = PairModule(model, LEARNING_RATE[name], head)
         _fit(pairs, partial(pair_batch, tokenizer), source, STEPS[name], share)
+        polish(model, tokenizer, name, source, share)
         image_processor().save_pretrained(out)
     # Half precision halves the package; loading turns it back to float32.
     model.half().save_pretrained(out)
     tokenizer.save_pretrained(out)
     return time.perf_counter() - start
+
+
+def polish(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    name: str,
+    source: str,
+    share: float,
+) -> None:
+    """Last stage of a CLIP: captions cut short, mixed-up objects, words that changed places."""
+    batches = partial(pair_batch, tokenizer, cut_share=0.5, mix_up=0.5)
+    module = PairModule(model, POLISH_LEARNING_RATE, None)
+    _fit(module, batches, f"{source}-polish", POLISH_STEPS[name], share)
 
 
 def _image_batch(grid: int, size: int, rng: random.Random) -> ImageBatch:
