@@ -20,6 +20,7 @@ from fuse_lightning.zoo.scenes import (
     Wording,
     corruptions,
     edits,
+    exchanges,
     sample_scene,
     sample_sentence,
     sample_wording,
@@ -174,7 +175,8 @@ def pair_batch(
         rng: Source of randomness.
         cut_share: Share of rows whose captions are all cut at one word. Search sees half-grown
             captions: among those too the true one must lead.
-        mix_up: Share of edits that give one kind the colour or shape of the other.
+        mix_up: Share of false captions that give one kind the colour or shape of the other, or
+            exchange them.
     """
     images, texts, labels, image_labels, valid, whole = [], [], [], [], [], []
     for _ in range(size):
@@ -184,7 +186,8 @@ def pair_batch(
         full, _ = sample_wording(scene, rng, full=True)
         image_labels.append(attributes(full))
         by_attribute: dict[str, list[Wording]] = {}
-        mixed: list[Wording] = []
+        # Both edits of an exchange at once are rarer among edits than in what a search finds.
+        mixed = 4 * exchanges(wording)
         values = {value for kind in scene.kinds for value in (kind.color, kind.shape)}
         for attribute, value, edit in edits(scene, wording):
             by_attribute.setdefault(attribute, []).append(edit)

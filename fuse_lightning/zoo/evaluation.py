@@ -15,6 +15,7 @@ from fuse_lightning.zoo.render import render
 from fuse_lightning.zoo.scenes import (
     corruptions,
     edits,
+    exchanges,
     sample_scene,
     sample_sentence,
     sample_wording,
@@ -68,7 +69,7 @@ def _pairs(model: CLIP, count: int, seed: int) -> dict[str, float]:
     true = text_vectors(model, [wording.text() for wording in wordings])
     own = (images * true).sum(-1)
     figures: dict[str, float] = {}
-    value_wins = every_wins = grammar_wins = 0
+    value_wins = every_wins = grammar_wins = swap_wins = two_kinds = 0
     for index, (scene, wording) in enumerate(zip(scenes, wordings, strict=True)):
         found = list(edits(scene, wording))
         cosines = text_vectors(model, [edit.text() for _, _, edit in found]) @ images[index]
@@ -84,12 +85,17 @@ def _pairs(model: CLIP, count: int, seed: int) -> dict[str, float]:
             )
             for key in sorted(values)
         ]
+        swaps = [swap.text() for swap in exchanges(wording)]
+        if swaps:
+            two_kinds += 1
+            swap_wins += bool((text_vectors(model, swaps) @ images[index]).max() < own[index])
         value_wins += max(chosen) < float(own[index])
         every_wins += bool(cosines.max() < own[index])
         bad = list(corruptions(wording.text(), rng).values())
         grammar_wins += bool((text_vectors(model, bad) @ images[index]).max() < own[index])
     figures["above every false attribute value"] = value_wins / count
     figures["above every synonym of every false value"] = every_wins / count
+    figures["above exchanged colours or shapes"] = swap_wins / max(1, two_kinds)
     figures["above ungrammatical versions"] = grammar_wins / count
     distinct: dict[object, int] = {}
     for number, scene in enumerate(scenes):

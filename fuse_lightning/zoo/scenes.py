@@ -275,6 +275,16 @@ def edits(scene: Scene, wording: Wording) -> Iterator[tuple[str, str, Wording]]:
                 yield "background", background, replace(wording, background_word=word)
 
 
+def exchanges(wording: Wording) -> list[Wording]:
+    """Wordings of two kinds with their colours, or their shapes, exchanged; none of one kind."""
+    if len(wording.phrases) == 1:
+        return []
+    a, b = wording.phrases
+    colors = (replace(a, color_word=b.color_word), replace(b, color_word=a.color_word))
+    shapes = (replace(a, noun=b.noun), replace(b, noun=a.noun))
+    return [replace(wording, phrases=phrases) for phrases in (colors, shapes)]
+
+
 def _phrase_edits(kind: Kind, phrase: NounPhrase) -> Iterator[tuple[str, str, NounPhrase]]:
     for color in COLORS.keys() - {kind.color}:
         for word in COLORS[color]:

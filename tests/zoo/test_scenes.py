@@ -102,6 +102,9 @@ def test_every_edit_is_false_and_every_value_is_edited(rng):
     assert len(values["color"]) == len(COLORS) if scene.relation else len(COLORS) - 1
     assert len(values["background"]) == 5
     assert len(values["relation"]) == (3 if scene.relation else 0)
+    for exchanged in language.exchanges(wording):
+        assert attributes(exchanged) != truth
+        assert not scene.mentioned_in(exchanged.text())
     for version in language.corruptions(wording.text(), rng).values():
         assert version != wording.text()
 
