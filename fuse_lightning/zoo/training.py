@@ -51,7 +51,7 @@ from fuse_lightning.zoo.tokenizers import (
 BATCH = 128
 IMAGE_STEPS = {"clip": 2200, "clip-judge": 1300}
 STEPS = {"gpt2": 2500, "clip": 1500, "sentiment": 700, "clip-judge": 1000}
-POLISH_STEPS = {"clip": 400, "clip-judge": 150}
+POLISH_STEPS = {"clip": 400, "clip-judge": 410}
 IMAGE_LEARNING_RATE = 2e-3
 POLISH_LEARNING_RATE = 4e-4
 LEARNING_RATE = {"gpt2": 2e-3, "clip": 1e-3, "sentiment": 1e-3, "clip-judge": 1e-3}

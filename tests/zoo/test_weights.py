@@ -17,11 +17,16 @@ def figures():
     return evaluate_zoo(scenes=80, seed=4321)
 
 
-@pytest.mark.parametrize("name", ["clip", "clip-judge"])
+# Well below the model card's shares, so that chance among 80 scenes does not fail a good model.
+FLOORS = {"clip": (0.94, 0.84), "clip-judge": (0.85, 0.5)}
+
+
+@pytest.mark.parametrize("name", FLOORS)
 def test_clips_tell_true_from_false(figures, name):
-    # Of 80 scenes, at true shares of 0.95 and 0.99, fewer than these come once in a thousand.
-    assert figures[f"{name} above every false attribute value"] >= 0.86
-    assert figures[f"{name} above ungrammatical versions"] >= 0.93
+    values, grammar = FLOORS[name]
+    assert figures[f"{name} above every false attribute value"] >= values
+    assert figures[f"{name} above exchanged colours or shapes"] >= values
+    assert figures[f"{name} above ungrammatical versions"] >= grammar
     retrieval = [value for key, value in figures.items() if key.startswith(f"{name} retrieval")]
     assert len(retrieval) == 2
     assert min(retrieval) >= 0.9
