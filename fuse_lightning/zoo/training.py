@@ -56,6 +56,7 @@ IMAGE_LEARNING_RATE = 2e-3
 POLISH_LEARNING_RATE = 4e-4
 LEARNING_RATE = {"gpt2": 2e-3, "clip": 1e-3, "sentiment": 1e-3, "clip-judge": 1e-3}
 LARGEST_SCALE = 50.0
+WORKERS = 1
 
 
 class ZooModule(L.LightningModule):
@@ -388,5 +389,12 @@ def _fit(
         use_distributed_sampler=False,
     )
     data = Endless(partial(make, BATCH), source)
-    loader = DataLoader(data, batch_size=None, num_workers=1, prefetch_factor=8)
+    loader = DataLoader(
+        data,
+        batch_size=None,
+        num_workers=WORKERS,
+        prefetch_factor=8 if WORKERS else None,
+        # A fork after the tokenizers have started threads can wait for ever.
+        multiprocessing_context="spawn" if WORKERS else None,
+    )
     trainer.fit(module, loader)
