@@ -74,7 +74,8 @@ def train(
         models: Which of gpt2, clip, sentiment and clip-judge; all by default.
         share: Share of the steps that the shipped weights were trained for.
     """
-    from fuse_lightning.zoo.training import RECIPES, train_model
+    from fuse_lightning.zoo.architectures import RECIPES
+    from fuse_lightning.zoo.training import train_model
 
     for name in models or RECIPES:
         if name not in RECIPES:

@@ -14,22 +14,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader
-from transformers import (
-    BertConfig,
-    BertForSequenceClassification,
-    CLIPConfig,
-    CLIPImageProcessorPil,
-    CLIPModel,
-    GPT2Config,
-    GPT2LMHeadModel,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-)
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from fuse_lightning.zoo.architectures import RECIPES, image_processor
 from fuse_lightning.zoo.batches import (
     ATTRIBUTES,
     EMPTY,
-    LABELS,
     UNTOLD,
     Endless,
     ImageBatch,
@@ -41,12 +31,6 @@ from fuse_lightning.zoo.batches import (
     sentiment_batch,
 )
 from fuse_lightning.zoo.render import IMAGE_SIZE
-from fuse_lightning.zoo.tokenizers import (
-    WORD_PIECES,
-    clip_tokenizer,
-    gpt2_tokenizer,
-    word_piece_tokenizer,
-)
 
 BATCH = 128
 IMAGE_STEPS = {"clip": 2200, "clip-judge": 1300}
@@ -203,106 +187,6 @@ class PairModule(ZooModule):
         return contrast + told
 
 
-def gpt2(seed: int) -> tuple[GPT2LMHeadModel, PreTrainedTokenizerBase]:
-    """A GPT-2 of 3 layers and width 128."""
-    tokenizer = gpt2_tokenizer(seed)
-    config = GPT2Config(
-        vocab_size=len(tokenizer),
-        n_positions=64,
-        n_embd=128,
-        n_layer=3,
-        n_head=4,
-        resid_pdrop=0.0,
-        embd_pdrop=0.0,
-        attn_pdrop=0.0,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-    )
-    return GPT2LMHeadModel(config), tokenizer
-
-
-def clip(seed: int) -> tuple[CLIPModel, PreTrainedTokenizerBase]:
-    """A CLIP: 3 causal text layers and 4 image layers of width 128, patches of 8 px."""
-    tokenizer = clip_tokenizer(seed)
-    shape = {
-        "hidden_size": 128,
-        "intermediate_size": 512,
-        "num_attention_heads": 4,
-        "hidden_act": "gelu",
-    }
-    text = {
-        **shape,
-        "num_hidden_layers": 3,
-        "vocab_size": len(tokenizer),
-        "max_position_embeddings": 64,
-        "bos_token_id": tokenizer.bos_token_id,
-        "eos_token_id": tokenizer.eos_token_id,
-        "pad_token_id": tokenizer.pad_token_id,
-    }
-    vision = {**shape, "num_hidden_layers": 4, "image_size": IMAGE_SIZE, "patch_size": 8}
-    return CLIPModel(
-        CLIPConfig(text_config=text, vision_config=vision, projection_dim=128)
-    ), tokenizer
-
-
-def clip_judge(seed: int) -> tuple[CLIPModel, PreTrainedTokenizerBase]:
-    """Another CLIP: WordPiece with ``[SEP]`` as end token, narrower text, wider image layers."""
-    tokenizer = word_piece_tokenizer(seed, WORD_PIECES["clip-judge"])
-    tokenizer.eos_token = tokenizer.sep_token
-    text = {
-        "hidden_size": 112,
-        "intermediate_size": 448,
-        "num_attention_heads": 4,
-        "num_hidden_layers": 3,
-        "hidden_act": "gelu",
-        "vocab_size": len(tokenizer),
-        "max_position_embeddings": 64,
-        "bos_token_id": tokenizer.cls_token_id,
-        "eos_token_id": tokenizer.sep_token_id,
-        "pad_token_id": tokenizer.pad_token_id,
-    }
-    vision = {
-        "hidden_size": 144,
-        "intermediate_size": 432,
-        "num_attention_heads": 6,
-        "num_hidden_layers": 4,
-        "hidden_act": "gelu",
-        "image_size": IMAGE_SIZE,
-        "patch_size": 8,
-    }
-    model = CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=96))
-    return model, tokenizer
-
-
-def image_processor() -> CLIPImageProcessorPil:
-    """Scales to the pictures' size and to [-1, 1], as :func:`batches.pixels` does."""
-    size = {"height": IMAGE_SIZE, "width": IMAGE_SIZE}
-    half = [0.5, 0.5, 0.5]
-    return CLIPImageProcessorPil(size=size, do_center_crop=False, image_mean=half, image_std=half)
-
-
-def sentiment(seed: int) -> tuple[BertForSequenceClassification, PreTrainedTokenizerBase]:
-    """A BERT of 2 layers and width 96 over three labels."""
-    tokenizer = word_piece_tokenizer(seed, WORD_PIECES["sentiment"])
-    config = BertConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=96,
-        intermediate_size=384,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        max_position_embeddings=64,
-        id2label=dict(enumerate(LABELS)),
-        label2id={label: index for index, label in enumerate(LABELS)},
-    )
-    return BertForSequenceClassification(config), tokenizer
-
-
-RECIPES: dict[str, Callable[[int], tuple[Any, PreTrainedTokenizerBase]]] = {
-    "gpt2": gpt2,
-    "clip": clip,
-    "sentiment": sentiment,
-    "clip-judge": clip_judge,
-}
 TEXT_RECIPES = {
     "gpt2": (sentence_batch, LanguageModule),
     "sentiment": (sentiment_batch, SentimentModule),

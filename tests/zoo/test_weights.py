@@ -7,8 +7,9 @@ from fuse_lightning.errors import FuseError
 from fuse_lightning.models import CLIP, CausalLM
 from fuse_lightning.models.loading import ZOO
 from fuse_lightning.zoo import training
+from fuse_lightning.zoo.architectures import RECIPES
 from fuse_lightning.zoo.evaluation import evaluate_zoo
-from fuse_lightning.zoo.training import RECIPES, train_model
+from fuse_lightning.zoo.training import train_model
 
 
 @pytest.fixture(scope="module")
