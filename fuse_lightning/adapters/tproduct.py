@@ -41,15 +41,31 @@ def t_pinv_product(x: Tensor, y: Tensor, rtol: float = 1e-6) -> Tensor:
     slices = x.shape[-1]
     x_hat, y_hat = (torch.fft.rfft(tensor).movedim(-1, 0) for tensor in (x, y))
     solutions = []
-    for a, b in zip(x_hat, y_hat, strict=True):
-        wide = a.shape[0] < a.shape[1]
-        # The smaller Gram matrix has the same non-zero spectrum: A+ = (A'A)+ A' = A' (AA')+.
-        gram = (a @ a.mH if wide else a.mH @ a).to(torch.complex128)
-        values, vectors = torch.linalg.eigh(gram)
-        floor = values[-1].clamp(min=0) * max(rtol**2, torch.finfo(x.dtype).eps)
-        inverse = torch.where(values > floor, 1 / values, 0)
-        target = (b if wide else a.mH @ b).to(torch.complex128)
-        weights = (vectors * inverse) @ (vectors.mH @ target)
-        solutions.append((a.mH @ weights.to(a.dtype)) if wide else weights.to(a.dtype))
+    for index, (a, b) in enumerate(zip(x_hat, y_hat, strict=True)):
+        # The constant slice, and the alternating one of an even number, have no imaginary part.
+        real = 2 * index % slices == 0
+        solutions.append(_pinv_product(a.real, b.real, rtol) if real else _pinv_product(a, b, rtol))
     result: Tensor = torch.fft.irfft(torch.stack(solutions, dim=-1), n=slices)
     return result
+
+
+def _pinv_product(a: Tensor, b: Tensor, rtol: float) -> Tensor:
+    """pinv(a) @ b for one slice, real or complex."""
+    wide = a.shape[0] < a.shape[1]
+    # The smaller Gram matrix has the same non-zero spectrum: A+ = (A'A)+ A' = A' (AA')+.
+    double = torch.promote_types(a.dtype, torch.float64)
+    gram = (a @ a.mH if wide else a.mH @ a).to(double)
+    target = (b if wide else a.mH @ b).to(double)
+    floor = max(rtol**2, torch.finfo(a.dtype).eps)
+    # If gram - floor * trace is positive definite no singular value counts as zero, and the much
+    # cheaper Cholesky factor gives the same solution: the trace is above the largest eigenvalue.
+    shifted = gram.clone()
+    shifted.diagonal().sub_(floor * gram.diagonal().real.sum())
+    if int(torch.linalg.cholesky_ex(shifted).info) == 0:
+        weights = torch.cholesky_solve(target, torch.linalg.cholesky(gram))
+    else:
+        values, vectors = torch.linalg.eigh(gram)
+        inverse = torch.where(values > floor * values[-1].clamp(min=0), 1 / values, 0)
+        weights = (vectors * inverse) @ (vectors.mH @ target)
+    weights = weights.to(a.dtype)
+    return a.mH @ weights if wide else weights
