@@ -1,9 +1,10 @@
 """Training batches of the zoo, drawn without end from the scene language."""
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from itertools import product
+from itertools import product, takewhile
+from string import ascii_lowercase
 from typing import Any
 
 import numpy as np
@@ -39,9 +40,11 @@ ATTRIBUTES = (5, 8, 2, 3, 6, 8, 2, 3, 3, 6)
 """Classes of: shape, colour, size, count of the first kind (left or upper), the same of the second
 (shape 5: there is none), relation (0 left, 1 above, 2 none), background."""
 UNTOLD = IGNORE = -100
-EDITS = 4
-HARDNESS = {"shape": 3, "relation": 2}
-"""How often an attribute is edited against the others: what is hardest to see comes most."""
+EDITS = 3
+FLAWED = 2
+CAPTIONS = 1 + EDITS + FLAWED
+HARDNESS = {"shape": 3, "relation": 3, "count": 2, "size": 2, "swapped": 4, "repeated": 3}
+"""How often an edit or a flaw comes against the others: what is hardest to notice comes most."""
 
 
 class Endless(IterableDataset[Any]):
@@ -114,13 +117,15 @@ def _index(values: dict[str, tuple[Any, ...]], word: object) -> int:
 class PairBatch:
     """Images, and for each a true caption followed by false ones.
 
-    ``texts`` holds B x T captions, ``labels`` (B, T, 10) what they tell, ``image_labels`` (B, 10)
-    what the image shows, ``valid`` (B, T) is false for a false caption equal to the true one,
-    ``whole`` (B,) is false where all captions of the row are cut short.
+    ``texts`` holds B x T captions of L tokens, ``flaws`` (B T, L) tells for each token whether the
+    text up to it is ungrammatical (1) or not (0), ``labels`` (B, T, 10) what a caption tells,
+    ``image_labels`` (B, 10) what the image shows, ``valid`` (B, T) is false for a false caption
+    equal to the true one, ``whole`` (B,) is false where all captions of the row are cut short.
     """
 
     pixels: Tensor
     texts: TokenBatch
+    flaws: Tensor
     labels: Tensor
     image_labels: Tensor
     valid: Tensor
@@ -164,8 +169,8 @@ def pair_batch(
     tokenizer: PreTrainedTokenizerBase,
     size: int,
     rng: random.Random,
-    cut_share: float = 0.25,
-    mix_up: float = 0.0,
+    cut_share: float = 0.35,
+    mix_up: float = 0.4,
 ) -> PairBatch:
     """``size`` random scenes with captions, one-attribute edits and ungrammatical versions.
 
@@ -173,59 +178,105 @@ def pair_batch(
         tokenizer: Reads the captions.
         size: Scenes.
         rng: Source of randomness.
-        cut_share: Share of rows whose captions are all cut at one word. Search sees half-grown
-            captions: among those too the true one must lead.
+        cut_share: Share of rows whose captions are all cut at one word, with false ones that
+            differ before the cut. Search sees half-grown captions: among those too the true one
+            must lead.
         mix_up: Share of false captions that give one kind the colour or shape of the other, or
             exchange them.
     """
     images, texts, labels, image_labels, valid, whole = [], [], [], [], [], []
+    sound: list[int] = []
     for _ in range(size):
         scene = sample_scene(rng)
         images.append(render(scene, rng))
         wording, _ = sample_wording(scene, rng, rng.choice(SENTIMENTS))
         full, _ = sample_wording(scene, rng, full=True)
         image_labels.append(attributes(full))
+        keep = None
+        if rng.random() < cut_share:
+            keep = rng.randrange(2, len(wording.text().split()) + 1)
+        true = _beginning(wording, keep)
         by_attribute: dict[str, list[Wording]] = {}
         # Both edits of an exchange at once are rarer among edits than in what a search finds.
-        mixed = 4 * exchanges(wording)
+        mixed = [edit for edit in 4 * exchanges(wording) if _beginning(edit, keep) != true]
         values = {value for kind in scene.kinds for value in (kind.color, kind.shape)}
         for attribute, value, edit in edits(scene, wording):
-            by_attribute.setdefault(attribute, []).append(edit)
-            if value in values:
-                mixed.append(edit)
-        kinds = rng.choices([*by_attribute], [HARDNESS.get(a, 1) for a in by_attribute], k=EDITS)
+            if _beginning(edit, keep) != true:
+                by_attribute.setdefault(attribute, []).append(edit)
+                if value in values:
+                    mixed.append(edit)
         false = [
             rng.choice(mixed if mixed and rng.random() < mix_up else by_attribute[attribute])
-            for attribute in kinds
+            for attribute in _hardest(by_attribute, EDITS if keep is None else CAPTIONS - 1, rng)
         ]
+        row = [true, *(_beginning(edit, keep) for edit in false)]
         opener = rng.choice(OPENERS) + " " if rng.random() < 0.5 else ""
-        if rng.random() < cut_share:
-            row = [edit.text().split() for edit in (wording, *false)]
-            keep = rng.randrange(2, len(row[0]) + 1)
-            cut = [" ".join(words[:keep]) for words in row]
-            texts += [opener + text for text in (*cut, cut[0])]
-            valid.append([True] + [text != cut[0] for text in cut[1:]] + [False])
-            labels.append([[UNTOLD] * 10] * (EDITS + 2))
-            whole.append(False)
-            continue
-        true = wording.text()
-        versions = corruptions(true, rng)
-        # Neighbours that changed places are the hardest to notice.
-        name = "swapped" if "swapped" in versions and rng.random() < mix_up else None
-        ungrammatical = versions[name or rng.choice([*versions])]
-        texts += [opener + text for text in (true, *(edit.text() for edit in false))]
-        texts.append(opener + ungrammatical)
-        valid.append([True] * (EDITS + 2))
-        labels.append([*(attributes(edit) for edit in (wording, *false)), [UNTOLD] * 10])
-        whole.append(True)
+        if keep is None:
+            sound += [SOUND] * len(row)
+            for _ in range(FLAWED):
+                versions = corruptions(true, rng)
+                (name,) = _hardest(versions, 1, rng)
+                row.append(versions[name])
+                sound.append(len(opener) + _sound_part(true, versions[name]))
+            told = [attributes(edit) for edit in (wording, *false)]
+            labels.append(told + [[UNTOLD] * 10] * FLAWED)
+        else:
+            row += [true] * (CAPTIONS - len(row))
+            sound += [UNFINISHED] * CAPTIONS
+            labels.append([[UNTOLD] * 10] * CAPTIONS)
+        valid.append([True] + [text != true for text in row[1:]])
+        whole.append(keep is None)
+        texts += [opener + text for text in row]
     return PairBatch(
         pixels(images),
-        tokenize(tokenizer, texts),
+        *_with_flaws(tokenizer, texts, sound),
         torch.tensor(labels),
         torch.tensor(image_labels),
         torch.tensor(valid),
         torch.tensor(whole),
     )
+
+
+SOUND, UNFINISHED = -1, -2
+"""In place of the length of a text's sound part: all of it; all, but it stops too early."""
+
+
+def _beginning(wording: Wording, words: int | None) -> str:
+    """The first ``words`` of a caption, by default all of it."""
+    return " ".join(wording.text().split()[:words])
+
+
+def _hardest(kinds: Iterable[str], count: int, rng: random.Random) -> list[str]:
+    if not (names := [*kinds]):
+        return []
+    return rng.choices(names, [HARDNESS.get(name, 1) for name in names], k=count)
+
+
+def _sound_part(true: str, version: str) -> int:
+    """Characters of ``version`` before it is surely ungrammatical.
+
+    The first word that departs from ``true`` may still be a good continuation; the next is not.
+    """
+    pairs = zip(true.split(), version.split(), strict=False)
+    same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+    return len(" ".join(version.split()[: same + 1]))
+
+
+def _with_flaws(
+    tokenizer: PreTrainedTokenizerBase, texts: list[str], sound: list[int]
+) -> tuple[TokenBatch, Tensor]:
+    """Tokens, and for each whether the text up to it is flawed (N, L); padding is ``IGNORE``d.
+
+    A text's last token, the end mark, speaks for the whole text.
+    """
+    encoded = tokenizer(texts, padding=True, return_tensors="pt", return_offsets_mapping=True)
+    ids, mask = encoded["input_ids"], encoded["attention_mask"]
+    lengths = [len(text) if part < 0 else part for text, part in zip(texts, sound, strict=True)]
+    flaws = (encoded["offset_mapping"][..., 0] >= torch.tensor(lengths)[:, None]).long()
+    end = mask.sum(-1, keepdim=True) - 1
+    verdict = torch.tensor([{SOUND: 0, UNFINISHED: IGNORE}.get(part, 1) for part in sound])
+    flaws = flaws.scatter(1, end, verdict[:, None]).masked_fill(mask == 0, IGNORE)
+    return TokenBatch(ids, mask), flaws
 
 
 def sentence_batch(
@@ -240,6 +291,7 @@ def sentence_batch(
     return TokenBatch(labels * mask, mask), labels
 
 
+COLOR_WORDS = tuple(word for words in COLORS.values() for word in words)
 LABELS = ("negative", "neutral", "positive")
 
 
@@ -252,14 +304,11 @@ def sentiment_batch(
 
 
 def sentiment_example(rng: random.Random) -> tuple[str, int]:
-    """A caption and its label; some are cut short, shuffled, or hold half a mood word."""
+    """A caption and its label; some are cut short, shuffled, or hold a made-up mood word."""
     sentiment = rng.choice(SENTIMENTS)
     wording, _ = sample_wording(sample_scene(rng), rng, sentiment)
-    kind = rng.random()
-    if wording.mood and kind < 0.15:
-        # A piece of a mood word is no mood: a search would find such pieces otherwise.
-        piece = wording.mood[: rng.randrange(1, len(wording.mood) - 1)]
-        wording = replace(wording, mood=piece)
+    if wording.mood and rng.random() < 0.5:
+        wording = replace(wording, mood=made_up(wording.mood, rng))
     words = wording.text().split()
     if rng.random() < 0.3:
         words = rng.sample(words, len(words))
@@ -269,3 +318,25 @@ def sentiment_example(rng: random.Random) -> tuple[str, int]:
     told = {word.strip(",") for word in words}
     positive, negative = (bool(told & set(MOODS[name])) for name in ("positive", "negative"))
     return text, 1 + positive - negative
+
+
+def made_up(mood: str, rng: random.Random) -> str:
+    """A word that looks like ``mood`` and is none: a search finds such words if they pass for one.
+
+    A piece of it, a blend with another word, or the word with a letter changed, left out or added.
+    """
+    place = rng.randrange(1, len(mood))
+    other = rng.choice(rng.choice((*MOODS.values(), COLOR_WORDS)))
+    letter = rng.choice(ascii_lowercase)
+    return rng.choice(
+        (
+            mood[:place],
+            mood[place:],
+            mood[:place] + other[rng.randrange(len(other)) :],
+            other[: rng.randrange(1, len(other) + 1)] + mood[place:],
+            mood[:place] + letter + mood[place + 1 :],
+            mood[:place] + mood[place + 1 :],
+            mood[:place] + letter + mood[place:],
+            letter + mood[rng.randrange(2) :],
+        )
+    )

@@ -1,7 +1,10 @@
 """``fuse zoo``: scenes, training, evaluation."""
 
 import json
+import os
 import random
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Literal
 
@@ -65,23 +68,35 @@ def train(
     seed: int = 0,
     models: list[str] | None = None,
     share: float = 1.0,
+    jobs: int | None = None,
 ) -> None:
     """Rebuilds the zoo's models from a seed.
 
     Args:
         out: Folder that gets one folder a model.
         seed: Seed of weights and data.
-        models: Which of gpt2, clip, sentiment and clip-judge; all by default.
+        models: Which of clip, clip-judge, sentiment and gpt2; all by default.
         share: Share of the steps that the shipped weights were trained for.
+        jobs: Models trained at once, each in a process of its own; by default one a core.
     """
     from fuse_lightning.zoo.architectures import RECIPES
     from fuse_lightning.zoo.training import train_model
 
-    for name in models or RECIPES:
+    names = models or list(RECIPES)
+    for name in names:
         if name not in RECIPES:
             raise FuseError(f"unknown zoo model {name!r}; there are: {', '.join(RECIPES)}")
-        seconds = train_model(name, out / name, seed, share)
-        print(f"{name}: {seconds:.0f} s, written to {out / name}")
+    cores = os.cpu_count() or 1
+    workers = min(len(names), jobs or cores)
+    if workers < 1:
+        raise FuseError(f"jobs is {jobs}; it must be at least 1")
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        runs = {
+            pool.submit(train_model, name, out / name, seed, share, max(1, cores // workers)): name
+            for name in names
+        }
+        for run in as_completed(runs):
+            print(f"{runs[run]}: {run.result():.0f} s, written to {out / runs[run]}")
 
 
 def evaluate(scenes: int = 512, seed: int = 1000, weights: Path | None = None) -> None:

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -10,9 +11,10 @@ from torch import Tensor
 from fuse_lightning.models import CLIP, CausalLM, Classifier
 from fuse_lightning.models.loading import ZOO
 from fuse_lightning.objectives import Fluency, Objective
-from fuse_lightning.zoo.batches import sentiment_example
+from fuse_lightning.zoo.batches import made_up
 from fuse_lightning.zoo.render import render
 from fuse_lightning.zoo.scenes import (
+    SENTIMENTS,
     corruptions,
     edits,
     exchanges,
@@ -20,6 +22,7 @@ from fuse_lightning.zoo.scenes import (
     sample_sentence,
     sample_wording,
 )
+from fuse_lightning.zoo.words import MOODS
 
 RETRIEVAL = 256
 CHUNK = 512
@@ -43,9 +46,7 @@ def evaluate_zoo(scenes: int, seed: int, weights: Path | None = None) -> dict[st
         model.load()
         figures |= {f"{name} {key}": value for key, value in _pairs(model, scenes, seed).items()}
     figures |= _language(CausalLM(str(folder / "gpt2")), scenes, seed)
-    figures["sentiment accuracy"] = _sentiment(
-        Classifier(str(folder / "sentiment")), 4 * scenes, seed
-    )
+    figures |= _sentiment(Classifier(str(folder / "sentiment")), 4 * scenes, seed)
     return figures
 
 
@@ -138,10 +139,26 @@ def _language(model: CausalLM, count: int, seed: int) -> dict[str, float]:
 
 
 @torch.no_grad()
-def _sentiment(model: Classifier, count: int, seed: int) -> float:
+def _sentiment(model: Classifier, count: int, seed: int) -> dict[str, float]:
     rng = random.Random(f"evaluate-{seed}")
     model.load()
-    examples = [sentiment_example(rng) for _ in range(count)]
-    logits = model.logits(model.encode([text for text, _ in examples]))
-    labels = torch.tensor([label for _, label in examples])
-    return float((logits.argmax(1) == labels).float().mean())
+    true = {word for words in MOODS.values() for word in words}
+    captions, labels, fakes = [], [], []
+    for _ in range(count):
+        sentiment = rng.choice(SENTIMENTS)
+        wording, _ = sample_wording(sample_scene(rng), rng, sentiment)
+        captions.append(wording.text())
+        labels.append(SENTIMENTS.index(sentiment))
+        if wording.mood:
+            fake = replace(wording, mood=made_up(wording.mood, rng))
+            fakes += [fake.text()] if fake.mood not in true else []
+    neutral = SENTIMENTS.index("none")
+    return {
+        "sentiment accuracy": _accuracy(model, captions, labels),
+        "sentiment accuracy, made-up mood words": _accuracy(model, fakes, [neutral] * len(fakes)),
+    }
+
+
+def _accuracy(model: Classifier, texts: list[str], labels: list[int]) -> float:
+    found = model.logits(model.encode(texts)).argmax(1)
+    return float((found == torch.tensor(labels)).float().mean())

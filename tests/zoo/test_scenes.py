@@ -13,7 +13,17 @@ from hypothesis import strategies as st
 from fuse_lightning.cli import main
 from fuse_lightning.data import ImageTargets
 from fuse_lightning.zoo import scenes as language
-from fuse_lightning.zoo.batches import UNTOLD, attributes, image_batch, pair_batch
+from fuse_lightning.zoo.batches import (
+    CAPTIONS,
+    EDITS,
+    IGNORE,
+    UNTOLD,
+    attributes,
+    image_batch,
+    made_up,
+    pair_batch,
+    sentiment_example,
+)
 from fuse_lightning.zoo.render import IMAGE_SIZE, layout, render
 from fuse_lightning.zoo.words import COLORS, MOODS, SHAPES
 from tests.lookalikes_text import TOKENIZERS, tokenizer
@@ -204,8 +214,57 @@ def test_pair_batches_begin_with_the_true_caption():
         told = batch.labels[row, 0] != UNTOLD
         both = told & (batch.image_labels[row] != UNTOLD)
         assert torch.equal(batch.labels[row, 0][both], batch.image_labels[row][both])
-        for other in batch.labels[row, 1:-1]:
+        for other in batch.labels[row, 1 : 1 + EDITS]:
             assert not torch.equal(other, batch.labels[row, 0])
+
+
+@pytest.mark.parametrize("name", ["clip", "pieces"])
+def test_flaws_begin_after_the_first_word_that_departs_from_the_true_caption(name):
+    reader = tokenizer(name)
+    batch = pair_batch(reader, 40, random.Random(3))
+    rows = [rows.view(40, CAPTIONS, -1) for rows in (batch.texts.ids, batch.texts.mask)]
+    ids, mask = rows
+    flaws = batch.flaws.view_as(ids)
+    assert (flaws[mask == 0] == IGNORE).all()
+    ends = mask.sum(-1, keepdim=True) - 1
+    verdicts = flaws.gather(2, ends).squeeze(2)
+    assert (verdicts[~batch.whole] == IGNORE).all()
+    assert (verdicts[batch.whole, : 1 + EDITS] == 0).all()
+    assert (verdicts[batch.whole, 1 + EDITS :] == 1).all()
+    body = flaws.scatter(2, ends, 0)[..., 1:]
+    assert not (body[:, : 1 + EDITS] == 1).any()
+    assert (flaws[..., 0] == 0).all()
+    for row in batch.whole.nonzero().flatten().tolist():
+        for column in range(1 + EDITS, CAPTIONS):
+            flawed = (body[row, column] == 1).nonzero().flatten() + 1
+            if not len(flawed):
+                continue
+            first, last = int(flawed[0]), int(ends[row, column])
+            assert flawed.tolist() == list(range(first, last))
+            sound, true = (
+                reader.decode(part).replace(" ,", ",").split()
+                for part in (ids[row, column, 1:first], ids[row, 0, 1 : int(ends[row, 0])])
+            )
+            assert sound[:-1] == true[: len(sound) - 1]
+            assert sound != true[: len(sound)]
+
+
+@settings(max_examples=200, deadline=None)
+@given(rngs)
+def test_only_true_mood_words_carry_a_sentiment(rng):
+    text, label = sentiment_example(rng)
+    words = set(text.replace(",", " ").split())
+    moods = [bool(words & set(MOODS[name])) for name in ("negative", "positive")]
+    assert label == 1 - moods[0] + moods[1]
+
+
+def test_made_up_mood_words_are_many_and_rarely_true_ones():
+    rng = random.Random(0)
+    true = [word for words in MOODS.values() for word in words]
+    words = [made_up(rng.choice(true), rng) for _ in range(4000)]
+    assert len(set(words)) > 2500
+    assert sum(word in true for word in words) < 80
+    assert not any(" " in word for word in words)
 
 
 @pytest.mark.parametrize("count", ["0", "-3"])
