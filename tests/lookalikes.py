@@ -335,8 +335,8 @@ def falcon(folder):
     return _save(folder, FalconForCausalLM, config, tokenizer)
 
 
-def mistral(folder, window=4):
-    """Mistral: attention over a sliding window; a padding token was added without a row."""
+def llama_tokenizer(**tokens):
+    """SentencePiece in a file of the older kind: a space is put before every text."""
     vocab, merges = _sentence_piece(("<unk>", "<s>", "</s>"))
     tokenizer = Tokenizer(
         models.BPE(vocab=vocab, merges=merges, byte_fallback=True, unk_token="<unk>")
@@ -356,16 +356,20 @@ def mistral(folder, window=4):
     tokenizer.post_processor = processors.TemplateProcessing(
         single="<s> $A", special_tokens=[("<s>", 1)]
     )
-    rows = tokenizer.get_vocab_size()
-    fast = PreTrainedTokenizerFast(
+    return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         bos_token="<s>",
         eos_token="</s>",
         unk_token="<unk>",
-        pad_token="[PAD]",
+        **tokens,
     )
+
+
+def mistral(folder, window=4):
+    """Mistral: attention over a sliding window; a padding token was added without a row."""
+    tokenizer = llama_tokenizer(pad_token="[PAD]")
     config = MistralConfig(
-        vocab_size=rows,
+        vocab_size=len(tokenizer) - 1,
         hidden_size=16,
         intermediate_size=32,
         num_hidden_layers=2,
@@ -375,7 +379,7 @@ def mistral(folder, window=4):
         sliding_window=window,
         initializer_range=SPREAD,
     )
-    return _save(folder, MistralForCausalLM, config, fast)
+    return _save(folder, MistralForCausalLM, config, tokenizer)
 
 
 def mamba(folder):

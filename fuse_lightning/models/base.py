@@ -33,7 +33,7 @@ class Encoded:
     mask: Tensor
     spans: Tensor
 
-    def __getitem__(self, rows: slice) -> "Encoded":
+    def __getitem__(self, rows: slice | Tensor) -> "Encoded":
         """Some of the texts, trimmed to the longest of them."""
         width = int(self.mask[rows].sum(1).max())
         return Encoded(self.ids[rows, :width], self.mask[rows, :width], self.spans[rows, :width])
@@ -60,6 +60,10 @@ class FrozenModel(ABC):
     kind: str
     unused_weights: tuple[str, ...] = ()
     """Beginnings of the names of weights that this kind of model never reads."""
+    tokenizer_folder: str = ""
+    """Sub-folder of the tokenizer, where it is not in the model's own folder."""
+    network_folder: str = ""
+    """Sub-folder of the network, likewise."""
 
     def __init__(
         self,
@@ -112,7 +116,7 @@ class FrozenModel(ABC):
         if self.loaded:
             return
         source = (self.model_id, self.revision)
-        config = load_config(*source, self.trust_remote_code)
+        config = load_config(*source, self.trust_remote_code, self.network_folder)
         remote = self.trust_remote_code and hasattr(config, "auto_map")
         if not remote and not self.accepts(config):
             names = ", ".join(config.architectures or [config.model_type])
@@ -126,13 +130,16 @@ class FrozenModel(ABC):
                 f"device {self.requested_device!r} of {self.model_id!r} is unknown; "
                 "give cpu, cuda or cuda:N"
             ) from error
-        self.tokenizer: PreTrainedTokenizerBase = load_tokenizer(*source, self.trust_remote_code)
+        self.tokenizer: PreTrainedTokenizerBase = load_tokenizer(
+            *source, self.trust_remote_code, self.tokenizer_folder
+        )
         module = load_module(
             self.auto_class.from_pretrained,
             *source,
             getattr(torch, self.dtype),
             self.trust_remote_code,
             self.unused_weights,
+            self.network_folder,
         )
         self.module: Any = module.to(self.device)
         self.prepare()
@@ -229,7 +236,13 @@ class FrozenModel(ABC):
             return_token_type_ids=False,
             verbose=False,
         )
-        return pad(rows["input_ids"], rows["offset_mapping"], self.pad_id)
+        encoded = pad(rows["input_ids"], rows["offset_mapping"], self.pad_id)
+        # Where a tokenizer trims spaces off its spans, nothing is left of a token that is one.
+        empty = encoded.mask & (encoded.spans[..., 0] == encoded.spans[..., 1])
+        blank = empty & ~torch.isin(encoded.ids, torch.tensor(self.tokenizer.all_special_ids))
+        start = (encoded.spans[blank][:, :1] - 1).clamp(min=0)
+        encoded.spans[blank] = torch.cat([start, start + 1], dim=1)
+        return encoded
 
     def decode(self, rows: Sequence[Sequence[int]]) -> list[str]:
         """Text of each row of ids, exactly as the tokens spell it."""
@@ -255,7 +268,8 @@ class FrozenModel(ABC):
     def allowed_tokens(self, tokens: TokenSet = "ascii") -> Tensor:
         """Which tokens a prompt may hold, boolean, shape (V,).
 
-        Never special tokens nor tokens that spell nothing.
+        Never special tokens, nor added ones (reserved tokens and markup, which not every tokenizer
+        calls special), nor tokens that spell nothing.
 
         Args:
             tokens: "any"; "ascii" for printable ASCII; "words" for plain letters, a comma or a
@@ -272,7 +286,10 @@ class FrozenModel(ABC):
                 case _:
                     return text.isascii() and (text.isalpha() or text in (",", "."))
 
-        mask = torch.tensor([allowed(piece) for piece in self.pieces])
+        added = self.tokenizer.added_tokens_decoder
+        mask = torch.tensor(
+            [index not in added and allowed(piece) for index, piece in enumerate(self.pieces)]
+        )
         if not mask.any():
             raise FuseError(f"no token of {self.model_id!r} is in the set {tokens!r}; use 'any'")
         return mask

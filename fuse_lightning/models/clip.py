@@ -94,8 +94,8 @@ class CLIP(TextEncoder):
     def image_features(self, images: Sequence[Image.Image]) -> Tensor:
         """Unit vectors of pictures, float32, shape (N, d)."""
         inputs = self.processor(images=list(images), return_tensors="pt")
-        values = inputs["pixel_values"].to(self.device, getattr(torch, self.dtype))
-        output = self.module.get_image_features(pixel_values=values)
+        inputs = inputs.to(self.device, getattr(torch, self.dtype))
+        output = self.module.get_image_features(**inputs)
         return F.normalize(_vector(output).float(), dim=-1)
 
 

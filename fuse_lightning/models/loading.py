@@ -42,7 +42,8 @@ def first_line(error: BaseException) -> str:
     return lines[0].rstrip(". ") if lines else type(error).__name__
 
 
-def _explain(model_id: str, error: Exception) -> FuseError:
+def unreadable(model_id: str, error: Exception) -> FuseError:
+    """One line about a model that cannot be read."""
     path = Path(resolve(model_id))
     if path.is_dir():
         return FuseError(
@@ -55,7 +56,9 @@ def _explain(model_id: str, error: Exception) -> FuseError:
     )
 
 
-def load_config(model_id: str, revision: str | None, trust_remote_code: bool) -> PretrainedConfig:
+def load_config(
+    model_id: str, revision: str | None, trust_remote_code: bool, subfolder: str = ""
+) -> PretrainedConfig:
     """The model's configuration.
 
     Raises:
@@ -63,14 +66,17 @@ def load_config(model_id: str, revision: str | None, trust_remote_code: bool) ->
     """
     try:
         return AutoConfig.from_pretrained(
-            resolve(model_id), revision=revision, trust_remote_code=trust_remote_code
+            resolve(model_id),
+            revision=revision,
+            trust_remote_code=trust_remote_code,
+            subfolder=subfolder,
         )
     except (OSError, ValueError, KeyError) as error:
-        raise _explain(model_id, error) from error
+        raise unreadable(model_id, error) from error
 
 
 def load_tokenizer(
-    model_id: str, revision: str | None, trust_remote_code: bool
+    model_id: str, revision: str | None, trust_remote_code: bool, subfolder: str = ""
 ) -> PreTrainedTokenizerBase:
     """The model's tokenizer, which must be a fast one: alignment needs character offsets.
 
@@ -80,17 +86,17 @@ def load_tokenizer(
     source = resolve(model_id)
     try:
         tokenizer = AutoTokenizer.from_pretrained(
-            source, revision=revision, trust_remote_code=trust_remote_code
+            source, revision=revision, trust_remote_code=trust_remote_code, subfolder=subfolder
         )
         if not tokenizer.is_fast:
-            tokenizer = _written_out(source, revision) or tokenizer
+            tokenizer = _written_out(source, revision, subfolder) or tokenizer
     except ImportError as error:
         # Its class needs a library that its tokenizer.json does not.
-        tokenizer = _written_out(source, revision)
+        tokenizer = _written_out(source, revision, subfolder)
         if tokenizer is None:
-            raise _explain(model_id, error) from error
+            raise unreadable(model_id, error) from error
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise _explain(model_id, error) from error
+        raise unreadable(model_id, error) from error
     if set(tokenizer.get_vocab().values()) <= set(tokenizer.added_tokens_decoder):
         # Without files some classes give a tokenizer of nothing but special tokens.
         raise FuseError(
@@ -105,18 +111,21 @@ def load_tokenizer(
     return tokenizer
 
 
-def _written_out(source: str, revision: str | None) -> PreTrainedTokenizerBase | None:
+def _written_out(
+    source: str, revision: str | None, subfolder: str
+) -> PreTrainedTokenizerBase | None:
     """The tokenizer that a model's tokenizer.json describes, if there is one."""
     path = cached_file(
         source,
         "tokenizer.json",
         revision=revision,
+        subfolder=subfolder,
         _raise_exceptions_for_missing_entries=False,
         _raise_exceptions_for_connection_errors=False,
     )
     if path is None:
         return None
-    return PreTrainedTokenizerFast.from_pretrained(source, revision=revision)
+    return PreTrainedTokenizerFast.from_pretrained(source, revision=revision, subfolder=subfolder)
 
 
 def load_module(
@@ -126,6 +135,7 @@ def load_module(
     dtype: torch.dtype,
     trust_remote_code: bool,
     unused: tuple[str, ...] = (),
+    subfolder: str = "",
 ) -> torch.nn.Module:
     """The network, frozen and in eval mode.
 
@@ -136,6 +146,7 @@ def load_module(
         dtype: Type of the weights in memory, whatever that of the file.
         trust_remote_code: Whether to run code that comes with the model.
         unused: Beginnings of the names of weights that may be missing.
+        subfolder: Where in the model its files are.
 
     Raises:
         FuseError: If the weights cannot be read or do not fill the whole network.
@@ -146,6 +157,7 @@ def load_module(
             revision=revision,
             dtype=dtype,
             trust_remote_code=trust_remote_code,
+            subfolder=subfolder,
             output_loading_info=True,
             ignore_mismatched_sizes=True,
         )
@@ -155,7 +167,7 @@ def load_module(
             "give a model with safetensors weights"
         ) from error
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        raise _explain(model_id, error) from error
+        raise unreadable(model_id, error) from error
     if info["mismatched_keys"]:
         name, found, wanted = min(info["mismatched_keys"])
         raise FuseError(
