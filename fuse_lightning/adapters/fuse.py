@@ -192,7 +192,12 @@ class FuseAdapter:
         return self.source_table.masked_fill(known, 0.0)
 
     def pull_back(
-        self, alignments: Sequence[Sequence[AlignedWord]], length: int, grad: Tensor
+        self,
+        alignments: Sequence[Sequence[AlignedWord]],
+        length: int,
+        grad: Tensor,
+        *,
+        embeddings: bool = False,
     ) -> list[HeadGradient]:
         """Gradients at source positions from gradients of target embeddings.
 
@@ -200,11 +205,13 @@ class FuseAdapter:
             alignments: For each of N texts, its words with source and target positions.
             length: Number L of source positions.
             grad: Gradient at the target embeddings, shape (N, T, d_B).
+            embeddings: Whether gradients of the source's embeddings themselves are wanted, which
+                "lookup" then takes from its maps.
 
         Returns:
             One head, or two for "lookup".
         """
-        lookup = self.settings.kind == "lookup"
+        lookup = self.settings.kind == "lookup" and not embeddings
         heads = []
         if lookup:
             whole = [

@@ -4,5 +4,13 @@ from fuse_lightning.data.image_targets import ImageTargets
 from fuse_lightning.data.module import TargetDataModule
 from fuse_lightning.data.sentiment_targets import SentimentTargets
 from fuse_lightning.data.targets import Target, TargetBatch
+from fuse_lightning.data.text_targets import TextTargets
 
-__all__ = ["ImageTargets", "SentimentTargets", "Target", "TargetBatch", "TargetDataModule"]
+__all__ = [
+    "ImageTargets",
+    "SentimentTargets",
+    "Target",
+    "TargetBatch",
+    "TargetDataModule",
+    "TextTargets",
+]

@@ -24,16 +24,22 @@ class ImageTargets(TargetDataModule):
             "zoo/scenes" stands for the pictures that come with the package.
         batch_size: Targets searched together.
         limit: Only the first so many targets.
+        together: Whether all pictures are one target, such as a style that they share.
     """
 
     def __init__(
-        self, images: str | list[str], batch_size: int = 1, limit: int | None = None
+        self,
+        images: str | list[str],
+        batch_size: int = 1,
+        limit: int | None = None,
+        together: bool = False,
     ) -> None:
         super().__init__(batch_size)
         if limit is not None and limit < 1:
             raise FuseError(f"data.limit is {limit}; it must be at least 1")
         self.images = [images] if isinstance(images, str) else list(images)
         self.limit = limit
+        self.together = together
 
     def find_targets(self) -> list[Target]:
         """All targets; every picture's header has been read.
@@ -50,6 +56,8 @@ class ImageTargets(TargetDataModule):
         for target in targets:
             for path in target.paths:
                 check_image(path)
+        if self.together:
+            return [Target("together", [path for target in targets for path in target.paths])]
         return targets
 
 

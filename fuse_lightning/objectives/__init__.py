@@ -1,6 +1,10 @@
 """Terms and their weighted sum."""
 
+from fuse_lightning.objectives.continuation import Continuation
+from fuse_lightning.objectives.denoising import Denoising
 from fuse_lightning.objectives.fluency import Fluency
+from fuse_lightning.objectives.kl_divergence import KLDivergence
+from fuse_lightning.objectives.log_prob import LogProb
 from fuse_lightning.objectives.objective import Objective, Prompts, State
 from fuse_lightning.objectives.sentiment import Sentiment
 from fuse_lightning.objectives.similarity import ImageSimilarity, TextSimilarity
@@ -13,8 +17,12 @@ from fuse_lightning.objectives.smoothing import (
 from fuse_lightning.objectives.term import Reading, Term
 
 __all__ = [
+    "Continuation",
+    "Denoising",
     "Fluency",
     "ImageSimilarity",
+    "KLDivergence",
+    "LogProb",
     "Objective",
     "Prompts",
     "Reading",

@@ -2,46 +2,46 @@
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-from fuse_lightning.errors import FuseError
-from fuse_lightning.models import CausalLM
-from fuse_lightning.objectives.term import Reading, Term
+from fuse_lightning.objectives.causal_term import CausalTerm, mean_over
+from fuse_lightning.objectives.term import Reading
 
 
-class Fluency(Term):
+class Fluency(CausalTerm):
     """Mean negative log-likelihood of the prompt's tokens after the prefix (nats per token).
 
-    The gradient reaches every prompt embedding through the likelihood of the tokens after it.
+    The gradient reaches every prompt embedding through the likelihood of the tokens after it;
+    :meth:`label_change` is the part that it cannot know.
     """
-
-    model: CausalLM
-    model_class = CausalLM
-
-    def __init__(
-        self,
-        model: str | CausalLM,
-        weight: float = 1.0,
-        prefix: str = "",
-        suffix: str = "",
-        name: str | None = None,
-    ) -> None:
-        super().__init__(model, weight, prefix, suffix, name)
-
-    def check(self) -> None:
-        """Also requires something before the first token of the prompt."""
-        super().check()
-        if not (self.model.start_ids or self.model.prefix_ids(self.prefix)):
-            raise FuseError(
-                f"{self.model.model_id!r} has no begin token and {self.name} no prefix, so the "
-                "first token has no likelihood; give a prefix"
-            )
 
     def loss(self, reading: Reading, embeds: Tensor | None = None) -> Tensor:
         """Mean over prompt tokens of -log P(token | all before), shape (N,)."""
-        ids, mask = reading.encoded.ids, reading.encoded.mask
-        logits = self.model.logits(ids, mask, embeds)[:, :-1]
-        chosen = logits.gather(-1, ids[:, 1:, None]).squeeze(-1)
-        nll = logits.logsumexp(-1) - chosen
-        counted = reading.prompt[:, 1:]
-        total = torch.where(counted, nll, 0.0).sum(1)
-        return total / counted.sum(1).clamp(min=1)
+        return mean_over(reading.prompt[:, 1:], self.nll(reading, embeds))
+
+    @torch.no_grad()
+    def label_change(self, reading: Reading, length: int) -> Tensor:
+        """Change of the loss when one prompt token becomes another and all inputs stay.
+
+        A token counts twice: the model reads it, and it is what the model should have expected.
+        The gradient at input embeddings knows the former only. Coordinate methods such as GCG
+        (arXiv 2307.15043) add this, which is exact: -(log P(v | before) - log P(x_i | before)) / n
+        for token v instead of x_i in a prompt of n tokens.
+
+        Args:
+            reading: N prompts as ids of the primary; of other tokens it would say nothing.
+            length: L, at least the tokens of the longest prompt.
+
+        Returns:
+            Shape (N, L, V), float32, without the term's weight; lower is better, 0 beyond the
+            end of a prompt.
+        """
+        ids, mask, counted = reading.encoded.ids, reading.encoded.mask, reading.prompt[:, 1:]
+        start = int(counted.int().argmax(1).max())
+        places = slice(start, start + length)
+        logits = self.model.logits(ids, mask)[:, :-1][:, places]
+        chosen = logits.gather(-1, ids[:, 1:][:, places, None])
+        # A factor for each place: 1/n in the prompt, 0 outside.
+        share = counted / counted.sum(1, keepdim=True).clamp(min=1)
+        change = share[:, places, None] * (chosen - logits[..., : self.model.vocab_size])
+        return F.pad(change, (0, 0, 0, length - change.shape[1]))

@@ -11,7 +11,7 @@ from torch import Tensor
 from fuse_lightning.adapters import AdapterSettings, AlignedWord, FuseAdapter, HeadGradient, align
 from fuse_lightning.data.targets import Target
 from fuse_lightning.errors import FuseError
-from fuse_lightning.models import CausalLM, Encoded, FrozenModel
+from fuse_lightning.models import CausalLM, FrozenModel
 from fuse_lightning.models.base import pad
 from fuse_lightning.objectives.term import Reading, Term
 
@@ -108,6 +108,11 @@ class Objective:
         for term in self.terms:
             term.set_targets(targets)
 
+    def begin_step(self, step: int) -> None:
+        """Tells the terms which step of the batch begins, from 0."""
+        for term in self.terms:
+            term.begin_step(step)
+
     @cached_property
     def _head(self) -> tuple[State, str]:
         """The primary's prefix as ids, and as they spell it."""
@@ -148,19 +153,27 @@ class Objective:
         ids = self.primary.tokenizer(whole, add_special_tokens=False).input_ids
         return tuple(ids[len(head_ids) :])
 
-    def read(self, term: Term, prompts: Prompts) -> Reading:
+    def read(self, term: Term, prompts: Prompts, *, ids: bool = False) -> Reading:
         """Prompts as a term's model reads them.
 
         A language model that shares the primary's tokens reads the ids themselves; every other
         model reads the text, tokenised as a whole.
+
+        Args:
+            term: The term.
+            prompts: The prompts.
+            ids: Whether any model that shares the primary's tokens reads the ids, also where
+                their text would be read as others.
         """
         owner = torch.tensor(prompts.owners)
-        if term.model is self.primary and isinstance(term.model, CausalLM):
-            head = (*term.model.start_ids, *term.model.prefix_ids(term.prefix))
-            encoded = pad([(*head, *state) for state in prompts.states], None, term.model.pad_id)
-            prompt = encoded.mask.clone()
-            prompt[:, : len(head)] = False
-            return Reading(encoded, prompt, owner, 0)
+        if term.model is self.primary and (ids or isinstance(term.model, CausalLM)):
+            head, tail = self._frame(term)
+            rows = [(*head, *state, *tail) for state in prompts.states]
+            encoded = pad(rows, None, term.model.pad_id)
+            places = torch.arange(encoded.ids.shape[1])
+            ends = torch.tensor([len(head) + len(state) for state in prompts.states])
+            prompt = (places >= len(head)) & (places < ends[:, None])
+            return term.extend(Reading(encoded, prompt, owner, 0))
         texts = [term.compose(text) for text in prompts.texts]
         encoded = term.model.encode([text for text, _ in texts])
         offset = max(place for _, place in texts)
@@ -169,7 +182,31 @@ class Objective:
         # Of some tokenizers the prompt's first token also spans the space before it.
         first = offset - int(offset > len(term.prefix))
         inside = (spans[..., 0] >= first) & (spans[..., 1] <= ends[:, None])
-        return Reading(encoded, inside & (spans[..., 0] < spans[..., 1]), owner, offset)
+        inside &= spans[..., 0] < spans[..., 1]
+        return term.extend(Reading(encoded, inside, owner, offset))
+
+    def check_length(self, prompts: Prompts, what: str) -> None:
+        """Checks that every model can read the prompts.
+
+        Raises:
+            FuseError: If one cannot; ``what`` says which prompts they are.
+        """
+        for term in self.terms:
+            longest = int(self.read(term, prompts).encoded.mask.sum(1).max())
+            if longest > term.model.max_tokens:
+                raise FuseError(
+                    f"{term.name} reads at most {term.model.max_tokens} tokens, but {what} takes "
+                    f"{longest} with prefix and suffix; shorten them"
+                )
+
+    def _frame(self, term: Term) -> tuple[State, State]:
+        """Ids before and behind a prompt that the primary reads."""
+        model = term.model
+        if isinstance(model, CausalLM):
+            return (*model.start_ids, *model.prefix_ids(term.prefix)), ()
+        reading = self.read(term, Prompts([()], [0], ["a"], [True]))
+        row, inside = reading.encoded.ids[0].tolist(), reading.prompt[0].nonzero().flatten()
+        return tuple(row[: int(inside[0])]), tuple(row[int(inside[-1]) + 1 :])
 
     @torch.no_grad()
     def losses(self, prompts: Prompts) -> Tensor:
@@ -204,16 +241,7 @@ class Objective:
         reading = self.read(term, prompts.select(list(keep.values())))
         lengths = reading.encoded.mask.sum(1)
         order = lengths.argsort()
-        reading = Reading(
-            Encoded(
-                reading.encoded.ids[order],
-                reading.encoded.mask[order],
-                reading.encoded.spans[order],
-            ),
-            reading.prompt[order],
-            reading.owner[order],
-            reading.offset,
-        )
+        reading = reading[order]
         fits = int((lengths <= term.model.max_tokens).sum())
         losses = torch.full((len(keep),), torch.inf)
         for rows in self._chunks(lengths[order][:fits].tolist()):
@@ -236,6 +264,8 @@ class Objective:
         prompts: Prompts,
         wanted: Callable[[Term], bool],
         slots: Sequence[set[int]],
+        *,
+        embeddings: bool = False,
     ) -> Iterator[list[HeadGradient]]:
         """Gradients of weighted terms at positions of the prompts, one item a term.
 
@@ -243,26 +273,61 @@ class Objective:
             prompts: N prompts.
             wanted: Which terms.
             slots: Positions of each prompt whose gradient is needed.
+            embeddings: Whether all must be gradients of the primary's embeddings.
         """
         length = max(len(state) for state in prompts.states)
         for term in self.terms:
             if not term.weight or not wanted(term):
                 continue
-            reading = self.read(term, prompts)
-            grads = []
-            for start in range(0, len(prompts.states), self._rows(reading)):
-                part = reading[start : start + self._rows(reading)].to(term.model.device)
+            reading = self.read(term, prompts, ids=True)
+            fits = reading.encoded.mask.sum(1) <= term.model.max_tokens
+            # The loss of what is too long to be read is infinite, and has no gradient.
+            reading.prompt[~fits] = False
+            width = term.model.embedding_table.shape[1]
+            grads = torch.zeros(*reading.prompt.shape, width, device=term.model.device)
+            fitting, size = fits.nonzero().squeeze(1), self._rows(reading)
+            for start in range(0, len(fitting), size):
+                rows = fitting[start : start + size]
+                part = reading[rows].to(term.model.device)
                 with torch.enable_grad():
                     embeds = term.model.embed(part.encoded.ids).detach().requires_grad_()
                     loss = term.weight * term.loss(part, embeds).sum()
                 (grad,) = torch.autograd.grad(loss, embeds)
-                missing = reading.encoded.ids.shape[1] - grad.shape[1]
-                grads.append(torch.nn.functional.pad(grad.float(), (0, 0, 0, missing)))
+                grads[rows, : grad.shape[1]] = grad.float()
             if term.model is self.primary:
-                yield [self._own_head(reading, length, torch.cat(grads))]
+                yield [self._own_head(reading, length, grads)]
                 continue
             alignments = self._alignments(prompts, reading, slots)
-            yield self.adapter(term).pull_back(alignments, length, torch.cat(grads))
+            yield self.adapter(term).pull_back(alignments, length, grads, embeddings=embeddings)
+
+    def embedding_gradient(self, prompts: Prompts) -> Tensor:
+        """Gradient of the objective at the primary's input embeddings, shape (N, L, d).
+
+        Zero at positions that an adapter has nothing to say of.
+        """
+        slots = [set(range(len(state))) for state in prompts.states]
+        total = torch.zeros(())
+        for heads in self.gradients(prompts, lambda _: True, slots, embeddings=True):
+            for head in heads:
+                grad = torch.where(head.valid.unsqueeze(-1), head.grad, 0.0)
+                total = total + grad.to(self.primary.device)
+        return total
+
+    @torch.no_grad()
+    def label_changes(self, prompts: Prompts) -> Tensor | float:
+        """The part of swaps' changes that gradients of embeddings cannot know.
+
+        Returns:
+            Shape (N, L, V) on the CPU, or 0 where no term has such a part; lower is better.
+        """
+        length = max(len(state) for state in prompts.states)
+        total: Tensor | float = 0.0
+        for term in self.terms:
+            if term.model is self.primary and term.weight:
+                reading = self.read(term, prompts, ids=True).to(term.model.device)
+                change = term.label_change(reading, length)
+                total = total if change is None else total + term.weight * change.cpu()
+        return total
 
     def _own_head(self, reading: Reading, length: int, grad: Tensor) -> HeadGradient:
         """Gradients of a term that reads the primary's own ids."""

@@ -105,25 +105,25 @@ def smoothed_gradient(
 
 
 def predicted_change(
-    heads: Sequence[HeadGradient], slots: Sequence[int], allowed: Tensor
+    heads: Sequence[HeadGradient], places: Sequence[tuple[int, int]], allowed: Tensor
 ) -> Tensor:
-    """First-order change of the objective for every token in one slot of each prompt.
+    """First-order change of the objective for every token in some slots of some prompts.
 
     Constant shifts of a head carry no information; each is centred over the allowed tokens it
     speaks for, so that a token which it cannot judge counts as an average one.
 
     Args:
         heads: Mean gradients of G prompts.
-        slots: The position of each prompt, G.
+        places: P pairs of a prompt and a position in it.
         allowed: Boolean, shape (V,).
 
     Returns:
-        Shape (G, V) on the CPU; lower is better.
+        Shape (P, V) on the CPU; lower is better.
     """
-    rows = torch.arange(len(slots))
-    change = torch.zeros(len(slots), len(allowed))
+    rows, slots = (list(part) for part in zip(*places, strict=True))
+    change = torch.zeros(len(places), len(allowed))
     for head in heads:
-        scores = (head.grad[rows, torch.tensor(slots)] @ head.table.T).float().cpu()
+        scores = (head.grad[rows, slots] @ head.table.T).float().cpu()
         known = (head.table.abs().sum(1) > 0).cpu()
         centre = scores[:, known & allowed].mean(1, keepdim=True).nan_to_num()
         change += torch.where(known, scores - centre, 0.0)

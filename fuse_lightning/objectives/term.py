@@ -19,7 +19,7 @@ class Reading:
     """Texts as one term's model reads them.
 
     Attributes:
-        encoded: The tokens of prefix, prompt and suffix.
+        encoded: The tokens of prefix, prompt and what follows it.
         prompt: True for tokens of the prompt itself, shape (N, T).
         owner: Index of each text's target, shape (N,).
         offset: Where the prompt begins in each text, in characters.
@@ -30,7 +30,7 @@ class Reading:
     owner: Tensor
     offset: int
 
-    def __getitem__(self, rows: slice) -> "Reading":
+    def __getitem__(self, rows: slice | Tensor) -> "Reading":
         """Some of the texts, trimmed to the longest of them."""
         encoded = self.encoded[rows]
         return Reading(
@@ -71,7 +71,8 @@ class Term(ABC):
         self.weight = weight
         self.prefix = prefix.strip()
         self.suffix = suffix.strip()
-        self.name = name or re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(self).__name__).lower()
+        words = r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])"
+        self.name = name or re.sub(words, "_", type(self).__name__).lower()
 
     def check(self) -> None:
         """Checks prefix and suffix against the loaded model.
@@ -95,6 +96,21 @@ class Term(ABC):
 
     def set_targets(self, targets: Sequence[Target]) -> None:  # noqa: B027
         """Hook: computes what the loss needs of the targets, once for all steps of a batch."""
+
+    def extend(self, reading: Reading) -> Reading:
+        """Hook: adds to texts what the model reads behind them and :meth:`compose` leaves out."""
+        return reading
+
+    def begin_step(self, step: int) -> None:  # noqa: B027
+        """Hook: what changes from step to step; steps of a batch count from 0."""
+
+    def label_change(self, reading: Reading, length: int) -> Tensor | None:
+        """Hook: what a change of ids does to the loss beside the change of their embeddings.
+
+        Returns:
+            Shape (N, L, V) for prompts of up to ``length`` tokens; ``None`` for nothing.
+        """
+        return None
 
     @abstractmethod
     def loss(self, reading: Reading, embeds: Tensor | None = None) -> Tensor:

@@ -204,7 +204,7 @@ def test_lookup_gradient_is_the_exact_first_order_change_of_whole_words(objectiv
         and len(term.model.encode([piece.strip()], special=False).ids[0]) == 1
     ]
     allowed = objective.primary.allowed_tokens()
-    change = predicted_change(heads, [slot], allowed)[0, tokens]
+    change = predicted_change(heads, [(0, slot)], allowed)[0, tokens]
     reading = objective.read(term, objective.prompts([state], [1]))
     embeds = term.model.embed(reading.encoded.ids).detach().requires_grad_()
     (grad,) = torch.autograd.grad(term.weight * term.loss(reading, embeds).sum(), embeds)

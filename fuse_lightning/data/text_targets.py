@@ -1,0 +1,60 @@
+"""Texts to find prompts for."""
+
+from pathlib import Path
+
+from fuse_lightning.data.image_targets import unique
+from fuse_lightning.data.module import TargetDataModule
+from fuse_lightning.data.targets import Target
+from fuse_lightning.errors import FuseError
+
+NAME_WORDS = 5
+
+
+class TextTargets(TargetDataModule):
+    """Serves texts whose meaning a prompt is to have, such as a long prompt to shorten.
+
+    Args:
+        texts: A text, a file (``.txt``) with a text a line, or a list of them.
+        batch_size: Targets searched together.
+        limit: Only the first so many targets.
+    """
+
+    def __init__(
+        self, texts: str | list[str], batch_size: int = 1, limit: int | None = None
+    ) -> None:
+        super().__init__(batch_size)
+        if limit is not None and limit < 1:
+            raise FuseError(f"data.limit is {limit}; it must be at least 1")
+        self.texts = [texts] if isinstance(texts, str) else list(texts)
+        self.limit = limit
+
+    def find_targets(self) -> list[Target]:
+        """All targets, named by their first words.
+
+        Raises:
+            FuseError: If a text is empty or a file cannot be read.
+        """
+        texts = [text for source in self.texts for text in _texts(source)]
+        if not texts:
+            raise FuseError("data.texts is empty; give a text or a file with a text a line")
+        targets = [
+            Target("-".join(text.lower().split()[:NAME_WORDS]).replace("/", "-"), text=text)
+            for text in texts
+        ]
+        return unique(targets)[: self.limit]
+
+
+def _texts(source: str) -> list[str]:
+    if not source.strip():
+        raise FuseError("data.texts holds an empty text; give one that says something")
+    if not source.endswith(".txt"):
+        return [source.strip()]
+    try:
+        lines = Path(source).expanduser().read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise FuseError(
+            f"text file {source!r} cannot be read ({error}); check data.texts"
+        ) from error
+    if not (found := [line.strip() for line in lines if line.strip()]):
+        raise FuseError(f"text file {source!r} holds no text; give one with a text a line")
+    return found

@@ -1,0 +1,140 @@
+"""How well a diffusion model denoises the target with the prompt's help (arXiv 2312.12416)."""
+
+import random
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from fuse_lightning.data.targets import Target
+from fuse_lightning.errors import FuseError
+from fuse_lightning.models import Diffusion
+from fuse_lightning.objectives.term import Reading, Term
+
+
+class Denoising(Term):
+    """Mean squared error of the predicted noise (or velocity) on the target's noisy latents.
+
+    Averaged over ``samples`` pairs of a timestep and a noise. All prompts of a step meet the
+    same pairs, so that they compare fairly; pairs depend on seed and target alone. Of
+    several pictures each pair takes one, all as equally often as can be.
+
+    Args:
+        model: The Stable Diffusion pipeline, or its id.
+        weight: Factor in the objective; negative repels.
+        prefix: Text before the prompt.
+        suffix: Text after the prompt.
+        name: Name in logs and results.
+        samples: Pairs of a timestep and a noise.
+        timesteps: Range of timesteps as shares of all, one in each of ``samples`` equal parts
+            of it. Noisy (late) ones speak of what is in a picture, early ones of its texture;
+            by default those of the published code.
+        batch_size: Most noisy latents in one forward of the denoising network.
+        seed: Seed of timesteps and noises.
+        redraw: Whether each step has pairs of its own, so that no prompt is fitted to a few, as
+            published. Losses of different steps then compare only roughly, while the choice of
+            the best prompt of all steps takes them as exact.
+    """
+
+    model: Diffusion
+    model_class = Diffusion
+
+    def __init__(
+        self,
+        model: str | Diffusion,
+        weight: float = 1.0,
+        prefix: str = "",
+        suffix: str = "",
+        name: str | None = None,
+        samples: int = 4,
+        timesteps: tuple[float, float] = (0.5, 0.9),
+        batch_size: int = 8,
+        seed: int = 0,
+        redraw: bool = False,
+    ) -> None:
+        super().__init__(model, weight, prefix, suffix, name)
+        for option, value in (("samples", samples), ("batch_size", batch_size)):
+            if value < 1:
+                raise FuseError(f"{option} of {self.name} is {value}; it must be at least 1")
+        low, high = timesteps
+        if not 0 <= low < high <= 1:
+            raise FuseError(
+                f"timesteps of {self.name} are [{low}, {high}]; give two rising numbers in [0, 1]"
+            )
+        self.samples = samples
+        self.timesteps = timesteps
+        self.batch_size = batch_size
+        self.seed = seed
+        self.redraw = redraw
+
+    def set_targets(self, targets: Sequence[Target]) -> None:
+        """Encodes the pictures and draws the pairs of the first step.
+
+        Raises:
+            FuseError: If a target has no picture.
+        """
+        for target in targets:
+            if not target.paths:
+                raise FuseError(
+                    f"target {target.id!r} has no image, which {self.name} needs; "
+                    "give data.images or remove the term"
+                )
+        self._ids = [target.id for target in targets]
+        self._latents = [self.model.latents(target.images) for target in targets]
+        self.begin_step(0)
+
+    def begin_step(self, step: int) -> None:
+        """Draws the step's pairs for every target."""
+        step = step if self.redraw else 0
+        draws = [
+            self._draw(f"{self.seed}:{name}:{step}", latents)
+            for name, latents in zip(self._ids, self._latents, strict=True)
+        ]
+        # Shapes (targets, samples, ...).
+        self._times, self._noisy, self._wanted = map(torch.stack, zip(*draws, strict=True))
+
+    def _draw(self, seed: str, latents: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Timesteps, noisy latents, and what should be predicted of them."""
+        # On the CPU, so that every device gets the same.
+        generator = torch.Generator().manual_seed(random.Random(seed).getrandbits(63))
+        order = torch.randperm(len(latents), generator=generator)
+        picked = latents[order.repeat(self.samples)[: self.samples]]
+        noise = torch.randn(picked.shape, generator=generator).to(picked.device)
+        low, high = self.timesteps
+        parts = torch.arange(self.samples) + torch.rand(self.samples, generator=generator)
+        shares = low + (high - low) * parts / self.samples
+        count = self.model.scheduler.config.num_train_timesteps
+        times = (shares * count).long().clamp(max=count - 1).to(picked.device)
+        return times, *self.model.noised(picked, noise, times)
+
+    def loss(self, reading: Reading, embeds: Tensor | None = None) -> Tensor:
+        """Mean squared error over pairs and latents, shape (N,)."""
+        pairs = torch.arange(len(reading.owner) * self.samples)
+        errors = [
+            # A backward recomputes each batch: activations of one at a time are kept.
+            checkpoint(
+                self._errors,
+                reading,
+                embeds,
+                part // self.samples,
+                part % self.samples,
+                use_reentrant=False,
+                preserve_rng_state=False,
+            )
+            for part in torch.split(pairs, self.batch_size)
+        ]
+        return torch.cat(errors).view(-1, self.samples).mean(1)
+
+    def _errors(
+        self, reading: Reading, embeds: Tensor | None, rows: Tensor, samples: Tensor
+    ) -> Tensor:
+        """Squared errors of some texts, each with one of its target's pairs."""
+        encoded = reading.encoded[rows]
+        if embeds is not None:
+            embeds = embeds[rows, : encoded.ids.shape[1]]
+        chosen = reading.owner[rows], samples
+        prediction = self.model.noise_prediction(
+            encoded, embeds, self._noisy[chosen], self._times[chosen]
+        )
+        return (prediction - self._wanted[chosen]).square().flatten(1).mean(1)

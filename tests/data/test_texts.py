@@ -1,0 +1,49 @@
+"""Texts as targets."""
+
+import pytest
+
+from fuse_lightning.data import TextTargets
+from fuse_lightning.errors import FuseError
+
+
+def test_texts_and_files_become_targets_with_distinct_names(tmp_path):
+    file = tmp_path / "long.txt"
+    file.write_text("A photo of a red star\n\n  Two ünï blue boxes on a/the lawn \n")
+    targets = TextTargets([str(file), "a photo of a red cross"]).find_targets()
+    assert [target.text for target in targets] == [
+        "A photo of a red star",
+        "Two ünï blue boxes on a/the lawn",
+        "a photo of a red cross",
+    ]
+    assert [target.id for target in targets] == [
+        "a-photo-of-a-red",
+        "two-ünï-blue-boxes-on",
+        "a-photo-of-a-red-2",
+    ]
+    assert len(TextTargets(str(file), limit=1).find_targets()) == 1
+
+
+@pytest.mark.parametrize(
+    ("texts", "message"),
+    [
+        ([], "data.texts is empty"),
+        ("  ", "data.texts holds an empty text"),
+        ("missing.txt", "text file 'missing.txt' cannot be read"),
+    ],
+)
+def test_nothing_to_read_is_said_in_one_line(tmp_path, texts, message):
+    with pytest.raises(FuseError, match=message):
+        TextTargets(texts).find_targets()
+
+
+def test_files_without_text_or_not_in_utf8_are_refused(tmp_path):
+    for name, content in (("empty.txt", b"\n \n"), ("bytes.txt", b"\xff\xfe\x00")):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(FuseError, match=name):
+            TextTargets(str(tmp_path / name)).find_targets()
+
+
+@pytest.mark.parametrize("options", [{"limit": 0}, {"batch_size": 0}])
+def test_impossible_numbers_are_refused(options):
+    with pytest.raises(FuseError, match=f"data.{next(iter(options))} is 0"):
+        TextTargets("a", **options)
