@@ -7,41 +7,91 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from fuse_lightning.adapters import AdapterSettings
-    from fuse_lightning.data import ImageTargets, SentimentTargets, Target
+    from fuse_lightning.data import ImageTargets, SentimentTargets, Target, TextTargets
     from fuse_lightning.errors import FuseError
-    from fuse_lightning.models import CLIP, CausalLM, Classifier, SentenceEncoder
-    from fuse_lightning.objectives import Fluency, ImageSimilarity, Sentiment, TextSimilarity
-    from fuse_lightning.optimizers import AutoDAN
-    from fuse_lightning.search import BeamSearch, GreedySearch, UniformCostSearch
+    from fuse_lightning.models import (
+        CLIP,
+        CaptionModel,
+        CausalLM,
+        Classifier,
+        Diffusion,
+        SentenceEncoder,
+    )
+    from fuse_lightning.objectives import (
+        Continuation,
+        Denoising,
+        Fluency,
+        ImageSimilarity,
+        KLDivergence,
+        LogProb,
+        Sentiment,
+        TextSimilarity,
+    )
+    from fuse_lightning.optimizers import (
+        GCG,
+        PEZ,
+        AutoDAN,
+        Captioner,
+        Constraints,
+        RandomSearch,
+    )
+    from fuse_lightning.search import (
+        BeamSearch,
+        GreedySearch,
+        HistorySearch,
+        UniformCostSearch,
+    )
 
 # Imported when first asked for: torch and transformers take seconds.
 _PLACES = {
     "adapters": ("AdapterSettings",),
-    "data": ("ImageTargets", "SentimentTargets", "Target"),
+    "data": ("ImageTargets", "SentimentTargets", "Target", "TextTargets"),
     "errors": ("FuseError",),
-    "models": ("CLIP", "CausalLM", "Classifier", "SentenceEncoder"),
-    "objectives": ("Fluency", "ImageSimilarity", "Sentiment", "TextSimilarity"),
-    "optimizers": ("AutoDAN",),
-    "search": ("BeamSearch", "GreedySearch", "UniformCostSearch"),
+    "models": ("CLIP", "CaptionModel", "CausalLM", "Classifier", "Diffusion", "SentenceEncoder"),
+    "objectives": (
+        "Continuation",
+        "Denoising",
+        "Fluency",
+        "ImageSimilarity",
+        "KLDivergence",
+        "LogProb",
+        "Sentiment",
+        "TextSimilarity",
+    ),
+    "optimizers": ("GCG", "PEZ", "AutoDAN", "Captioner", "Constraints", "RandomSearch"),
+    "search": ("BeamSearch", "GreedySearch", "HistorySearch", "UniformCostSearch"),
 }
 
 __all__ = [
     "CLIP",
+    "GCG",
+    "PEZ",
     "AdapterSettings",
     "AutoDAN",
     "BeamSearch",
+    "CaptionModel",
+    "Captioner",
     "CausalLM",
     "Classifier",
+    "Constraints",
+    "Continuation",
+    "Denoising",
+    "Diffusion",
     "Fluency",
     "FuseError",
     "GreedySearch",
+    "HistorySearch",
     "ImageSimilarity",
     "ImageTargets",
+    "KLDivergence",
+    "LogProb",
+    "RandomSearch",
     "SentenceEncoder",
     "Sentiment",
     "SentimentTargets",
     "Target",
     "TextSimilarity",
+    "TextTargets",
     "UniformCostSearch",
 ]
 

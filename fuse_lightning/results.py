@@ -6,7 +6,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Result:
-    """The best prompt of one target.
+    """A prompt that a search found for a target.
 
     Attributes:
         target: The target's id.
@@ -17,6 +17,7 @@ class Result:
         step: Step of the target's search in which it was found, from 1.
         seed: Seed of the run.
         seconds: Wall time of the batch that the target was in, so far.
+        rank: 1 for the best prompt of the target, 2 for the next.
     """
 
     target: str
@@ -27,6 +28,7 @@ class Result:
     step: int
     seed: int
     seconds: float
+    rank: int = 1
 
     def to_dict(self) -> dict[str, Any]:
         """Plain containers, for JSON and checkpoints."""

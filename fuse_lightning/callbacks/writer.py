@@ -64,6 +64,7 @@ def csv_row(result: Result) -> dict[str, str | float | int]:
     """A result as one flat row: a column for each term's loss, ids separated by spaces."""
     return {
         "target": result.target,
+        "rank": result.rank,
         "prompt": result.prompt,
         "loss": result.loss,
         **{f"loss_{name}": loss for name, loss in result.losses.items()},
@@ -75,7 +76,14 @@ def csv_row(result: Result) -> dict[str, str | float | int]:
 
 
 class PromptTable(Callback):
-    """Prints the prompts at the end of a run, as a table on a terminal."""
+    """Prints the prompts at the end of a run, as a table on a terminal.
+
+    Args:
+        enabled: Whether to print.
+    """
+
+    def __init__(self, enabled: bool = True) -> None:
+        self.enabled = enabled
 
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Prints target, prompt and losses."""
@@ -84,7 +92,7 @@ class PromptTable(Callback):
         from rich.text import Text
 
         results: list[Result] = pl_module.results  # type: ignore[assignment]
-        if not results or not trainer.is_global_zero:
+        if not (self.enabled and results and trainer.is_global_zero):
             return
         table = Table("target", "prompt", "loss", *results[0].losses)
         for result in results:

@@ -212,7 +212,7 @@ def _predict(
     heads = smoothed_gradient(
         objective, samples, [case.owner], lambda term: term is objective.terms[1]
     )
-    return predicted_change(heads, [slot], allowed)[0, case.tokens]
+    return predicted_change(heads, [(0, slot)], allowed)[0, case.tokens]
 
 
 def evaluate(

@@ -1,12 +1,12 @@
 """AutoDAN: a prompt grown from left to right (arXiv 2310.15140)."""
 
 from functools import partial
+from typing import Any
 
 import torch
 
-from fuse_lightning.adapters import AdapterSettings
 from fuse_lightning.errors import FuseError
-from fuse_lightning.models import CausalLM, TokenSet
+from fuse_lightning.models import CausalLM
 from fuse_lightning.objectives import (
     Fluency,
     State,
@@ -29,53 +29,26 @@ class AutoDAN(PromptOptimizer):
 
     Args:
         terms: The objective; the first term's model must be a causal language model.
-        steps: Steps for each batch of targets.
         batch_size: Candidates scored for each state.
         logit_weight: Weight of the language model in the ranking, against the gradient.
         gradient_weight: Weight of the predicted change in the ranking.
         max_length: Most tokens of a prompt; ``None`` for no limit but the steps.
         end_probability: Probability of an end token above which a state is not extended.
-        prompt_length: Random tokens to start from.
-        initial_prompt: Text to start from, instead of random tokens.
-        tokens: Tokens a prompt may hold: "any", "ascii" or "words".
-        patience: End a target after so many steps without a better prompt.
-        seed: Seed of the search.
-        adapter: How gradients of models with another tokenizer reach the primary's tokens.
-        gradient_samples: Random next tokens that a gradient is averaged over; 0 takes it at one
-            fixed token, as published code does.
-        max_batch_tokens: Most token positions in one forward.
+        **options: What every :class:`PromptOptimizer` takes.
     """
 
     def __init__(
         self,
         terms: list[Term],
-        steps: int = 16,
         batch_size: int = 64,
         logit_weight: float = 1.0,
         gradient_weight: float = 0.25,
         max_length: int | None = None,
         end_probability: float = 0.5,
-        prompt_length: int = 0,
-        initial_prompt: str = "",
-        tokens: TokenSet = "ascii",
-        patience: int | None = None,
-        seed: int = 0,
-        adapter: AdapterSettings | None = None,
-        gradient_samples: int = 16,
-        max_batch_tokens: int = 8192,
+        **options: Any,
     ) -> None:
-        super().__init__(
-            terms,
-            steps=steps,
-            prompt_length=prompt_length,
-            initial_prompt=initial_prompt,
-            tokens=tokens,
-            patience=patience,
-            seed=seed,
-            adapter=adapter,
-            gradient_samples=gradient_samples,
-            max_batch_tokens=max_batch_tokens,
-        )
+        # Only the next token is ever replaced.
+        super().__init__(terms, gradient_resample=1.0, **options)
         for name, value in (("batch_size", batch_size), ("max_length", max_length or 1)):
             if value < 1:
                 raise FuseError(f"{name} is {value}; it must be at least 1")
@@ -115,11 +88,17 @@ class AutoDAN(PromptOptimizer):
         # Twice as many as wanted: some will not be read back as the same ids.
         rows = top_rows(scores, 2 * self.batch_size)
         extended = [
-            (owner, (*parent, token))
-            for owner, parent, row in zip(owners, parents, rows, strict=True)
-            for token in row
+            [(*parent, token) for token in row] for parent, row in zip(parents, rows, strict=True)
         ]
-        return self._canonical(extended, [len(row) for row in rows], len(states))
+        chosen: list[dict[State, None]] = [{} for _ in states]
+        for owner, found in zip(
+            owners, self.admitted(extended, owners, self.batch_size), strict=True
+        ):
+            chosen[owner].update(dict.fromkeys(found))
+        return [[*found] for found in chosen]
+
+    def _admits(self, text: str) -> bool:
+        return self.constraints.admits(text, growing=True)
 
     def _room(self) -> int:
         """Most tokens of a prompt that the writer can read behind its prefix."""
@@ -147,26 +126,11 @@ class AutoDAN(PromptOptimizer):
                 group,
                 [len(state)],
                 self.gradient_samples,
-                1.0,
+                self.gradient_resample,
                 partial(self.draw, owner),
                 partial(self.uniform, owner),
             )
         heads = smoothed_gradient(self.objective, samples, owners, self._predicted)
-        return predicted_change(heads, [len(state) for state in parents], self.allowed)
-
-    def _canonical(
-        self, extended: list[tuple[int, State]], counts: list[int], targets: int
-    ) -> list[list[State]]:
-        """The first ``batch_size`` extensions of each parent that read back as themselves."""
-        prompts = self.objective.prompts(
-            [state for _, state in extended], [owner for owner, _ in extended]
+        return predicted_change(
+            heads, [(g, len(state)) for g, state in enumerate(parents)], self.allowed
         )
-        chosen: list[dict[State, None]] = [{} for _ in range(targets)]
-        start = 0
-        for count in counts:
-            rows = range(start, start + count)
-            start += count
-            good = [row for row in rows if prompts.canonical[row]][: self.batch_size]
-            for row in good:
-                chosen[prompts.owners[row]][prompts.states[row]] = None
-        return [list(states) for states in chosen]

@@ -21,16 +21,19 @@ from fuse_lightning.callbacks import (
 )
 from fuse_lightning.data.targets import Target, TargetBatch
 from fuse_lightning.errors import FuseError
-from fuse_lightning.models import TokenSet
+from fuse_lightning.models import CaptionModel
 from fuse_lightning.objectives import Objective, State, Term
+from fuse_lightning.optimizers.constraints import Constraints
 from fuse_lightning.optimizers.step import DiscreteStep
 from fuse_lightning.results import Result
-from fuse_lightning.search import GreedySearch, SearchStrategy
+from fuse_lightning.search import GreedySearch, Scored, SearchStrategy
+
+STARTS = 100
 
 
 @dataclass
 class Best:
-    """The best prompt of a target so far."""
+    """One of the best prompts of a target so far."""
 
     loss: float
     losses: list[float]
@@ -50,10 +53,11 @@ class PromptOptimizer(L.LightningModule, ABC):
         terms: The objective; the model of the first term is the primary, its ids are the state.
         steps: Steps for each batch of targets.
         prompt_length: Random tokens to start from.
-        initial_prompt: Text to start from, instead of random tokens.
-        tokens: Tokens a prompt may hold: "any", "ascii" (printable ASCII) or "words" (plain
-            letters, comma and full stop); never special ones.
+        initial_prompt: Text to start from, instead of random tokens; or a captioner, whose
+            caption of a target's first picture it is.
+        constraints: What a prompt may hold.
         patience: End a target after so many steps without a better prompt; ``None`` for never.
+        top: Prompts reported for each target, best first.
         seed: Seed of the search; each target has a random stream of its own.
         adapter: How gradients of models with another tokenizer reach the primary's tokens.
         gradient_samples: Prompts with random tokens that a gradient is averaged over; 0 takes
@@ -67,9 +71,10 @@ class PromptOptimizer(L.LightningModule, ABC):
         terms: list[Term],
         steps: int = 16,
         prompt_length: int = 0,
-        initial_prompt: str = "",
-        tokens: TokenSet = "ascii",
+        initial_prompt: str | CaptionModel = "",
+        constraints: Constraints | None = None,
         patience: int | None = None,
+        top: int = 1,
         seed: int = 0,
         adapter: AdapterSettings | None = None,
         gradient_samples: int = 16,
@@ -82,6 +87,7 @@ class PromptOptimizer(L.LightningModule, ABC):
             ("prompt_length", prompt_length, 0),
             ("gradient_samples", gradient_samples, 0),
             ("patience", 1 if patience is None else patience, 1),
+            ("top", top, 1),
         ):
             if value < least:
                 raise FuseError(f"{name} is {value}; it must be at least {least}")
@@ -92,18 +98,25 @@ class PromptOptimizer(L.LightningModule, ABC):
         self.steps = steps
         self.prompt_length = prompt_length
         self.initial_prompt = initial_prompt
-        self.tokens: TokenSet = tokens
+        self.constraints = constraints or Constraints()
         self.patience = patience
+        self.top = top
         self.seed = seed
         self.gradient_samples = gradient_samples
         self.gradient_resample = gradient_resample
         self.counter = torch.zeros(1)
         self.results: list[Result] = []
         self.generators: list[torch.Generator] = []
-        self.best: list[Best | None] = []
+        self.targets: list[Target] = []
+        self.kept: list[list[Best]] = []
         self._seconds = 0.0
         self._prepared: list[str] = []
         self._step = 0
+
+    @property
+    def best(self) -> list[Best | None]:
+        """The best prompt of each target so far."""
+        return [kept[0] if kept else None for kept in self.kept]
 
     # Set-up
 
@@ -114,7 +127,9 @@ class PromptOptimizer(L.LightningModule, ABC):
     def load(self, device: torch.device | str = "cpu") -> None:
         """Loads the models; a second call does nothing."""
         self.objective.load(device)
-        self.allowed = self.objective.primary.allowed_tokens(self.tokens)
+        if isinstance(self.initial_prompt, CaptionModel):
+            self.initial_prompt.load(device)
+        self.allowed = self.constraints.mask(self.objective.primary)
         self.allowed_ids = self.allowed.nonzero().squeeze(1)
 
     def configure_optimizers(self) -> DiscreteStep:
@@ -159,15 +174,17 @@ class PromptOptimizer(L.LightningModule, ABC):
     @torch.no_grad()
     def _search(self, batch: TargetBatch) -> None:
         begin = time.perf_counter()
+        self.targets = batch.targets
         names = [target.id for target in batch.targets]
         if self._prepared != names:
             self.objective.set_targets(batch.targets)
             self._prepared = names
+        self.objective.begin_step(batch.step)
         if batch.step == 0:
             self._start(batch.targets)
         self._step = batch.step + 1
         states = self.strategy.expand()
-        count = self._score(self.propose(states)) if any(states) else 0
+        count = self._move(states) if any(states) else 0
         for target in range(len(names)):
             if self._stalled(target):
                 self.strategy.close(target)
@@ -181,20 +198,38 @@ class PromptOptimizer(L.LightningModule, ABC):
         self.generators = [
             torch.Generator().manual_seed(hash_seed(self.seed, target.id)) for target in targets
         ]
-        self.best = [None] * len(targets)
+        self.kept = [[] for _ in targets]
         self._seconds = 0.0
-        self.strategy.start([[self.initial_state(index)] for index in range(len(targets))])
+        self._texts = [self._initial_text(target) for target in targets]
+        states = [self.initial_state(index) for index in range(len(targets))]
+        prompts = self.objective.prompts(states, range(len(states)))
+        self.objective.check_length(prompts, "the prompt to start from")
+        self.strategy.start([[state] for state in states])
+
+    def _initial_text(self, target: Target) -> str:
+        """What the search of a target starts from; empty for random tokens."""
+        if isinstance(self.initial_prompt, str):
+            return self.initial_prompt
+        if not target.paths:
+            raise FuseError(
+                f"target {target.id!r} has no image for the captioner of initial_prompt; "
+                "give data.images or a text"
+            )
+        (captions,) = self.initial_prompt.captions(target.images[:1], 1)
+        return next(iter(captions), "")
 
     def initial_state(self, target: int) -> State:
         """The prompt that the search of a target starts from."""
-        if self.initial_prompt.strip():
-            return self.objective.encode_prompt(self.initial_prompt)
-        # Few random draws read back as the same ids; the best of many tries is one that does.
-        for _ in range(100):
-            state = tuple(self.draw(target, self.prompt_length))
-            if self.objective.prompts([state], [target]).canonical[0]:
-                return state
-        return state
+        if text := self._texts[target].strip():
+            return self.objective.encode_prompt(text)
+        # Few random draws read back as the same ids.
+        length = self.start_length(target)
+        states = [tuple(self.draw(target, length)) for _ in range(STARTS)]
+        return next(iter(self.admitted([states], [target], 1)[0]), states[0])
+
+    def start_length(self, target: int) -> int:
+        """Tokens of a random start."""
+        return self.prompt_length
 
     def draw(self, target: int, count: int) -> list[int]:
         """Random allowed tokens from a target's own stream."""
@@ -218,23 +253,74 @@ class PromptOptimizer(L.LightningModule, ABC):
             Distinct canonical candidates for each target, possibly none.
         """
 
-    def _score(self, proposed: list[list[State]]) -> int:
-        """Scores all candidates, updates frontier and best; returns how many there were."""
+    def refine(self, scored: list[list[Scored]]) -> list[list[State]]:
+        """Hook: more candidates for each target, drawn from the scored ones of this step."""
+        return [[] for _ in scored]
+
+    def _move(self, states: list[list[State]]) -> int:
+        """Proposes, scores and selects; returns how many candidates there were."""
+        scored = self._score(self.propose(states))
+        more = self.refine(scored)
+        if any(more):
+            scored = [a + b for a, b in zip(scored, self._score(more), strict=True)]
+        self.strategy.update(scored)
+        return sum(map(len, scored))
+
+    def _score(self, proposed: list[list[State]]) -> list[list[Scored]]:
+        """Exact losses of all candidates; remembers the best."""
         flat = [state for found in proposed for state in found]
         owners = [target for target, found in enumerate(proposed) for _ in found]
         prompts = self.objective.prompts(flat, owners)
         losses = self.objective.losses(prompts)
         totals = self.objective.total(losses).tolist()
-        scored: list[list[tuple[float, State]]] = [[] for _ in proposed]
+        scored: list[list[Scored]] = [[] for _ in proposed]
         for row, (total, state, owner) in enumerate(zip(totals, flat, owners, strict=True)):
             scored[owner].append((total, state))
-            best = self.best[owner]
-            if total < (float("inf") if best is None else best.loss):
-                self.best[owner] = Best(
-                    total, losses[row].tolist(), state, prompts.texts[row], self._step
+            if self.constraints.admits(prompts.texts[row]):
+                self._keep(
+                    owner,
+                    Best(total, losses[row].tolist(), state, prompts.texts[row], self._step),
                 )
-        self.strategy.update(scored)
-        return len(flat)
+        return scored
+
+    def _keep(self, target: int, found: Best) -> None:
+        """Remembers a prompt if it is among the best of its target."""
+        kept = self.kept[target]
+        worst = kept[-1].loss if len(kept) == self.top else float("inf")
+        if found.loss < worst and all(best.prompt != found.prompt for best in kept):
+            kept.append(found)
+            kept.sort(key=lambda best: best.loss)
+            del kept[self.top :]
+
+    def admitted(
+        self, groups: Sequence[Sequence[State]], owners: Sequence[int], most: int
+    ) -> list[list[State]]:
+        """The first ``most`` states of each group that the constraints admit, each once.
+
+        Args:
+            groups: States, best first.
+            owners: Target of each group.
+            most: How many of each group are wanted.
+        """
+        flat = [state for group in groups for state in group]
+        prompts = self.objective.prompts(
+            flat, [owner for owner, group in zip(owners, groups, strict=True) for _ in group]
+        )
+        rows = iter(zip(prompts.texts, prompts.canonical, strict=True))
+        result = []
+        for group in groups:
+            chosen: dict[State, None] = {}
+            for state in group:
+                text, canonical = next(rows)
+                good = canonical or not self.constraints.canonical
+                if good and len(chosen) < most and self._admits(text):
+                    chosen[state] = None
+            result.append([*chosen])
+        return result
+
+    def _admits(self, text: str) -> bool:
+        """Whether a prompt may be a candidate."""
+        return self.constraints.admits(text)
 
     def _stalled(self, target: int) -> bool:
         best = self.best[target]
@@ -246,13 +332,13 @@ class PromptOptimizer(L.LightningModule, ABC):
 
     def _finish(self, targets: Sequence[Target]) -> None:
         names = [term.name for term in self.objective.terms]
-        for target, best in zip(targets, self.best, strict=True):
-            if best is None:
+        for target, kept in zip(targets, self.kept, strict=True):
+            if not kept:
                 raise FuseError(
                     f"no prompt was found for target {target.id!r}: no proposal fits the models; "
-                    "allow more tokens (tokens: any) or shorten prefix and suffix"
+                    "relax constraints or shorten prefix and suffix"
                 )
-            self.results.append(
+            self.results += [
                 Result(
                     target.id,
                     best.prompt,
@@ -262,8 +348,10 @@ class PromptOptimizer(L.LightningModule, ABC):
                     best.step,
                     self.seed,
                     self._seconds,
+                    rank,
                 )
-            )
+                for rank, best in enumerate(kept, start=1)
+            ]
 
     def _log(self, rate: float, size: int) -> None:
         found = [best for best in self.best if best is not None]
@@ -283,7 +371,9 @@ class PromptOptimizer(L.LightningModule, ABC):
         """Results, best prompts and random streams, as plain containers and tensors."""
         return {
             "results": [result.to_dict() for result in self.results],
-            "best": [best and vars(best) | {"state": list(best.state)} for best in self.best],
+            "kept": [
+                [vars(best) | {"state": list(best.state)} for best in kept] for kept in self.kept
+            ],
             "generators": [generator.get_state() for generator in self.generators],
             "seconds": self._seconds,
         }
@@ -291,8 +381,9 @@ class PromptOptimizer(L.LightningModule, ABC):
     def set_extra_state(self, state: dict[str, Any]) -> None:
         """Restores :meth:`get_extra_state`."""
         self.results = [Result(**result) for result in state["results"]]
-        self.best = [
-            best and Best(**{**best, "state": tuple(best["state"])}) for best in state["best"]
+        self.kept = [
+            [Best(**{**best, "state": tuple(best["state"])}) for best in kept]
+            for kept in state["kept"]
         ]
         self.generators = []
         for saved in state["generators"]:

@@ -1,0 +1,115 @@
+"""Captions of an image-to-text model, ranked by the objective."""
+
+from collections.abc import Sequence
+
+import torch
+
+from fuse_lightning.data.targets import Target
+from fuse_lightning.errors import FuseError
+from fuse_lightning.models import CaptionModel
+from fuse_lightning.objectives import State, Term
+from fuse_lightning.optimizers.base import PromptOptimizer
+from fuse_lightning.optimizers.constraints import Constraints
+
+
+class Captioner(PromptOptimizer):
+    """Proposes what a captioner writes about a target's pictures.
+
+    The first step proposes the caption of a beam search and drawn ones, each further step other
+    drawn ones beside the prompts that the search strategy kept. Captions that the primary spells
+    differently are taken as it spells them.
+
+    Args:
+        terms: The objective; the model of the first term is the primary, its ids are the state.
+        captioner: The captioner, or its id.
+        count: Captions of each target in a step, shared by its pictures.
+        prefix: Text that captions go on from; it is no part of the prompt.
+        max_new_tokens: Most tokens of a caption, in the captioner's tokens.
+        steps: Steps for each batch of targets.
+        constraints: What a prompt may hold.
+        patience: End a target after so many steps without a better prompt; ``None`` for never.
+        seed: Seed of the search; each target has a random stream of its own.
+        max_batch_tokens: Most token positions in one forward of the objective.
+    """
+
+    def __init__(
+        self,
+        terms: list[Term],
+        captioner: str | CaptionModel = "Salesforce/blip2-opt-2.7b",
+        count: int = 16,
+        prefix: str = "",
+        max_new_tokens: int = 24,
+        steps: int = 4,
+        constraints: Constraints | None = None,
+        patience: int | None = None,
+        seed: int = 0,
+        max_batch_tokens: int = 8192,
+    ) -> None:
+        super().__init__(
+            terms,
+            steps=steps,
+            constraints=constraints,
+            patience=patience,
+            seed=seed,
+            max_batch_tokens=max_batch_tokens,
+        )
+        for name, value in (("count", count), ("max_new_tokens", max_new_tokens)):
+            if value < 1:
+                raise FuseError(f"{name} is {value}; it must be at least 1")
+        self.captioner = CaptionModel(captioner) if isinstance(captioner, str) else captioner
+        self.count = count
+        self.prefix = prefix.strip()
+        self.max_new_tokens = max_new_tokens
+
+    def load(self, device: torch.device | str = "cpu") -> None:
+        """Loads the models; a second call does nothing."""
+        super().load(device)
+        self.captioner.load(device)
+
+    def propose(self, states: list[list[State]]) -> list[list[State]]:
+        """New captions of each target, and the states themselves.
+
+        Raises:
+            FuseError: If a target has no picture.
+        """
+        captions = [
+            self._captions(index, target) if found else []
+            for index, (target, found) in enumerate(zip(self.targets, states, strict=True))
+        ]
+        admitted = self.admitted(
+            [self._read(texts) for texts in captions],
+            range(len(states)),
+            max(map(len, captions)),
+        )
+        return [
+            [*dict.fromkeys([*filter(None, found), *new])]
+            for found, new in zip(states, admitted, strict=True)
+        ]
+
+    def _captions(self, index: int, target: Target) -> list[str]:
+        """Captions of all pictures of a target."""
+        if not target.paths:
+            raise FuseError(
+                f"target {target.id!r} has no image, which the captioner needs; "
+                "give data.images or use another optimizer"
+            )
+        images = target.images
+        seed = int(torch.randint(2**62, (), generator=self.generators[index]))
+        options = {} if self._step == 1 else {"num_beams": 0}
+        found = self.captioner.captions(
+            images,
+            -(-self.count // len(images)),
+            self.prefix,
+            self.max_new_tokens,
+            seed,
+            **options,
+        )
+        return [text for texts in found for text in texts]
+
+    def _read(self, texts: Sequence[str]) -> list[State]:
+        """Captions as prompts of allowed tokens, as the primary spells them."""
+        states = [self.objective.encode_prompt(text) for text in texts]
+        spelled = self.objective.prompts(states, [0] * len(states)).texts
+        allowed = set(self.allowed_ids.tolist())
+        again = map(self.objective.encode_prompt, spelled)
+        return [state for state in again if state and allowed.issuperset(state)]

@@ -1,0 +1,115 @@
+"""GCG: greedy coordinate gradient (arXiv 2307.15043)."""
+
+from typing import Any
+
+from fuse_lightning.errors import FuseError
+from fuse_lightning.objectives import State, Term
+from fuse_lightning.optimizers.swaps import SwapOptimizer
+from fuse_lightning.search import Scored
+
+SPARE = 2
+"""Candidates drawn for one wanted: some are not read back as the same ids."""
+
+
+class GCG(SwapOptimizer):
+    """Replaces random tokens by ones that the gradient favours, and keeps the exact best.
+
+    With :class:`~fuse_lightning.search.GreedySearch` the best candidate always replaces the
+    prompt, as published; :class:`~fuse_lightning.search.HistorySearch` goes on from the best
+    prompts so far.
+
+    Args:
+        terms: The objective; the model of the first term is the primary, its ids are the state.
+        batch_size: Candidates scored for each state.
+        top_k: Tokens with the best predicted change among which a position's swap is drawn.
+        n_replace: Tokens replaced in each candidate in the first step.
+        n_replace_end: The same in the last step, with a straight line between; by default the
+            same number throughout.
+        merge: Also scores prompts that join the best 2, 3, ... up to ``merge`` single swaps
+            at different positions (I-GCG, arXiv 2405.21018); 0 for none.
+        **options: What every optimizer that replaces tokens takes.
+    """
+
+    def __init__(
+        self,
+        terms: list[Term],
+        batch_size: int = 512,
+        top_k: int = 256,
+        n_replace: int = 1,
+        n_replace_end: int | None = None,
+        merge: int = 0,
+        **options: Any,
+    ) -> None:
+        super().__init__(terms, **options)
+        for name, value, least in (
+            ("batch_size", batch_size, 1),
+            ("top_k", top_k, 1),
+            ("n_replace", n_replace, 1),
+            ("n_replace_end", 1 if n_replace_end is None else n_replace_end, 1),
+            ("merge", merge, 0),
+        ):
+            if value < least:
+                raise FuseError(f"{name} is {value}; it must be at least {least}")
+        self.batch_size = batch_size
+        self.top_k = top_k
+        self.n_replace = n_replace
+        self.n_replace_end = n_replace if n_replace_end is None else n_replace_end
+        self.merge = merge
+
+    def load(self, *args: Any) -> None:
+        """Loads the models and compares ``top_k`` with what a prompt may hold."""
+        super().load(*args)
+        # One allowed token already stands at a position.
+        if self.top_k > len(self.allowed_ids) - 1:
+            raise FuseError(
+                f"top_k is {self.top_k}, but a token can be replaced by only "
+                f"{len(self.allowed_ids) - 1} others; lower top_k or relax constraints"
+            )
+
+    def _replacements(self) -> int:
+        """How many tokens a candidate of this step replaces."""
+        done = (self._step - 1) / max(1, self.steps - 1)
+        return round(self.n_replace + done * (self.n_replace_end - self.n_replace))
+
+    def propose(self, states: list[list[State]]) -> list[list[State]]:
+        """Random swaps of favoured tokens."""
+        owners = [target for target, found in enumerate(states) for _ in found]
+        parents = [state for found in states for state in found]
+        favoured = self.best_tokens(parents, owners, self.top_k)
+        drawn = [
+            self.replaced(state, tokens, SPARE * self.batch_size, self._replacements(), owner)
+            for state, tokens, owner in zip(parents, favoured, owners, strict=True)
+        ]
+        admitted = self.admitted(drawn, owners, self.batch_size)
+        self._parents: list[dict[State, State]] = [{} for _ in states]
+        for parent, owner, found in zip(parents, owners, admitted, strict=True):
+            self._parents[owner].update(dict.fromkeys(found, parent))
+        return self.or_itself([[*found] for found in self._parents], states)
+
+    def refine(self, scored: list[list[Scored]]) -> list[list[State]]:
+        """Joins the best swaps of the prompt whose swap was the best of all."""
+        joined = [
+            self._joined(sorted(found), self._parents[target]) if self.merge > 1 else []
+            for target, found in enumerate(scored)
+        ]
+        return self.admitted(joined, range(len(scored)), self.merge)
+
+    def _joined(self, scored: list[Scored], parents: dict[State, State]) -> list[State]:
+        if not parents:
+            return []
+        parent = parents[scored[0][1]]
+        tokens, changed, joined = [*parent], 0, []
+        for _, state in scored:
+            if parents[state] != parent:
+                continue
+            places = [i for i, (a, b) in enumerate(zip(parent, state, strict=True)) if a != b]
+            if any(tokens[i] != parent[i] for i in places):
+                continue
+            for i in places:
+                tokens[i] = state[i]
+            changed += 1
+            if changed > 1:
+                joined.append(tuple(tokens))
+            if changed == self.merge:
+                break
+        return [state for state in joined if state not in parents]

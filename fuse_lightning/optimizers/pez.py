@@ -1,0 +1,171 @@
+"""PEZ: hard prompts made easy (arXiv 2302.03668)."""
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from fuse_lightning.data.targets import Target
+from fuse_lightning.errors import FuseError
+from fuse_lightning.objectives import State, Term
+from fuse_lightning.optimizers.swaps import SwapOptimizer
+from fuse_lightning.search import GreedySearch
+
+
+class PEZ(SwapOptimizer):
+    """Gradient descent on embeddings, with every gradient taken at the nearest real tokens.
+
+    The continuous embeddings are projected on allowed tokens by cosine similarity, the gradient
+    at the projection moves the continuous ones, which themselves are never overwritten. What is
+    scored is the text of the projection as it is read back. All restarts and targets run in one
+    batch; the search strategy has nothing to choose and must be greedy.
+
+    Only ``learning_rate * weight_decay`` and the start matter beside the gradients' directions:
+    the projection ignores length.
+
+    Args:
+        terms: The objective; the model of the first term is the primary, its ids are the state.
+        restarts: Prompts optimized for each target at once; the first starts as told, the others
+            from random tokens.
+        learning_rate: Of AdamW.
+        weight_decay: Of AdamW, decoupled.
+        polish_steps: How many of the last steps replace single tokens of the best prompt instead,
+            as GCG does.
+        batch_size: Candidates of a polishing step.
+        top_k: Tokens with the best predicted change among which a polishing swap is drawn.
+        **options: What every optimizer that replaces tokens takes.
+    """
+
+    def __init__(
+        self,
+        terms: list[Term],
+        restarts: int = 1,
+        learning_rate: float = 0.1,
+        weight_decay: float = 0.1,
+        polish_steps: int = 0,
+        batch_size: int = 256,
+        top_k: int = 64,
+        steps: int = 500,
+        **options: Any,
+    ) -> None:
+        super().__init__(terms, steps=steps, **options)
+        for name, value, least in (
+            ("restarts", restarts, 1),
+            ("polish_steps", polish_steps, 0),
+            ("batch_size", batch_size, 1),
+            ("top_k", top_k, 1),
+        ):
+            if value < least:
+                raise FuseError(f"{name} is {value}; it must be at least {least}")
+        if not learning_rate > 0:
+            raise FuseError(f"learning_rate is {learning_rate}; it must be above 0")
+        if weight_decay < 0:
+            raise FuseError(f"weight_decay is {weight_decay}; it must be at least 0")
+        if polish_steps >= steps:
+            raise FuseError(
+                f"polish_steps is {polish_steps}, but there are only {steps} steps; "
+                "the first steps must be left to the search"
+            )
+        self.restarts = restarts
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.polish_steps = polish_steps
+        self.batch_size = batch_size
+        self.top_k = top_k
+        self.descents: list[torch.optim.AdamW] = []
+
+    def setup(self, stage: str) -> None:
+        """Also checks the search strategy."""
+        if type(self.strategy) is not GreedySearch:
+            raise FuseError(
+                f"PEZ moves prompts of its own and chooses none; replace "
+                f"{type(self.strategy).__name__} by GreedySearch (restarts give it width)"
+            )
+        super().setup(stage)
+
+    @cached_property
+    def _directions(self) -> Tensor:
+        """Embeddings of the allowed tokens at unit length, (A, d)."""
+        return F.normalize(self._table[self.allowed_ids.to(self._table.device)], dim=-1)
+
+    @property
+    def _table(self) -> Tensor:
+        return self.objective.primary.embedding_table.float()
+
+    def project(self, embeddings: Tensor) -> Tensor:
+        """Allowed tokens nearest by cosine: from (..., d) to (...)."""
+        nearest = (F.normalize(embeddings, dim=-1) @ self._directions.T).argmax(-1)
+        return self.allowed_ids[nearest.cpu()]
+
+    def _start(self, targets: Sequence[Target]) -> None:
+        super()._start(targets)
+        self.descents = []
+        for target, frontier in enumerate(self.strategy.frontiers):
+            first = frontier[0][1]
+            others = [self.draw(target, len(first)) for _ in range(self.restarts - 1)]
+            self.descents.append(self._descent(self._table[torch.tensor([list(first), *others])]))
+
+    def _descent(self, embeddings: Tensor) -> torch.optim.AdamW:
+        iterate = embeddings.detach().clone().requires_grad_()
+        return torch.optim.AdamW([iterate], lr=self.learning_rate, weight_decay=self.weight_decay)
+
+    def propose(self, states: list[list[State]]) -> list[list[State]]:
+        """The projections, then one step of descent; near the end, swaps in the best prompt."""
+        if self._step > self.steps - self.polish_steps:
+            return self._polish(states)
+        running = [target for target, found in enumerate(states) if found]
+        iterates = [self.descents[target].param_groups[0]["params"][0] for target in running]
+        rows = [self.project(iterate).tolist() for iterate in iterates]
+        owners = [target for target, group in zip(running, rows, strict=True) for _ in group]
+        raw = [tuple(row) for group in rows for row in group]
+        prompts = self.objective.prompts(raw, owners)
+        gradient = self.objective.embedding_gradient(prompts)
+        start = 0
+        for target, iterate in zip(running, iterates, strict=True):
+            stop = start + len(iterate)
+            iterate.grad = gradient[start:stop, : iterate.shape[1]].to(iterate.device)
+            self.descents[target].step()
+            start = stop
+        # What is told is a text, so what is scored is that text as it is read back.
+        read = [self.objective.encode_prompt(text) for text in prompts.texts]
+        found: list[list[State]] = [[] for _ in states]
+        for owner, group in zip(owners, self.admitted([[s] for s in read], owners, 1), strict=True):
+            found[owner] += group
+        return self.or_itself([[*dict.fromkeys(group)] for group in found], states)
+
+    def _polish(self, states: list[list[State]]) -> list[list[State]]:
+        owners = [t for t, found in enumerate(states) if found and self.best[t] is not None]
+        parents = [best.state for best in map(self.best.__getitem__, owners) if best is not None]
+        if not parents:
+            return [[] for _ in states]
+        top_k = min(self.top_k, len(self.allowed_ids) - 1)
+        favoured = self.best_tokens(parents, owners, top_k)
+        drawn = [
+            self.replaced(state, tokens, 2 * self.batch_size, 1, owner)
+            for state, tokens, owner in zip(parents, favoured, owners, strict=True)
+        ]
+        found: list[list[State]] = [[] for _ in states]
+        for owner, group in zip(owners, self.admitted(drawn, owners, self.batch_size), strict=True):
+            found[owner] = group
+        return self.or_itself(found, states)
+
+    def get_extra_state(self) -> dict[str, Any]:
+        """Also the continuous embeddings and the moments of their gradients."""
+        return super().get_extra_state() | {
+            "descents": [
+                {"iterate": d.param_groups[0]["params"][0].detach(), "moments": d.state_dict()}
+                for d in self.descents
+            ]
+        }
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        """Restores :meth:`get_extra_state`."""
+        super().set_extra_state(state)
+        self.descents = []
+        for saved in state["descents"]:
+            descent = self._descent(saved["iterate"])
+            descent.load_state_dict(saved["moments"])
+            self.descents.append(descent)

@@ -1,0 +1,127 @@
+"""Candidates that differ from a prompt in few tokens."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fuse_lightning.errors import FuseError
+from fuse_lightning.objectives import State, Term, predicted_change, resample, smoothed_gradient
+from fuse_lightning.optimizers.base import PromptOptimizer
+
+
+class SwapOptimizer(PromptOptimizer):
+    """Base of the optimizers that keep the length of a prompt and replace tokens in it.
+
+    Args:
+        terms: The objective; the model of the first term is the primary, its ids are the state.
+        prompt_length: Random tokens to start from.
+        length_ratio: The same as a share of the tokens that the target's text has, in place of
+            ``prompt_length``: 0.3 searches for a prompt of a third of the text's length.
+        **options: What every :class:`PromptOptimizer` takes.
+    """
+
+    def __init__(
+        self,
+        terms: list[Term],
+        prompt_length: int = 8,
+        length_ratio: float | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(terms, prompt_length=prompt_length, **options)
+        if length_ratio is not None and not length_ratio > 0:
+            raise FuseError(f"length_ratio is {length_ratio}; it must be above 0")
+        self.length_ratio = length_ratio
+
+    def start_length(self, target: int) -> int:
+        """Tokens of a random start."""
+        if self.length_ratio is None:
+            return super().start_length(target)
+        text = self.targets[target].text
+        if not text:
+            raise FuseError(
+                f"target {self.targets[target].id!r} has no text that length_ratio could be a "
+                "share of; give data.texts or prompt_length"
+            )
+        return max(1, round(self.length_ratio * len(self.objective.encode_prompt(text))))
+
+    def initial_state(self, target: int) -> State:
+        """The prompt that the search of a target starts from.
+
+        Raises:
+            FuseError: If it has no token to replace.
+        """
+        state = super().initial_state(target)
+        if not state:
+            raise FuseError(
+                f"{type(self).__name__} replaces tokens, but the prompt it starts from is empty; "
+                "set prompt_length or initial_prompt"
+            )
+        return state
+
+    def or_itself(self, found: list[list[State]], states: list[list[State]]) -> list[list[State]]:
+        """Candidates, or where the constraints admit none the states: the search goes on."""
+        return [group or old for group, old in zip(found, states, strict=True)]
+
+    def best_tokens(
+        self, states: Sequence[State], owners: Sequence[int], top_k: int
+    ) -> list[Tensor]:
+        """The ``top_k`` tokens with the best predicted change at every position of each state.
+
+        The token that stands there is none of them.
+
+        Returns:
+            For each state the tokens, best first, shape (L, top_k).
+        """
+        samples = [
+            sample
+            for group, (state, owner) in enumerate(zip(states, owners, strict=True))
+            for sample in resample(
+                state,
+                group,
+                range(len(state)),
+                self.gradient_samples,
+                self.gradient_resample,
+                partial(self.draw, owner),
+                partial(self.uniform, owner),
+            )
+        ]
+        heads = smoothed_gradient(self.objective, samples, owners, lambda term: bool(term.weight))
+        labels = self.objective.label_changes(self.objective.prompts(states, owners))
+        tokens = []
+        for group, state in enumerate(states):
+            change = predicted_change(heads, [(group, i) for i in range(len(state))], self.allowed)
+            change += labels if isinstance(labels, float) else labels[group, : len(state)]
+            change[:, ~self.allowed] = torch.inf
+            change[range(len(state)), list(state)] = torch.inf
+            tokens.append(change.topk(top_k, largest=False).indices)
+        return tokens
+
+    def replaced(
+        self, state: State, tokens: Tensor, count: int, n_replace: int, owner: int
+    ) -> list[State]:
+        """Random prompts with ``n_replace`` tokens of ``state`` replaced, each prompt once.
+
+        Args:
+            state: The prompt.
+            tokens: Tokens to choose from at each position, shape (L, k).
+            count: How many prompts, at most.
+            n_replace: Positions replaced in each.
+            owner: The target whose random stream is used.
+        """
+        length, choices = tokens.shape
+        n_replace = min(n_replace, length)
+        generator = self.generators[owner]
+        if n_replace == 1:
+            # Without replacement: a swap that is drawn twice is wasted.
+            flat = torch.randperm(length * choices, generator=generator)[:count]
+            return [
+                (*state[:i], int(tokens[i, j]), *state[i + 1 :])
+                for i, j in zip((flat // choices).tolist(), (flat % choices).tolist(), strict=True)
+            ]
+        places = torch.rand(count, length, generator=generator).argsort(1)[:, :n_replace]
+        picks = torch.randint(choices, (count, n_replace), generator=generator)
+        rows = torch.tensor(state).repeat(count, 1).scatter(1, places, tokens[places, picks])
+        return list(dict.fromkeys(tuple(row) for row in rows.tolist()))

@@ -1,0 +1,15 @@
+import pytest
+
+from tests import tiny
+from tests.optimizers.runs import write_pictures
+
+
+@pytest.fixture(scope="session")
+def folders(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models")
+    return {name: getattr(tiny, name)(folder / name) for name in ("gpt2", "clip", "classifier")}
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory):
+    return write_pictures(tmp_path_factory.mktemp("pictures"))

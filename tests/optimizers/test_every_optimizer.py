@@ -1,0 +1,226 @@
+"""What holds for every optimizer: true losses, seeds, batches, resuming, constraints."""
+
+import json
+from functools import partial
+
+import pytest
+import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
+
+from fuse_lightning.data import ImageTargets, TextTargets
+from fuse_lightning.errors import FuseError
+from fuse_lightning.objectives import Fluency, TextSimilarity
+from fuse_lightning.optimizers import GCG, PEZ, AutoDAN, Constraints, RandomSearch
+from fuse_lightning.search import BeamSearch, GreedySearch, HistorySearch, UniformCostSearch
+from tests.optimizers.runs import build, fit, found
+
+STEPS = 5
+OPTIMIZERS = {
+    "autodan": partial(build, AutoDAN, steps=STEPS, batch_size=6, gradient_samples=4),
+    "gcg": partial(
+        build,
+        GCG,
+        steps=STEPS,
+        batch_size=8,
+        top_k=12,
+        n_replace=3,
+        n_replace_end=1,
+        merge=3,
+        prompt_length=4,
+        gradient_samples=3,
+    ),
+    "l0": partial(build, RandomSearch, steps=STEPS, batch_size=8, radius=2, prompt_length=4),
+    "l2": partial(
+        build,
+        RandomSearch,
+        steps=STEPS,
+        batch_size=8,
+        search_ball="L2",
+        neighbours=9,
+        initial_prompt="two red stars",
+    ),
+    "pez": partial(
+        build,
+        PEZ,
+        steps=STEPS,
+        restarts=3,
+        polish_steps=2,
+        batch_size=6,
+        top_k=12,
+        prompt_length=4,
+        gradient_samples=3,
+    ),
+}
+STRATEGIES = {
+    "greedy": GreedySearch,
+    "beam": lambda: BeamSearch(3),
+    "uniform cost": lambda: UniformCostSearch(8),
+    "history": lambda: HistorySearch(4, 2),
+}
+PAIRS = [
+    (name, strategy)
+    for name in OPTIMIZERS
+    for strategy in STRATEGIES
+    if name != "pez" or strategy == "greedy"
+]
+
+
+@pytest.mark.parametrize(("name", "strategy"), PAIRS)
+def test_same_seed_gives_same_prompts_and_reported_losses_are_true(
+    folders, pictures, tmp_path, name, strategy
+):
+    runs = []
+    for number in range(2):
+        torch.manual_seed(number)
+        module = OPTIMIZERS[name](folders, seed=3)
+        fit(module, ImageTargets(str(pictures), batch_size=2), tmp_path, STRATEGIES[strategy]())
+        runs.append(found(module))
+    assert runs[0] == runs[1]
+    assert [row["target"] for row in runs[0]] == ["0", "1", "2"]
+    objective = module.objective
+    for row, target in zip(module.results, ImageTargets(str(pictures)).find_targets(), strict=True):
+        objective.set_targets([target])
+        state = objective.encode_prompt(row.prompt)
+        assert list(state) == row.ids
+        losses = objective.losses(objective.prompts([state], [0]))
+        assert row.loss == pytest.approx(float(objective.total(losses)[0]), rel=1e-5)
+        assert list(row.losses.values()) == pytest.approx(losses[0].tolist(), rel=1e-5)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_prompts_do_not_depend_on_the_batch_a_target_is_in(folders, pictures, tmp_path, name):
+    results = []
+    for size in (1, 3):
+        module = OPTIMIZERS[name](folders)
+        fit(module, ImageTargets(str(pictures), batch_size=size), tmp_path, GreedySearch())
+        results.append([(row.target, row.prompt, row.step) for row in module.results])
+    assert results[0] == results[1]
+
+
+@pytest.mark.parametrize("stop", [2, 5, 7])
+@pytest.mark.parametrize(
+    ("name", "strategy"),
+    [
+        ("autodan", "beam"),
+        ("autodan", "uniform cost"),
+        ("gcg", "history"),
+        ("l0", "beam"),
+        ("pez", "greedy"),
+    ],
+)
+def test_resumed_run_equals_an_uninterrupted_one(folders, pictures, tmp_path, name, strategy, stop):
+    data = {"images": str(pictures), "batch_size": 2}
+    make, search = OPTIMIZERS[name], STRATEGIES[strategy]
+    whole = make(folders, seed=1)
+    fit(whole, ImageTargets(**data), tmp_path / "whole", search())
+    saver = ModelCheckpoint(tmp_path / "ckpt", every_n_train_steps=1, save_top_k=-1)
+    part = make(folders, seed=1)
+    fit(part, ImageTargets(**data), tmp_path / "part", search(), saver, max_steps=stop)
+    (checkpoint,) = (tmp_path / "ckpt").glob(f"*step={stop}.ckpt")
+    expected = found(whole)
+    resumed = make(folders, seed=99)
+    torch.manual_seed(123)
+    trainer = fit(resumed, ImageTargets(**data), tmp_path / "rest", search(), ckpt_path=checkpoint)
+    assert trainer.global_step == 2 * STEPS
+    # A batch that begins after the resumption is seeded by the module that goes on.
+    finished = [row for row in found(resumed) if row["seed"] == 1]
+    assert finished == expected[: len(finished)]
+    resumed = make(folders, seed=1)
+    fit(resumed, ImageTargets(**data), tmp_path / "rest", search(), ckpt_path=checkpoint)
+    assert found(resumed) == expected
+    lines = (tmp_path / "rest" / "prompts.jsonl").read_text().splitlines()
+    assert [{**json.loads(line), "seconds": 0} for line in lines] == expected
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_constraints_hold_for_every_optimizer(folders, pictures, tmp_path, name):
+    free = OPTIMIZERS[name](folders)
+    fit(free, ImageTargets(str(pictures / "0.png")), tmp_path, GreedySearch())
+    letters = sorted({letter for letter in free.results[0].prompt.lower() if letter.isalpha()})
+    block = letters[:2]
+    bound = OPTIMIZERS[name](
+        folders,
+        constraints=Constraints("words", block=block),
+        initial_prompt="" if name != "l2" else "you",
+    )
+    fit(bound, ImageTargets(str(pictures / "0.png")), tmp_path, GreedySearch())
+    prompt = bound.results[0].prompt
+    assert prompt
+    assert not any(string in prompt.lower() for string in block)
+    assert all(c.isalpha() or c in ",. " for c in prompt)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_start_longer_than_a_model_reads_is_refused(folders, pictures, tmp_path, name):
+    module = OPTIMIZERS[name](folders, initial_prompt="red " * 46)
+    with pytest.raises(FuseError, match=r"fluency reads at most 48 tokens.*shorten"):
+        fit(module, ImageTargets(str(pictures / "0.png")), tmp_path, GreedySearch())
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "message"),
+    [
+        ("autodan", {"steps": -1}, "steps is -1"),
+        ("autodan", {"patience": 0}, "patience is 0"),
+        ("autodan", {"gradient_samples": -1}, "gradient_samples is -1"),
+        ("autodan", {"max_length": -2}, "max_length is -2"),
+        ("autodan", {"batch_size": 0}, "batch_size is 0"),
+        ("gcg", {"top_k": 0}, "top_k is 0"),
+        ("gcg", {"n_replace": 0}, "n_replace is 0"),
+        ("gcg", {"merge": -1}, "merge is -1"),
+        ("gcg", {"gradient_resample": 0.0}, "gradient_resample is 0.0"),
+        ("l0", {"radius": 0}, "radius is 0"),
+        ("l0", {"search_ball": "L1"}, "search_ball is 'L1'"),
+        ("pez", {"restarts": 0}, "restarts is 0"),
+        ("pez", {"learning_rate": 0.0}, "learning_rate is 0.0"),
+        ("pez", {"weight_decay": -1.0}, "weight_decay is -1.0"),
+        ("pez", {"polish_steps": 5}, "polish_steps is 5, but there are only 5 steps"),
+    ],
+)
+def test_impossible_settings_are_refused(folders, name, changes, message):
+    with pytest.raises(FuseError, match=message):
+        OPTIMIZERS[name](folders, **changes)
+
+
+@pytest.mark.parametrize("kind", [GCG, RandomSearch, PEZ])
+def test_a_swap_needs_something_to_replace(folders, pictures, tmp_path, kind):
+    module = build(kind, folders, steps=3, prompt_length=0)
+    with pytest.raises(FuseError, match=rf"{kind.__name__} replaces tokens.*prompt_length"):
+        fit(module, ImageTargets(str(pictures / "0.png")), tmp_path, GreedySearch())
+
+
+def test_more_choices_than_tokens_are_refused(folders):
+    module = GCG([Fluency(folders["gpt2"])], top_k=100_000)
+    with pytest.raises(FuseError, match=r"top_k is 100000, but .* lower top_k"):
+        module.load()
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_several_prompts_are_reported_best_first(folders, pictures, tmp_path, name):
+    alone, several = (OPTIMIZERS[name](folders, top=top) for top in (1, 4))
+    for module in (alone, several):
+        fit(module, ImageTargets(str(pictures), batch_size=2), tmp_path, GreedySearch())
+    for target in ("0", "1", "2"):
+        rows = [row for row in several.results if row.target == target]
+        assert [row.rank for row in rows] == [1, 2, 3, 4]
+        assert [row.loss for row in rows] == sorted(row.loss for row in rows)
+        assert len({row.prompt for row in rows}) == 4
+        best = next(row for row in alone.results if row.target == target)
+        assert (best.prompt, best.loss, best.step) == (rows[0].prompt, rows[0].loss, rows[0].step)
+
+
+@pytest.mark.parametrize(("ratio", "length"), [(0.1, 1), (0.5, 5), (1.0, 10)])
+def test_length_can_be_a_share_of_the_texts_tokens(folders, tmp_path, ratio, length):
+    term = TextSimilarity(folders["clip"])
+    module = GCG([term], steps=2, batch_size=4, top_k=8, gradient_samples=2, length_ratio=ratio)
+    text = "two red stars above a blue circle in the fog"
+    module.load()
+    assert len(module.objective.encode_prompt(text)) == 10
+    fit(module, TextTargets(text), tmp_path, GreedySearch())
+    assert len(module.results[0].ids) == length
+
+
+def test_a_share_needs_a_text(folders, pictures, tmp_path):
+    module = build(GCG, folders, length_ratio=0.5)
+    with pytest.raises(FuseError, match=r"target '0' has no text that length_ratio"):
+        fit(module, ImageTargets(str(pictures / "0.png")), tmp_path, GreedySearch())

@@ -1,0 +1,104 @@
+"""PEZ against a plain loop with autograd."""
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from fuse_lightning.data import ImageTargets
+from fuse_lightning.errors import FuseError
+from fuse_lightning.objectives import Fluency, ImageSimilarity
+from fuse_lightning.optimizers import PEZ, Constraints
+from fuse_lightning.search import BeamSearch, GreedySearch
+from tests.optimizers.runs import build, fit
+
+STEPS, LENGTH = 12, 5
+
+
+def test_trajectory_equals_a_plain_loop(folders, pictures, tmp_path):
+    """Project, take the gradient there, move the continuous point: it is never overwritten."""
+    seen = []
+
+    class Watched(PEZ):
+        def project(self, embeddings):
+            ids = super().project(embeddings)
+            seen.append(ids.tolist())
+            return ids
+
+    module = Watched(
+        [ImageSimilarity(folders["clip"])], steps=STEPS, prompt_length=LENGTH, restarts=2
+    )
+    fit(module, ImageTargets(str(pictures / "0.png")), tmp_path, GreedySearch())
+    term, objective = module.objective.terms[0], module.objective
+    table = term.model.embedding_table
+    allowed = module.allowed_ids
+    for restart in range(2):
+        point = table[torch.tensor(seen[0][restart])].clone()
+        first, second = torch.zeros_like(point), torch.zeros_like(point)
+        for step in range(STEPS):
+            cosine = F.cosine_similarity(point[:, None], table[allowed][None], dim=-1)
+            ids = allowed[cosine.argmax(1)]
+            assert ids.tolist() == seen[step][restart]
+            reading = objective.read(term, objective.prompts([tuple(ids.tolist())], [0]), ids=True)
+            embeds = table[reading.encoded.ids].clone().requires_grad_()
+            (grad,) = torch.autograd.grad(term.loss(reading, embeds).sum(), embeds)
+            grad = grad[reading.prompt]
+            first = 0.9 * first + 0.1 * grad
+            second = 0.999 * second + 0.001 * grad**2
+            rate = first / (1 - 0.9 ** (step + 1))
+            scale = (second / (1 - 0.999 ** (step + 1))).sqrt() + 1e-8
+            point = point * (1 - 0.1 * 0.1) - 0.1 * rate / scale
+    assert len({tuple(ids[0]) for ids in seen}) > 3
+
+
+def test_every_projection_is_scored_as_its_text_is_read_back(folders, pictures, tmp_path):
+    scored = []
+
+    class Watched(PEZ):
+        def propose(self, states):
+            found = super().propose(states)
+            scored.extend(found[0])
+            return found
+
+    module = build(Watched, folders, steps=STEPS, prompt_length=LENGTH, restarts=2)
+    fit(module, ImageTargets(str(pictures / "0.png")), tmp_path, GreedySearch())
+    objective = module.objective
+    prompts = objective.prompts(scored, [0] * len(scored))
+    assert all(prompts.canonical)
+    totals = objective.total(objective.losses(prompts))
+    assert module.results[0].loss == pytest.approx(float(totals.min()), rel=1e-5)
+    special = set(objective.primary.tokenizer.all_special_ids)
+    assert not special & {token for state in scored for token in state}
+
+
+def test_descent_lowers_the_loss_and_polishing_lowers_it_further(folders, pictures, tmp_path):
+    losses = []
+    for steps, polish in ((1, 0), (60, 0), (75, 15)):
+        module = PEZ(
+            [ImageSimilarity(folders["clip"])],
+            steps=steps,
+            polish_steps=polish,
+            batch_size=40,
+            prompt_length=LENGTH,
+            restarts=4,
+            constraints=Constraints("words"),
+        )
+        fit(module, ImageTargets(str(pictures)), tmp_path, GreedySearch())
+        losses.append(sum(row.loss for row in module.results))
+    assert losses[0] > losses[1] > losses[2]
+
+
+def test_gradients_cross_tokenizers_in_the_primarys_space(folders, pictures):
+    module = build(PEZ, folders)
+    module.load()
+    module.objective.set_targets(ImageTargets(str(pictures / "0.png")).find_targets())
+    state = module.objective.encode_prompt("two red stars above a circle")
+    gradient = module.objective.embedding_gradient(module.objective.prompts([state], [0]))
+    assert gradient.shape == (1, len(state), 16)
+    # The last token reaches the likelihood of no other, but the picture.
+    assert (gradient[0].abs().sum(-1) > 0).all()
+
+
+def test_other_strategies_are_refused(folders, pictures, tmp_path):
+    module = PEZ([Fluency(folders["gpt2"])], steps=3)
+    with pytest.raises(FuseError, match="replace BeamSearch by GreedySearch"):
+        fit(module, ImageTargets(str(pictures / "0.png")), tmp_path, BeamSearch(2))

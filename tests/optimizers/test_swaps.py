@@ -1,0 +1,180 @@
+"""GCG and random search against brute force."""
+
+from itertools import pairwise
+
+import pytest
+import torch
+
+from fuse_lightning.data import ImageTargets
+from fuse_lightning.objectives import ImageSimilarity
+from fuse_lightning.optimizers import GCG, Constraints, RandomSearch
+from fuse_lightning.search import GreedySearch
+from tests.optimizers.runs import build, fit
+
+WORDS = Constraints("words", allow=["red", "blue", "star", "stars", "two", "a", "circle"])
+
+
+def score(module, states):
+    objective = module.objective
+    return objective.total(objective.losses(objective.prompts(states, [0] * len(states)))).tolist()
+
+
+def test_exhaustive_gcg_is_coordinate_descent(folders, pictures, tmp_path):
+    """With every swap scored the gradient cannot matter, and each step is an argmin."""
+    probe = build(GCG, folders, constraints=WORDS, top_k=1)
+    probe.load()
+    others = len(probe.allowed_ids) - 1
+    module = build(
+        GCG,
+        folders,
+        constraints=WORDS,
+        steps=4,
+        batch_size=10_000,
+        top_k=others,
+        initial_prompt="a red star",
+        gradient_samples=2,
+    )
+    fit(module, ImageTargets(str(pictures / "0.png")), tmp_path, GreedySearch())
+    state = module.objective.encode_prompt("a red star")
+    best = None
+    for _ in range(4):
+        swaps = [
+            (*state[:i], token, *state[i + 1 :])
+            for i in range(len(state))
+            for token in module.allowed_ids.tolist()
+            if token != state[i]
+        ]
+        prompts = module.objective.prompts(swaps, [0] * len(swaps))
+        good = [
+            swap
+            for swap, text, canonical in zip(swaps, prompts.texts, prompts.canonical, strict=True)
+            if canonical and WORDS.admits(text)
+        ]
+        loss, state = min(zip(score(module, good), good, strict=True))
+        best = min(best or (loss, state), (loss, state))
+    assert module.results[0].loss == pytest.approx(best[0], rel=1e-5)
+    assert tuple(module.results[0].ids) == best[1]
+
+
+def test_number_of_replaced_tokens_falls_in_a_straight_line(folders, pictures, tmp_path):
+    seen = []
+
+    class Watched(GCG):
+        def propose(self, states):
+            found = super().propose(states)
+            seen.append(
+                max(sum(a != b for a, b in zip(states[0][0], c, strict=True)) for c in found[0])
+            )
+            return found
+
+    module = build(
+        Watched,
+        folders,
+        steps=5,
+        batch_size=30,
+        top_k=50,
+        n_replace=5,
+        n_replace_end=1,
+        prompt_length=6,
+        gradient_samples=2,
+    )
+    fit(module, ImageTargets(str(pictures / "0.png")), tmp_path, GreedySearch())
+    assert seen == [5, 4, 3, 2, 1]
+
+
+def test_merged_candidates_join_the_best_swaps_of_the_best_parent(folders, pictures, tmp_path):
+    module = build(GCG, folders, merge=3, batch_size=12, top_k=30, gradient_samples=2)
+    module.load()
+    a, b = (1, 2, 3, 4), (5, 6, 7, 8)
+    swaps = {
+        (9, 2, 3, 4): a,
+        (10, 2, 3, 4): a,
+        (1, 2, 11, 4): a,
+        (5, 12, 7, 8): b,
+        (1, 13, 3, 4): a,
+        (1, 2, 3, 14): a,
+    }
+    scored = sorted((float(loss), state) for loss, state in enumerate(swaps))
+    assert module._joined(scored, swaps) == [(9, 2, 11, 4), (9, 13, 11, 4)]
+
+
+def test_merging_never_loses_against_single_swaps(folders, pictures, tmp_path):
+    """The same draws: what is merged is only added."""
+    losses = []
+    for merge in (0, 4):
+        module = build(
+            GCG,
+            folders,
+            steps=1,
+            merge=merge,
+            batch_size=30,
+            top_k=30,
+            prompt_length=5,
+            gradient_samples=2,
+        )
+        fit(module, ImageTargets(str(pictures)), tmp_path, GreedySearch())
+        losses.append([row.loss for row in module.results])
+    assert all(b <= a for a, b in zip(*losses, strict=True))
+    assert losses[0] != losses[1]
+
+
+@pytest.mark.parametrize("ball", ["L0", "L2"])
+def test_random_search_stays_in_its_ball_and_never_gets_worse(folders, pictures, tmp_path, ball):
+    losses = []
+
+    class Watched(RandomSearch):
+        def propose(self, states):
+            found = super().propose(states)
+            (state,) = states[0]
+            assert state in found[0]
+            losses.append(score(self, [state])[0])
+            table = self.objective.primary.embedding_table
+            for candidate in found[0]:
+                changed = [i for i in range(len(state)) if candidate[i] != state[i]]
+                assert len(changed) <= 2
+                for i in changed if ball == "L2" else []:
+                    others = [t for t in self.allowed_ids.tolist() if t != state[i]]
+                    distances = (table[others] - table[state[i]]).norm(dim=1)
+                    limit = distances.sort().values[6]
+                    assert (table[candidate[i]] - table[state[i]]).norm() <= limit + 1e-5
+            return found
+
+    module = build(
+        Watched,
+        folders,
+        steps=6,
+        batch_size=10,
+        search_ball=ball,
+        radius=2,
+        neighbours=7,
+        prompt_length=4,
+    )
+    fit(module, ImageTargets(str(pictures / "0.png")), tmp_path, GreedySearch())
+    assert all(b <= a + 1e-6 for a, b in pairwise(losses))
+
+
+def test_swaps_run_over_a_clip_alone(folders, pictures, tmp_path):
+    """The primary need not be a language model; its gradient is taken at the ids themselves."""
+    module = GCG(
+        [ImageSimilarity(folders["clip"], prefix="a picture of", suffix="in oil")],
+        steps=4,
+        batch_size=20,
+        top_k=40,
+        prompt_length=5,
+        gradient_samples=3,
+    )
+    fit(module, ImageTargets(str(pictures)), tmp_path, GreedySearch())
+    objective = module.objective
+    objective.set_targets(ImageTargets(str(pictures)).find_targets())
+    term = objective.terms[0]
+    state = tuple(module.results[0].ids)
+    prompts = objective.prompts([state], [0])
+    assert prompts.canonical == [True]
+    read = objective.read(term, prompts)
+    raw = objective.read(term, prompts, ids=True)
+    assert torch.equal(read.encoded.ids, raw.encoded.ids)
+    assert torch.equal(read.prompt, raw.prompt)
+    gradient = objective.embedding_gradient(prompts)
+    embeds = term.model.embed(read.encoded.ids).detach().requires_grad_()
+    (expected,) = torch.autograd.grad(term.loss(read, embeds).sum(), embeds)
+    torch.testing.assert_close(gradient[0], expected[read.prompt])
