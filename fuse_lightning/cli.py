@@ -10,11 +10,15 @@ from fuse_lightning.errors import FuseError
 from fuse_lightning.messages import explain
 from fuse_lightning.quiet import quiet, quiet_transformers
 
-COMMANDS = ("fit", "validate", "test", "predict", "zoo", "adapter")
+COMMANDS = ("invert", "fit", "validate", "test", "predict", "zoo", "adapter")
 
 HELP = """usage: fuse COMMAND ...
 
 Finds discrete text prompts for frozen models.
+
+only the prompt:
+  fuse invert IMAGE... [--text TEXT] [--preset caption|clip|style|sentiment]
+              [--models zoo|hub] [--join] [--json] prints prompts, best first
 
 search (LightningCLI; `fuse fit --help` lists all options):
   fuse fit --config configs/quickstart.yaml        search prompts for the bundled scenes
@@ -62,12 +66,21 @@ def _fail(message: str) -> NoReturn:
 
 def _command(words: Sequence[str]) -> Callable[[list[str]], None]:
     match words[0]:
+        case "invert":
+            return _invert
         case "zoo" | "adapter":
             return _tool
         case word if word in COMMANDS or word.startswith("-"):
             return _lightning
         case word:
             raise FuseError(f"unknown command {word!r}; there are: {', '.join(COMMANDS)}")
+
+
+def _invert(words: list[str]) -> None:
+    from fuse_lightning.inversion import invert_command
+
+    quiet_transformers()
+    invert_command(words[1:])
 
 
 def _tool(words: list[str]) -> None:

@@ -1,0 +1,206 @@
+"""Searches that are set up by name, for people who want only the prompt."""
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal, get_args
+
+import lightning as L
+
+from fuse_lightning.callbacks import PromptTable
+from fuse_lightning.data import (
+    ImageTargets,
+    SentimentTargets,
+    Target,
+    TargetDataModule,
+    TextTargets,
+)
+from fuse_lightning.errors import FuseError
+from fuse_lightning.objectives import Fluency, ImageSimilarity, Sentiment, Term, TextSimilarity
+from fuse_lightning.optimizers import GCG, AutoDAN, PromptOptimizer
+from fuse_lightning.results import Result
+from fuse_lightning.search import BeamSearch, HistorySearch, SearchStrategy
+
+Preset = Literal["caption", "clip", "style", "sentiment"]
+Models = Literal["zoo", "hub"]
+OPENING = "An image of"
+
+
+@dataclass
+class Setting:
+    """Models and how much search they are given.
+
+    Attributes:
+        writer: Causal language model.
+        clip: CLIP.
+        classifier: Sentiment classifier.
+        similarity: Weight of a similarity against fluency.
+        beam_width: Width of the beam search.
+        batch_size: Candidates of a state.
+        steps: Steps of AutoDAN.
+        swap_steps: Steps of GCG.
+    """
+
+    writer: str
+    clip: str
+    classifier: str
+    similarity: float
+    beam_width: int
+    batch_size: int
+    steps: int
+    swap_steps: int
+
+
+SETTINGS: dict[Models, Setting] = {
+    "zoo": Setting("zoo/gpt2", "zoo/clip", "zoo/sentiment", 5, 16, 32, 24, 100),
+    "hub": Setting(
+        "openai-community/gpt2-medium",
+        "openai/clip-vit-base-patch32",
+        "cardiffnlp/twitter-roberta-base-sentiment-latest",
+        22,
+        4,
+        512,
+        16,
+        300,
+    ),
+}
+
+
+def invert(
+    images: Sequence[str | Path] = (),
+    text: str | None = None,
+    preset: Preset = "caption",
+    models: Models = "zoo",
+    sentiment: str = "positive",
+    top: int = 5,
+    steps: int | None = None,
+    seed: int = 0,
+    join: bool = False,
+    progress: bool = False,
+) -> list[Result]:
+    """Prompts of pictures, of a text, or of both together.
+
+    Args:
+        images: Pictures, folders or glob patterns.
+        text: A text whose meaning the prompts are to have; with pictures, beside theirs.
+        preset: "caption" writes fluent captions; "clip" finds the tokens that CLIP likes best;
+            "style" does so for all pictures together; "sentiment" writes captions with a mood.
+        models: "zoo" for the models of the package, "hub" for GPT-2 and CLIP from the hub.
+        sentiment: Label wanted by the preset "sentiment".
+        top: Prompts of each target.
+        steps: Steps of the search, by default the preset's.
+        seed: Seed.
+        join: Whether to add the best prompts of all targets joined into one, with its losses for
+            each target, as rank 0.
+        progress: Whether to show a progress bar.
+
+    Returns:
+        For each target its prompts, best first.
+
+    Raises:
+        FuseError: If there is nothing to invert, or an image or model cannot be read.
+    """
+    for name, value, values in (("preset", preset, Preset), ("models", models, Models)):
+        if value not in get_args(values):
+            raise FuseError(f"{name} is {value!r}; it must be one of {', '.join(get_args(values))}")
+    if not images and text is None:
+        raise FuseError("there is nothing to invert; give images or --text")
+    setting = SETTINGS[models]
+    module, strategy = _search(preset, setting, bool(images), text, sentiment, top, steps, seed)
+    data = _data([str(image) for image in images], text, preset, sentiment)
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = L.Trainer(
+            max_epochs=1,
+            logger=False,
+            callbacks=[strategy, PromptTable(enabled=False)],
+            default_root_dir=folder,
+            enable_checkpointing=False,
+            enable_progress_bar=progress,
+            enable_model_summary=False,
+            use_distributed_sampler=False,
+        )
+        trainer.fit(module, data)
+    return [*module.results, *(joined(module, data.targets) if join else [])]
+
+
+def joined(module: PromptOptimizer, targets: Sequence[Target]) -> list[Result]:
+    """The best prompts of all targets as one prompt, scored anew for each target.
+
+    Args:
+        module: An optimizer that has found prompts.
+        targets: The targets that it found them for.
+
+    Raises:
+        FuseError: If a model does not read that many tokens.
+    """
+    objective = module.objective
+    best = [result.prompt for result in module.results if result.rank == 1]
+    state = objective.encode_prompt(", ".join(best))
+    prompts = objective.prompts([state] * len(targets), range(len(targets)))
+    objective.check_length(prompts, f"the joined prompt of {len(best)} targets")
+    objective.set_targets(targets)
+    losses = objective.losses(prompts)
+    return [
+        replace(
+            next(result for result in module.results if result.target == target.id),
+            prompt=text,
+            ids=list(state),
+            loss=total,
+            losses=dict(zip((term.name for term in objective.terms), row, strict=True)),
+            rank=0,
+        )
+        for target, text, total, row in zip(
+            targets, prompts.texts, objective.total(losses).tolist(), losses.tolist(), strict=True
+        )
+    ]
+
+
+def _data(images: list[str], text: str | None, preset: Preset, sentiment: str) -> TargetDataModule:
+    if not images:
+        return TextTargets(text or "")
+    if preset == "sentiment":
+        return SentimentTargets(sentiment, images)
+    return ImageTargets(images, together=preset == "style")
+
+
+def _search(
+    preset: Preset,
+    setting: Setting,
+    images: bool,
+    text: str | None,
+    sentiment: str,
+    top: int,
+    steps: int | None,
+    seed: int,
+) -> tuple[PromptOptimizer, SearchStrategy]:
+    fluent = preset in ("caption", "sentiment")
+    opening = OPENING if fluent and images else ""
+    weight = setting.similarity if fluent else 1.0
+    terms: list[Term] = []
+    if fluent:
+        terms.append(Fluency(setting.writer, prefix=opening))
+    if images:
+        terms.append(ImageSimilarity(setting.clip, weight, opening))
+    if text is not None:
+        terms.append(TextSimilarity(setting.clip, weight, opening, text=text))
+    if preset == "sentiment":
+        terms.append(Sentiment(setting.classifier, prefix=opening, label=sentiment))
+    if fluent:
+        return AutoDAN(
+            terms,
+            steps=steps or setting.steps,
+            batch_size=setting.batch_size,
+            gradient_samples=8,
+            patience=12,
+            top=top,
+            seed=seed,
+        ), BeamSearch(setting.beam_width)
+    return GCG(
+        terms,
+        steps=steps or setting.swap_steps,
+        batch_size=4 * setting.batch_size,
+        top_k=64,
+        top=top,
+        seed=seed,
+    ), HistorySearch()

@@ -1,0 +1,110 @@
+"""The short command and the function behind it."""
+
+import json
+
+import pytest
+import torch
+from PIL import Image
+
+from fuse_lightning.cli import main
+from fuse_lightning.errors import FuseError
+from fuse_lightning.models import CLIP
+from fuse_lightning.presets import invert
+from fuse_lightning.zoo.commands import scenes
+
+SHORT = {"steps": 2, "top": 3}
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("scenes")
+    scenes(folder, 2, 5)
+    return [str(path) for path in sorted(folder.glob("*.png"))]
+
+
+@pytest.mark.parametrize(
+    ("options", "targets", "terms"),
+    [
+        ({}, ["scene-0", "scene-1"], {"fluency", "image_similarity"}),
+        ({"preset": "clip"}, ["scene-0", "scene-1"], {"image_similarity"}),
+        ({"preset": "style"}, ["together"], {"image_similarity"}),
+        (
+            {"preset": "sentiment", "text": "a red star"},
+            ["scene-0", "scene-1"],
+            {"fluency", "image_similarity", "text_similarity", "sentiment"},
+        ),
+    ],
+)
+def test_presets_give_prompts_best_first(pictures, options, targets, terms):
+    results = invert(pictures, **SHORT, **options)
+    assert [(row.target, row.rank) for row in results] == [
+        (target, rank) for target in targets for rank in (1, 2, 3)
+    ]
+    for target in targets:
+        losses = [row.loss for row in results if row.target == target]
+        assert losses == sorted(losses)
+        assert len({row.prompt for row in results if row.target == target}) == 3
+    assert all(set(row.losses) == terms for row in results)
+
+
+@pytest.mark.parametrize("preset", ["caption", "clip"])
+def test_a_text_alone_is_inverted(preset):
+    results = invert(text="a big red star above two boxes", preset=preset, **SHORT)
+    assert len(results) == 3
+    assert "text_similarity" in results[0].losses
+
+
+def test_joined_prompts_are_scored_anew_for_every_target(pictures):
+    results = invert(pictures, preset="clip", join=True, **SHORT)
+    joint = [row for row in results if row.rank == 0]
+    best = [row.prompt for row in results if row.rank == 1]
+    assert [row.target for row in joint] == ["scene-0", "scene-1"]
+    assert {row.prompt for row in joint} == {", ".join(best)}
+    model = CLIP("zoo/clip")
+    model.load()
+    with torch.no_grad():
+        text = model.text_features(model.encode([", ".join(best)]))
+        images = model.image_features([Image.open(path) for path in pictures])
+    assert [row.loss for row in joint] == pytest.approx((1 - images @ text[0]).tolist(), abs=1e-5)
+
+
+def test_joined_prompts_that_are_too_long_are_refused(pictures, tmp_path):
+    scenes(tmp_path, 9, 6)
+    with pytest.raises(FuseError, match=r"the joined prompt of 9 targets takes .* shorten"):
+        invert([tmp_path], preset="clip", join=True, **SHORT)
+
+
+def test_command_prints_lines_or_json(pictures, capsys):
+    words = ["invert", pictures[0], "--steps", "2", "--top", "2"]
+    main(words)
+    shown = capsys.readouterr().out.splitlines()
+    main([*words, "--json"])
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [row["rank"] for row in rows] == [1, 2]
+    assert shown[0] == "scene-0"
+    for line, row in zip(shown[1:], rows, strict=True):
+        assert f"{row['loss']:7.3f}  {row['prompt']}  (fluency" in line
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "nothing to invert"),
+        (["missing.png"], "image 'missing.png' does not exist"),
+        (["--preset", "poem"], "invalid choice: 'poem'"),
+        (["--top", "x"], "invalid int value: 'x'"),
+        (["--top", "0", "--text", "a"], "top is 0"),
+        (["--nothing"], "unrecognized arguments: --nothing"),
+    ],
+)
+def test_bad_input_is_one_line(words, message, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["invert", *words])
+    error = capsys.readouterr().err
+    assert message in error
+    assert len(error.strip().splitlines()) == 1
+
+
+def test_unknown_names_are_refused():
+    with pytest.raises(FuseError, match="models is 'moon'; it must be one of zoo, hub"):
+        invert(text="a", models="moon")
