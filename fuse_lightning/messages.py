@@ -107,4 +107,13 @@ def _plain(text: str, owner: str) -> str:
 
 def _options(class_path: str) -> list[str]:
     module, _, name = class_path.rpartition(".")
-    return list(inspect.signature(getattr(import_module(module), name)).parameters)
+    options: dict[str, None] = {}
+    for kind in getattr(import_module(module), name).__mro__:
+        if "__init__" not in vars(kind):
+            continue
+        parameters = [*inspect.signature(kind.__init__).parameters.values()][1:]
+        passed_on = [p for p in parameters if p.kind is p.VAR_KEYWORD]
+        options.update(dict.fromkeys(p.name for p in parameters if p not in passed_on))
+        if not passed_on:
+            break
+    return [*options]

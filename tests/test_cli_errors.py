@@ -177,12 +177,12 @@ CASES = {
         ["option model.steps", "expected int", "got 'many'"],
     ),
     "a choice that is none": (
-        lambda: search(tokens="emoji"),
-        ["option model.tokens", "one of 'any', 'ascii', 'words'", "got 'emoji'"],
+        lambda: search(constraints={"tokens": "emoji"}),
+        ["option model.constraints.tokens", "one of 'any', 'ascii', 'words'", "got 'emoji'"],
     ),
     "unknown model option": (
         lambda: search(stepps=3),
-        ["AutoDAN has no option 'stepps'", "it has: terms, steps"],
+        ["AutoDAN has no option 'stepps'", "it has: terms, batch_size", ", steps, "],
     ),
     "unknown option of a term": (
         lambda: search([FLUENCY, with_term(SIMILARITY, wight=3)]),

@@ -216,7 +216,18 @@ class PromptOptimizer(L.LightningModule, ABC):
                 "give data.images or a text"
             )
         (captions,) = self.initial_prompt.captions(target.images[:1], 1)
-        return next(iter(captions), "")
+        words = next(iter(captions), "").split()
+        # A captioner knows nothing of what the models read.
+        while words and not self._fits(" ".join(words)):
+            words.pop()
+        return " ".join(words)
+
+    def _fits(self, text: str) -> bool:
+        prompts = self.objective.prompts([self.objective.encode_prompt(text)], [0])
+        return all(
+            int(self.objective.read(term, prompts).encoded.mask.sum()) <= term.model.max_tokens
+            for term in self.objective.terms
+        )
 
     def initial_state(self, target: int) -> State:
         """The prompt that the search of a target starts from."""

