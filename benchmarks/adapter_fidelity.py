@@ -8,6 +8,7 @@ caption); those of the named test images are used.
 import argparse
 from pathlib import Path
 
+from benchmarks.flickr import first_captions
 from benchmarks.machine import describe, table, write
 from fuse_lightning.metrics.fidelity import fidelity
 from fuse_lightning.models.auto import auto_model
@@ -23,20 +24,15 @@ def main() -> None:
     parser.add_argument("--positions", type=int, default=40)
     options = parser.parse_args()
     quiet_transformers()
-    names = options.images.read_text().split()[: 2 * options.positions]
-    captions = dict(
-        line.split("\t", 1) for line in options.captions.read_text().splitlines() if "\t" in line
-    )
-    texts = [
-        captions[f"{name}#0"].rstrip(" .").lower() for name in names if f"{name}#0" in captions
-    ]
+    captions = first_captions(options.captions, options.images, 2 * options.positions)
+    texts = [caption.rstrip(" .").lower() for caption in captions]
     source, target = auto_model(options.source), auto_model(options.target)
     rows = fidelity(source, target, texts, options.positions)
     write(
         "adapter_fidelity",
         "# Fidelity of gradients across tokenizers\n\n"
         f"{describe()}\n\n"
-        f"Source `{Path(options.source).name}`, target `{Path(options.target).parent.name}`; "
+        f"Source `{Path(options.source).name}`, target `{Path(options.target).name}`; "
         f"{options.positions} positions in captions of Flickr8k test images, 400 random "
         "whole-word tokens at each. The loss is the cosine distance to another caption. "
         "rho: Spearman's rank correlation of predicted and true losses. "
