@@ -53,7 +53,7 @@ class Setting:
 
 
 SETTINGS: dict[Models, Setting] = {
-    "zoo": Setting("zoo/gpt2", "zoo/clip", "zoo/sentiment", 9, 16, 32, 24, 100),
+    "zoo": Setting("zoo/gpt2", "zoo/clip", "zoo/sentiment", 5, 16, 32, 24, 100),
     "hub": Setting(
         "openai-community/gpt2-medium",
         "openai/clip-vit-base-patch32",
