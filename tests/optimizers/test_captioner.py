@@ -36,7 +36,7 @@ class Recording(Captioner):
 
     def propose(self, states):
         proposed = super().propose(states)
-        for target, states in zip(self._targets, proposed, strict=True):
+        for target, states in zip(self.targets, proposed, strict=True):
             self.proposed.setdefault(target.id, []).append(states)
         return proposed
 
