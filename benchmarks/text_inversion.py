@@ -9,19 +9,15 @@ distance.
 import argparse
 import json
 import logging
-import tempfile
-import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import lightning as L
-
 from benchmarks.flickr import first_captions
 from benchmarks.machine import describe, table, write
+from benchmarks.search import run
 from fuse_lightning.adapters import AdapterSettings
-from fuse_lightning.callbacks import PromptTable
 from fuse_lightning.data import TextTargets
 from fuse_lightning.objectives import Fluency, TextSimilarity
 from fuse_lightning.optimizers import (
@@ -81,30 +77,8 @@ def search(row: Row, models: tuple[str, str], texts: list[str]) -> tuple[list[An
     adapter = AdapterSettings(**options.pop("adapter", {}))
     terms = [Fluency(models[0]), TextSimilarity(models[1], WEIGHT)]
     module = kind(terms, constraints=Constraints("words"), adapter=adapter, **options)
-    module.load()
-    evaluations = 0
-    score = module._score
-
-    def counted(proposed: list[list[Any]]) -> Any:
-        nonlocal evaluations
-        evaluations += sum(map(len, proposed))
-        return score(proposed)
-
-    module._score = counted  # type: ignore[method-assign]
-    with tempfile.TemporaryDirectory() as folder:
-        trainer = L.Trainer(
-            max_epochs=1,
-            accelerator="cpu",
-            logger=False,
-            callbacks=[strategy(), PromptTable(enabled=False)],
-            default_root_dir=folder,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-        )
-        start = time.perf_counter()
-        trainer.fit(module, TextTargets(texts, batch_size=8))
-        seconds = time.perf_counter() - start
+    curves, seconds = run(module, TextTargets(texts, batch_size=8), strategy())
+    evaluations = sum(curve.evaluations[-1] for curve in curves.values())
     return [result.to_dict() for result in module.results], seconds, evaluations
 
 

@@ -3,6 +3,8 @@ import os
 # The hub client reads this once, when it is imported: tests never reach for a network.
 os.environ["HF_HUB_OFFLINE"] = "1"
 
+# Lightning keeps the error stream it finds when it is imported: it must not be that of one test.
+import lightning  # noqa: F401
 import pytest
 import torch
 

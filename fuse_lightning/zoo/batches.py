@@ -40,10 +40,12 @@ ATTRIBUTES = (5, 8, 2, 3, 6, 8, 2, 3, 3, 6)
 """Classes of: shape, colour, size, count of the first kind (left or upper), the same of the second
 (shape 5: there is none), relation (0 left, 1 above, 2 none), background."""
 UNTOLD = IGNORE = -100
-EDITS = 3
-FLAWED = 2
-CAPTIONS = 1 + EDITS + FLAWED
-HARDNESS = {"shape": 3, "relation": 3, "count": 2, "size": 2, "swapped": 4, "repeated": 3}
+CAPTIONS = 6
+"""Captions for each picture: a true one and five false or flawed ones."""
+HARDNESS = {
+    **{"shape": 3, "relation": 3, "count": 2, "size": 2},
+    **{"swapped": 4, "repeated": 3, "broken": 3},
+}
 """How often an edit or a flaw comes against the others: what is hardest to notice comes most."""
 
 
@@ -169,8 +171,9 @@ def pair_batch(
     tokenizer: PreTrainedTokenizerBase,
     size: int,
     rng: random.Random,
-    cut_share: float = 0.35,
-    mix_up: float = 0.4,
+    flawed: int = 1,
+    cut_share: float = 0.25,
+    mix_up: float = 0.25,
 ) -> PairBatch:
     """``size`` random scenes with captions, one-attribute edits and ungrammatical versions.
 
@@ -178,9 +181,10 @@ def pair_batch(
         tokenizer: Reads the captions.
         size: Scenes.
         rng: Source of randomness.
-        cut_share: Share of rows whose captions are all cut at one word, with false ones that
-            differ before the cut. Search sees half-grown captions: among those too the true one
-            must lead.
+        flawed: Ungrammatical versions among the captions of a row.
+        cut_share: Share of rows whose captions are all cut at one word, or within it, with false
+            ones that differ before the cut. Search sees half-grown captions: among those too the
+            true one must lead.
         mix_up: Share of false captions that give one kind the colour or shape of the other, or
             exchange them.
     """
@@ -192,34 +196,36 @@ def pair_batch(
         wording, _ = sample_wording(scene, rng, rng.choice(SENTIMENTS))
         full, _ = sample_wording(scene, rng, full=True)
         image_labels.append(attributes(full))
-        keep = None
+        keep = letters = None
         if rng.random() < cut_share:
             keep = rng.randrange(2, len(wording.text().split()) + 1)
-        true = _beginning(wording, keep)
+            letters = rng.randrange(1, LETTERS) if rng.random() < 0.5 else None
+        true = _beginning(wording, keep, letters)
         by_attribute: dict[str, list[Wording]] = {}
         # Both edits of an exchange at once are rarer among edits than in what a search finds.
-        mixed = [edit for edit in 4 * exchanges(wording) if _beginning(edit, keep) != true]
+        mixed = [edit for edit in 4 * exchanges(wording) if _beginning(edit, keep, letters) != true]
         values = {value for kind in scene.kinds for value in (kind.color, kind.shape)}
         for attribute, value, edit in edits(scene, wording):
-            if _beginning(edit, keep) != true:
+            if _beginning(edit, keep, letters) != true:
                 by_attribute.setdefault(attribute, []).append(edit)
                 if value in values:
                     mixed.append(edit)
+        false_ones = CAPTIONS - 1 - (flawed if keep is None else 0)
         false = [
             rng.choice(mixed if mixed and rng.random() < mix_up else by_attribute[attribute])
-            for attribute in _hardest(by_attribute, EDITS if keep is None else CAPTIONS - 1, rng)
+            for attribute in _hardest(by_attribute, false_ones, rng)
         ]
-        row = [true, *(_beginning(edit, keep) for edit in false)]
+        row = [true, *(_beginning(edit, keep, letters) for edit in false)]
         opener = rng.choice(OPENERS) + " " if rng.random() < 0.5 else ""
         if keep is None:
             sound += [SOUND] * len(row)
-            for _ in range(FLAWED):
+            for _ in range(flawed):
                 versions = corruptions(true, rng)
                 (name,) = _hardest(versions, 1, rng)
                 row.append(versions[name])
                 sound.append(len(opener) + _sound_part(true, versions[name]))
             told = [attributes(edit) for edit in (wording, *false)]
-            labels.append(told + [[UNTOLD] * 10] * FLAWED)
+            labels.append(told + [[UNTOLD] * 10] * flawed)
         else:
             row += [true] * (CAPTIONS - len(row))
             sound += [UNFINISHED] * CAPTIONS
@@ -237,13 +243,15 @@ def pair_batch(
     )
 
 
+LETTERS = 6
 SOUND, UNFINISHED = -1, -2
 """In place of the length of a text's sound part: all of it; all, but it stops too early."""
 
 
-def _beginning(wording: Wording, words: int | None) -> str:
-    """The first ``words`` of a caption, by default all of it."""
-    return " ".join(wording.text().split()[:words])
+def _beginning(wording: Wording, words: int | None, letters: int | None) -> str:
+    """The first ``words`` of a caption, the last of them cut to ``letters``; by default all."""
+    kept = wording.text().split()[:words]
+    return " ".join([*kept[:-1], kept[-1][:letters]])
 
 
 def _hardest(kinds: Iterable[str], count: int, rng: random.Random) -> list[str]:

@@ -323,16 +323,22 @@ def corruptions(text: str, rng: random.Random) -> dict[str, str]:
     swapped[place : place + 2] = reversed(words[place : place + 2])
     shuffled = rng.sample(words, len(words))
     noun = rng.choice([i for i, word in enumerate(words) if word.strip(",") in _SHAPE_OF])
+    long = rng.choice([i for i, word in enumerate(words) if len(word) > 2])
+    part = words[long][: rng.randrange(1, len(words[long]))]
     versions = {
         "shuffled": shuffled,
         "reversed": words[::-1],
         "swapped": swapped,
         "repeated": words[: place + 1] + words[place:],
         "no noun": words[:noun] + words[noun + 1 :],
+        "broken": [*words[:long], part, *words[long + 1 :]],
         "cut": words[: rng.randrange(1, len(words))],
     }
     return {
         name: " ".join(version)
         for name, version in versions.items()
-        if version != words and not (name == "cut" and version[-1].strip(",") in _SHAPE_OF)
+        if version != words
+        and not (name == "cut" and version[-1].strip(",") in _SHAPE_OF)
+        # Some nouns begin with another.
+        and not (name == "broken" and part in _SHAPE_OF)
     }

@@ -16,7 +16,8 @@ CORPUS_SENTENCES = 6000
 END = "<|endoftext|>"
 BYTE_MERGES = 400
 CLIP_MERGES = 380
-WORD_PIECES = {"sentiment": 460, "clip-judge": 500}
+WORD_PIECES = {"sentiment": 760, "clip-judge": 500}
+"""The sentiment model knows every word whole, as real ones do: no other word looks like it."""
 
 
 def corpus(seed: int) -> list[str]:

@@ -34,12 +34,13 @@ from fuse_lightning.zoo.render import IMAGE_SIZE
 
 BATCH = 128
 IMAGE_STEPS = 1800
-STEPS = {"gpt2": 2500, "clip": 1900, "sentiment": 2500, "clip-judge": 1900}
-GROWTH_STEPS = {"clip": 450}
-"""A last stage for the CLIP that guides searches: these begin with half-grown captions."""
+STEPS = {"gpt2": 2500, "clip": 1500, "sentiment": 1500, "clip-judge": 1500}
+LAST_STEPS = 900
+"""Of a CLIP's last stage: more half-grown and ungrammatical captions, as searches meet them."""
 IMAGE_LEARNING_RATE = 2e-3
-GROWTH_LEARNING_RATE = 4e-4
+LAST_LEARNING_RATE = 4e-4
 LEARNING_RATE = {"gpt2": 2e-3, "clip": 1e-3, "sentiment": 1e-3, "clip-judge": 1e-3}
+LABEL_SMOOTHING = 0.03
 LARGEST_SCALE = 50.0
 GROUPS = 4
 WORKERS = 1
@@ -87,12 +88,17 @@ class LanguageModule(ZooModule):
 
 
 class SentimentModule(ZooModule):
-    """Sentiment classification."""
+    """Sentiment classification.
+
+    Labels are smoothed: without, the log-probability of a label that does not apply, which is what
+    a search minimises until it finds a mood word, would be an accident.
+    """
 
     def training_step(self, batch: tuple[TokenBatch, Tensor], batch_idx: int) -> Tensor:
         """Mean cross-entropy (nats)."""
         texts, labels = batch
-        loss: Tensor = self.model(texts.ids, attention_mask=texts.mask, labels=labels).loss
+        logits = self.model(texts.ids, attention_mask=texts.mask).logits.float()
+        loss = F.cross_entropy(logits, labels, label_smoothing=LABEL_SMOOTHING)
         self.log("loss", loss, prog_bar=True)
         return loss
 
@@ -256,10 +262,9 @@ def train_model(
         _fit(images, make_images, f"{source}-images", IMAGE_STEPS, share)
         pairs = PairModule(model, LEARNING_RATE[name], head)
         _fit(pairs, partial(pair_batch, tokenizer), source, STEPS[name], share)
-        if name in GROWTH_STEPS:
-            pairs.learning_rate = GROWTH_LEARNING_RATE
-            growing = partial(pair_batch, tokenizer, cut_share=0.6, mix_up=0.5)
-            _fit(pairs, growing, f"{source}-growth", GROWTH_STEPS[name], share)
+        pairs.learning_rate = LAST_LEARNING_RATE
+        last = partial(pair_batch, tokenizer, flawed=2, cut_share=0.5, mix_up=0.5)
+        _fit(pairs, last, f"{source}-last", LAST_STEPS, share)
         image_processor().save_pretrained(out)
     # Half precision halves the package; loading turns it back to float32.
     model.half().save_pretrained(out)

@@ -15,7 +15,6 @@ from fuse_lightning.data import ImageTargets
 from fuse_lightning.zoo import scenes as language
 from fuse_lightning.zoo.batches import (
     CAPTIONS,
-    EDITS,
     IGNORE,
     UNTOLD,
     attributes,
@@ -214,14 +213,16 @@ def test_pair_batches_begin_with_the_true_caption():
         told = batch.labels[row, 0] != UNTOLD
         both = told & (batch.image_labels[row] != UNTOLD)
         assert torch.equal(batch.labels[row, 0][both], batch.image_labels[row][both])
-        for other in batch.labels[row, 1 : 1 + EDITS]:
+        for other in batch.labels[row, 1 : CAPTIONS - 1]:
             assert not torch.equal(other, batch.labels[row, 0])
 
 
+@pytest.mark.parametrize("flawed", [1, 2])
 @pytest.mark.parametrize("name", ["clip", "pieces"])
-def test_flaws_begin_after_the_first_word_that_departs_from_the_true_caption(name):
+def test_flaws_begin_after_the_first_word_that_departs_from_the_true_caption(name, flawed):
     reader = tokenizer(name)
-    batch = pair_batch(reader, 40, random.Random(3))
+    batch = pair_batch(reader, 40, random.Random(3), flawed)
+    grammatical = CAPTIONS - flawed
     rows = [rows.view(40, CAPTIONS, -1) for rows in (batch.texts.ids, batch.texts.mask)]
     ids, mask = rows
     flaws = batch.flaws.view_as(ids)
@@ -229,13 +230,13 @@ def test_flaws_begin_after_the_first_word_that_departs_from_the_true_caption(nam
     ends = mask.sum(-1, keepdim=True) - 1
     verdicts = flaws.gather(2, ends).squeeze(2)
     assert (verdicts[~batch.whole] == IGNORE).all()
-    assert (verdicts[batch.whole, : 1 + EDITS] == 0).all()
-    assert (verdicts[batch.whole, 1 + EDITS :] == 1).all()
+    assert (verdicts[batch.whole, :grammatical] == 0).all()
+    assert (verdicts[batch.whole, grammatical:] == 1).all()
     body = flaws.scatter(2, ends, 0)[..., 1:]
-    assert not (body[:, : 1 + EDITS] == 1).any()
+    assert not (body[:, :grammatical] == 1).any()
     assert (flaws[..., 0] == 0).all()
     for row in batch.whole.nonzero().flatten().tolist():
-        for column in range(1 + EDITS, CAPTIONS):
+        for column in range(grammatical, CAPTIONS):
             flawed = (body[row, column] == 1).nonzero().flatten() + 1
             if not len(flawed):
                 continue
@@ -247,6 +248,23 @@ def test_flaws_begin_after_the_first_word_that_departs_from_the_true_caption(nam
             )
             assert sound[:-1] == true[: len(sound) - 1]
             assert sound != true[: len(sound)]
+
+
+def test_captions_of_a_half_grown_row_differ_from_the_true_one():
+    batch = pair_batch(tokenizer("clip"), 60, random.Random(5), cut_share=1.0)
+    assert not batch.whole.any()
+    rows = tokenizer("clip").batch_decode(batch.texts.ids, skip_special_tokens=True)
+    cut_words = 0
+    for row, valid in enumerate(batch.valid.tolist()):
+        true, *false = rows[row * CAPTIONS : (row + 1) * CAPTIONS]
+        assert [text != true for text in false] == valid[1:]
+        cut_words += true.replace(" ,", ",").split()[-1] not in WORDS
+    # Half of the rows end within a word, unless the word is short.
+    assert 10 < cut_words < 40
+
+
+_corpus = random.Random(0)
+WORDS = {word for _ in range(3000) for word in language.sample_sentence(_corpus)[0].lower().split()}
 
 
 @settings(max_examples=200, deadline=None)

@@ -1,0 +1,75 @@
+"""Runs a search and keeps its curve of the best loss against exact evaluations and seconds."""
+
+import tempfile
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import lightning as L
+
+from fuse_lightning.callbacks import PromptTable
+from fuse_lightning.optimizers import PromptOptimizer
+from fuse_lightning.search import SearchStrategy
+
+
+@dataclass
+class Curve:
+    """After each exact scoring of candidates of a target."""
+
+    evaluations: list[int] = field(default_factory=list)
+    losses: list[float] = field(default_factory=list)
+    """The lowest so far."""
+    seconds: list[float] = field(default_factory=list)
+    """Since its batch began, for each target of the batch."""
+
+    def at(self, limit: float, axis: str = "evaluations") -> float:
+        """The lowest loss within ``limit`` evaluations or seconds."""
+        places = getattr(self, axis)
+        found = [loss for place, loss in zip(places, self.losses, strict=True) if place <= limit]
+        return found[-1] if found else float("inf")
+
+
+def run(
+    module: PromptOptimizer, data: L.LightningDataModule, strategy: SearchStrategy
+) -> tuple[dict[str, Curve], float]:
+    """Fits, and returns a curve for each target, and the seconds."""
+    curves: dict[str, Curve] = {}
+    score = module._score
+    begun: dict[str, float] = {}
+
+    def tracked(proposed: list[list[Any]]) -> Any:
+        scored = score(proposed)
+        now = time.perf_counter()
+        for target, found in zip(module.targets, scored, strict=True):
+            curve = curves.setdefault(target.id, Curve())
+            if found:
+                before = curve.losses[-1] if curve.losses else float("inf")
+                done = curve.evaluations[-1] if curve.evaluations else 0
+                curve.evaluations.append(done + len(found))
+                curve.losses.append(min(before, min(loss for loss, _ in found)))
+                curve.seconds.append((now - begun[target.id]) / len(module.targets))
+        return scored
+
+    start = module._start
+
+    def begin(targets: Any) -> None:
+        begun.update(dict.fromkeys([target.id for target in targets], time.perf_counter()))
+        start(targets)
+
+    module._score = tracked  # type: ignore[method-assign]
+    module._start = begin  # type: ignore[method-assign]
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = L.Trainer(
+            max_epochs=1,
+            accelerator="cpu",
+            logger=False,
+            callbacks=[strategy, PromptTable(enabled=False)],
+            default_root_dir=folder,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+        )
+        module.load()
+        first = time.perf_counter()
+        trainer.fit(module, data)
+        return curves, time.perf_counter() - first
