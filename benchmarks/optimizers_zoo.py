@@ -87,7 +87,7 @@ def search(row: Row, data: ImageTargets, seed: int, keep: Path | None) -> dict[s
     curves, seconds = run(module, data, strategy())
     found = {
         "prompts": [result.prompt for result in module.results],
-        "curves": [vars(curves[result.target_id]) for result in module.results],
+        "curves": [vars(curves[result.target]) for result in module.results],
         "seconds": seconds,
     }
     if keep:

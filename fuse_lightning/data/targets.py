@@ -8,6 +8,7 @@ from pathlib import Path
 from PIL import Image
 
 from fuse_lightning.data.images import read_image
+from fuse_lightning.errors import FuseError
 
 
 @dataclass
@@ -32,6 +33,18 @@ class Target:
     def images(self) -> list[Image.Image]:
         """The pictures, upright RGB, read when first asked for."""
         return [read_image(path) for path in self.paths]
+
+    def need_images(self, reader: str, otherwise: str) -> None:
+        """Checks that there are pictures.
+
+        Raises:
+            FuseError: If there are none; names who ``reader`` is and what to do ``otherwise``.
+        """
+        if not self.paths:
+            raise FuseError(
+                f"target {self.id!r} has no image, which {reader} needs; "
+                f"give data.images or {otherwise}"
+            )
 
 
 @dataclass

@@ -75,11 +75,7 @@ class Denoising(Term):
             FuseError: If a target has no picture.
         """
         for target in targets:
-            if not target.paths:
-                raise FuseError(
-                    f"target {target.id!r} has no image, which {self.name} needs; "
-                    "give data.images or remove the term"
-                )
+            target.need_images(self.name, "remove the term")
         self._ids = [target.id for target in targets]
         self._latents = [self.model.latents(target.images) for target in targets]
         self.begin_step(0)

@@ -69,11 +69,7 @@ class ImageSimilarity(_Similarity):
         targets = [self.fixed or target for target in targets]
         vectors: dict[int, Tensor] = {}
         for target in targets:
-            if not target.paths:
-                raise FuseError(
-                    f"target {target.id!r} has no image, which {self.name} needs; "
-                    "give data.images or remove the term"
-                )
+            target.need_images(self.name, "remove the term")
             if id(target) not in vectors:
                 vectors[id(target)] = self.model.image_features(target.images).mean(0)
         self.vectors = torch.stack([vectors[id(target)] for target in targets])

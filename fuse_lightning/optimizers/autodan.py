@@ -15,7 +15,7 @@ from fuse_lightning.objectives import (
     resample,
     smoothed_gradient,
 )
-from fuse_lightning.optimizers.base import PromptOptimizer, top_rows
+from fuse_lightning.optimizers.base import SPARE, PromptOptimizer, top_rows
 
 
 class AutoDAN(PromptOptimizer):
@@ -85,8 +85,7 @@ class AutoDAN(PromptOptimizer):
             scores = scores - self.gradient_weight * self._predict(parents, owners)
         scores[:, ~self.allowed] = -torch.inf
         scores[self._ended(parents, log_probs)] = -torch.inf
-        # Twice as many as wanted: some will not be read back as the same ids.
-        rows = top_rows(scores, 2 * self.batch_size)
+        rows = top_rows(scores, SPARE * self.batch_size)
         extended = [
             [(*parent, token) for token in row] for parent, row in zip(parents, rows, strict=True)
         ]

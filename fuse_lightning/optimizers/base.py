@@ -29,6 +29,8 @@ from fuse_lightning.results import Result
 from fuse_lightning.search import GreedySearch, Scored, SearchStrategy
 
 STARTS = 100
+SPARE = 2
+"""Candidates proposed for one wanted: some are not read back as the same ids."""
 
 
 @dataclass
@@ -210,11 +212,7 @@ class PromptOptimizer(L.LightningModule, ABC):
         """What the search of a target starts from; empty for random tokens."""
         if isinstance(self.initial_prompt, str):
             return self.initial_prompt
-        if not target.paths:
-            raise FuseError(
-                f"target {target.id!r} has no image for the captioner of initial_prompt; "
-                "give data.images or a text"
-            )
+        target.need_images("the captioner of initial_prompt", "a text to start from")
         (captions,) = self.initial_prompt.captions(target.images[:1], 1)
         words = next(iter(captions), "").split()
         # A captioner knows nothing of what the models read.

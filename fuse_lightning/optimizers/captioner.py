@@ -88,11 +88,7 @@ class Captioner(PromptOptimizer):
 
     def _captions(self, index: int, target: Target) -> list[str]:
         """Captions of all pictures of a target."""
-        if not target.paths:
-            raise FuseError(
-                f"target {target.id!r} has no image, which the captioner needs; "
-                "give data.images or use another optimizer"
-            )
+        target.need_images("the captioner", "use another optimizer")
         images = target.images
         seed = int(torch.randint(2**62, (), generator=self.generators[index]))
         options = {} if self._step == 1 else {"num_beams": 0}

@@ -4,11 +4,9 @@ from typing import Any
 
 from fuse_lightning.errors import FuseError
 from fuse_lightning.objectives import State, Term
+from fuse_lightning.optimizers.base import SPARE
 from fuse_lightning.optimizers.swaps import SwapOptimizer
 from fuse_lightning.search import Scored
-
-SPARE = 2
-"""Candidates drawn for one wanted: some are not read back as the same ids."""
 
 
 class GCG(SwapOptimizer):

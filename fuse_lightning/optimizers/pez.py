@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from fuse_lightning.data.targets import Target
 from fuse_lightning.errors import FuseError
 from fuse_lightning.objectives import State, Term
+from fuse_lightning.optimizers.base import SPARE
 from fuse_lightning.optimizers.swaps import SwapOptimizer
 from fuse_lightning.search import GreedySearch
 
@@ -144,7 +145,7 @@ class PEZ(SwapOptimizer):
         top_k = min(self.top_k, len(self.allowed_ids) - 1)
         favoured = self.best_tokens(parents, owners, top_k)
         drawn = [
-            self.replaced(state, tokens, 2 * self.batch_size, 1, owner)
+            self.replaced(state, tokens, SPARE * self.batch_size, 1, owner)
             for state, tokens, owner in zip(parents, favoured, owners, strict=True)
         ]
         found: list[list[State]] = [[] for _ in states]

@@ -9,6 +9,7 @@ from fuse_lightning.objectives import State, Term
 from fuse_lightning.optimizers.swaps import SwapOptimizer
 
 SPARE = 4
+"""Candidates drawn for one wanted: of random ones few are read back as the same ids."""
 
 
 class RandomSearch(SwapOptimizer):

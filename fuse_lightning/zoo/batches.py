@@ -185,8 +185,8 @@ def pair_batch(
         cut_share: Share of rows whose captions are all cut at one word, or within it, with false
             ones that differ before the cut. Search sees half-grown captions: among those too the
             true one must lead.
-        mix_up: Share of false captions that give one kind the colour or shape of the other, or
-            exchange them.
+        mix_up: Share of false captions that give one kind the colour, shape or count of the
+            other, or exchange them.
     """
     images, texts, labels, image_labels, valid, whole = [], [], [], [], [], []
     sound: list[int] = []

@@ -96,7 +96,7 @@ def _pairs(model: CLIP, count: int, seed: int) -> dict[str, float]:
         grammar_wins += bool((text_vectors(model, bad) @ images[index]).max() < own[index])
     figures["above every false attribute value"] = value_wins / count
     figures["above every synonym of every false value"] = every_wins / count
-    figures["above exchanged colours or shapes"] = swap_wins / max(1, two_kinds)
+    figures["above exchanged colours, shapes or counts"] = swap_wins / max(1, two_kinds)
     figures["above ungrammatical versions"] = grammar_wins / count
     distinct: dict[object, int] = {}
     for number, scene in enumerate(scenes):

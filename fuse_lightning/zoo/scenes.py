@@ -276,13 +276,22 @@ def edits(scene: Scene, wording: Wording) -> Iterator[tuple[str, str, Wording]]:
 
 
 def exchanges(wording: Wording) -> list[Wording]:
-    """Wordings of two kinds with their colours, or their shapes, exchanged; none of one kind."""
+    """Wordings of two kinds with their colours, shapes or counts exchanged; none of one kind."""
     if len(wording.phrases) == 1:
         return []
     a, b = wording.phrases
-    colors = (replace(a, color_word=b.color_word), replace(b, color_word=a.color_word))
-    shapes = (replace(a, noun=b.noun), replace(b, noun=a.noun))
-    return [replace(wording, phrases=phrases) for phrases in (colors, shapes)]
+    pairs = [
+        (replace(a, color_word=b.color_word), replace(b, color_word=a.color_word)),
+        (replace(a, noun=b.noun), replace(b, noun=a.noun)),
+    ]
+    if a.count != b.count:
+        pairs.append(
+            (
+                replace(a, count=b.count, count_word=b.count_word),
+                replace(b, count=a.count, count_word=a.count_word),
+            )
+        )
+    return [replace(wording, phrases=phrases) for phrases in pairs]
 
 
 def _phrase_edits(kind: Kind, phrase: NounPhrase) -> Iterator[tuple[str, str, NounPhrase]]:

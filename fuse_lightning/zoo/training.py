@@ -34,12 +34,17 @@ from fuse_lightning.zoo.render import IMAGE_SIZE
 
 BATCH = 128
 IMAGE_STEPS = 1800
-STEPS = {"gpt2": 2500, "clip": 1500, "sentiment": 1500, "clip-judge": 1500}
-LAST_STEPS = 900
-"""Of a CLIP's last stage: more half-grown and ungrammatical captions, as searches meet them."""
 IMAGE_LEARNING_RATE = 2e-3
-LAST_LEARNING_RATE = 4e-4
-LEARNING_RATE = {"gpt2": 2e-3, "clip": 1e-3, "sentiment": 1e-3, "clip-judge": 1e-3}
+PAIR_LEARNING_RATE = 1e-3
+PAIR_STAGES: dict[str, tuple[tuple[int, dict[str, Any]], ...]] = {
+    "clip": (
+        (1500, {"flawed": 1, "cut_share": 0.25, "mix_up": 0.25}),
+        (1500, {"flawed": 2, "cut_share": 0.6, "mix_up": 0.6}),
+    ),
+    "clip-judge": ((1900, {"flawed": 2, "cut_share": 0.35, "mix_up": 0.4}),),
+}
+"""Steps and batches of a CLIP's contrast. Last the one that guides searches meets what these begin
+with: half-grown captions, and kinds that are mixed up."""
 LABEL_SMOOTHING = 0.03
 LARGEST_SCALE = 50.0
 GROUPS = 4
@@ -217,9 +222,10 @@ class PairModule(ZooModule):
 
 
 TEXT_RECIPES = {
-    "gpt2": (sentence_batch, LanguageModule),
-    "sentiment": (sentiment_batch, SentimentModule),
+    "gpt2": (sentence_batch, LanguageModule, 2e-3, 2500),
+    "sentiment": (sentiment_batch, SentimentModule, 1e-3, 1500),
 }
+"""Batches, module, learning rate and steps of the models that read text alone."""
 
 
 def train_model(
@@ -248,10 +254,8 @@ def train_model(
             part.set_attn_implementation("eager")
     source = f"train-{name}-{seed}"
     if name in TEXT_RECIPES:
-        make, module = TEXT_RECIPES[name]
-        _fit(
-            module(model, LEARNING_RATE[name]), partial(make, tokenizer), source, STEPS[name], share
-        )
+        make, module, learning_rate, steps = TEXT_RECIPES[name]
+        _fit(module(model, learning_rate), partial(make, tokenizer), source, steps, share)
     else:
         head = AttributeHead(model.config.projection_dim)
         with torch.no_grad():
@@ -260,11 +264,10 @@ def train_model(
         images = ImageModule(model, IMAGE_LEARNING_RATE, head)
         make_images = partial(_image_batch, grid)
         _fit(images, make_images, f"{source}-images", IMAGE_STEPS, share)
-        pairs = PairModule(model, LEARNING_RATE[name], head)
-        _fit(pairs, partial(pair_batch, tokenizer), source, STEPS[name], share)
-        pairs.learning_rate = LAST_LEARNING_RATE
-        last = partial(pair_batch, tokenizer, flawed=2, cut_share=0.5, mix_up=0.5)
-        _fit(pairs, last, f"{source}-last", LAST_STEPS, share)
+        pairs = PairModule(model, PAIR_LEARNING_RATE, head)
+        for number, (steps, options) in enumerate(PAIR_STAGES[name]):
+            make_pairs = partial(pair_batch, tokenizer, **options)
+            _fit(pairs, make_pairs, f"{source}-pairs-{number}", steps, share)
         image_processor().save_pretrained(out)
     # Half precision halves the package; loading turns it back to float32.
     model.half().save_pretrained(out)
