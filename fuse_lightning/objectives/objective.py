@@ -1,6 +1,6 @@
 """The weighted sum of terms over one prompt, and its gradients in the primary's tokens."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -44,6 +44,22 @@ class Prompts:
             [self.texts[row] for row in rows],
             [self.canonical[row] for row in rows],
         )
+
+
+@dataclass
+class TermGradient:
+    """What one backward pass of a term tells of N prompts.
+
+    Attributes:
+        column: Number of the term.
+        heads: The gradients.
+        losses: Unweighted losses where the gradient was taken, shape (N,), on the CPU; infinite
+            for a prompt that is too long to be read.
+    """
+
+    column: int
+    heads: list[HeadGradient]
+    losses: Tensor
 
 
 class Objective:
@@ -209,15 +225,31 @@ class Objective:
         return tuple(row[: int(inside[0])]), tuple(row[int(inside[-1]) + 1 :])
 
     @torch.no_grad()
-    def losses(self, prompts: Prompts) -> Tensor:
+    def losses(
+        self, prompts: Prompts, known: Mapping[tuple[int, State], Tensor] | None = None
+    ) -> Tensor:
         """Losses of every term, unweighted.
 
         A text that is longer than a term's model reads has infinite loss.
 
+        Args:
+            prompts: N prompts.
+            known: Losses, shape (terms,), of some owners and states: these are not read again.
+
         Returns:
             Shape (N, terms), float32 on the CPU; lower is better.
         """
-        return torch.stack([self.term_losses(term, prompts) for term in self.terms], dim=1)
+        known = known or {}
+        keys = list(zip(prompts.owners, prompts.states, strict=True))
+        fresh = [row for row, key in enumerate(keys) if key not in known]
+        losses = torch.empty(len(keys), len(self.terms))
+        for row, key in enumerate(keys):
+            if key in known:
+                losses[row] = known[key]
+        if fresh:
+            part = prompts.select(fresh)
+            losses[fresh] = torch.stack([self.term_losses(t, part) for t in self.terms], dim=1)
+        return losses
 
     def total(self, losses: Tensor) -> Tensor:
         """Weighted sums of term losses: from (N, terms) to (N,)."""
@@ -266,7 +298,7 @@ class Objective:
         slots: Sequence[set[int]],
         *,
         embeddings: bool = False,
-    ) -> Iterator[list[HeadGradient]]:
+    ) -> Iterator[TermGradient]:
         """Gradients of weighted terms at positions of the prompts, one item a term.
 
         Args:
@@ -276,7 +308,7 @@ class Objective:
             embeddings: Whether all must be gradients of the primary's embeddings.
         """
         length = max(len(state) for state in prompts.states)
-        for term in self.terms:
+        for column, term in enumerate(self.terms):
             if not term.weight or not wanted(term):
                 continue
             reading = self.read(term, prompts, ids=True)
@@ -285,33 +317,44 @@ class Objective:
             reading.prompt[~fits] = False
             width = term.model.embedding_table.shape[1]
             grads = torch.zeros(*reading.prompt.shape, width, device=term.model.device)
+            losses = torch.full((len(prompts.states),), torch.inf)
             fitting, size = fits.nonzero().squeeze(1), self._rows(reading)
             for start in range(0, len(fitting), size):
                 rows = fitting[start : start + size]
                 part = reading[rows].to(term.model.device)
                 with torch.enable_grad():
                     embeds = term.model.embed(part.encoded.ids).detach().requires_grad_()
-                    loss = term.weight * term.loss(part, embeds).sum()
-                (grad,) = torch.autograd.grad(loss, embeds)
+                    loss = term.loss(part, embeds)
+                    total = term.weight * loss.sum()
+                (grad,) = torch.autograd.grad(total, embeds)
                 grads[rows, : grad.shape[1]] = grad.float()
+                losses[rows] = loss.detach().float().cpu()
             if term.model is self.primary:
-                yield [self._own_head(reading, length, grads)]
-                continue
-            alignments = self._alignments(prompts, reading, slots)
-            yield self.adapter(term).pull_back(alignments, length, grads, embeddings=embeddings)
+                heads = [self._own_head(reading, length, grads)]
+            else:
+                alignments = self._alignments(prompts, reading, slots)
+                heads = self.adapter(term).pull_back(
+                    alignments, length, grads, embeddings=embeddings
+                )
+            yield TermGradient(column, heads, losses)
 
-    def embedding_gradient(self, prompts: Prompts) -> Tensor:
-        """Gradient of the objective at the primary's input embeddings, shape (N, L, d).
+    def embedding_gradient(self, prompts: Prompts) -> tuple[Tensor, Tensor]:
+        """Gradient of the objective at the primary's input embeddings, and the losses there.
 
-        Zero at positions that an adapter has nothing to say of.
+        Returns:
+            The gradient, shape (N, L, d), zero at positions that an adapter has nothing to say
+            of; and unweighted losses, shape (N, terms) on the CPU, no number for a term of
+            weight 0. Those of canonical prompts are what :meth:`losses` gives.
         """
         slots = [set(range(len(state))) for state in prompts.states]
         total = torch.zeros(())
-        for heads in self.gradients(prompts, lambda _: True, slots, embeddings=True):
-            for head in heads:
+        losses = torch.full((len(prompts.states), len(self.terms)), torch.nan)
+        for found in self.gradients(prompts, lambda _: True, slots, embeddings=True):
+            losses[:, found.column] = found.losses
+            for head in found.heads:
                 grad = torch.where(head.valid.unsqueeze(-1), head.grad, 0.0)
                 total = total + grad.to(self.primary.device)
-        return total
+        return total, losses
 
     @torch.no_grad()
     def label_changes(self, prompts: Prompts) -> Tensor | float:

@@ -90,8 +90,8 @@ def smoothed_gradient(
         counted[row, list(sample.slots)] = True
     group = torch.tensor([sample.group for sample in samples])
     means = []
-    for heads in objective.gradients(prompts, wanted, [sample.slots for sample in samples]):
-        for head in heads:
+    for found in objective.gradients(prompts, wanted, [sample.slots for sample in samples]):
+        for head in found.heads:
             device = head.grad.device
             weight = (head.valid & counted.to(device)).float()
             shape = (len(owners), length, head.grad.shape[2])

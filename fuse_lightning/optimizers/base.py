@@ -110,6 +110,8 @@ class PromptOptimizer(L.LightningModule, ABC):
         self.results: list[Result] = []
         self.generators: list[torch.Generator] = []
         self.targets: list[Target] = []
+        self.known: dict[tuple[int, State], Tensor] = {}
+        """Losses that a step's proposal has already computed, by target and state."""
         self.kept: list[list[Best]] = []
         self._seconds = 0.0
         self._prepared: list[str] = []
@@ -182,6 +184,7 @@ class PromptOptimizer(L.LightningModule, ABC):
             self.objective.set_targets(batch.targets)
             self._prepared = names
         self.objective.begin_step(batch.step)
+        self.known = {}
         if batch.step == 0:
             self._start(batch.targets)
         self._step = batch.step + 1
@@ -280,7 +283,7 @@ class PromptOptimizer(L.LightningModule, ABC):
         flat = [state for found in proposed for state in found]
         owners = [target for target, found in enumerate(proposed) for _ in found]
         prompts = self.objective.prompts(flat, owners)
-        losses = self.objective.losses(prompts)
+        losses = self.objective.losses(prompts, self.known)
         totals = self.objective.total(losses).tolist()
         scored: list[list[Scored]] = [[] for _ in proposed]
         for row, (total, state, owner) in enumerate(zip(totals, flat, owners, strict=True)):

@@ -123,7 +123,15 @@ class PEZ(SwapOptimizer):
         owners = [target for target, group in zip(running, rows, strict=True) for _ in group]
         raw = [tuple(row) for group in rows for row in group]
         prompts = self.objective.prompts(raw, owners)
-        gradient = self.objective.embedding_gradient(prompts)
+        gradient, losses = self.objective.embedding_gradient(prompts)
+        # The encoder has just read what is about to be scored, unless it spells another prompt.
+        self.known = {
+            key: row
+            for key, row, canonical in zip(
+                zip(owners, raw, strict=True), losses, prompts.canonical, strict=True
+            )
+            if canonical and not row.isnan().any()
+        }
         start = 0
         for target, iterate in zip(running, iterates, strict=True):
             stop = start + len(iterate)

@@ -158,7 +158,8 @@ def test_losses_and_gradients_of_a_padded_batch_are_those_of_plain_transformers(
     prompts = objective.prompts(states, [0] * len(PROMPTS))
     losses = objective.losses(prompts)
     first = objective.terms[0]
-    ((head,),) = objective.gradients(prompts, lambda term: term is first, [])
+    (found,) = objective.gradients(prompts, lambda term: term is first, [])
+    (head,) = found.heads
     for row, prompt in enumerate(PROMPTS):
         loss, grad = plain_loss(name, family, prompt, picture)
         torch.testing.assert_close(losses[row], loss.expand(2), rtol=1e-4, atol=1e-5)
@@ -261,7 +262,8 @@ def test_gradients_that_reach_another_tokenizer_are_exact_for_whole_words(name, 
     state = objective.encode_prompt("the red")
     prompts = objective.prompts([state], [0])
     slot = len(state) - 1
-    ((head, _),) = objective.gradients(prompts, lambda other: other is term, [{slot}])
+    (found,) = objective.gradients(prompts, lambda other: other is term, [{slot}])
+    head, _ = found.heads
     words = {}
     for index, piece in enumerate(primary.pieces):
         ids = model.tokenizer(f"a{piece}", add_special_tokens=False).input_ids

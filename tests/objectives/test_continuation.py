@@ -133,8 +133,8 @@ def test_prompts_too_long_to_read_have_no_gradient(causal_folders, number, first
     def gradients(states):
         prompts = objective.prompts(states, [0] * len(states))
         wanted = objective.terms[number]
-        (heads,) = objective.gradients(prompts, lambda term: term is wanted, slots[: len(states)])
-        return heads
+        (found,) = objective.gradients(prompts, lambda term: term is wanted, slots[: len(states)])
+        return found.heads
 
     for head, alone in zip(gradients(states), gradients([short]), strict=True):
         row, other = (1, 0) if first else (0, 1)

@@ -70,6 +70,44 @@ def test_every_projection_is_scored_as_its_text_is_read_back(folders, pictures, 
     assert not special & {token for state in scored for token in state}
 
 
+def test_each_step_runs_the_encoder_once_over_no_padding(folders, pictures, tmp_path):
+    """A second run, to score, only where a projection spells a text that is read as others."""
+    widths, canonical = [], []
+    module = PEZ([ImageSimilarity(folders["clip"])], steps=30, prompt_length=6)
+    module.load()
+    gradient = module.objective.embedding_gradient
+
+    def watched(prompts):
+        widths.append([])
+        canonical.extend(prompts.canonical)
+        return gradient(prompts)
+
+    module.objective.embedding_gradient = watched
+    module.objective.terms[0].model.module.text_model.final_layer_norm.register_forward_hook(
+        lambda _, __, output: widths[-1].append(output.shape[1]) if widths else None
+    )
+    fit(module, ImageTargets(str(pictures / "0.png")), tmp_path, GreedySearch())
+    assert {row[0] for row in widths} == {6 + 2}
+    assert [len(row) for row in widths] == [1 if same else 2 for same in canonical]
+    assert 0 < sum(canonical) < 30
+
+
+def test_known_losses_are_those_of_the_text(folders, pictures):
+    module = build(PEZ, folders)
+    module.load()
+    objective = module.objective
+    objective.set_targets(ImageTargets(str(pictures / "0.png")).find_targets())
+    states = [objective.encode_prompt(text) for text in ("two red stars", "a circle above it")]
+    prompts = objective.prompts([*states, states[0][::-1]], [0, 0, 0])
+    _, losses = objective.embedding_gradient(prompts)
+    exact = objective.losses(prompts)
+    torch.testing.assert_close(losses[:2], exact[:2], rtol=1e-4, atol=1e-5)
+    marked = {(0, states[1]): torch.full((len(objective.terms),), 7.0)}
+    mixed = objective.losses(prompts, marked)
+    assert (mixed[1] == 7).all()
+    torch.testing.assert_close(mixed[[0, 2]], exact[[0, 2]])
+
+
 def test_descent_lowers_the_loss_and_polishing_lowers_it_further(folders, pictures, tmp_path):
     losses = []
     for steps, polish in ((1, 0), (60, 0), (75, 15)):
@@ -92,7 +130,7 @@ def test_gradients_cross_tokenizers_in_the_primarys_space(folders, pictures):
     module.load()
     module.objective.set_targets(ImageTargets(str(pictures / "0.png")).find_targets())
     state = module.objective.encode_prompt("two red stars above a circle")
-    gradient = module.objective.embedding_gradient(module.objective.prompts([state], [0]))
+    gradient = module.objective.embedding_gradient(module.objective.prompts([state], [0]))[0]
     assert gradient.shape == (1, len(state), 16)
     # The last token reaches the likelihood of no other, but the picture.
     assert (gradient[0].abs().sum(-1) > 0).all()
