@@ -6,10 +6,7 @@ the strategy is read from ``configs/quickstart.yaml`` and ``configs/quickstart_s
 
 import argparse
 import json
-import logging
 import tempfile
-import time
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,12 +16,13 @@ import torch
 import yaml
 
 from benchmarks.machine import describe, table, write
+from benchmarks.search import hush
+from benchmarks.search import run as run_search
 from fuse_lightning import objectives
 from fuse_lightning.data import ImageTargets, SentimentTargets
 from fuse_lightning.models import CLIP, Classifier
 from fuse_lightning.objectives import Objective
 from fuse_lightning.optimizers import AutoDAN
-from fuse_lightning.quiet import quiet, quiet_transformers
 from fuse_lightning.results import Result
 from fuse_lightning.search import BeamSearch, GreedySearch, SearchStrategy, UniformCostSearch
 from fuse_lightning.zoo.commands import scenes
@@ -70,20 +68,7 @@ def search(
         module.results = [Result(**row) for row in found["results"]]
         module.load()
         return float(found["seconds"])
-    with tempfile.TemporaryDirectory() as folder:
-        trainer = L.Trainer(
-            max_epochs=1,
-            accelerator="cpu",
-            logger=False,
-            callbacks=[strategy],
-            default_root_dir=folder,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-        )
-        start = time.perf_counter()
-        trainer.fit(module, data)
-        seconds = time.perf_counter() - start
+    _, seconds = run_search(module, data, strategy)
     if keep is not None:
         rows = [result.to_dict() for result in module.results]
         keep.write_text(json.dumps({"seconds": seconds, "results": rows}))
@@ -178,10 +163,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", help="names of rows")
     parser.add_argument("--keep", type=Path, help="folder of results: kept, and taken up again")
     options = parser.parse_args()
-    quiet()
-    quiet_transformers()
-    warnings.filterwarnings("ignore")
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    hush()
     judge = CLIP("zoo/clip-judge")
     judge.load()
     strategies: dict[str, Any] = {

@@ -6,9 +6,7 @@ The objective is that of ``configs/quickstart.yaml``.
 
 import argparse
 import json
-import logging
 import tempfile
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
@@ -18,12 +16,11 @@ import torch
 
 from benchmarks.caption_zoo import SEED, config, judge_scores, true_losses
 from benchmarks.machine import RESULTS, describe, table, write
-from benchmarks.search import Curve, run
+from benchmarks.search import Curve, hush, run
 from fuse_lightning import objectives
 from fuse_lightning.data import ImageTargets
 from fuse_lightning.models import CLIP
 from fuse_lightning.optimizers import GCG, PEZ, AutoDAN, PromptOptimizer, RandomSearch
-from fuse_lightning.quiet import quiet, quiet_transformers
 from fuse_lightning.search import BeamSearch, GreedySearch, HistorySearch, SearchStrategy
 from fuse_lightning.zoo.commands import scenes
 from fuse_lightning.zoo.scenes import named_objects
@@ -128,10 +125,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", help="beginnings of names of rows")
     parser.add_argument("--keep", type=Path, help="folder of results: kept, and taken up again")
     options = parser.parse_args()
-    quiet()
-    quiet_transformers()
-    warnings.filterwarnings("ignore")
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    hush()
     judge = CLIP("zoo/clip-judge")
     judge.load()
     names = [name for name in ROWS if not options.only or name.startswith(tuple(options.only))]

@@ -18,12 +18,11 @@ from PIL import Image
 from transformers import CLIPConfig, CLIPModel
 
 from benchmarks.machine import describe, table, write
-from benchmarks.search import run
+from benchmarks.search import hush, run
 from fuse_lightning.data import ImageTargets
 from fuse_lightning.models import CLIP
 from fuse_lightning.objectives import ImageSimilarity
 from fuse_lightning.optimizers import PEZ
-from fuse_lightning.quiet import quiet, quiet_transformers
 from fuse_lightning.search import GreedySearch
 from fuse_lightning.zoo.architectures import image_processor
 from fuse_lightning.zoo.tokenizers import clip_tokenizer
@@ -78,8 +77,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=8)
     options = parser.parse_args()
-    quiet()
-    quiet_transformers()
+    hush()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         build(folder / "clip")

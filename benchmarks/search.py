@@ -1,7 +1,9 @@
 """Runs a search and keeps its curve of the best loss against exact evaluations and seconds."""
 
+import logging
 import tempfile
 import time
+import warnings
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,7 +11,16 @@ import lightning as L
 
 from fuse_lightning.callbacks import PromptTable
 from fuse_lightning.optimizers import PromptOptimizer
+from fuse_lightning.quiet import quiet, quiet_transformers
 from fuse_lightning.search import SearchStrategy
+
+
+def hush() -> None:
+    """Only the benchmark's own lines."""
+    quiet()
+    quiet_transformers()
+    warnings.filterwarnings("ignore")
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
 
 
 @dataclass

@@ -8,15 +8,13 @@ distance.
 
 import argparse
 import json
-import logging
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from benchmarks.flickr import first_captions
 from benchmarks.machine import describe, table, write
-from benchmarks.search import run
+from benchmarks.search import hush, run
 from fuse_lightning.adapters import AdapterSettings
 from fuse_lightning.data import TextTargets
 from fuse_lightning.objectives import Fluency, TextSimilarity
@@ -28,7 +26,6 @@ from fuse_lightning.optimizers import (
     PromptOptimizer,
     RandomSearch,
 )
-from fuse_lightning.quiet import quiet, quiet_transformers
 from fuse_lightning.search import BeamSearch, GreedySearch, HistorySearch, SearchStrategy
 
 WEIGHT = 22.0
@@ -92,10 +89,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", help="beginnings of names of rows")
     parser.add_argument("--keep", type=Path, help="folder of results: kept, and taken up again")
     options = parser.parse_args()
-    quiet()
-    quiet_transformers()
-    warnings.filterwarnings("ignore")
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    hush()
     texts = first_captions(options.captions, options.images, options.targets)
     rows = []
     for name, row in ROWS.items():
