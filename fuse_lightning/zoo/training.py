@@ -33,18 +33,17 @@ from fuse_lightning.zoo.batches import (
 from fuse_lightning.zoo.render import IMAGE_SIZE
 
 BATCH = 128
-IMAGE_STEPS = 1800
+IMAGE_STEPS = {"clip": 2200, "clip-judge": 1800}
 IMAGE_LEARNING_RATE = 2e-3
-PAIR_LEARNING_RATE = 1e-3
-PAIR_STAGES: dict[str, tuple[tuple[int, dict[str, Any]], ...]] = {
+PAIR_STAGES: dict[str, tuple[tuple[int, float, dict[str, Any]], ...]] = {
     "clip": (
-        (1500, {"flawed": 1, "cut_share": 0.25, "mix_up": 0.25}),
-        (1500, {"flawed": 2, "cut_share": 0.6, "mix_up": 0.6}),
+        (1500, 1e-3, {"flawed": 1, "cut_share": 0.25, "mix_up": 0.0}),
+        (1000, 4e-4, {"flawed": 2, "cut_share": 0.5, "mix_up": 0.5}),
     ),
-    "clip-judge": ((1900, {"flawed": 2, "cut_share": 0.35, "mix_up": 0.4}),),
+    "clip-judge": ((1900, 1e-3, {"flawed": 2, "cut_share": 0.35, "mix_up": 0.4}),),
 }
-"""Steps and batches of a CLIP's contrast. Last the one that guides searches meets what these begin
-with: half-grown captions, and kinds that are mixed up."""
+"""Steps, learning rate and batches of a CLIP's contrast. Last the one that guides searches meets
+what these begin with: half-grown captions, and kinds that are mixed up."""
 LABEL_SMOOTHING = 0.03
 LARGEST_SCALE = 50.0
 GROUPS = 4
@@ -263,9 +262,10 @@ def train_model(
         grid = math.isqrt(image_cells(probe.last_hidden_state).shape[1])
         images = ImageModule(model, IMAGE_LEARNING_RATE, head)
         make_images = partial(_image_batch, grid)
-        _fit(images, make_images, f"{source}-images", IMAGE_STEPS, share)
-        pairs = PairModule(model, PAIR_LEARNING_RATE, head)
-        for number, (steps, options) in enumerate(PAIR_STAGES[name]):
+        _fit(images, make_images, f"{source}-images", IMAGE_STEPS[name], share)
+        pairs = PairModule(model, 0.0, head)
+        for number, (steps, learning_rate, options) in enumerate(PAIR_STAGES[name]):
+            pairs.learning_rate = learning_rate
             make_pairs = partial(pair_batch, tokenizer, **options)
             _fit(pairs, make_pairs, f"{source}-pairs-{number}", steps, share)
         image_processor().save_pretrained(out)
