@@ -6,7 +6,7 @@ log-probability is known exactly, and with it the entropy that a language model 
 
 import math
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Literal, TypeVar
@@ -266,11 +266,11 @@ def edits(scene: Scene, wording: Wording) -> Iterator[tuple[str, str, Wording]]:
             yield attribute, value, replace(wording, phrases=phrases)
     if wording.relation_word:
         true = next(name for name, words in RELATIONS.items() if wording.relation_word in words)
-        for relation in RELATIONS.keys() - {true}:
+        for relation in _others(RELATIONS, true):
             for word in RELATIONS[relation]:
                 yield "relation", relation, replace(wording, relation_word=word)
     if wording.background_word:
-        for background in BACKGROUNDS.keys() - {scene.background}:
+        for background in _others(BACKGROUNDS, scene.background):
             for word in BACKGROUNDS[background][wording.head == "scene"]:
                 yield "background", background, replace(wording, background_word=word)
 
@@ -295,19 +295,24 @@ def exchanges(wording: Wording) -> list[Wording]:
 
 
 def _phrase_edits(kind: Kind, phrase: NounPhrase) -> Iterator[tuple[str, str, NounPhrase]]:
-    for color in COLORS.keys() - {kind.color}:
+    for color in _others(COLORS, kind.color):
         for word in COLORS[color]:
             yield "color", color, replace(phrase, color_word=word)
-    for shape in SHAPES.keys() - {kind.shape}:
+    for shape in _others(SHAPES, kind.shape):
         for noun in SHAPES[shape]:
             yield "shape", shape, replace(phrase, noun=noun)
-    for count in COUNTS.keys() - {kind.count}:
+    for count in _others(COUNTS, kind.count):
         for word in COUNTS[count]:
             yield "count", str(count), replace(phrase, count=count, count_word=word)
     if phrase.size_word:
-        for size in SIZES.keys() - {kind.size}:
+        for size in _others(SIZES, kind.size):
             for word in SIZES[size]:
                 yield "size", size, replace(phrase, size_word=word)
+
+
+def _others(values: Mapping[T, object], true: T) -> list[T]:
+    """All values but the true one, in their own order: that of a set differs between processes."""
+    return [value for value in values if value != true]
 
 
 _COLOR_OF = {word: color for color, words in COLORS.items() for word in words}

@@ -3,7 +3,10 @@
 import collections
 import json
 import math
+import os
 import random
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -117,6 +120,24 @@ def test_every_edit_is_false_and_every_value_is_edited(rng):
         assert scene.mentioned_in(exchanged.text()) == (counts[0] != counts[1])
     for version in language.corruptions(wording.text(), rng).values():
         assert version != wording.text()
+
+
+def test_edits_come_in_the_same_order_in_every_process():
+    program = (
+        "import random; from fuse_lightning.zoo.scenes import *; rng = random.Random(3);"
+        "scene = sample_scene(rng); wording = sample_wording(scene, rng, full=True)[0];"
+        "print([edit.text() for *_, edit in edits(scene, wording)])"
+    )
+    found = [
+        subprocess.run(
+            [sys.executable, "-c", program],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    ]
+    assert found[0] == found[1] != b""
 
 
 @pytest.mark.parametrize(
