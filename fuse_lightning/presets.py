@@ -193,6 +193,8 @@ def _search(
             batch_size=setting.batch_size,
             gradient_samples=8,
             patience=12,
+            # A mood often stands where a caption could end: ", how lovely".
+            end_probability=0.95 if preset == "sentiment" else 0.5,
             top=top,
             seed=seed,
         ), BeamSearch(setting.beam_width)

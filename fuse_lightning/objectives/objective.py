@@ -163,11 +163,18 @@ class Objective:
 
     def encode_prompt(self, text: str) -> State:
         """Ids of a text as a prompt behind the primary's prefix."""
+        return self.encode_prompts([text])[0]
+
+    def encode_prompts(self, texts: Sequence[str]) -> list[State]:
+        """The same of many texts, by one call of the tokenizer."""
+        if not texts:
+            return []
         head_ids, _ = self._head
-        whole, _ = Term.compose(self.terms[0], text.strip())
-        whole = whole.removesuffix(f" {self.terms[0].suffix}") if self.terms[0].suffix else whole
-        ids = self.primary.tokenizer(whole, add_special_tokens=False).input_ids
-        return tuple(ids[len(head_ids) :])
+        suffix = self.terms[0].suffix
+        whole = [Term.compose(self.terms[0], text.strip())[0] for text in texts]
+        whole = [text.removesuffix(f" {suffix}") if suffix else text for text in whole]
+        rows = self.primary.tokenizer(whole, add_special_tokens=False).input_ids
+        return [tuple(ids[len(head_ids) :]) for ids in rows]
 
     def read(self, term: Term, prompts: Prompts, *, ids: bool = False) -> Reading:
         """Prompts as a term's model reads them.

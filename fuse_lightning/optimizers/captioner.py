@@ -104,8 +104,8 @@ class Captioner(PromptOptimizer):
 
     def _read(self, texts: Sequence[str]) -> list[State]:
         """Captions as prompts of allowed tokens, as the primary spells them."""
-        states = [self.objective.encode_prompt(text) for text in texts]
+        states = self.objective.encode_prompts(texts)
         spelled = self.objective.prompts(states, [0] * len(states)).texts
         allowed = set(self.allowed_ids.tolist())
-        again = map(self.objective.encode_prompt, spelled)
+        again = self.objective.encode_prompts(spelled)
         return [state for state in again if state and allowed.issuperset(state)]

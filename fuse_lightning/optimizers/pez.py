@@ -139,7 +139,7 @@ class PEZ(SwapOptimizer):
             self.descents[target].step()
             start = stop
         # What is told is a text, so what is scored is that text as it is read back.
-        read = [self.objective.encode_prompt(text) for text in prompts.texts]
+        read = self.objective.encode_prompts(prompts.texts)
         found: list[list[State]] = [[] for _ in states]
         for owner, group in zip(owners, self.admitted([[s] for s in read], owners, 1), strict=True):
             found[owner] += group

@@ -244,6 +244,7 @@ def pair_batch(
 
 
 LETTERS = 6
+"""A half-grown caption may end within a word: after fewer letters than so many."""
 SOUND, UNFINISHED = -1, -2
 """In place of the length of a text's sound part: all of it; all, but it stops too early."""
 

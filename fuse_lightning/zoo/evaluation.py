@@ -126,7 +126,8 @@ def _language(model: CausalLM, count: int, seed: int) -> dict[str, float]:
     objective.load()
     sentences = [sample_sentence(rng) for _ in range(4 * count)]
     end = model.end_ids[0]
-    states = [(*objective.encode_prompt(text), end) for text, _ in sentences]
+    encoded = objective.encode_prompts([text for text, _ in sentences])
+    states = [(*state, end) for state in encoded]
     prompts = objective.prompts(states, [0] * len(states))
     tokens = torch.tensor([len(state) for state in states])
     nll = float((objective.losses(prompts)[:, 0] * tokens).sum() / tokens.sum())

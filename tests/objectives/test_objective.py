@@ -80,6 +80,12 @@ def test_states_spell_their_text_and_read_back(objective):
     assert all(prompts.canonical)
 
 
+def test_texts_are_encoded_together_as_one_by_one(objective):
+    texts = ["a red dog", "two stars at night", "x"]
+    assert objective.encode_prompts(texts) == [objective.encode_prompt(text) for text in texts]
+    assert objective.encode_prompts([]) == []
+
+
 def test_states_that_read_back_otherwise_are_not_canonical(objective):
     vocabulary = objective.primary.tokenizer.get_vocab()
     # " red" spelled letter by letter, a word glued to the prefix, half a UTF-8 character.
