@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from typing import Any, Literal
 
 import torch
@@ -12,7 +13,9 @@ from torch import Tensor, nn
 from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 from fuse_lightning.errors import FuseError
+from fuse_lightning.models.budget import Budget
 from fuse_lightning.models.loading import load_config, load_module, load_tokenizer
+from fuse_lightning.models.trunks import WORTH
 
 DType = Literal["float32", "bfloat16", "float16"]
 TokenSet = Literal["any", "ascii", "words"]
@@ -80,6 +83,14 @@ class FrozenModel(ABC):
         self.dtype = dtype
         self.requested_device = device
         self.trust_remote_code = trust_remote_code
+        self.budget = Budget()
+        """How much goes into one forward."""
+        self.shares = False
+        """Whether rows that begin alike can share what they begin with."""
+        self.worth = WORTH
+        """Fewest positions that sharing must save."""
+        self.full_length = 0
+        """Tokens that every text is padded to, 0 where short texts may stay short."""
 
     @property
     def key(self) -> tuple[object, ...]:
@@ -301,13 +312,13 @@ def pad(
     pad_id: int,
 ) -> Encoded:
     """Rows of different lengths as one batch, padded on the right."""
-    width = max((len(row) for row in rows), default=0)
-    ids = torch.full((len(rows), width), pad_id, dtype=torch.long)
-    mask = torch.zeros(len(rows), width, dtype=torch.bool)
-    offsets = torch.zeros(len(rows), width, 2, dtype=torch.long)
-    for index, row in enumerate(rows):
-        ids[index, : len(row)] = torch.tensor(row, dtype=torch.long)
-        mask[index, : len(row)] = True
-        if spans is not None and len(row):
-            offsets[index, : len(row)] = torch.tensor(spans[index])
+    lengths = torch.tensor([len(row) for row in rows], dtype=torch.long)
+    width = int(lengths.max()) if len(rows) else 0
+    mask = torch.arange(width) < lengths[:, None]
+    ids = torch.full(mask.shape, pad_id, dtype=torch.long)
+    ids[mask] = torch.tensor([*chain.from_iterable(rows)], dtype=torch.long)
+    offsets = torch.zeros(*mask.shape, 2, dtype=torch.long)
+    if spans is not None:
+        flat = [*chain.from_iterable(spans)]
+        offsets[mask] = torch.tensor(flat, dtype=torch.long).view(-1, 2)
     return Encoded(ids, mask, offsets)

@@ -1,17 +1,20 @@
 """Causal language models of any architecture."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import AutoModelForCausalLM, PretrainedConfig
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models.base import Encoded, FrozenModel, pad
+from fuse_lightning.models.forward import Part, run, try_sharing
+from fuse_lightning.models.trunks import Row
 
 
 class CausalLM(FrozenModel):
@@ -39,6 +42,16 @@ class CausalLM(FrozenModel):
                 f"{self.model_id!r} is no {self.kind}: its {type(self.module).__name__} reads "
                 "later tokens; give a model trained to continue text"
             )
+        try_sharing(self, self._example)
+
+    def _example(self) -> Tensor:
+        """Likelihoods of some rows that begin alike."""
+        count = min(self.vocab_size, 11)
+        rows = [[(5 * i + 3 * (i > 2 + row) * row) % count for i in range(7)] for row in range(4)]
+        ids = torch.tensor(rows)[:, : self.max_tokens]
+        return self.token_nll(
+            ids, torch.ones_like(ids, dtype=torch.bool).index_fill(1, torch.tensor(0), False)
+        )
 
     @cached_property
     def start_ids(self) -> tuple[int, ...]:
@@ -97,11 +110,117 @@ class CausalLM(FrozenModel):
         logits: Tensor = output.logits.float()
         return logits
 
+    def logits_at(
+        self,
+        places: Tensor,
+        ids: Tensor,
+        mask: Tensor,
+        embeds: Tensor | None = None,
+        positions: Tensor | None = None,
+    ) -> Tensor:
+        """Next-token logits at M of the tokens only: they are the dearest part of small models.
+
+        Args:
+            places: True for these tokens, shape (N, T).
+            ids: Shape (N, T), padded on the right.
+            mask: True for tokens, shape (N, T).
+            embeds: Input embeddings to use instead of those of ``ids``, shape (N, T, d).
+            positions: Of the tokens, shape (N, T), where rows do not begin at 0.
+
+        Returns:
+            Shape (M, W), float32, in the order of rows and then of tokens.
+        """
+        head: nn.Module | None = self.module.get_output_embeddings()
+        given = {} if positions is None else {"position_ids": positions}
+        handle = head and head.register_forward_pre_hook(
+            lambda _, inputs: inputs[0][places].unsqueeze(0)
+        )
+        try:
+            with self.embeddings_replaced(embeds):
+                output = self.module(
+                    input_ids=ids, attention_mask=mask.long(), use_cache=False, **given
+                )
+        finally:
+            if handle:
+                handle.remove()
+        logits: Tensor = output.logits[0] if handle else output.logits[places]
+        return logits.float()
+
+    def token_nll(
+        self,
+        ids: Tensor,
+        counted: Tensor,
+        embeds: Tensor | None = None,
+        fixed: Tensor | None = None,
+    ) -> Tensor:
+        """-log P(token | all before) of the counted tokens (nats).
+
+        No row is read beyond the token before its last counted one, and rows that agree so far
+        are read once: the likelihoods of all continuations of a text cost one forward of it.
+
+        Args:
+            ids: Shape (N, T), padded on the right.
+            counted: Shape (N, T), false for the first token and for padding.
+            embeds: Input embeddings to use instead of those of ``ids``, shape (N, T, d).
+            fixed: How many leading tokens of each row have the embeddings of their ids, and need
+                no gradient, shape (N,). Without ``embeds`` all of them.
+
+        Returns:
+            Shape (N, T), float32, 0 for tokens that are not counted.
+        """
+        ids, counted = ids.cpu(), counted.cpu()
+        ends = (counted * torch.arange(ids.shape[1])).amax(1).tolist()
+        inputs = [tuple(row[:end]) for row, end in zip(ids.tolist(), ends, strict=True)]
+        if embeds is None:
+            first: dict[Row, int] = {}
+            of = [first.setdefault(row, len(first)) for row in inputs]
+            rows, limits = [*first], [len(row) for row in first]
+        else:
+            rows, of = inputs, [*range(len(inputs))]
+            limits = [0] * len(rows) if fixed is None else fixed.tolist()
+        readers = defaultdict(list)
+        for row, number in enumerate(of):
+            readers[number].append(row)
+        cells: list[tuple[Tensor, Tensor]] = []
+        found: list[Tensor] = []
+
+        def visit(part: Part) -> None:
+            # Every reader of a row, the place of that row in the forward, and what is done there.
+            read = [readers[row] for row in part.rows.tolist()]
+            counts = torch.tensor([len(some) for some in read])
+            reader = torch.tensor([row for some in read for row in some])
+            place = part.places.repeat_interleave(counts)
+            tokens = part.starts[place, None] + torch.arange(part.ids.shape[1])
+            here = tokens < part.stops.repeat_interleave(counts)[:, None]
+            here &= counted[reader[:, None], (tokens + 1).clamp(max=ids.shape[1] - 1)]
+            which, column = here.nonzero(as_tuple=True)
+            asked = torch.zeros_like(part.mask)
+            asked[place[which], column] = True
+            order = (asked.flatten().cumsum(0) - 1).view(asked.shape)[place[which], column]
+            cell = reader[which], tokens[which, column] + 1
+            logits = self.logits_at(
+                asked.to(self.device),
+                part.ids.to(self.device),
+                part.mask.to(self.device),
+                part.embeds(embeds),
+                None if part.positions is None else part.positions.to(self.device),
+            )
+            order = order.to(self.device)
+            chosen = logits[order, ids[cell].to(self.device)]
+            cells.append(cell)
+            found.append(logits.logsumexp(-1)[order] - chosen)
+
+        run(self, rows, limits, visit)
+        if not found:
+            return torch.zeros(ids.shape, device=self.device)
+        values = torch.cat(found)
+        row, token = (torch.cat(part).to(self.device) for part in zip(*cells, strict=True))
+        return values.new_zeros(ids.shape).index_put((row, token), values)
+
     @torch.no_grad()
     def next_log_probs(self, rows: Sequence[Sequence[int]]) -> Tensor:
         """Log-probabilities of the token after each row of ids (nats), shape (N, V)."""
         batch = pad(rows, None, self.pad_id).to(self.device)
-        last = batch.mask.sum(1) - 1
-        logits = self.logits(batch.ids, batch.mask)
-        after = logits[torch.arange(len(rows), device=self.device), last]
+        last = batch.mask & ~F.pad(batch.mask, (0, 1))[:, 1:]
+        after = self.logits_at(last, batch.ids, batch.mask)
         return after.log_softmax(-1)[:, : self.vocab_size]

@@ -9,6 +9,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICA
 
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models.base import Encoded, FrozenModel
+from fuse_lightning.models.forward import run_vectors
 
 
 class Classifier(FrozenModel):
@@ -64,7 +65,10 @@ class Classifier(FrozenModel):
             encoded: The texts.
             embeds: Input embeddings to use instead of those of the ids, shape (N, T, d).
         """
+        return run_vectors(self, encoded, self._logits, embeds)
+
+    def _logits(self, ids: Tensor, mask: Tensor, embeds: Tensor | None, _: Tensor | None) -> Tensor:
         with self.embeddings_replaced(embeds):
-            output = self.module(input_ids=encoded.ids, attention_mask=encoded.mask.long())
+            output = self.module(input_ids=ids, attention_mask=mask.long())
         logits: Tensor = output.logits.float()
         return logits

@@ -1,6 +1,7 @@
 """Models with an image tower and a text tower: CLIP, OpenCLIP exports, SigLIP, dual encoders."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from transformers import AutoImageProcessor, PretrainedConfig
 
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models.base import Encoded
+from fuse_lightning.models.forward import run_vectors, try_sharing
 from fuse_lightning.models.loading import first_line, resolve
 from fuse_lightning.models.text_encoder import TextEncoder, same_direction
 
@@ -47,8 +49,10 @@ class CLIP(TextEncoder):
             for part in self.module.text_model.modules():
                 if hasattr(part, "eos_token_id"):
                     part.eos_token_id = end
-        self.full_length = 0
         self.full_length = self._padded_length()
+        if not self.full_length:
+            texts = self.encode(["a b c", "a b d", "a b c d", "a"])
+            try_sharing(self, partial(self.text_features, texts))
 
     def _padded_length(self) -> int:
         """Tokens to pad every text to: 0 where short texts may stay short.
@@ -66,7 +70,10 @@ class CLIP(TextEncoder):
             short.spans,
         )
         with torch.no_grad():
-            features = [self.text_features(batch.to(self.device)) for batch in (short, long)]
+            features = [
+                self._vectors(batch.ids.to(self.device), batch.mask.to(self.device))
+                for batch in (short, long)
+            ]
         return 0 if same_direction(*features) else longest
 
     @property
@@ -75,9 +82,20 @@ class CLIP(TextEncoder):
         layer: nn.Module = self.module.text_model.get_input_embeddings()
         return layer
 
-    def text_features(self, encoded: Encoded, embeds: Tensor | None = None) -> Tensor:
+    def text_features(
+        self, encoded: Encoded, embeds: Tensor | None = None, fixed: Tensor | None = None
+    ) -> Tensor:
         """Unit vectors of texts, float32, shape (N, d)."""
-        ids, mask = encoded.ids, encoded.mask
+        return run_vectors(self, encoded, self._vectors, embeds, fixed)
+
+    def _vectors(
+        self,
+        ids: Tensor,
+        mask: Tensor,
+        embeds: Tensor | None = None,
+        positions: Tensor | None = None,
+    ) -> Tensor:
+        """Unit vectors of texts, or of their ends, in one forward."""
         if missing := max(0, self.full_length - ids.shape[1]):
             ids = F.pad(ids, (0, missing), value=self.pad_id)
             mask = F.pad(mask, (0, missing))
@@ -86,6 +104,8 @@ class CLIP(TextEncoder):
         inputs = {"input_ids": ids}
         if "attention_mask" in self.tokenizer.model_input_names and not self.full_length:
             inputs["attention_mask"] = mask.long()
+        if positions is not None:
+            inputs["position_ids"] = positions
         with self.embeddings_replaced(embeds):
             output = self.module.get_text_features(**inputs)
         return F.normalize(_vector(output).float(), dim=-1)

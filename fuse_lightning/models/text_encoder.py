@@ -13,6 +13,7 @@ from transformers.utils import cached_file
 
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models.base import Encoded, FrozenModel
+from fuse_lightning.models.forward import run_vectors
 from fuse_lightning.models.loading import resolve
 
 POOLINGS = ("mean", "mean_sqrt_len", "cls", "max", "lasttoken")
@@ -27,12 +28,16 @@ class TextEncoder(FrozenModel):
         return AutoModel
 
     @abstractmethod
-    def text_features(self, encoded: Encoded, embeds: Tensor | None = None) -> Tensor:
+    def text_features(
+        self, encoded: Encoded, embeds: Tensor | None = None, fixed: Tensor | None = None
+    ) -> Tensor:
         """Unit vectors of texts, float32, shape (N, d).
 
         Args:
             encoded: The texts.
             embeds: Input embeddings to use instead of those of the ids, shape (N, T, d).
+            fixed: How many leading tokens of each text have the embeddings of their ids, and
+                need no gradient, shape (N,).
         """
 
 
@@ -87,22 +92,29 @@ class SentenceEncoder(TextEncoder):
             )
         return str(mode)
 
-    def text_features(self, encoded: Encoded, embeds: Tensor | None = None) -> Tensor:
+    def text_features(
+        self, encoded: Encoded, embeds: Tensor | None = None, fixed: Tensor | None = None
+    ) -> Tensor:
         """Unit vectors of texts, float32, shape (N, d)."""
+        return run_vectors(self, encoded, self._vectors, embeds, fixed)
+
+    def _vectors(
+        self, ids: Tensor, mask: Tensor, embeds: Tensor | None, _: Tensor | None
+    ) -> Tensor:
         with self.embeddings_replaced(embeds):
-            output = self.module(input_ids=encoded.ids, attention_mask=encoded.mask.long())
+            output = self.module(input_ids=ids, attention_mask=mask.long())
         hidden = output.last_hidden_state.float()
         match self.pooling:
             case "cls":
                 vectors = hidden[:, 0]
             case "lasttoken":
-                last = encoded.mask.sum(1) - 1
+                last = mask.sum(1) - 1
                 vectors = hidden[torch.arange(len(hidden), device=hidden.device), last]
             case "max":
-                vectors = hidden.masked_fill(~encoded.mask.unsqueeze(-1), -torch.inf).amax(1)
+                vectors = hidden.masked_fill(~mask.unsqueeze(-1), -torch.inf).amax(1)
             case _:
                 # The mean times the root of the length has the same direction.
-                vectors = (hidden * encoded.mask.unsqueeze(-1)).sum(1)
+                vectors = (hidden * mask.unsqueeze(-1)).sum(1)
         return F.normalize(vectors, dim=-1)
 
 

@@ -33,11 +33,10 @@ class CausalTerm(Term):
                 "first token has no likelihood; give a prefix"
             )
 
-    def nll(self, reading: Reading, embeds: Tensor | None = None) -> Tensor:
-        """-log P(token | all before) of every token but the first (nats), shape (N, T - 1)."""
-        ids, mask = reading.encoded.ids, reading.encoded.mask
-        logits = self.model.logits(ids, mask, embeds)[:, :-1]
-        return logits.logsumexp(-1) - logits.gather(-1, ids[:, 1:, None]).squeeze(-1)
+    def mean_nll(self, reading: Reading, counted: Tensor, embeds: Tensor | None) -> Tensor:
+        """Mean of -log P(token | all before) over the counted tokens of each row, shape (N,)."""
+        nll = self.model.token_nll(reading.encoded.ids, counted, embeds, reading.fixed)
+        return nll.sum(1) / counted.to(nll.device).sum(1).clamp(min=1)
 
 
 def mean_over(counted: Tensor, values: Tensor) -> Tensor:

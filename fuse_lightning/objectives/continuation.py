@@ -10,7 +10,7 @@ from fuse_lightning.data.targets import Target
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models import CausalLM, Encoded
 from fuse_lightning.models.base import pad
-from fuse_lightning.objectives.causal_term import CausalTerm, mean_over
+from fuse_lightning.objectives.causal_term import CausalTerm
 from fuse_lightning.objectives.term import Reading
 
 
@@ -29,6 +29,7 @@ class Continuation(CausalTerm):
         label: Text wanted where a target has none of its own, such as "Sure, here's".
     """
 
+    splits = True
     tails: list[tuple[int, ...]]
     label_tokens: Tensor
 
@@ -77,7 +78,7 @@ class Continuation(CausalTerm):
             tails.append((*suffix, *wanted))
             counts.append(len(wanted))
         self.tails = tails
-        self.label_tokens = torch.tensor(counts, device=self.model.device)
+        self.label_tokens = torch.tensor(counts)
 
     def _tail(self, label: str) -> tuple[list[int], list[int]]:
         """Ids of suffix and label behind a prompt."""
@@ -124,4 +125,4 @@ class Continuation(CausalTerm):
         first = mask.sum(1) - self.label_tokens[reading.owner]
         place = torch.arange(mask.shape[1], device=mask.device)
         label = mask & (place >= first[:, None])
-        return mean_over(label[:, 1:], self.nll(reading, embeds))
+        return self.mean_nll(reading, label, embeds)

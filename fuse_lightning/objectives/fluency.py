@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from fuse_lightning.objectives.causal_term import CausalTerm, mean_over
+from fuse_lightning.objectives.causal_term import CausalTerm
 from fuse_lightning.objectives.term import Reading
 
 
@@ -15,9 +15,11 @@ class Fluency(CausalTerm):
     :meth:`label_change` is the part that it cannot know.
     """
 
+    splits = True
+
     def loss(self, reading: Reading, embeds: Tensor | None = None) -> Tensor:
         """Mean over prompt tokens of -log P(token | all before), shape (N,)."""
-        return mean_over(reading.prompt[:, 1:], self.nll(reading, embeds))
+        return self.mean_nll(reading, reading.prompt, embeds)
 
     @torch.no_grad()
     def label_change(self, reading: Reading, length: int) -> Tensor:

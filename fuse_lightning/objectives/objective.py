@@ -13,6 +13,7 @@ from fuse_lightning.data.targets import Target
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models import CausalLM, FrozenModel
 from fuse_lightning.models.base import pad
+from fuse_lightning.models.budget import Budget
 from fuse_lightning.objectives.term import Reading, Term
 
 State = tuple[int, ...]
@@ -88,7 +89,7 @@ class Objective:
             raise FuseError(f"max_batch_tokens is {max_batch_tokens}; it must be at least 1")
         self.terms = list(terms)
         self.settings = adapter or AdapterSettings()
-        self.max_batch_tokens = max_batch_tokens
+        self.budget = Budget(max_batch_tokens)
         names: dict[str, int] = {}
         for term in self.terms:
             names[term.name] = names.get(term.name, 0) + 1
@@ -106,6 +107,7 @@ class Objective:
         for term in self.terms:
             term.model = shared.setdefault(term.model.key, term.model)
             term.model.load(device)
+            term.model.budget = self.budget
             term.check()
 
     @cached_property
@@ -279,24 +281,19 @@ class Objective:
             return torch.empty(0)
         reading = self.read(term, prompts.select(list(keep.values())))
         lengths = reading.encoded.mask.sum(1)
-        order = lengths.argsort()
-        reading = reading[order]
-        fits = int((lengths <= term.model.max_tokens).sum())
         losses = torch.full((len(keep),), torch.inf)
-        for rows in self._chunks(lengths[order][:fits].tolist()):
-            part = term.loss(reading[rows].to(term.model.device))
-            losses[order[rows]] = part.float().cpu()
-        return losses[torch.tensor(places)]
+        order = lengths.argsort()[: int((lengths <= term.model.max_tokens).sum())]
 
-    def _chunks(self, lengths: list[int]) -> Iterator[slice]:
-        """Slices of rows sorted by length that keep to ``max_batch_tokens``."""
-        start = 0
-        for index, length in enumerate(lengths):
-            if index > start and (index + 1 - start) * length > self.max_batch_tokens:
-                yield slice(start, index)
-                start = index
-        if start < len(lengths):
-            yield slice(start, len(lengths))
+        def score(chosen: slice) -> None:
+            part = reading[order[chosen]]
+            part = part if term.splits else part.to(term.model.device)
+            losses[order[chosen]] = term.loss(part).float().cpu()
+
+        if term.splits and len(order):
+            score(slice(None))
+        else:
+            self.budget.run(lengths[order].tolist(), score)
+        return losses[torch.tensor(places)]
 
     def gradients(
         self,
@@ -322,28 +319,55 @@ class Objective:
             fits = reading.encoded.mask.sum(1) <= term.model.max_tokens
             # The loss of what is too long to be read is infinite, and has no gradient.
             reading.prompt[~fits] = False
-            width = term.model.embedding_table.shape[1]
-            grads = torch.zeros(*reading.prompt.shape, width, device=term.model.device)
-            losses = torch.full((len(prompts.states),), torch.inf)
-            fitting, size = fits.nonzero().squeeze(1), self._rows(reading)
-            for start in range(0, len(fitting), size):
-                rows = fitting[start : start + size]
-                part = reading[rows].to(term.model.device)
-                with torch.enable_grad():
-                    embeds = term.model.embed(part.encoded.ids).detach().requires_grad_()
-                    loss = term.loss(part, embeds)
-                    total = term.weight * loss.sum()
-                (grad,) = torch.autograd.grad(total, embeds)
-                grads[rows, : grad.shape[1]] = grad.float()
-                losses[rows] = loss.detach().float().cpu()
-            if term.model is self.primary:
+            own = term.model is self.primary
+            alignments = [] if own else self._alignments(prompts, reading, slots)
+            reading.fixed = self._fixed(reading, slots, None if own else alignments)
+            grads, losses = self._backward(term, reading, fits.nonzero().squeeze(1))
+            if own:
                 heads = [self._own_head(reading, length, grads)]
             else:
-                alignments = self._alignments(prompts, reading, slots)
                 heads = self.adapter(term).pull_back(
                     alignments, length, grads, embeddings=embeddings
                 )
             yield TermGradient(column, heads, losses)
+
+    @staticmethod
+    def _fixed(
+        reading: Reading, slots: Sequence[set[int]], alignments: list[list[AlignedWord]] | None
+    ) -> Tensor:
+        """How many leading tokens of each text come before the first whose gradient is needed."""
+        if alignments is None:
+            firsts = torch.tensor([min(wanted) for wanted in slots])
+            return reading.prompt.int().argmax(1) + firsts
+        width = reading.encoded.ids.shape[1]
+        return torch.tensor(
+            [
+                min((place for word in words for place in word.target), default=width)
+                for words in alignments
+            ]
+        )
+
+    def _backward(self, term: Term, reading: Reading, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Weighted gradients at all embeddings and losses, of some rows."""
+        width = term.model.embedding_table.shape[1]
+        grads = torch.zeros(*reading.prompt.shape, width, device=term.model.device)
+        losses = torch.full((len(reading.owner),), torch.inf)
+
+        def together(chosen: slice) -> None:
+            some = rows[chosen]
+            part = reading[some].to(term.model.device)
+            with torch.enable_grad():
+                embeds = term.model.embed(part.encoded.ids).detach().requires_grad_()
+                loss = term.loss(reading[some] if term.splits else part, embeds)
+                total = term.weight * loss.sum()
+            (grad,) = torch.autograd.grad(total, embeds)
+            grads[some, : grad.shape[1]] = grad.float()
+            losses[some] = loss.detach().float().cpu()
+
+        lengths = reading.encoded.mask.sum(1)[rows].tolist()
+        # A backward keeps activations, several times what a forward needs.
+        self.budget.run(lengths, together, share=0.5)
+        return grads, losses
 
     def embedding_gradient(self, prompts: Prompts) -> tuple[Tensor, Tensor]:
         """Gradient of the objective at the primary's input embeddings, and the losses there.
@@ -385,10 +409,6 @@ class Objective:
         positions = slice(start, start + length)
         valid = reading.prompt[:, positions].to(grad.device)
         return HeadGradient(self.primary.embedding_table.float(), grad[:, positions], valid)
-
-    def _rows(self, reading: Reading) -> int:
-        # A backward keeps activations, several times what a forward needs.
-        return max(1, self.max_batch_tokens // (2 * reading.encoded.ids.shape[1]))
 
     def _alignments(
         self, prompts: Prompts, reading: Reading, slots: Sequence[set[int]]

@@ -24,6 +24,7 @@ class Sentiment(Term):
         label: Label wanted where a target wants none of its own.
     """
 
+    splits = True
     model: Classifier
     model_class = Classifier
     labels: Tensor

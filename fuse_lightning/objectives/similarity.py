@@ -17,12 +17,13 @@ from fuse_lightning.objectives.term import Reading, Term
 class _Similarity(Term):
     """1 - cos, in [0, 2], between text features and each target's vector."""
 
+    splits = True
     model: TextEncoder
     vectors: Tensor
 
     def loss(self, reading: Reading, embeds: Tensor | None = None) -> Tensor:
         """1 - cos, shape (N,)."""
-        features = self.model.text_features(reading.encoded, embeds)
+        features = self.model.text_features(reading.encoded, embeds, reading.fixed)
         return 1 - (features * self.vectors[reading.owner]).sum(-1)
 
 
@@ -123,7 +124,7 @@ class TextSimilarity(_Similarity):
                 )
         read = {text: self._readable(text) for text in texts if text}
         encoded = self.model.encode([read[text] for text in texts if text])
-        self.vectors = self.model.text_features(encoded.to(self.model.device))
+        self.vectors = self.model.text_features(encoded)
 
     def _readable(self, text: str) -> str:
         """As much of a text as the model reads."""

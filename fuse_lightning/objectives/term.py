@@ -23,24 +23,35 @@ class Reading:
         prompt: True for tokens of the prompt itself, shape (N, T).
         owner: Index of each text's target, shape (N,).
         offset: Where the prompt begins in each text, in characters.
+        fixed: How many leading tokens of each text need no gradient, shape (N,); ``None`` for
+            none of them.
     """
 
     encoded: Encoded
     prompt: Tensor
     owner: Tensor
     offset: int
+    fixed: Tensor | None = None
 
     def __getitem__(self, rows: slice | Tensor) -> "Reading":
         """Some of the texts, trimmed to the longest of them."""
         encoded = self.encoded[rows]
         return Reading(
-            encoded, self.prompt[rows, : encoded.ids.shape[1]], self.owner[rows], self.offset
+            encoded,
+            self.prompt[rows, : encoded.ids.shape[1]],
+            self.owner[rows],
+            self.offset,
+            None if self.fixed is None else self.fixed[rows],
         )
 
     def to(self, device: torch.device) -> "Reading":
         """The same on another device."""
         return Reading(
-            self.encoded.to(device), self.prompt.to(device), self.owner.to(device), self.offset
+            self.encoded.to(device),
+            self.prompt.to(device),
+            self.owner.to(device),
+            self.offset,
+            self.fixed,
         )
 
 
@@ -56,6 +67,8 @@ class Term(ABC):
     """
 
     model_class: type[FrozenModel]
+    splits: bool = False
+    """Whether :meth:`loss` takes any number of texts, on the CPU, and splits them itself."""
 
     def __init__(
         self,

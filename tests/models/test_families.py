@@ -158,7 +158,8 @@ def test_losses_and_gradients_of_a_padded_batch_are_those_of_plain_transformers(
     prompts = objective.prompts(states, [0] * len(PROMPTS))
     losses = objective.losses(prompts)
     first = objective.terms[0]
-    (found,) = objective.gradients(prompts, lambda term: term is first, [])
+    slots = [set(range(len(state))) for state in states]
+    (found,) = objective.gradients(prompts, lambda term: term is first, slots)
     (head,) = found.heads
     for row, prompt in enumerate(PROMPTS):
         loss, grad = plain_loss(name, family, prompt, picture)

@@ -1,0 +1,213 @@
+"""Runs a causal network over many rows, what they begin with in common once."""
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from fuse_lightning.models.base import Encoded, FrozenModel, pad
+from fuse_lightning.models.sharing import NAME, Store, branching, recording, use
+from fuse_lightning.models.trunks import WORTH, Row, find_trunks
+
+PADDING = 0.1
+"""Padded positions that a forward may have for each real one, if rows differ in length."""
+
+
+@dataclass
+class Part:
+    """One forward: ends of rows, or trunks that several rows begin with.
+
+    Attributes:
+        ids: Tokens, shape (n, T).
+        mask: True for tokens, shape (n, T).
+        starts: How many tokens of its row come before each, shape (n,).
+        positions: Of the tokens in the whole row, shape (n, T); ``None`` where all begin at 0.
+        rows: Numbers of the m rows that are computed here, shape (m,).
+        places: Where in this forward, shape (m,).
+        stops: How many tokens of each of them are done after it, shape (m,).
+        trunk: Whether these are trunks, which others go on from.
+    """
+
+    ids: Tensor
+    mask: Tensor
+    starts: Tensor
+    positions: Tensor | None
+    rows: Tensor
+    places: Tensor
+    stops: Tensor
+    trunk: bool
+
+    def embeds(self, whole: Tensor | None) -> Tensor | None:
+        """The part of embeddings of all rows, shape (N, T, d), that is read here."""
+        if whole is None or self.trunk:
+            return None
+        places = (self.starts[:, None] + torch.arange(self.ids.shape[1])).clamp(
+            max=whole.shape[1] - 1
+        )
+        return whole[self.rows[:, None], places]
+
+
+def run(
+    model: FrozenModel,
+    rows: Sequence[Row],
+    limits: Sequence[int],
+    visit: Callable[[Part], None],
+) -> None:
+    """Visits every token of every row in as few forwards as memory and padding allow.
+
+    Args:
+        model: A causal model; where its attention cannot share, rows are computed whole.
+        rows: Rows of tokens, distinct if they may be shared.
+        limits: How many leading tokens of each row may be shared; these get no gradient.
+        visit: Runs the network over a part and keeps what it needs of it; again for the same
+            rows if memory ran out.
+    """
+    shareable = model.shares and max(map(len, rows), default=0) <= model.max_tokens
+    found = find_trunks(rows, limits if shareable else [0] * len(rows), model.worth)
+    alone = [index for index, row in enumerate(rows) if row and not found.shared[index]]
+    _ends(model, rows, alone, found.of, found.shared, None, visit)
+    members = defaultdict(list)
+    for index, shared in enumerate(found.shared):
+        if shared:
+            members[found.of[index]].append(index)
+    order = sorted(members, key=lambda trunk: len(found.rows[trunk]))
+
+    def together(chosen: slice) -> None:
+        trunks = order[chosen]
+        batch = pad([found.rows[trunk] for trunk in trunks], None, model.pad_id)
+        following = [index for trunk in trunks for index in members[trunk]]
+        places = [place for place, trunk in enumerate(trunks) for _ in members[trunk]]
+        stops = [found.shared[index] for index in following]
+        with torch.no_grad(), recording() as store:
+            visit(
+                Part(
+                    batch.ids,
+                    batch.mask,
+                    torch.zeros(len(trunks), dtype=torch.long),
+                    None,
+                    torch.tensor(following),
+                    torch.tensor(places),
+                    torch.tensor(stops),
+                    True,
+                )
+            )
+        of = dict(zip(following, places, strict=True))
+        longer = [index for index in following if len(rows[index]) > found.shared[index]]
+        _ends(model, rows, longer, of, found.shared, store, visit)
+
+    model.budget.run([len(found.rows[trunk]) for trunk in order], together, PADDING)
+
+
+def _ends(
+    model: FrozenModel,
+    rows: Sequence[Row],
+    members: Sequence[int],
+    of: Sequence[int] | dict[int, int],
+    shared: Sequence[int],
+    store: Store | None,
+    visit: Callable[[Part], None],
+) -> None:
+    """Visits what rows do not share."""
+    order = sorted(members, key=lambda index: len(rows[index]) - shared[index])
+
+    def together(chosen: slice) -> None:
+        some = order[chosen]
+        batch = pad([rows[index][shared[index] :] for index in some], None, model.pad_id)
+        starts = torch.tensor([shared[index] for index in some])
+        numbers = torch.tensor(some)
+        positions = starts[:, None] + torch.arange(batch.ids.shape[1])
+        part = Part(
+            batch.ids,
+            batch.mask,
+            starts,
+            positions.clamp(max=model.max_tokens - 1) if store else None,
+            numbers,
+            torch.arange(len(some)),
+            torch.tensor([len(rows[index]) for index in some]),
+            False,
+        )
+        trunks = torch.tensor([of[index] for index in some]).to(model.device)
+        with branching(store, trunks, starts.to(model.device)) if store else nullcontext():
+            visit(part)
+
+    lengths = [max(len(rows[index]) - shared[index], model.full_length) for index in order]
+    model.budget.run(lengths, together, PADDING)
+
+
+def run_vectors(
+    model: FrozenModel,
+    encoded: Encoded,
+    call: Callable[[Tensor, Tensor, Tensor | None, Tensor | None], Tensor],
+    embeds: Tensor | None = None,
+    fixed: Tensor | None = None,
+) -> Tensor:
+    """One vector for each text; of equal texts computed once.
+
+    Args:
+        model: The model.
+        encoded: N texts. Where the model shares beginnings, its vector is that of the last token.
+        call: Runs the network over ids and mask, shape (n, T), with input embeddings or ``None``
+            and positions or ``None``; returns shape (n, d).
+        embeds: Input embeddings to use instead of those of the ids, shape (N, T, d).
+        fixed: How many leading tokens of each text have the embeddings of their ids, and need no
+            gradient, shape (N,). Without ``embeds`` all of them.
+
+    Returns:
+        Shape (N, d).
+    """
+    ids, lengths = encoded.ids.tolist(), encoded.mask.sum(1).tolist()
+    texts = [tuple(row[:length]) for row, length in zip(ids, lengths, strict=True)]
+    rows, of = texts, [*range(len(texts))]
+    limits = [0] * len(rows) if fixed is None else fixed.tolist()
+    if embeds is None:
+        first: dict[Row, int] = {}
+        of = [first.setdefault(text, len(first)) for text in texts]
+        rows = [*first]
+        limits = [len(row) for row in rows]
+    parts: list[Tensor] = []
+    order: list[Tensor] = []
+
+    def visit(part: Part) -> None:
+        device, positions = model.device, part.positions
+        found = call(
+            part.ids.to(device),
+            part.mask.to(device),
+            part.embeds(embeds),
+            None if positions is None else positions.to(device),
+        )
+        if not part.trunk:
+            parts.append(found)
+            order.append(part.rows)
+
+    run(model, rows, [min(n, len(row) - 1) for n, row in zip(limits, rows, strict=True)], visit)
+    place = torch.cat(order).argsort()[torch.tensor(of)]
+    return torch.cat(parts)[place.to(model.device)]
+
+
+def try_sharing(model: FrozenModel, measure: Callable[[], Tensor]) -> None:
+    """Lets a model share beginnings if what it computes stays the same.
+
+    Architectures differ in ways that no list of names knows (positions, biases and states outside
+    of attention), so the network itself is asked.
+
+    Args:
+        model: A causal model.
+        measure: Computes something of rows that begin alike, whose attention matters.
+    """
+    if model.text_config._attn_implementation != "sdpa":
+        return
+    expected = measure()
+    use(model.module, NAME)
+    model.shares, model.worth = True, 0
+    try:
+        scale = expected.abs().max()
+        tolerance = 1e-4 if model.dtype == "float32" else 3e-2
+        model.shares = bool((measure() - expected).abs().max() <= tolerance * scale)
+    except Exception:  # Code of any architecture runs here, which may refuse in any way.
+        model.shares = False
+    model.worth = WORTH
+    if not model.shares:
+        use(model.module, "sdpa")

@@ -1,0 +1,159 @@
+"""Attention over keys and values that were computed before, by several rows at once.
+
+A function registered with transformers' attention interface serves every architecture that uses
+the interface, text towers without a cache too: positions are given explicitly, and each layer's
+attention adds what the trunk of a row left behind.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
+from transformers.utils import logging
+
+NAME = "fuse_shared_prefix"
+HARMLESS = {
+    "scaling",
+    "dropout",
+    "is_causal",
+    "sliding_window",
+    "position_ids",
+    "position_embeddings",
+    "use_cache",
+    "output_attentions",
+    "output_hidden_states",
+    "return_dict",
+    "cache_position",
+    "logits_to_keep",
+}
+"""Arguments of attention that need nothing of us, or that are handled here."""
+
+
+class UnshareableError(Exception):
+    """Attention of a kind that this module does not compute."""
+
+
+@dataclass
+class Store:
+    """Keys and values of R trunks, (R, heads, L, width) for each attention layer."""
+
+    layers: dict[nn.Module, tuple[Tensor, Tensor]] = field(default_factory=dict)
+
+
+@dataclass
+class _Branches:
+    store: Store
+    trunk: Tensor
+    shared: Tensor
+    length: int
+
+
+_active: ContextVar[Store | _Branches | None] = ContextVar("active", default=None)
+
+
+@contextmanager
+def recording() -> Iterator[Store]:
+    """While active, attention layers leave their keys and values in the store."""
+    store = Store()
+    token = _active.set(store)
+    try:
+        yield store
+    finally:
+        _active.reset(token)
+
+
+@contextmanager
+def branching(store: Store, trunk: Tensor, shared: Tensor) -> Iterator[None]:
+    """While active, each row also attends to the first tokens of a trunk.
+
+    Args:
+        store: Of the trunks.
+        trunk: Number of each row's trunk, shape (N,).
+        shared: How many of its tokens each row sees, shape (N,).
+    """
+    token = _active.set(_Branches(store, trunk, shared, int(shared.max())))
+    try:
+        yield
+    finally:
+        _active.reset(token)
+
+
+def attention(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    **kwargs: Any,
+) -> tuple[Tensor, None]:
+    """Attention as torch computes it, with the trunk's keys and values where one is active."""
+    match _active.get():
+        case Store() as store:
+            unknown = {name for name, given in kwargs.items() if given is not None} - HARMLESS
+            if unknown:
+                raise UnshareableError(f"{type(module).__name__} has {', '.join(sorted(unknown))}")
+            store.layers[module] = (key, value)
+        case _Branches() as branches:
+            return _branched(module, query, key, value, branches, **kwargs), None
+    output: tuple[Tensor, None] = sdpa_attention_forward(
+        module, query, key, value, attention_mask, **kwargs
+    )
+    return output
+
+
+def _branched(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    branches: _Branches,
+    scaling: float | None = None,
+    sliding_window: int | None = None,
+    **_: Any,
+) -> Tensor:
+    keys, values = branches.store.layers[module]
+    own = torch.arange(query.shape[2], device=query.device)
+    before = torch.arange(branches.length, device=query.device)
+    shared = branches.shared[:, None]
+    # Positions of queries and keys in the whole row, and which keys a query may see.
+    queries = (shared + own)[:, :, None]
+    positions = torch.cat([before.expand(len(shared), -1), shared + own], dim=1)[:, None]
+    there = torch.cat([before < shared, torch.ones_like(shared + own, dtype=torch.bool)], dim=1)
+    mask = there[:, None] & (positions <= queries)
+    if sliding_window is not None:
+        mask &= queries - positions < sliding_window
+    key, value = (
+        torch.cat([trunks[branches.trunk, :, : branches.length], mine], dim=2)
+        for trunks, mine in ((keys, key), (values, value))
+    )
+    output = F.scaled_dot_product_attention(
+        query,
+        key,
+        value,
+        mask[:, None],
+        scale=scaling,
+        enable_gqa=query.shape[1] != key.shape[1],
+    )
+    return output.transpose(1, 2).contiguous()
+
+
+def use(network: PreTrainedModel, name: str) -> None:
+    """Sets the attention function of a network's text part."""
+    part = "text_config" if "text_config" in network.config.sub_configs else ""
+    level = logging.get_verbosity()
+    # It warns of architectures that have their own attention, which is no fault here.
+    logging.set_verbosity_error()
+    network.set_attn_implementation({part: name})
+    logging.set_verbosity(level)
+
+
+AttentionInterface.register(NAME, attention)
+AttentionMaskInterface.register(NAME, sdpa_mask)
