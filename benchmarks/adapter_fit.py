@@ -1,11 +1,9 @@
 """Time and memory of fitting an adapter between a GPT-2 and a CLIP of real sizes.
 
 ``python -m benchmarks.adapter_fit`` writes ``benchmarks/results/adapter_fit.md``. Both models are
-random; their tokenizers (30 000 and 49 000 tokens) are trained on made-up words, so that words
-split in up to four tokens in either.
+random.
 """
 
-import random
 import resource
 import subprocess
 import sys
@@ -13,72 +11,15 @@ import tempfile
 import time
 from pathlib import Path
 
-from tokenizers import Tokenizer, models, pre_tokenizers, trainers
-from transformers import (
-    CLIPConfig,
-    CLIPImageProcessorPil,
-    CLIPModel,
-    CLIPTokenizer,
-    GPT2Config,
-    GPT2LMHeadModel,
-    GPT2Tokenizer,
-)
-
 from benchmarks.machine import describe, table, write
+from benchmarks.real_models import build, made_up_words
 from fuse_lightning.adapters import AdapterSettings, FuseAdapter
 from fuse_lightning.models import CLIP, CausalLM
 from fuse_lightning.quiet import quiet_transformers
 
 KINDS = ("lookup", "least_squares", "t_product")
-WORDS = 150_000
 POOL = 600_000
 WORDS_A_CASE = 8192
-
-
-def made_up_words(count: int, seed: int) -> list[str]:
-    rng = random.Random(seed)
-    syllables = [
-        c + v + e for c in "bcdfghklmnprstvz" for v in "aeiou" for e in ("", "n", "r", "s")
-    ]
-    return ["".join(rng.choices(syllables, k=rng.randint(1, 5))) for _ in range(count)]
-
-
-def learn(size: int, texts: list[str], suffix: str) -> tuple[list[str], list[tuple[str, str]]]:
-    import json
-
-    tokenizer = Tokenizer(models.BPE(**({"end_of_word_suffix": suffix} if suffix else {})))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    options = {"end_of_word_suffix": suffix} if suffix else {}
-    trainer = trainers.BpeTrainer(
-        vocab_size=size, initial_alphabet=alphabet, show_progress=False, **options
-    )
-    tokenizer.train_from_iterator(texts, trainer)
-    model = json.loads(tokenizer.to_str())["model"]
-    tokens = sorted(model["vocab"], key=model["vocab"].get)
-    tokens += [letter + suffix for letter in alphabet if letter + suffix not in model["vocab"]]
-    return tokens, [tuple(pair) for pair in model["merges"]]
-
-
-def build(folder: Path) -> None:
-    """Writes both models."""
-    for name, size, suffix, share in (("gpt2", 29_700, "", 0.4), ("clip", 48_500, "</w>", 0.8)):
-        words = made_up_words(WORDS, 0)[: int(WORDS * share)]
-        text = words if suffix else [f"a {word}" for word in words]
-        tokens, merges = learn(size, text, suffix)
-        special = ["<|startoftext|>", "<|endoftext|>"]
-        vocab = {token: index for index, token in enumerate([*tokens, *special])}
-        if suffix:
-            CLIPTokenizer(vocab=vocab, merges=merges).save_pretrained(folder / name)
-            text_config = {"vocab_size": len(vocab), "hidden_size": 512, "num_hidden_layers": 1}
-            vision = {"num_hidden_layers": 1, "hidden_size": 64, "num_attention_heads": 2}
-            config = CLIPConfig(text_config=text_config, vision_config=vision)
-            CLIPModel(config).save_pretrained(folder / name)
-            CLIPImageProcessorPil().save_pretrained(folder / name)
-        else:
-            GPT2Tokenizer(vocab=vocab, merges=merges).save_pretrained(folder / name)
-            config = GPT2Config(vocab_size=len(vocab), n_layer=1)
-            GPT2LMHeadModel(config).save_pretrained(folder / name)
 
 
 def full_cases(source: CausalLM, target: CLIP) -> list[str]:
@@ -122,7 +63,7 @@ def main() -> None:
         return
     rows = []
     with tempfile.TemporaryDirectory() as name:
-        build(Path(name))
+        build(Path(name), 1)
         for kind in KINDS:
             output = subprocess.run(
                 [sys.executable, "-m", "benchmarks.adapter_fit", kind, name],
@@ -135,7 +76,7 @@ def main() -> None:
         "adapter_fit",
         "# Fitting an adapter at real sizes\n\n"
         f"{describe()}\n\n"
-        "From a GPT-2 (30 000 tokens, width 768) to a CLIP (49 000 tokens, width 512), up to 8 192 "
+        "From a GPT-2 (32 000 tokens, width 768) to a CLIP (49 000 tokens, width 512), up to 8 192 "
         "words a case, words of up to 4 tokens in either; each kind in a process of its own.\n\n"
         + table(["kind", "seconds", "peak memory, MB", "cases", "of which full"], rows)
         + "\n",

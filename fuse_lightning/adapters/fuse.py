@@ -61,11 +61,13 @@ class HeadGradient:
         table: A vector for each source token, zero where this head says nothing, shape (V, d).
         grad: Gradients, shape (N, L, d).
         valid: Positions whose gradient this head knows, shape (N, L).
+        known: Tokens that this head speaks for, shape (V,); ``None`` for all of them.
     """
 
     table: Tensor
     grad: Tensor
     valid: Tensor
+    known: Tensor | None = None
 
 
 class FuseAdapter:
@@ -186,10 +188,14 @@ class FuseAdapter:
         return self.source.embedding_table.float().to(self.target.device)
 
     @cached_property
+    def _looked_up(self) -> Tensor:
+        """Tokens that :attr:`lookup_table` speaks for, shape (V_A,)."""
+        return self.lookup_table.any(1)
+
+    @cached_property
     def _inner_table(self) -> Tensor:
         """``source_table`` with zeros for tokens that the lookup speaks for."""
-        known = self.lookup_table.abs().sum(1, keepdim=True) > 0
-        return self.source_table.masked_fill(known, 0.0)
+        return self.source_table.masked_fill(self._looked_up.unsqueeze(1), 0.0)
 
     def pull_back(
         self,
@@ -232,7 +238,7 @@ class FuseAdapter:
                 summed.index_add_(0, index.to(grad.device), pieces)
                 out[list(rows), list(places)] = summed
                 valid[list(rows), list(places)] = True
-            heads.append(HeadGradient(self.lookup_table, out, valid))
+            heads.append(HeadGradient(self.lookup_table, out, valid, self._looked_up))
         inner = self._map_back(alignments, length, grad, skip_whole=lookup)
         heads.append(inner)
         return heads
@@ -261,8 +267,9 @@ class FuseAdapter:
             gradient = pull_back(self.maps[case], grad[index, torch.tensor(targets)])
             out[index, torch.tensor(sources)] = gradient
             valid[index, torch.tensor(sources)] = True
-        table = self._inner_table if skip_whole else self.source_table
-        return HeadGradient(table, out, valid)
+        if skip_whole:
+            return HeadGradient(self._inner_table, out, valid, ~self._looked_up)
+        return HeadGradient(self.source_table, out, valid)
 
     def _split(
         self, source: tuple[int, ...], target: tuple[int, ...]

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -17,10 +18,35 @@ from fuse_lightning.models.forward import Part, run, try_sharing
 from fuse_lightning.models.trunks import Row
 
 
+@dataclass
+class _Continuations:
+    """What one forward told of R rows.
+
+    Attributes:
+        rows: Their numbers.
+        before: -log P of each of their tokens but the first, shape (R, T).
+        after: log P of what follows them, shape (R, V).
+    """
+
+    rows: dict[Row, int]
+    before: Tensor
+    after: Tensor
+
+    def nll(self, row: Tensor, place: Tensor, token: Tensor) -> Tensor:
+        """-log P of tokens that stand at a place in a row or right behind it, all shape (M,)."""
+        lengths = torch.tensor([len(known) for known in self.rows])
+        device = self.before.device
+        behind = (place == lengths[row]).to(device)
+        row, token = row.to(device), token.to(device)
+        place = place.clamp(max=self.before.shape[1] - 1).to(device)
+        return torch.where(behind, -self.after[row, token], self.before[row, place])
+
+
 class CausalLM(FrozenModel):
     """Any model that ``AutoModelForCausalLM`` reads."""
 
     kind = "causal language model"
+    _latest: _Continuations | None = None
 
     @property
     def auto_class(self) -> Any:
@@ -183,6 +209,21 @@ class CausalLM(FrozenModel):
             readers[number].append(row)
         cells: list[tuple[Tensor, Tensor]] = []
         found: list[Tensor] = []
+        if embeds is None and self._latest:
+            known = [
+                (reader, self._latest.rows[row])
+                for number, row in enumerate(rows)
+                if row in self._latest.rows
+                for reader in readers[number]
+            ]
+            if known:
+                reader, place = torch.tensor(known).T
+                which, token = counted[reader].nonzero(as_tuple=True)
+                cells.append((reader[which], token))
+                found.append(self._latest.nll(place[which], token, ids[cells[0]]))
+            # Nothing is left to compute of an empty row.
+            rows = [() if row in self._latest.rows else row for row in rows]
+            limits = [len(row) for row in rows]
 
         def visit(part: Part) -> None:
             # Every reader of a row, the place of that row in the forward, and what is done there.
@@ -214,13 +255,27 @@ class CausalLM(FrozenModel):
         if not found:
             return torch.zeros(ids.shape, device=self.device)
         values = torch.cat(found)
-        row, token = (torch.cat(part).to(self.device) for part in zip(*cells, strict=True))
-        return values.new_zeros(ids.shape).index_put((row, token), values)
+        reader, token = (torch.cat(part).to(self.device) for part in zip(*cells, strict=True))
+        return values.new_zeros(ids.shape).index_put((reader, token), values)
 
     @torch.no_grad()
     def next_log_probs(self, rows: Sequence[Sequence[int]]) -> Tensor:
-        """Log-probabilities of the token after each row of ids (nats), shape (N, V)."""
-        batch = pad(rows, None, self.pad_id).to(self.device)
-        last = batch.mask & ~F.pad(batch.mask, (0, 1))[:, 1:]
-        after = self.logits_at(last, batch.ids, batch.mask)
-        return after.log_softmax(-1)[:, : self.vocab_size]
+        """Log-probabilities of the token after each row of ids (nats), shape (N, V).
+
+        They are kept until the next call: :meth:`token_nll` of the rows' continuations needs no
+        forward.
+        """
+        places: dict[Row, int] = {}
+        chosen = [places.setdefault(tuple(row), len(places)) for row in rows]
+        batch = pad([*places], None, self.pad_id)
+        ids, mask = batch.ids.to(self.device), batch.mask.to(self.device)
+        log_probs = self.logits_at(mask, ids, mask).log_softmax(-1)
+        last = mask.sum(1).cumsum(0) - 1
+        after = log_probs[last, : self.vocab_size]
+        nll = torch.zeros(ids.shape, device=self.device)
+        # Behind the last token of a row stands the first of the next one, which is masked away.
+        follows = F.pad(ids, (0, 1))[:, 1:][mask]
+        read = log_probs.gather(1, follows[:, None]).squeeze(1)
+        nll[:, 1:] = -torch.zeros_like(nll).masked_scatter(mask, read)[:, :-1]
+        self._latest = _Continuations(places, nll, after)
+        return after[chosen]

@@ -100,7 +100,7 @@ def smoothed_gradient(
             )
             number = weight.new_zeros(shape[:2]).index_add_(0, group.to(device), weight)
             mean = total / number.clamp(min=1).unsqueeze(-1)
-            means.append(HeadGradient(head.table, mean, number > 0))
+            means.append(HeadGradient(head.table, mean, number > 0, head.known))
     return means
 
 
@@ -124,7 +124,7 @@ def predicted_change(
     change = torch.zeros(len(places), len(allowed))
     for head in heads:
         scores = (head.grad[rows, slots] @ head.table.T).float().cpu()
-        known = (head.table.abs().sum(1) > 0).cpu()
+        known = torch.ones_like(allowed) if head.known is None else head.known.cpu()
         centre = scores[:, known & allowed].mean(1, keepdim=True).nan_to_num()
         change += torch.where(known, scores - centre, 0.0)
     return change

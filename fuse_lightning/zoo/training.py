@@ -1,5 +1,6 @@
 """Rebuilds the zoo's four models from a seed, with Lightning."""
 
+import copy
 import math
 import random
 import time
@@ -35,15 +36,18 @@ from fuse_lightning.zoo.render import IMAGE_SIZE
 BATCH = 128
 IMAGE_STEPS = {"clip": 2200, "clip-judge": 1800}
 IMAGE_LEARNING_RATE = 2e-3
-PAIR_STAGES: dict[str, tuple[tuple[int, float, dict[str, Any]], ...]] = {
+PAIR_STAGES: dict[str, tuple[tuple[int, float, float, dict[str, Any]], ...]] = {
     "clip": (
-        (1500, 1e-3, {"flawed": 1, "cut_share": 0.25, "mix_up": 0.0}),
-        (1000, 4e-4, {"flawed": 2, "cut_share": 0.5, "mix_up": 0.5}),
+        (1500, 1e-3, 1.0, {"flawed": 1, "cut_share": 0.25, "mix_up": 0.0}),
+        (400, 4e-4, 1.0, {"flawed": 1, "cut_share": 0.5, "mix_up": 0.25}),
+        (600, 4e-4, 0.5, {"flawed": 2, "cut_share": 0.5, "mix_up": 0.5}),
     ),
-    "clip-judge": ((1900, 1e-3, {"flawed": 2, "cut_share": 0.35, "mix_up": 0.4}),),
+    "clip-judge": ((1900, 1e-3, 1.0, {"flawed": 2, "cut_share": 0.35, "mix_up": 0.4}),),
 }
-"""Steps, learning rate and batches of a CLIP's contrast. Last the one that guides searches meets
-what these begin with: half-grown captions, and kinds that are mixed up."""
+"""Steps, learning rate, share and batches of a CLIP's contrast. Last the one that guides searches
+meets what these begin with: half-grown captions, and kinds that are mixed up. Its weights are the
+mean of those before and after (arXiv 2109.01903): what the last stage teaches of grammar stays, and
+what it costs in guidance does not."""
 LABEL_SMOOTHING = 0.03
 LARGEST_SCALE = 50.0
 GROUPS = 4
@@ -264,10 +268,15 @@ def train_model(
         make_images = partial(_image_batch, grid)
         _fit(images, make_images, f"{source}-images", IMAGE_STEPS[name], share)
         pairs = PairModule(model, 0.0, head)
-        for number, (steps, learning_rate, options) in enumerate(PAIR_STAGES[name]):
+        for number, (steps, learning_rate, kept, options) in enumerate(PAIR_STAGES[name]):
             pairs.learning_rate = learning_rate
             make_pairs = partial(pair_batch, tokenizer, **options)
+            before = copy.deepcopy(model.state_dict())
             _fit(pairs, make_pairs, f"{source}-pairs-{number}", steps, share)
+            for key, value in model.state_dict().items():
+                # Buffers hold positions, which have no mean.
+                if value.is_floating_point():
+                    value.lerp_(before[key], 1 - kept)
         image_processor().save_pretrained(out)
     # Half precision halves the package; loading turns it back to float32.
     model.half().save_pretrained(out)

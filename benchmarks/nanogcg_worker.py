@@ -1,0 +1,54 @@
+"""Steps of nanoGCG on demand; runs in an environment of its own, see :mod:`benchmarks.engine`.
+
+``python nanogcg_worker.py MODEL PREFIX SLOT LABEL CANDIDATES``: for each line on standard input it
+takes a few steps and prints the seconds of each.
+"""
+
+import sys
+import time
+
+import nanogcg
+import torch
+from nanogcg.gcg import GCG
+from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
+
+STEPS = 2
+
+
+def main() -> None:
+    folder, prefix, slot, label, candidates = sys.argv[1:]
+    torch.set_num_threads(torch.get_num_threads())
+    model = AutoModelForCausalLM.from_pretrained(folder, torch_dtype=torch.float32)
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_file=f"{folder}/tokenizer.json",
+        bos_token="<|endoftext|>",
+        eos_token="<|endoftext|>",
+        pad_token="<|endoftext|>",
+    )
+    begun: list[float] = []
+    gradient = GCG.compute_token_gradient
+
+    def noted(self: GCG, ids: torch.Tensor) -> torch.Tensor:
+        begun.append(time.perf_counter())
+        return gradient(self, ids)
+
+    GCG.compute_token_gradient = noted
+    config = nanogcg.GCGConfig(
+        num_steps=STEPS + 1,
+        optim_str_init=slot,
+        search_width=int(candidates),
+        filter_ids=False,
+        add_space_before_target=True,
+        seed=0,
+        verbosity="ERROR",
+    )
+    print("ready", flush=True)
+    for _ in sys.stdin:
+        begun.clear()
+        nanogcg.run(model, tokenizer, f"{prefix}{{optim_str}}", label, config)
+        steps = [b - a for a, b in zip(begun, begun[1:], strict=False)]
+        print(" ".join(map(str, steps)), flush=True)
+
+
+if __name__ == "__main__":
+    main()
