@@ -203,7 +203,9 @@ class CausalLM(FrozenModel):
             rows, limits = [*first], [len(row) for row in first]
         else:
             rows, of = inputs, [*range(len(inputs))]
-            limits = [0] * len(rows) if fixed is None else fixed.tolist()
+            limits = [0] * len(rows)
+            if fixed is not None:
+                limits = [min(n, len(row)) for n, row in zip(fixed.tolist(), rows, strict=True)]
         readers = defaultdict(list)
         for row, number in enumerate(of):
             readers[number].append(row)

@@ -1,0 +1,217 @@
+"""Beginnings that are computed once, against one whole row at a time."""
+
+import random
+
+import pytest
+import torch
+
+from fuse_lightning.models import CLIP, CausalLM
+from fuse_lightning.models.base import Encoded, pad
+from tests import families, lookalikes
+
+BUILDERS = lookalikes.CAUSAL_LMS | families.CAUSAL_LMS
+# Their attention is their own, has a cap on its scores, or is none.
+WHOLE = {"falcon", "falcon_alibi", "falcon_grouped", "gemma2", "mamba"}
+CLIPS = ("clip", "old_clip", "open_clip")
+TOLERANCE = {"rtol": 1e-5, "atol": 1e-5}
+
+
+@pytest.fixture(scope="module")
+def family(tmp_path_factory):
+    made = {}
+
+    def get(name):
+        if name not in made:
+            build = (BUILDERS | lookalikes.CLIPS)[name]
+            kind = CausalLM if name in BUILDERS else CLIP
+            made[name] = kind(str(build(tmp_path_factory.mktemp(name) / name)))
+            made[name].load()
+        # Else little is worth sharing of so few rows.
+        made[name].worth = 0
+        return made[name]
+
+    return get
+
+
+def random_rows(model, seed, first=()):
+    """Rows that begin alike, of many lengths, some of them equal."""
+    rng = random.Random(seed)
+    known = [
+        index for index in range(model.vocab_size) if index not in model.tokenizer.all_special_ids
+    ]
+    parents = [(*first, *rng.choices(known, k=rng.randint(1, 9))) for _ in range(3)]
+    rows = []
+    for _ in range(24):
+        parent = rng.choice(parents)
+        rows.append(
+            (*parent[: rng.randint(1, len(parent))], *rng.choices(known[:4], k=rng.randint(0, 3)))
+        )
+    return [row if len(row) > 1 else (*row, known[0]) for row in rows]
+
+
+def counted_of(rows, seed):
+    """Marks a random run of each row, but never its first token."""
+    rng = random.Random(seed)
+    mask = torch.zeros(len(rows), max(map(len, rows)), dtype=torch.bool)
+    for place, row in enumerate(rows):
+        begin = rng.randint(1, len(row) - 1)
+        mask[place, begin : rng.randint(begin + 1, len(row))] = True
+    return mask
+
+
+def plain_nll(model, row):
+    with torch.no_grad():
+        logits = model.module(input_ids=torch.tensor([row])).logits[0].float()
+    return -logits.log_softmax(-1)[:-1].gather(1, torch.tensor(row)[1:, None]).squeeze(1)
+
+
+@pytest.mark.parametrize("name", BUILDERS)
+def test_which_language_models_share(name, family):
+    assert family(name).shares == (name not in WHOLE)
+
+
+@pytest.mark.parametrize("name", lookalikes.CLIPS)
+def test_which_clips_share(name, family):
+    assert family(name).shares == (name in CLIPS)
+
+
+@pytest.mark.parametrize("name", BUILDERS)
+@pytest.mark.parametrize("tokens", [8192, 20])
+def test_likelihoods_are_those_of_whole_rows(name, tokens, family):
+    model = family(name)
+    model.budget.tokens = tokens
+    for seed in range(3):
+        rows = random_rows(model, seed)
+        counted = counted_of(rows, seed)
+        got = model.token_nll(pad(rows, None, model.pad_id).ids, counted)
+        assert not got[~counted].any()
+        for place, row in enumerate(rows):
+            chosen = counted[place, 1 : len(row)]
+            expected = plain_nll(model, row)[chosen]
+            torch.testing.assert_close(got[place, 1 : len(row)][chosen], expected, **TOLERANCE)
+
+
+@pytest.mark.parametrize("name", BUILDERS)
+def test_gradients_behind_what_is_fixed_are_those_of_whole_rows(name, family):
+    model = family(name)
+    model.budget.tokens = 8192
+    rng = random.Random(1)
+    rows = random_rows(model, 1)
+    ids, counted = pad(rows, None, model.pad_id).ids, counted_of(rows, 1)
+    fixed = torch.tensor([rng.randint(0, len(row)) for row in rows])
+    grads = []
+    for given in (fixed, None):
+        model.shares = given is not None and name not in WHOLE
+        embeds = model.embed(ids).detach().requires_grad_()
+        losses = model.token_nll(ids, counted, embeds, given)
+        (grad,) = torch.autograd.grad(losses.square().sum() + 0 * embeds.sum(), embeds)
+        grads.append((losses.detach(), grad))
+    model.shares = name not in WHOLE
+    (losses, grad), (expected, whole) = grads
+    torch.testing.assert_close(losses, expected, **TOLERANCE)
+    free = torch.arange(ids.shape[1]) >= fixed[:, None]
+    scale = float(whole.abs().max())
+    torch.testing.assert_close(grad[free], whole[free], rtol=1e-3, atol=1e-4 * scale)
+
+
+@pytest.mark.parametrize("name", BUILDERS)
+def test_continuations_need_no_forward(name, family, monkeypatch):
+    model = family(name)
+    rows = list(dict.fromkeys(random_rows(model, 2)))
+    # One row twice, as two targets may have one beam.
+    model.next_log_probs([*rows, rows[0]])
+    rng = random.Random(0)
+    longer = [(*row, rng.randrange(model.vocab_size)) for row in rows for _ in range(3)]
+    monkeypatch.setattr(model, "logits_at", None)
+    ids = pad(longer, None, model.pad_id).ids
+    counted = torch.zeros(ids.shape, dtype=torch.bool)
+    for place, row in enumerate(longer):
+        counted[place, 1 : len(row)] = True
+    got = model.token_nll(ids, counted)
+    for place, row in enumerate(longer):
+        torch.testing.assert_close(got[place, 1 : len(row)], plain_nll(model, row), **TOLERANCE)
+
+
+@pytest.mark.parametrize("name", CLIPS)
+@pytest.mark.parametrize("tokens", [8192, 20])
+def test_vectors_are_those_of_whole_texts(name, tokens, family):
+    model = family(name)
+    model.budget.tokens = tokens
+    start, end = model.encode([""]).ids[0].tolist()
+    rows = [(*row, end) for row in random_rows(model, 3, (start,))]
+    encoded = pad(rows, None, model.pad_id)
+    got = model.text_features(encoded)
+    for vector, row in zip(got, rows, strict=True):
+        with torch.no_grad():
+            expected = model.module.get_text_features(input_ids=torch.tensor([row])).pooler_output
+        expected = torch.nn.functional.normalize(expected[0], dim=0)
+        torch.testing.assert_close(vector, expected, **TOLERANCE)
+
+
+@pytest.mark.parametrize("name", CLIPS)
+def test_gradients_of_vectors_are_those_of_whole_texts(name, family):
+    model = family(name)
+    model.budget.tokens = 8192
+    start, end = model.encode([""]).ids[0].tolist()
+    rows = [(*row, end) for row in random_rows(model, 4, (start,))]
+    encoded = pad(rows, None, model.pad_id)
+    rng = random.Random(1)
+    fixed = torch.tensor([rng.randint(0, len(row)) for row in rows])
+    direction = torch.randn(
+        model.text_features(encoded).shape, generator=torch.Generator().manual_seed(0)
+    )
+    grads = []
+    for given in (fixed, None):
+        model.shares = given is not None
+        embeds = model.embed(encoded.ids).detach().requires_grad_()
+        (grad,) = torch.autograd.grad(
+            (model.text_features(encoded, embeds, given) * direction).sum(), embeds
+        )
+        grads.append(grad)
+    model.shares = True
+    free = torch.arange(encoded.ids.shape[1]) >= fixed[:, None]
+    grad, whole = grads
+    torch.testing.assert_close(
+        grad[free], whole[free], rtol=1e-3, atol=1e-4 * float(whole.abs().max())
+    )
+
+
+def test_a_network_that_refuses_is_read_whole(family, monkeypatch):
+    model = family("gpt2")
+    other = CausalLM(model.model_id)
+    monkeypatch.setattr(
+        "fuse_lightning.models.sharing._branched", lambda *_, **__: pytest.fail("must not be used")
+    )
+    monkeypatch.setattr("fuse_lightning.models.sharing.HARMLESS", set())
+    other.load()
+    assert not other.shares
+    assert other.module.config._attn_implementation == "sdpa"
+
+
+@pytest.mark.parametrize("name", ["gpt2", "clip"])
+def test_few_positions_are_read_twice(name, family):
+    model = family(name)
+    model.budget.tokens = 8192
+    rng = random.Random(0)
+    known = [
+        index for index in range(model.vocab_size) if index not in model.tokenizer.all_special_ids
+    ]
+    first, last = ((), ()) if name == "gpt2" else ([x] for x in model.encode([""]).ids[0].tolist())
+    beams = [(*first, *rng.choices(known, k=7)) for _ in range(4)]
+    rows = [(*beam, token, *last) for beam in beams for token in known[:64]]
+    read = [row[:-1] if name == "gpt2" else row for row in rows]
+    distinct = len({row[:end] for row in read for end in range(1, len(row) + 1)})
+    positions = []
+    handle = model.embedding_layer.register_forward_hook(
+        lambda _, inputs, __: positions.append(inputs[0].numel())
+    )
+    encoded = pad(rows, None, model.pad_id)
+    if name == "gpt2":
+        model._latest = None
+        counted = encoded.mask.clone()
+        counted[:, 0] = False
+        model.token_nll(encoded.ids, counted)
+    else:
+        model.text_features(Encoded(encoded.ids, encoded.mask, encoded.spans))
+    handle.remove()
+    assert distinct <= sum(positions) <= 1.15 * distinct
