@@ -1,9 +1,9 @@
-"""What one step costs: proposing and scoring, against plain forwards, nanoGCG and the arithmetic.
+"""What one step costs: proposing and scoring, beside plain forwards, nanoGCG and arithmetic.
 
-``python -m benchmarks.engine`` writes ``benchmarks/results/engine.md``. Float32, a GPT-2 of 12 layers
-and the text tower of a CLIP ViT-B/32 with random weights; all that is compared takes turns. For the
-rows of nanoGCG give the Python of an environment with nanogcg 0.3.0, transformers 4.47.1 and the same
-torch: ``--nanogcg PATH``.
+``python -m benchmarks.engine`` writes ``benchmarks/results/engine.md``. Float32, a GPT-2 of 12
+layers and the text tower of a CLIP ViT-B/32 with random weights; all that is compared takes turns.
+For the row of nanoGCG give the Python of an environment with nanogcg 0.3.0, transformers 4.47.1 and
+the same torch: ``--nanogcg PATH``.
 """
 
 import argparse
@@ -28,7 +28,6 @@ from torch.nn import functional as F
 from benchmarks.machine import describe, table, write
 from benchmarks.real_models import build, made_up_words
 from benchmarks.search import hush
-from fuse_lightning.adapters import AdapterSettings
 from fuse_lightning.data.targets import Target
 from fuse_lightning.models import CLIP, CausalLM, FrozenModel
 from fuse_lightning.objectives import Continuation, Fluency, ImageSimilarity, Reading, State, Term
@@ -128,7 +127,6 @@ class Setting:
         words = made_up_words(WORDS, 0)
         self.label = " ".join(words[100 : 100 + LABEL_LENGTH])
         self.target = Target("one", paths=[picture], text=self.label)
-        self.adapter = AdapterSettings(cache=False, words=None)
 
     def cases(self) -> list[Case]:
         """What is compared."""
@@ -219,8 +217,9 @@ def counting(model: FrozenModel) -> Iterator[list[int]]:
 
 def step(module: PromptOptimizer, parents: list[State], figures: Figures) -> list[State]:
     """One step; returns the candidates."""
-    torch.manual_seed(0)
     module.generators = [torch.Generator().manual_seed(0)]
+    # A search never scores the same prompts twice; a benchmark does.
+    module.objective.memory.clear()
     with torch.no_grad():
         begun = time.perf_counter()
         proposed = module.propose([parents])

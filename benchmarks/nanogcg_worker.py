@@ -6,6 +6,7 @@ takes a few steps and prints the seconds of each.
 
 import sys
 import time
+from itertools import pairwise
 
 import nanogcg
 import torch
@@ -17,7 +18,6 @@ STEPS = 2
 
 def main() -> None:
     folder, prefix, slot, label, candidates = sys.argv[1:]
-    torch.set_num_threads(torch.get_num_threads())
     model = AutoModelForCausalLM.from_pretrained(folder, torch_dtype=torch.float32)
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_file=f"{folder}/tokenizer.json",
@@ -46,7 +46,7 @@ def main() -> None:
     for _ in sys.stdin:
         begun.clear()
         nanogcg.run(model, tokenizer, f"{prefix}{{optim_str}}", label, config)
-        steps = [b - a for a, b in zip(begun, begun[1:], strict=False)]
+        steps = [b - a for a, b in pairwise(begun)]
         print(" ".join(map(str, steps)), flush=True)
 
 

@@ -114,7 +114,11 @@ class FuseAdapter:
             }
         )
         folder = Path(settings.cache_dir) if settings.cache_dir else default_cache_dir()
-        tensors = cached_tensors(folder if settings.cache else None, key, lambda: self._fit(words))
+        # A fit solves equations, for which the trainer's reduced precision is too coarse.
+        with torch.autocast(self.target.device.type, enabled=False):
+            tensors = cached_tensors(
+                folder if settings.cache else None, key, lambda: self._fit(words)
+            )
         return {
             (int(name.split(".")[0]), int(name.split(".")[1])): tensor.to(self.target.device)
             for name, tensor in tensors.items()
@@ -265,7 +269,7 @@ class FuseAdapter:
             rows, sources, targets = zip(*members, strict=True)
             index = torch.tensor(rows)[:, None]
             gradient = pull_back(self.maps[case], grad[index, torch.tensor(targets)])
-            out[index, torch.tensor(sources)] = gradient
+            out[index, torch.tensor(sources)] = gradient.to(out.dtype)
             valid[index, torch.tensor(sources)] = True
         if skip_whole:
             return HeadGradient(self._inner_table, out, valid, ~self._looked_up)

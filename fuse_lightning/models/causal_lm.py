@@ -24,11 +24,13 @@ class _Continuations:
 
     Attributes:
         rows: Their numbers.
+        reduced: Whether it ran in the trainer's reduced precision.
         before: -log P of each of their tokens but the first, shape (R, T).
         after: log P of what follows them, shape (R, V).
     """
 
     rows: dict[Row, int]
+    reduced: bool
     before: Tensor
     after: Tensor
 
@@ -211,20 +213,21 @@ class CausalLM(FrozenModel):
             readers[number].append(row)
         cells: list[tuple[Tensor, Tensor]] = []
         found: list[Tensor] = []
-        if embeds is None and self._latest:
+        latest = self._latest
+        if embeds is None and latest and latest.reduced == self._reduced:
             known = [
-                (reader, self._latest.rows[row])
+                (reader, latest.rows[row])
                 for number, row in enumerate(rows)
-                if row in self._latest.rows
+                if row in latest.rows
                 for reader in readers[number]
             ]
             if known:
                 reader, place = torch.tensor(known).T
                 which, token = counted[reader].nonzero(as_tuple=True)
                 cells.append((reader[which], token))
-                found.append(self._latest.nll(place[which], token, ids[cells[0]]))
+                found.append(latest.nll(place[which], token, ids[cells[0]]))
             # Nothing is left to compute of an empty row.
-            rows = [() if row in self._latest.rows else row for row in rows]
+            rows = [() if row in latest.rows else row for row in rows]
             limits = [len(row) for row in rows]
 
         def visit(part: Part) -> None:
@@ -260,6 +263,10 @@ class CausalLM(FrozenModel):
         reader, token = (torch.cat(part).to(self.device) for part in zip(*cells, strict=True))
         return values.new_zeros(ids.shape).index_put((reader, token), values)
 
+    @property
+    def _reduced(self) -> bool:
+        return torch.is_autocast_enabled(self.device.type)
+
     @torch.no_grad()
     def next_log_probs(self, rows: Sequence[Sequence[int]]) -> Tensor:
         """Log-probabilities of the token after each row of ids (nats), shape (N, V).
@@ -279,5 +286,5 @@ class CausalLM(FrozenModel):
         follows = F.pad(ids, (0, 1))[:, 1:][mask]
         read = log_probs.gather(1, follows[:, None]).squeeze(1)
         nll[:, 1:] = -torch.zeros_like(nll).masked_scatter(mask, read)[:, :-1]
-        self._latest = _Continuations(places, nll, after)
+        self._latest = _Continuations(places, self._reduced, nll, after)
         return after[chosen]

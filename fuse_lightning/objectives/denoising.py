@@ -67,6 +67,7 @@ class Denoising(Term):
         self.batch_size = batch_size
         self.seed = seed
         self.redraw = redraw
+        self.steady = not redraw
 
     def set_targets(self, targets: Sequence[Target]) -> None:
         """Encodes the pictures and draws the pairs of the first step.

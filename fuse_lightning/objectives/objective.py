@@ -1,6 +1,6 @@
 """The weighted sum of terms over one prompt, and its gradients in the primary's tokens."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -14,6 +14,7 @@ from fuse_lightning.errors import FuseError
 from fuse_lightning.models import CausalLM, FrozenModel
 from fuse_lightning.models.base import pad
 from fuse_lightning.models.budget import Budget
+from fuse_lightning.objectives.memory import LossMemory
 from fuse_lightning.objectives.term import Reading, Term
 
 State = tuple[int, ...]
@@ -90,6 +91,8 @@ class Objective:
         self.terms = list(terms)
         self.settings = adapter or AdapterSettings()
         self.budget = Budget(max_batch_tokens)
+        self.memory = LossMemory()
+        """Losses of the batch's targets, by number of the target and state."""
         names: dict[str, int] = {}
         for term in self.terms:
             names[term.name] = names.get(term.name, 0) + 1
@@ -123,11 +126,14 @@ class Objective:
 
     def set_targets(self, targets: Sequence[Target]) -> None:
         """Computes what the terms need of a batch of targets."""
+        self.memory.clear()
         for term in self.terms:
             term.set_targets(targets)
 
     def begin_step(self, step: int) -> None:
         """Tells the terms which step of the batch begins, from 0."""
+        if not all(term.steady for term in self.terms):
+            self.memory.clear()
         for term in self.terms:
             term.begin_step(step)
 
@@ -234,30 +240,28 @@ class Objective:
         return tuple(row[: int(inside[0])]), tuple(row[int(inside[-1]) + 1 :])
 
     @torch.no_grad()
-    def losses(
-        self, prompts: Prompts, known: Mapping[tuple[int, State], Tensor] | None = None
-    ) -> Tensor:
+    def losses(self, prompts: Prompts, *, again: bool = False) -> Tensor:
         """Losses of every term, unweighted.
 
-        A text that is longer than a term's model reads has infinite loss.
+        A text that is longer than a term's model reads has infinite loss. What is known of a
+        batch's targets is not computed again.
 
         Args:
             prompts: N prompts.
-            known: Losses, shape (terms,), of some owners and states: these are not read again.
+            again: Compute all of them, also known ones.
 
         Returns:
             Shape (N, terms), float32 on the CPU; lower is better.
         """
-        known = known or {}
         keys = list(zip(prompts.owners, prompts.states, strict=True))
-        fresh = [row for row, key in enumerate(keys) if key not in known]
         losses = torch.empty(len(keys), len(self.terms))
-        for row, key in enumerate(keys):
-            if key in known:
-                losses[row] = known[key]
-        if fresh:
+        known, values = self.memory.recall([] if again else keys)
+        if known:
+            losses[known] = values
+        if fresh := sorted({*range(len(keys))}.difference(known)):
             part = prompts.select(fresh)
             losses[fresh] = torch.stack([self.term_losses(t, part) for t in self.terms], dim=1)
+            self.memory.keep([keys[row] for row in fresh], losses[fresh])
         return losses
 
     def total(self, losses: Tensor) -> Tensor:

@@ -67,6 +67,8 @@ class Term(ABC):
     """
 
     model_class: type[FrozenModel]
+    steady: bool = True
+    """Whether a prompt's loss is the same in every step of a batch of targets."""
     splits: bool = False
     """Whether :meth:`loss` takes any number of texts, on the CPU, and splits them itself."""
 

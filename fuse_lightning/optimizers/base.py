@@ -22,7 +22,7 @@ from fuse_lightning.callbacks import (
 from fuse_lightning.data.targets import Target, TargetBatch
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models import CaptionModel
-from fuse_lightning.objectives import Objective, State, Term
+from fuse_lightning.objectives import Objective, Prompts, State, Term
 from fuse_lightning.optimizers.constraints import Constraints
 from fuse_lightning.optimizers.step import DiscreteStep
 from fuse_lightning.results import Result
@@ -65,7 +65,9 @@ class PromptOptimizer(L.LightningModule, ABC):
         gradient_samples: Prompts with random tokens that a gradient is averaged over; 0 takes
             the gradient at the current tokens, as published methods do.
         gradient_resample: Share of the positions that hold random tokens in each of them.
-        max_batch_tokens: Most token positions in one forward.
+        max_batch_tokens: Most token positions in one forward; halved where memory runs out.
+        rescore: Whether the best candidates of a step are scored again in float32 where the
+            trainer's precision is a reduced one, such as ``bf16-mixed``.
     """
 
     def __init__(
@@ -82,6 +84,7 @@ class PromptOptimizer(L.LightningModule, ABC):
         gradient_samples: int = 16,
         gradient_resample: float = 0.25,
         max_batch_tokens: int = 8192,
+        rescore: bool = True,
     ) -> None:
         super().__init__()
         for name, value, least in (
@@ -106,12 +109,11 @@ class PromptOptimizer(L.LightningModule, ABC):
         self.seed = seed
         self.gradient_samples = gradient_samples
         self.gradient_resample = gradient_resample
+        self.rescore = rescore
         self.counter = torch.zeros(1)
         self.results: list[Result] = []
         self.generators: list[torch.Generator] = []
         self.targets: list[Target] = []
-        self.known: dict[tuple[int, State], Tensor] = {}
-        """Losses that a step's proposal has already computed, by target and state."""
         self.kept: list[list[Best]] = []
         self._seconds = 0.0
         self._prepared: list[str] = []
@@ -181,10 +183,11 @@ class PromptOptimizer(L.LightningModule, ABC):
         self.targets = batch.targets
         names = [target.id for target in batch.targets]
         if self._prepared != names:
-            self.objective.set_targets(batch.targets)
+            # Once for all steps, so that reduced precision would save little and cost all.
+            with torch.autocast(self.device.type, enabled=False):
+                self.objective.set_targets(batch.targets)
             self._prepared = names
         self.objective.begin_step(batch.step)
-        self.known = {}
         if batch.step == 0:
             self._start(batch.targets)
         self._step = batch.step + 1
@@ -283,17 +286,29 @@ class PromptOptimizer(L.LightningModule, ABC):
         flat = [state for found in proposed for state in found]
         owners = [target for target, found in enumerate(proposed) for _ in found]
         prompts = self.objective.prompts(flat, owners)
-        losses = self.objective.losses(prompts, self.known)
+        losses = self.objective.losses(prompts)
+        admitted = [row for row, text in enumerate(prompts.texts) if self.constraints.admits(text)]
+        if self.rescore and torch.is_autocast_enabled(self.device.type):
+            admitted = self._best_rows(prompts, losses, admitted)
+            with torch.autocast(self.device.type, enabled=False):
+                losses[admitted] = self.objective.losses(prompts.select(admitted), again=True)
         totals = self.objective.total(losses).tolist()
         scored: list[list[Scored]] = [[] for _ in proposed]
-        for row, (total, state, owner) in enumerate(zip(totals, flat, owners, strict=True)):
+        for total, state, owner in zip(totals, flat, owners, strict=True):
             scored[owner].append((total, state))
-            if self.constraints.admits(prompts.texts[row]):
-                self._keep(
-                    owner,
-                    Best(total, losses[row].tolist(), state, prompts.texts[row], self._step),
-                )
+        for row in admitted:
+            found = losses[row].tolist(), flat[row], prompts.texts[row], self._step
+            self._keep(owners[row], Best(totals[row], *found))
         return scored
+
+    def _best_rows(self, prompts: Prompts, losses: Tensor, rows: list[int]) -> list[int]:
+        """Those of the rows that are among the ``top`` of their target."""
+        totals = self.objective.total(losses).tolist()
+        chosen: list[list[int]] = [[] for _ in self.targets]
+        for row in sorted(rows, key=totals.__getitem__):
+            if len(chosen[prompts.owners[row]]) < self.top:
+                chosen[prompts.owners[row]].append(row)
+        return [row for best in chosen for row in best]
 
     def _keep(self, target: int, found: Best) -> None:
         """Remembers a prompt if it is among the best of its target."""

@@ -119,19 +119,15 @@ class PEZ(SwapOptimizer):
             return self._polish(states)
         running = [target for target, found in enumerate(states) if found]
         iterates = [self.descents[target].param_groups[0]["params"][0] for target in running]
-        rows = [self.project(iterate).tolist() for iterate in iterates]
-        owners = [target for target, group in zip(running, rows, strict=True) for _ in group]
-        raw = [tuple(row) for group in rows for row in group]
+        nearest = [self.project(iterate).tolist() for iterate in iterates]
+        owners = [target for target, group in zip(running, nearest, strict=True) for _ in group]
+        raw = [tuple(row) for group in nearest for row in group]
         prompts = self.objective.prompts(raw, owners)
         gradient, losses = self.objective.embedding_gradient(prompts)
         # The encoder has just read what is about to be scored, unless it spells another prompt.
-        self.known = {
-            key: row
-            for key, row, canonical in zip(
-                zip(owners, raw, strict=True), losses, prompts.canonical, strict=True
-            )
-            if canonical and not row.isnan().any()
-        }
+        exact = torch.tensor(prompts.canonical) & ~losses.isnan().any(1)
+        rows = exact.nonzero().flatten().tolist()
+        self.objective.memory.keep([(owners[row], raw[row]) for row in rows], losses[rows])
         start = 0
         for target, iterate in zip(running, iterates, strict=True):
             stop = start + len(iterate)

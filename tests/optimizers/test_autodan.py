@@ -41,6 +41,25 @@ def test_exhaustive_greedy_search_equals_brute_force(folders, pictures, tmp_path
     assert module.results[0].loss == pytest.approx(best[0], rel=1e-5)
 
 
+@pytest.mark.parametrize("top", [1, 3])
+def test_what_reduced_precision_finds_is_scored_exactly(top, folders, pictures, tmp_path):
+    found = {}
+    for rescore in (True, False):
+        module = optimizer(folders, top=top, rescore=rescore)
+        data = ImageTargets(str(pictures))
+        fit(module, data, tmp_path, BeamSearch(2), precision="bf16-mixed")
+        module.objective.memory.clear()
+        errors = []
+        for result in module.results:
+            targets = [target for target in data.find_targets() if target.id == result.target]
+            module.objective.set_targets(targets)
+            prompts = module.objective.prompts([tuple(result.ids)], [0])
+            exact = float(module.objective.total(module.objective.losses(prompts))[0])
+            errors.append(abs(result.loss - exact))
+        found[rescore] = max(errors)
+    assert found[True] < 1e-5 < 1e-4 < found[False]
+
+
 def test_checkpoints_hold_no_weights(folders, pictures, tmp_path):
     saver = ModelCheckpoint(tmp_path, every_n_train_steps=1, save_last=True)
     module = optimizer(folders)

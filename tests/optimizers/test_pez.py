@@ -71,7 +71,7 @@ def test_every_projection_is_scored_as_its_text_is_read_back(folders, pictures, 
 
 
 def test_each_step_runs_the_encoder_once_over_no_padding(folders, pictures, tmp_path):
-    """A second run, to score, only where a projection spells a text that is read as others."""
+    """A second run, to score, only where a projection spells a new text that is read as others."""
     widths, canonical = [], []
     module = PEZ([ImageSimilarity(folders["clip"])], steps=30, prompt_length=6)
     module.load()
@@ -88,11 +88,11 @@ def test_each_step_runs_the_encoder_once_over_no_padding(folders, pictures, tmp_
     )
     fit(module, ImageTargets(str(pictures / "0.png")), tmp_path, GreedySearch())
     assert {row[0] for row in widths} == {6 + 2}
-    assert [len(row) for row in widths] == [1 if same else 2 for same in canonical]
-    assert 0 < sum(canonical) < 30
+    assert all(len(row) == 1 for row, same in zip(widths, canonical, strict=True) if same)
+    assert 0 < sum(len(row) == 2 for row in widths) < 30
 
 
-def test_known_losses_are_those_of_the_text(folders, pictures):
+def test_losses_of_the_gradient_pass_are_those_of_the_text(folders, pictures):
     module = build(PEZ, folders)
     module.load()
     objective = module.objective
@@ -102,10 +102,6 @@ def test_known_losses_are_those_of_the_text(folders, pictures):
     _, losses = objective.embedding_gradient(prompts)
     exact = objective.losses(prompts)
     torch.testing.assert_close(losses[:2], exact[:2], rtol=1e-4, atol=1e-5)
-    marked = {(0, states[1]): torch.full((len(objective.terms),), 7.0)}
-    mixed = objective.losses(prompts, marked)
-    assert (mixed[1] == 7).all()
-    torch.testing.assert_close(mixed[[0, 2]], exact[[0, 2]])
 
 
 def test_descent_lowers_the_loss_and_polishing_lowers_it_further(folders, pictures, tmp_path):

@@ -1,0 +1,33 @@
+"""Losses that need not be computed again."""
+
+from collections.abc import Hashable, Sequence
+
+import torch
+from torch import Tensor
+
+
+class LossMemory:
+    """The latest rows of losses by key; the oldest are forgotten.
+
+    Args:
+        limit: Most rows kept.
+    """
+
+    def __init__(self, limit: int = 100_000) -> None:
+        self.limit = limit
+        self._rows: dict[Hashable, list[float]] = {}
+
+    def clear(self) -> None:
+        """Forgets everything."""
+        self._rows.clear()
+
+    def keep(self, keys: Sequence[Hashable], losses: Tensor) -> None:
+        """Remembers losses, shape (N, terms)."""
+        self._rows.update(zip(keys, losses.tolist(), strict=True))
+        for key in [*self._rows][: max(0, len(self._rows) - self.limit)]:
+            del self._rows[key]
+
+    def recall(self, keys: Sequence[Hashable]) -> tuple[list[int], Tensor]:
+        """Which of N keys are known, and their losses, shape (known, terms), float32."""
+        known = [place for place, key in enumerate(keys) if key in self._rows]
+        return known, torch.tensor([self._rows[keys[place]] for place in known])
