@@ -66,7 +66,7 @@ class Budget:
         return len(lengths)
 
 
-SPARED = 64
+SPARED = 32
 """Padded positions too few to end a batch for: a forward has a cost of its own."""
 
 

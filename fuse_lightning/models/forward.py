@@ -12,7 +12,7 @@ from fuse_lightning.models.base import Encoded, FrozenModel, pad
 from fuse_lightning.models.sharing import NAME, Store, branching, recording, use
 from fuse_lightning.models.trunks import WORTH, Row, find_trunks
 
-PADDING = 0.1
+PADDING = 0.08
 """Padded positions that a forward may have for each real one, if rows differ in length."""
 
 
