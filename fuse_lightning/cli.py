@@ -23,8 +23,7 @@ only the prompt:
 search (LightningCLI; `fuse fit --help` lists all options):
   fuse fit --config configs/quickstart.yaml        search prompts for the bundled scenes
   fuse fit --config FILE --data.images PATH        search prompts for your pictures
-  fuse fit --config RUN/config.yaml --ckpt_path RUN/checkpoints/FILE.ckpt
-                                                   go on with an interrupted run
+  fuse fit --resume logs/search/version_0          go on with an interrupted run
 
 models of the package:
   fuse zoo scenes --out DIR --count N --seed S     write pictures with captions
@@ -102,6 +101,7 @@ def _tool(words: list[str]) -> None:
 
 def _lightning(words: list[str]) -> None:
     from fuse_lightning.lightning_cli import run
+    from fuse_lightning.resume import expand
 
     quiet_transformers()
-    run(words)
+    run(expand(words))

@@ -70,7 +70,23 @@ class FuseCLI(LightningCLI):
         names = [type(each).__name__ for each in given if isinstance(each, SearchStrategy)]
         if len(names) > 1:
             raise FuseError(f"trainer.callbacks hold {' and '.join(names)}; give one of them")
+        if _several(self.config_init[self.config_init.subcommand]["trainer"]):
+            kwargs["strategy"] = "prompts"
         return super().instantiate_trainer(**kwargs)
+
+
+def _several(trainer: Any) -> bool:
+    """Whether Lightning's choice for these options would be a strategy that averages."""
+    if trainer["strategy"] != "auto":
+        return False
+    devices = trainer["devices"]
+    if devices == "auto" or str(devices) == "-1":
+        on_cpu = trainer["accelerator"] == "cpu"
+        devices = 1 if on_cpu else torch.cuda.device_count()
+    elif isinstance(devices, str) and not devices.isdecimal():
+        devices = devices.strip(",").split(",")
+    count = len(devices) if isinstance(devices, list) else int(devices)
+    return count > 1 or trainer["num_nodes"] > 1
 
 
 def _about_config(message: str, args: ArgsType) -> str | None:

@@ -16,38 +16,52 @@ class PromptWriter(Callback):
     """Writes every finished target to ``prompts.csv`` and ``prompts.jsonl`` at once.
 
     The files lie in the run's log folder. A resumed run begins with the results that its
-    checkpoint holds. Over several devices each writes files of its own, named by rank.
+    checkpoint holds. Over several devices each writes files of its own, named by rank; at the end
+    they become one, in the order of the targets.
     """
 
     def __init__(self) -> None:
         self.written = 0
+        self.folder = Path()
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Starts both files with the results there are."""
+        self.folder = Path(trainer.log_dir or trainer.default_root_dir)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._begin(self.paths(trainer), pl_module)
+
+    def _begin(self, paths: tuple[Path, Path], pl_module: L.LightningModule) -> None:
         self.written = 0
-        self._folder(trainer).mkdir(parents=True, exist_ok=True)
-        for path in self.paths(trainer):
+        for path in paths:
             path.write_text("", encoding="utf-8")
-        self._write(trainer, pl_module)
+        self._write(paths, pl_module)
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, *args: Any
     ) -> None:
         """Adds new results."""
-        self._write(trainer, pl_module)
+        self._write(self.paths(trainer), pl_module)
 
-    def _folder(self, trainer: L.Trainer) -> Path:
-        return Path(trainer.log_dir or trainer.default_root_dir)
+    def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Joins the files of several devices."""
+        if trainer.world_size == 1:
+            return
+        if trainer.is_global_zero:
+            self._begin(self._files(""), pl_module)
+        trainer.strategy.barrier()
+        for path in self.paths(trainer):
+            path.unlink()
 
     def paths(self, trainer: L.Trainer) -> tuple[Path, Path]:
         """The CSV and the JSON-lines file."""
-        rank = f"-rank{trainer.global_rank}" if trainer.world_size > 1 else ""
-        folder = self._folder(trainer)
-        return folder / f"prompts{rank}.csv", folder / f"prompts{rank}.jsonl"
+        return self._files(f"-rank{trainer.global_rank}" if trainer.world_size > 1 else "")
 
-    def _write(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+    def _files(self, rank: str) -> tuple[Path, Path]:
+        return self.folder / f"prompts{rank}.csv", self.folder / f"prompts{rank}.jsonl"
+
+    def _write(self, paths: tuple[Path, Path], pl_module: L.LightningModule) -> None:
         results: list[Result] = pl_module.results  # type: ignore[assignment]
-        table, lines = self.paths(trainer)
+        table, lines = paths
         for result in results[self.written :]:
             row = csv_row(result)
             with table.open("a", encoding="utf-8", newline="") as file:

@@ -15,12 +15,16 @@ class TargetLoader:
         targets: The targets.
         batch_size: Targets searched together.
         steps: Steps for each batch.
+        most: Targets of the device that has most of them: every device serves as many batches,
+            some of them empty, so that all of them write their checkpoints together.
     """
 
-    def __init__(self, targets: Sequence[Target], batch_size: int, steps: int) -> None:
+    def __init__(
+        self, targets: Sequence[Target], batch_size: int, steps: int, most: int | None = None
+    ) -> None:
+        count = len(targets) if most is None else most
         self.batches = [
-            list(targets[start : start + batch_size])
-            for start in range(0, len(targets), batch_size)
+            list(targets[start : start + batch_size]) for start in range(0, count, batch_size)
         ]
         self.steps = steps
         self.served = 0

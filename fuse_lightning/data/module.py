@@ -45,4 +45,5 @@ class TargetDataModule(L.LightningDataModule, ABC):
             raise FuseError("the data module has no trainer; give it to Trainer.fit")
         rank, ranks = self.trainer.global_rank, self.trainer.world_size
         steps: int = self.trainer.lightning_module.steps  # type: ignore[assignment]
-        return TargetLoader(self.targets[rank::ranks], self.batch_size, steps)
+        most = len(self.targets[::ranks])
+        return TargetLoader(self.targets[rank::ranks], self.batch_size, steps, most)

@@ -5,6 +5,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 import lightning as L
@@ -27,6 +28,7 @@ from fuse_lightning.optimizers.constraints import Constraints
 from fuse_lightning.optimizers.step import DiscreteStep
 from fuse_lightning.results import Result
 from fuse_lightning.search import GreedySearch, Scored, SearchStrategy
+from fuse_lightning.strategy import dealt, gather
 
 STARTS = 100
 SPARE = 2
@@ -170,6 +172,14 @@ class PromptOptimizer(L.LightningModule, ABC):
         callbacks = self.trainer.callbacks  # type: ignore[attr-defined]
         return next(callback for callback in callbacks if isinstance(callback, SearchStrategy))
 
+    def on_train_end(self) -> None:
+        """Collects the results of several devices, in the order of the targets."""
+        shares = [
+            [list(rows) for _, rows in groupby(results, key=lambda result: result.target)]
+            for results in gather(self.results)
+        ]
+        self.results = [result for rows in dealt(shares) for result in rows]
+
     # One step
 
     def training_step(self, batch: TargetBatch, batch_idx: int) -> None:
@@ -181,6 +191,9 @@ class PromptOptimizer(L.LightningModule, ABC):
     def _search(self, batch: TargetBatch) -> None:
         begin = time.perf_counter()
         self.targets = batch.targets
+        if not batch.targets:
+            self.kept = []
+            return
         names = [target.id for target in batch.targets]
         if self._prepared != names:
             # Once for all steps, so that reduced precision would save little and cost all.
@@ -393,6 +406,30 @@ class PromptOptimizer(L.LightningModule, ABC):
         self.log("train/candidates_per_second", rate, batch_size=size)
 
     # State
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Adds what the other devices know: Lightning writes the state of one."""
+        own = {"module": self.get_extra_state(), "search": self.strategy.state_dict()}
+        states = gather(own)
+        if len(states) > 1:
+            checkpoint["ranks"] = states
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Takes this device's part of a checkpoint.
+
+        Raises:
+            FuseError: If another number of devices wrote it.
+        """
+        states = checkpoint.get("ranks", [None])
+        if len(states) != self.trainer.world_size:
+            raise FuseError(
+                f"the checkpoint was written by {len(states)} processes, but there are "
+                f"{self.trainer.world_size}; resume with as many"
+            )
+        state = states[self.trainer.global_rank]
+        if state is not None:
+            checkpoint["state_dict"]["_extra_state"] = state["module"]
+            checkpoint["callbacks"][self.strategy.state_key] = state["search"]
 
     def get_extra_state(self) -> dict[str, Any]:
         """Results, best prompts and random streams, as plain containers and tensors."""

@@ -1,0 +1,200 @@
+"""Whole runs as processes: several devices, kills at any moment, and going on."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from fuse_lightning.data import Target
+from fuse_lightning.data.loader import TargetLoader
+from fuse_lightning.errors import FuseError
+from fuse_lightning.resume import expand, last_checkpoint
+from fuse_lightning.strategy import dealt
+from fuse_lightning.zoo.commands import scenes
+
+CONFIG = {
+    "model": {
+        "class_path": "AutoDAN",
+        "init_args": {
+            "steps": 4,
+            "batch_size": 8,
+            "gradient_samples": 2,
+            "terms": [
+                {"class_path": "Fluency", "init_args": {"model": "zoo/gpt2"}},
+                {"class_path": "ImageSimilarity", "init_args": {"model": "zoo/clip", "weight": 5}},
+            ],
+        },
+    },
+    "data": {"class_path": "ImageTargets", "init_args": {"images": "scenes", "batch_size": 2}},
+    "trainer": {
+        "accelerator": "cpu",
+        "enable_progress_bar": False,
+        "callbacks": [
+            {"class_path": "BeamSearch", "init_args": {"beam_width": 2}},
+            {
+                "class_path": "ModelCheckpoint",
+                "init_args": {
+                    "every_n_train_steps": 1,
+                    "save_top_k": 2,
+                    "monitor": "step",
+                    "mode": "max",
+                },
+            },
+        ],
+    },
+}
+TARGETS = 7
+RUN = "logs/search/version_0"
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """A folder with scenes, a configuration, and the adapter that all runs share."""
+    folder = tmp_path_factory.mktemp("runs")
+    scenes(folder / "scenes", TARGETS, 5)
+    (folder / "run.yaml").write_text(yaml.safe_dump(CONFIG))
+    return folder
+
+
+def start(runs, folder, *words):
+    """Begins a run in a folder of its own, in a process group of its own."""
+    folder.mkdir(exist_ok=True)
+    for name in ("scenes", "run.yaml"):
+        if not (folder / name).exists():
+            (folder / name).symlink_to(runs / name)
+    environment = {
+        **os.environ,
+        "FUSE_LIGHTNING_CACHE": str(runs / "cache"),
+        "OMP_NUM_THREADS": "1",
+        "HF_HUB_OFFLINE": "1",
+    }
+    command = [Path(sys.executable).with_name("fuse"), "fit", *words]
+    return subprocess.Popen(
+        command,
+        cwd=folder,
+        env=environment,
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def finish(process):
+    output, _ = process.communicate(timeout=240)
+    assert process.returncode == 0, output
+    return output
+
+
+def found(folder, name="prompts.jsonl"):
+    lines = (folder / RUN / name).read_text().splitlines()
+    keys = ("target", "prompt", "ids", "step")
+    return [{key: json.loads(line)[key] for key in keys} for line in lines]
+
+
+@pytest.fixture(scope="module")
+def reference(runs):
+    """What an uninterrupted run on one device finds."""
+    folder = runs / "reference"
+    finish(start(runs, folder, "--config", "run.yaml"))
+    rows = found(folder)
+    assert [row["target"] for row in rows] == [f"scene-{i}" for i in range(TARGETS)]
+    return rows
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("devices", [1, 2])
+def test_a_run_that_is_killed_again_and_again_ends_as_if_it_never_was(runs, reference, devices):
+    folder = runs / f"killed-{devices}"
+    rng = random.Random(devices)
+    words = ["--config", "run.yaml", f"--trainer.devices={devices}"]
+    for _ in range(2):
+        process = start(runs, folder, *words)
+        known = furthest(folder)
+        until = time.monotonic() + 200
+        while furthest(folder) == known and process.poll() is None:
+            assert time.monotonic() < until
+            time.sleep(0.02)
+        # Some moment later: while it computes, or writes results or a checkpoint.
+        time.sleep(rng.random())
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        words = ["--resume", RUN]
+    output = finish(start(runs, folder, *words))
+    assert "Restored all states" in output
+    assert found(folder) == reference
+    assert not list((folder / RUN).glob("prompts-rank*"))
+
+
+def furthest(folder):
+    """The last step of which there is a checkpoint."""
+    paths = (folder / RUN).glob("checkpoints/*.ckpt")
+    return max((int(path.stem.rsplit("step=")[1].split("-")[0]) for path in paths), default=0)
+
+
+@pytest.mark.timeout(300)
+def test_another_number_of_devices_cannot_go_on(runs, reference):
+    folder = runs / "two"
+    finish(start(runs, folder, "--config", "run.yaml", "--trainer.devices=2"))
+    assert found(folder) == reference
+    process = start(runs, folder, "--resume", RUN, "--trainer.devices=1")
+    output, _ = process.communicate(timeout=200)
+    assert process.returncode == 2
+    assert "written by 2 processes" in output.strip().splitlines()[-1]
+
+
+def test_what_was_dealt_out_comes_back_in_order():
+    for count in range(8):
+        for ranks in (1, 2, 3):
+            values = list(range(count))
+            assert dealt([values[rank::ranks] for rank in range(ranks)]) == values
+
+
+def test_every_device_serves_as_many_batches():
+    targets = [Target(str(index)) for index in range(5)]
+    loaders = [TargetLoader(targets[rank::2], 2, 3, len(targets[::2])) for rank in range(2)]
+    assert len(loaders[0]) == len(loaders[1]) == 6
+    served = [[target.id for batch in loader for target in batch.targets] for loader in loaders]
+    assert {*served[0]} == {"0", "2", "4"}
+    assert {*served[1]} == {"1", "3"}
+    assert [len(batch.targets) for batch in loaders[1]] == [2, 2, 2, 0, 0, 0]
+
+
+def test_the_checkpoint_that_got_furthest_is_found_and_broken_ones_are_not(tmp_path):
+    folder = tmp_path / "logs" / "search" / "version_0"
+    (folder / "checkpoints").mkdir(parents=True)
+    assert last_checkpoint(folder) is None
+    for name, step in (("a", 3), ("b", 12), ("c", 5)):
+        torch.save({"global_step": step}, folder / "checkpoints" / f"{name}.ckpt")
+    whole = (folder / "checkpoints" / "b.ckpt").read_bytes()
+    (folder / "checkpoints" / "d.ckpt").write_bytes(whole[: len(whole) // 2])
+    assert last_checkpoint(folder) == folder / "checkpoints" / "b.ckpt"
+    (folder / "config.yaml").write_text("")
+    words = expand(["fit", "--resume", str(folder), "--trainer.devices=2"])
+    assert words[:2] == ["fit", "--config"]
+    assert words[-1] == "--trainer.devices=2"
+    assert f"--ckpt_path={folder / 'checkpoints' / 'b.ckpt'}" in words
+    assert expand(["fit", f"--resume={folder}", "--trainer.devices=2"]) == words
+
+
+def test_words_without_the_flag_stay(tmp_path):
+    assert expand(["fit", "--config", "x"]) == ["fit", "--config", "x"]
+
+
+@pytest.mark.parametrize("words", [["fit", "--resume"], ["fit", "--resume", "nowhere"]])
+def test_a_folder_that_is_no_run_is_refused(words):
+    with pytest.raises(FuseError, match=r"holds no config\.yaml; give"):
+        expand(words)
+
+
+def test_only_a_search_goes_on(tmp_path):
+    with pytest.raises(FuseError, match="use it with fuse fit"):
+        expand(["validate", "--resume", str(tmp_path)])
