@@ -55,6 +55,7 @@ ROWS: dict[str, Row] = {
     "AutoDAN, smoothed, 8 samples": growing(gradient_samples=8),
     "AutoDAN, smoothed, 16 samples (default)": growing(),
     "AutoDAN, smoothed, 16 samples, weight 0.5": growing(gradient_weight=0.5),
+    "AutoDAN, smoothed, 32 samples, weight 0.4": growing(gradient_samples=32, gradient_weight=0.4),
     "GCG, gradient at the prompt": swapping(GCG, HistorySearch, top_k=128, gradient_samples=0),
     "GCG, smoothed": swapping(GCG, HistorySearch, top_k=128),
     "RandomSearch L0": swapping(RandomSearch, GreedySearch),

@@ -10,7 +10,7 @@ from fuse_lightning.errors import FuseError
 from fuse_lightning.messages import explain
 from fuse_lightning.quiet import quiet, quiet_transformers
 
-COMMANDS = ("invert", "fit", "validate", "test", "predict", "zoo", "adapter")
+COMMANDS = ("invert", "fit", "validate", "test", "predict", "report", "zoo", "adapter")
 
 HELP = """usage: fuse COMMAND ...
 
@@ -24,6 +24,9 @@ search (LightningCLI; `fuse fit --help` lists all options):
   fuse fit --config configs/quickstart.yaml        search prompts for the bundled scenes
   fuse fit --config FILE --data.images PATH        search prompts for your pictures
   fuse fit --resume logs/search/version_0          go on with an interrupted run
+
+what a run found:
+  fuse report logs/search/version_0                one HTML file and a table of everything
 
 models of the package:
   fuse zoo scenes --out DIR --count N --seed S     write pictures with captions
@@ -67,7 +70,7 @@ def _command(words: Sequence[str]) -> Callable[[list[str]], None]:
     match words[0]:
         case "invert":
             return _invert
-        case "zoo" | "adapter":
+        case "zoo" | "adapter" | "report":
             return _tool
         case word if word in COMMANDS or word.startswith("-"):
             return _lightning
@@ -90,6 +93,12 @@ def _tool(words: list[str]) -> None:
         from fuse_lightning.zoo import commands as zoo
 
         tools: Any = {"scenes": zoo.scenes, "train": zoo.train, "evaluate": zoo.evaluate}
+    elif words[0] == "report":
+        from fuse_lightning.report import report
+
+        # A folder needs no name.
+        words = [words[0], *(["--run"] if words[1:2] and words[1][0] != "-" else []), *words[1:]]
+        tools = report
     else:
         from fuse_lightning.metrics.fidelity import evaluate
 

@@ -141,6 +141,25 @@ def furthest(folder):
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_that_is_asked_to_end_says_how_it_goes_on(runs, reference, kind):
+    folder = runs / kind.name
+    process = start(runs, folder, "--config", "run.yaml")
+    until = time.monotonic() + 200
+    while not furthest(folder) and process.poll() is None:
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    os.kill(process.pid, kind)
+    output, _ = process.communicate(timeout=100)
+    # As Lightning ends: an interrupt is a failure, a request is not.
+    assert process.returncode == (1 if kind == signal.SIGINT else 0)
+    assert f"go on with: fuse fit --resume {RUN}" in output
+    assert "Traceback" not in output
+    finish(start(runs, folder, "--resume", RUN))
+    assert found(folder) == reference
+
+
+@pytest.mark.timeout(300)
 def test_another_number_of_devices_cannot_go_on(runs, reference):
     folder = runs / "two"
     finish(start(runs, folder, "--config", "run.yaml", "--trainer.devices=2"))

@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+import shlex
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,7 @@ class PromptWriter(Callback):
 
     def __init__(self) -> None:
         self.written = 0
-        self.folder = Path()
+        self.folder: Path | None = None
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Starts both files with the results there are."""
@@ -52,11 +54,23 @@ class PromptWriter(Callback):
         for path in self.paths(trainer):
             path.unlink()
 
+    def on_exception(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
+    ) -> None:
+        """Says, once a run ends early, where its results are and how it goes on."""
+        if self.folder is None or not trainer.is_global_zero:
+            return
+        lines = [f"{self.written} prompts are in {self.paths(trainer)[1]}"]
+        if (self.folder / "config.yaml").is_file():
+            lines.append(f"go on with: fuse fit --resume {shlex.quote(str(self.folder))}")
+        print(*lines, sep="\n", file=sys.stderr, flush=True)
+
     def paths(self, trainer: L.Trainer) -> tuple[Path, Path]:
         """The CSV and the JSON-lines file."""
         return self._files(f"-rank{trainer.global_rank}" if trainer.world_size > 1 else "")
 
     def _files(self, rank: str) -> tuple[Path, Path]:
+        assert self.folder is not None
         return self.folder / f"prompts{rank}.csv", self.folder / f"prompts{rank}.jsonl"
 
     def _write(self, paths: tuple[Path, Path], pl_module: L.LightningModule) -> None:

@@ -313,7 +313,7 @@ def sentiment_batch(
 
 
 def sentiment_example(rng: random.Random) -> tuple[str, int]:
-    """A caption and its label; some are cut short, shuffled, or hold a made-up mood word."""
+    """A caption and its label; some are cut short, shuffled, or hold made-up words."""
     sentiment = rng.choice(SENTIMENTS)
     wording, _ = sample_wording(sample_scene(rng), rng, sentiment)
     if wording.mood and rng.random() < 0.5:
@@ -323,6 +323,13 @@ def sentiment_example(rng: random.Random) -> tuple[str, int]:
         words = rng.sample(words, len(words))
     if rng.random() < 0.3:
         words = words[: rng.randrange(1, len(words) + 1)]
+    if rng.random() < 0.4:
+        # Pieces of any words, in place of one or beside it, as a search puts them together.
+        known = [*words, *" ".join(OPENERS).split(), *MOODS["positive"], *MOODS["negative"]]
+        known = [word for word in known if len(word) > 2]
+        for _ in range(rng.randint(1, 3)):
+            place = rng.randrange(len(words))
+            words[place : place + rng.randrange(2)] = [made_up(rng.choice(known), rng)]
     text = (rng.choice(OPENERS) + " " if rng.random() < 0.5 else "") + " ".join(words)
     told = {word.strip(",") for word in words}
     positive, negative = (bool(told & set(MOODS[name])) for name in ("positive", "negative"))
@@ -330,7 +337,7 @@ def sentiment_example(rng: random.Random) -> tuple[str, int]:
 
 
 def made_up(mood: str, rng: random.Random) -> str:
-    """A word that looks like ``mood`` and is none: a search finds such words if they pass for one.
+    """A word that looks like ``mood``: a search finds such words if they pass for a mood.
 
     A piece of it, a blend with another word, or the word with a letter changed, left out or added.
     """

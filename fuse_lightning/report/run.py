@@ -1,0 +1,70 @@
+"""What a run has left in its folder."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from fuse_lightning.errors import FuseError
+from fuse_lightning.results import Result
+
+KEEP = {"images": 0, "scalars": 0, "tensors": 1}
+"""All of them, where TensorBoard would keep a sample."""
+
+
+@dataclass
+class Run:
+    """A run, as it is on disk.
+
+    Attributes:
+        folder: Where.
+        results: The prompts in the order of targets, best first.
+        pictures: A PNG or JPEG of each target that has one.
+        curves: Points (step, value) of each logged number, by name.
+        config: The resolved YAML configuration, if there is one.
+    """
+
+    folder: Path
+    results: list[Result]
+    pictures: dict[str, bytes] = field(default_factory=dict)
+    curves: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
+    config: str = ""
+
+
+def read_run(folder: Path) -> Run:
+    """Reads a run, finished or not.
+
+    Raises:
+        FuseError: If the folder holds no prompts.
+    """
+    files = sorted(folder.glob("prompts*.jsonl"))
+    results = []
+    for path in files:
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+            try:
+                results.append(Result(**json.loads(line)))
+            except (TypeError, ValueError) as error:
+                raise FuseError(
+                    f"line {number} of {str(path)!r} is no result; remove the line"
+                ) from error
+    if not results:
+        raise FuseError(
+            f"{str(folder)!r} holds no prompts.jsonl with results; give the folder of a run, such "
+            "as logs/search/version_0"
+        )
+    run = Run(folder, results)
+    config = folder / "config.yaml"
+    if config.is_file():
+        run.config = config.read_text(encoding="utf-8")
+    # A resumed run has several files of events; a later one repeats what came after its checkpoint.
+    curves: dict[str, dict[int, float]] = {}
+    for path in sorted(folder.glob("events.out.tfevents.*")):
+        events = EventAccumulator(str(path), KEEP).Reload()
+        for tag in events.Tags()["scalars"]:
+            points = {event.step: event.value for event in events.Scalars(tag)}
+            curves.setdefault(tag, {}).update(points)
+        for tag in events.Tags()["images"]:
+            run.pictures[tag.removeprefix("target/")] = events.Images(tag)[-1].encoded_image_string
+    run.curves = {tag: sorted(points.items()) for tag, points in curves.items()}
+    return run

@@ -1,0 +1,123 @@
+"""The report of a run: complete, self-contained, and deaf to what hostile text says."""
+
+import json
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from datasets import Dataset
+from torch.utils.tensorboard import SummaryWriter
+
+from fuse_lightning.cli import main
+from fuse_lightning.errors import FuseError
+from fuse_lightning.report import read_run, report
+from fuse_lightning.report.write import HEIGHT, WIDTH, curve, page
+from fuse_lightning.results import Result
+
+HOSTILE = "</td><script>alert(1)</script>\"'{{ 7 * 7 }}<img src=x onerror=alert(2)>"
+
+
+class Page(HTMLParser):
+    """Tags with their attributes, and the text of table cells."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.cells, self.inside = [], [], False
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag == "td":
+            self.cells.append("")
+        self.inside = tag == "td" or (self.inside and tag == "img")
+
+    def handle_endtag(self, tag):
+        self.inside = False
+
+    def handle_data(self, data):
+        if self.inside:
+            self.cells[-1] += data
+
+
+def result(target, prompt, loss=1.5, **changes):
+    losses = {"fluency": 1.0, "image_similarity": 0.5}
+    return Result(target, prompt, [1, 2], loss, losses, 3, 0, 2.0, **changes)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    run = tmp_path / "logs" / "search" / "version_0"
+    run.mkdir(parents=True)
+    rows = [result("one", "a red star", 2.5), result(HOSTILE, HOSTILE)]
+    lines = [json.dumps(row.to_dict()) for row in rows]
+    (run / "prompts.jsonl").write_text("\n".join(lines) + "\n")
+    (run / "config.yaml").write_text(f"model: {HOSTILE}\n")
+    board = SummaryWriter(run)
+    for step, value in enumerate((4.0, 3.0, 2.0)):
+        board.add_scalar("train/best", value, step)
+    board.add_image("target/one", np.zeros((4, 6, 3), np.uint8), 0, dataformats="HWC")
+    board.close()
+    return run
+
+
+def test_everything_of_a_run_is_in_the_page_and_in_the_table(folder, capsys):
+    main(["report", str(folder)])
+    assert "report.html" in capsys.readouterr().out
+    found = Page((folder / "report.html").read_text())
+    assert found.cells[1:8] == ["one", "a red star", "2.500", "1.000", "0.500", "3", "2.0"]
+    assert [tag for tag, _ in found.tags].count("polyline") == 1
+    (picture,) = [attributes for tag, attributes in found.tags if tag == "img"]
+    assert picture["src"].startswith("data:image/png;base64,")
+    rows = Dataset.from_parquet(str(folder / "prompts.parquet")).to_list()
+    assert [row["prompt"] for row in rows] == ["a red star", HOSTILE]
+    assert [row["loss_fluency"] for row in rows] == [1.0, 1.0]
+
+
+def test_hostile_text_stays_text(folder):
+    text = page(read_run(folder))
+    found = Page(text)
+    assert HOSTILE in found.cells
+    assert [tag for tag, _ in found.tags].count("script") == 1
+    assert not any(name.startswith("on") for _, attributes in found.tags for name in attributes)
+    assert "49" not in [cell.strip() for cell in found.cells]
+
+
+def test_the_page_asks_nobody_for_anything(folder):
+    text = page(read_run(folder))
+    assert not re.search(r"(src|href)\s*=\s*[\"'](?!data:)", text)
+    assert "default-src 'none'" in text
+
+
+def test_results_of_several_devices_of_an_unfinished_run_are_read(folder):
+    (folder / "prompts.jsonl").rename(folder / "prompts-rank0.jsonl")
+    line = json.dumps(result("two", "a blue star").to_dict())
+    (folder / "prompts-rank1.jsonl").write_text(line + "\n")
+    assert [row.target for row in read_run(folder).results] == ["one", HOSTILE, "two"]
+
+
+def test_a_resumed_run_has_one_curve(folder):
+    board = SummaryWriter(folder, filename_suffix=".later")
+    for step, value in ((1, 3.5), (2, 2.5), (3, 1.5)):
+        board.add_scalar("train/best", value, step)
+    board.close()
+    assert read_run(folder).curves["train/best"] == [(0, 4.0), (1, 3.5), (2, 2.5), (3, 1.5)]
+
+
+def test_curves_fill_their_frame():
+    points = [(0, 5.0), (10, 1.0), (20, 3.0)]
+    line = [tuple(map(float, point.split(","))) for point in curve(points)["line"].split()]
+    assert line == [(8, 8), (WIDTH / 2, HEIGHT - 8), (WIDTH - 8, HEIGHT / 2)]
+    assert curve([(3, 2.0), (4, 2.0)])["low"] == "2"
+
+
+def test_a_folder_without_results_is_refused(tmp_path):
+    with pytest.raises(FuseError, match=r"holds no prompts\.jsonl"):
+        report(tmp_path)
+
+
+def test_a_broken_line_is_named(folder):
+    with (folder / "prompts.jsonl").open("a") as file:
+        file.write("{\n")
+    with pytest.raises(FuseError, match=r"line 3 of .* remove the line"):
+        report(folder)
