@@ -164,6 +164,8 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, help="folder of results: kept, and taken up again")
     options = parser.parse_args()
     hush()
+    if options.keep:
+        options.keep.mkdir(parents=True, exist_ok=True)
     judge = CLIP("zoo/clip-judge")
     judge.load()
     strategies: dict[str, Any] = {
