@@ -1,8 +1,6 @@
 """Causal language models of any architecture."""
 
-from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -14,41 +12,17 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models.base import Encoded, FrozenModel, pad
-from fuse_lightning.models.forward import Part, run, try_sharing
+from fuse_lightning.models.forward import try_sharing
+from fuse_lightning.models.likelihood import Continuations, token_nll
 from fuse_lightning.models.trunks import Row
-
-
-@dataclass
-class _Continuations:
-    """What one forward told of R rows.
-
-    Attributes:
-        rows: Their numbers.
-        reduced: Whether it ran in the trainer's reduced precision.
-        before: -log P of each of their tokens but the first, shape (R, T).
-        after: log P of what follows them, shape (R, V).
-    """
-
-    rows: dict[Row, int]
-    reduced: bool
-    before: Tensor
-    after: Tensor
-
-    def nll(self, row: Tensor, place: Tensor, token: Tensor) -> Tensor:
-        """-log P of tokens that stand at a place in a row or right behind it, all shape (M,)."""
-        lengths = torch.tensor([len(known) for known in self.rows])
-        device = self.before.device
-        behind = (place == lengths[row]).to(device)
-        row, token = row.to(device), token.to(device)
-        place = place.clamp(max=self.before.shape[1] - 1).to(device)
-        return torch.where(behind, -self.after[row, token], self.before[row, place])
 
 
 class CausalLM(FrozenModel):
     """Any model that ``AutoModelForCausalLM`` reads."""
 
     kind = "causal language model"
-    _latest: _Continuations | None = None
+    latest: Continuations | None = None
+    """What the last call of :meth:`next_log_probs` told."""
 
     @property
     def auto_class(self) -> Any:
@@ -196,75 +170,11 @@ class CausalLM(FrozenModel):
         Returns:
             Shape (N, T), float32, 0 for tokens that are not counted.
         """
-        ids, counted = ids.cpu(), counted.cpu()
-        ends = (counted * torch.arange(ids.shape[1])).amax(1).tolist()
-        inputs = [tuple(row[:end]) for row, end in zip(ids.tolist(), ends, strict=True)]
-        if embeds is None:
-            first: dict[Row, int] = {}
-            of = [first.setdefault(row, len(first)) for row in inputs]
-            rows, limits = [*first], [len(row) for row in first]
-        else:
-            rows, of = inputs, [*range(len(inputs))]
-            limits = [0] * len(rows)
-            if fixed is not None:
-                limits = [min(n, len(row)) for n, row in zip(fixed.tolist(), rows, strict=True)]
-        readers = defaultdict(list)
-        for row, number in enumerate(of):
-            readers[number].append(row)
-        cells: list[tuple[Tensor, Tensor]] = []
-        found: list[Tensor] = []
-        latest = self._latest
-        if embeds is None and latest and latest.reduced == self._reduced:
-            known = [
-                (reader, latest.rows[row])
-                for number, row in enumerate(rows)
-                if row in latest.rows
-                for reader in readers[number]
-            ]
-            if known:
-                reader, place = torch.tensor(known).T
-                which, token = counted[reader].nonzero(as_tuple=True)
-                cells.append((reader[which], token))
-                found.append(latest.nll(place[which], token, ids[cells[0]]))
-            # Nothing is left to compute of an empty row.
-            rows = [() if row in latest.rows else row for row in rows]
-            limits = [len(row) for row in rows]
-
-        def visit(part: Part) -> None:
-            # Every reader of a row, the place of that row in the forward, and what is done there.
-            read = [readers[row] for row in part.rows.tolist()]
-            counts = torch.tensor([len(some) for some in read])
-            reader = torch.tensor([row for some in read for row in some])
-            place = part.places.repeat_interleave(counts)
-            tokens = part.starts[place, None] + torch.arange(part.ids.shape[1])
-            here = tokens < part.stops.repeat_interleave(counts)[:, None]
-            here &= counted[reader[:, None], (tokens + 1).clamp(max=ids.shape[1] - 1)]
-            which, column = here.nonzero(as_tuple=True)
-            asked = torch.zeros_like(part.mask)
-            asked[place[which], column] = True
-            order = (asked.flatten().cumsum(0) - 1).view(asked.shape)[place[which], column]
-            cell = reader[which], tokens[which, column] + 1
-            logits = self.logits_at(
-                asked.to(self.device),
-                part.ids.to(self.device),
-                part.mask.to(self.device),
-                part.embeds(embeds),
-                None if part.positions is None else part.positions.to(self.device),
-            )
-            order = order.to(self.device)
-            chosen = logits[order, ids[cell].to(self.device)]
-            cells.append(cell)
-            found.append(logits.logsumexp(-1)[order] - chosen)
-
-        run(self, rows, limits, visit)
-        if not found:
-            return torch.zeros(ids.shape, device=self.device)
-        values = torch.cat(found)
-        reader, token = (torch.cat(part).to(self.device) for part in zip(*cells, strict=True))
-        return values.new_zeros(ids.shape).index_put((reader, token), values)
+        return token_nll(self, ids.cpu(), counted.cpu(), embeds, fixed)
 
     @property
-    def _reduced(self) -> bool:
+    def reduced(self) -> bool:
+        """Whether the trainer's reduced precision is at work."""
         return torch.is_autocast_enabled(self.device.type)
 
     @torch.no_grad()
@@ -286,5 +196,5 @@ class CausalLM(FrozenModel):
         follows = F.pad(ids, (0, 1))[:, 1:][mask]
         read = log_probs.gather(1, follows[:, None]).squeeze(1)
         nll[:, 1:] = -torch.zeros_like(nll).masked_scatter(mask, read)[:, :-1]
-        self._latest = _Continuations(places, self._reduced, nll, after)
+        self.latest = Continuations(places, self.reduced, nll, after)
         return after[chosen]

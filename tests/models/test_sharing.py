@@ -207,7 +207,7 @@ def test_few_positions_are_read_twice(name, family):
     )
     encoded = pad(rows, None, model.pad_id)
     if name == "gpt2":
-        model._latest = None
+        model.latest = None
         counted = encoded.mask.clone()
         counted[:, 0] = False
         model.token_nll(encoded.ids, counted)

@@ -1,0 +1,126 @@
+"""Likelihoods of tokens, each distinct beginning of the rows read once."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from fuse_lightning.models.forward import Part, run
+from fuse_lightning.models.trunks import Row
+
+if TYPE_CHECKING:
+    from fuse_lightning.models.causal_lm import CausalLM
+
+Cells = tuple[Tensor, Tensor]
+"""Rows and columns of some tokens, both shape (M,)."""
+
+
+@dataclass
+class Continuations:
+    """What one forward told of R rows.
+
+    Attributes:
+        rows: Their numbers.
+        reduced: Whether it ran in the trainer's reduced precision.
+        before: -log P of each of their tokens but the first, shape (R, T).
+        after: log P of what follows them, shape (R, V).
+    """
+
+    rows: dict[Row, int]
+    reduced: bool
+    before: Tensor
+    after: Tensor
+
+    def nll(self, row: Tensor, place: Tensor, token: Tensor) -> Tensor:
+        """-log P of tokens that stand at a place in a row or right behind it, all shape (M,)."""
+        lengths = torch.tensor([len(known) for known in self.rows])
+        device = self.before.device
+        behind = (place == lengths[row]).to(device)
+        row, token = row.to(device), token.to(device)
+        place = place.clamp(max=self.before.shape[1] - 1).to(device)
+        return torch.where(behind, -self.after[row, token], self.before[row, place])
+
+
+def token_nll(
+    model: CausalLM, ids: Tensor, counted: Tensor, embeds: Tensor | None, fixed: Tensor | None
+) -> Tensor:
+    """See :meth:`CausalLM.token_nll`; ids and counted are on the CPU."""
+    ends = (counted * torch.arange(ids.shape[1])).amax(1).tolist()
+    inputs = [tuple(row[:end]) for row, end in zip(ids.tolist(), ends, strict=True)]
+    # Rows that agree before their last token are one row with several readers.
+    rows, of = inputs, [*range(len(inputs))]
+    limits = [0] * len(rows)
+    if embeds is None:
+        first: dict[Row, int] = {}
+        of = [first.setdefault(row, len(first)) for row in inputs]
+        rows = [*first]
+        limits = [len(row) for row in rows]
+    elif fixed is not None:
+        limits = [min(n, len(row)) for n, row in zip(fixed.tolist(), rows, strict=True)]
+    readers = defaultdict(list)
+    for row, number in enumerate(of):
+        readers[number].append(row)
+    cells: list[Cells] = []
+    found: list[Tensor] = []
+
+    latest = model.latest
+    if embeds is None and latest and latest.reduced == model.reduced:
+        known = [
+            (reader, latest.rows[row])
+            for number, row in enumerate(rows)
+            if row in latest.rows
+            for reader in readers[number]
+        ]
+        if known:
+            reader, place = torch.tensor(known).T
+            which, token = counted[reader].nonzero(as_tuple=True)
+            cells.append((reader[which], token))
+            found.append(latest.nll(place[which], token, ids[cells[0]]))
+        # Nothing is left to compute of an empty row.
+        rows = [() if row in latest.rows else row for row in rows]
+        limits = [len(row) for row in rows]
+
+    def visit(part: Part) -> None:
+        device, positions = model.device, part.positions
+        cell, row, column = _asked(part, [readers[row] for row in part.rows.tolist()], counted)
+        places = torch.zeros_like(part.mask)
+        places[row, column] = True
+        logits = model.logits_at(
+            places.to(device),
+            part.ids.to(device),
+            part.mask.to(device),
+            part.embeds(embeds),
+            None if positions is None else positions.to(device),
+        )
+        order = (places.flatten().cumsum(0) - 1).view(places.shape)[row, column].to(device)
+        cells.append(cell)
+        found.append(logits.logsumexp(-1)[order] - logits[order, ids[cell].to(device)])
+
+    run(model, rows, limits, visit)
+    if not found:
+        return torch.zeros(ids.shape, device=model.device)
+    values = torch.cat(found)
+    reader, token = (torch.cat(parts).to(model.device) for parts in zip(*cells, strict=True))
+    return values.new_zeros(ids.shape).index_put((reader, token), values)
+
+
+def _asked(part: Part, readers: list[list[int]], counted: Tensor) -> tuple[Cells, Tensor, Tensor]:
+    """The counted tokens that a forward tells of, and the row and column of each in it.
+
+    Args:
+        part: The forward.
+        readers: For each row that is computed in it, who reads that row.
+        counted: Shape (N, T).
+    """
+    counts = torch.tensor([len(some) for some in readers])
+    reader = torch.tensor([row for some in readers for row in some])
+    place = part.places.repeat_interleave(counts)
+    tokens = part.starts[place, None] + torch.arange(part.ids.shape[1])
+    here = tokens < part.stops.repeat_interleave(counts)[:, None]
+    here &= counted[reader[:, None], (tokens + 1).clamp(max=counted.shape[1] - 1)]
+    which, column = here.nonzero(as_tuple=True)
+    return (reader[which], tokens[which, column] + 1), place[which], column
