@@ -11,6 +11,7 @@ from typing import Any
 import lightning as L
 from lightning.pytorch.callbacks import Callback
 
+from fuse_lightning.errors import FuseError
 from fuse_lightning.results import Result
 
 
@@ -59,6 +60,9 @@ class PromptWriter(Callback):
     ) -> None:
         """Says, once a run ends early, where its results are and how it goes on."""
         if self.folder is None or not trainer.is_global_zero:
+            return
+        # Bad input that shows before anything is found would come back.
+        if isinstance(exception, FuseError) and not self.written:
             return
         lines = [f"{self.written} prompts are in {self.paths(trainer)[1]}"]
         if (self.folder / "config.yaml").is_file():
