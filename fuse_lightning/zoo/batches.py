@@ -329,9 +329,7 @@ def sentiment_example(rng: random.Random) -> tuple[str, int]:
         known = [word for word in known if len(word) > 2]
         for _ in range(rng.randint(1, 3)):
             place = rng.randrange(len(words))
-            word = rng.choice(known)
-            new = word if rng.random() < 0.3 else made_up(word, rng)
-            words[place : place + rng.randrange(2)] = [new] * rng.choice((1, 1, 1, 2))
+            words[place : place + rng.randrange(2)] = [made_up(rng.choice(known), rng)]
     text = (rng.choice(OPENERS) + " " if rng.random() < 0.5 else "") + " ".join(words)
     told = {word.strip(",") for word in words}
     positive, negative = (bool(told & set(MOODS[name])) for name in ("positive", "negative"))
