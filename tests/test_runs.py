@@ -160,6 +160,16 @@ def test_a_run_that_is_asked_to_end_says_how_it_goes_on(runs, reference, kind):
 
 
 @pytest.mark.timeout(300)
+def test_a_run_without_a_checkpoint_begins_again(runs, reference):
+    folder = runs / "early"
+    finish(start(runs, folder, "--config", "run.yaml"))
+    for path in (folder / RUN).glob("checkpoints/*.ckpt"):
+        path.unlink()
+    finish(start(runs, folder, "--resume", RUN))
+    assert found(folder) == reference
+
+
+@pytest.mark.timeout(300)
 def test_another_number_of_devices_cannot_go_on(runs, reference):
     folder = runs / "two"
     finish(start(runs, folder, "--config", "run.yaml", "--trainer.devices=2"))

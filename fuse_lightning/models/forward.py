@@ -183,8 +183,11 @@ def run_vectors(
             order.append(part.rows)
 
     run(model, rows, [min(n, len(row) - 1) for n, row in zip(limits, rows, strict=True)], visit)
-    place = torch.cat(order).argsort()[torch.tensor(of)]
-    return torch.cat(parts)[place.to(model.device)]
+    visited = torch.cat(order)
+    # A row is visited again where memory ran out between its trunk and its end.
+    place = torch.empty(len(rows), dtype=torch.long)
+    place[visited] = torch.arange(len(visited))
+    return torch.cat(parts)[place[torch.tensor(of)].to(model.device)]
 
 
 def try_sharing(model: FrozenModel, measure: Callable[[], Tensor]) -> None:

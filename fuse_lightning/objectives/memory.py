@@ -24,8 +24,8 @@ class LossMemory:
     def keep(self, keys: Sequence[Hashable], losses: Tensor) -> None:
         """Remembers losses, shape (N, terms)."""
         self._rows.update(zip(keys, losses.tolist(), strict=True))
-        for key in [*self._rows][: max(0, len(self._rows) - self.limit)]:
-            del self._rows[key]
+        while len(self._rows) > self.limit:
+            del self._rows[next(iter(self._rows))]
 
     def recall(self, keys: Sequence[Hashable]) -> tuple[list[int], Tensor]:
         """Which of N keys are known, and their losses, shape (known, terms), float32."""

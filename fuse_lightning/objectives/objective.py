@@ -364,8 +364,10 @@ class Objective:
                 embeds = term.model.embed(part.encoded.ids).detach().requires_grad_()
                 loss = term.loss(reading[some] if term.splits else part, embeds)
                 total = term.weight * loss.sum()
-            (grad,) = torch.autograd.grad(total, embeds)
-            grads[some, : grad.shape[1]] = grad.float()
+            # Nothing reads the last token of a prompt: its likelihood has no gradient there.
+            if total.requires_grad:
+                (grad,) = torch.autograd.grad(total, embeds)
+                grads[some, : grad.shape[1]] = grad.float()
             losses[some] = loss.detach().float().cpu()
 
         lengths = reading.encoded.mask.sum(1)[rows].tolist()

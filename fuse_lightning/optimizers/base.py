@@ -421,6 +421,9 @@ class PromptOptimizer(L.LightningModule, ABC):
             FuseError: If another number of devices wrote it.
         """
         states = checkpoint.get("ranks", [None])
+        # Without a trainer there is nothing to resume, only results to read.
+        if self._trainer is None:
+            return
         if len(states) != self.trainer.world_size:
             raise FuseError(
                 f"the checkpoint was written by {len(states)} processes, but there are "

@@ -176,6 +176,34 @@ def test_gradients_of_vectors_are_those_of_whole_texts(name, family):
     )
 
 
+def test_vectors_keep_their_places_when_memory_runs_out_in_the_middle(family, monkeypatch):
+    """One end that does not fit: both trunks come again one by one, and with them all ends."""
+    model = family("clip")
+    start, end = model.encode([""]).ids[0].tolist()
+    known = random.Random(0).sample(range(start), 30)
+    parents = [(start, *known[:6]), (start, *known[6:12])]
+    rows = [(*parent, *known[12 + i : 13 + i + i % 3], end) for parent in parents for i in range(9)]
+    encoded = pad(rows, None, model.pad_id)
+    model.budget.tokens = 8192
+    expected = model.text_features(encoded)
+    model.budget.tokens = 30
+    vectors, ends, failed = model._vectors, [], []
+
+    def failing(ids, mask, embeds, positions):
+        if positions is not None:
+            ends.append(len(ids))
+            if len(ends) > 1 and 1 not in failed:
+                failed.append(len(ids))
+                raise torch.OutOfMemoryError("out of memory")
+        return vectors(ids, mask, embeds, positions)
+
+    monkeypatch.setattr(model, "_vectors", failing)
+    got = model.text_features(encoded)
+    model.budget.tokens = 8192
+    assert failed[-1] == 1
+    torch.testing.assert_close(got, expected, **TOLERANCE)
+
+
 def test_a_network_that_refuses_is_read_whole(family, monkeypatch):
     model = family("gpt2")
     other = CausalLM(model.model_id)

@@ -334,3 +334,18 @@ def test_targets_without_what_a_term_needs_are_refused(objective, target):
     for term in objective.terms[1:]:
         with pytest.raises(FuseError, match=r"bare|joy"):
             term.set_targets([target])
+
+
+def test_the_last_token_has_no_gradient_of_its_likelihood_and_that_is_no_error(
+    objective, monkeypatch
+):
+    """A model reads all but the last token, so nothing may be left to differentiate."""
+    monkeypatch.setattr(objective.primary, "worth", 0)
+    state = objective.encode_prompt("a red star above two circles")
+    samples = [(*state[:-1], token) for token in state for _ in range(8)]
+    prompts = objective.prompts(samples, [0] * len(samples))
+    slots = [{len(state) - 1}] * len(samples)
+    (found,) = objective.gradients(prompts, lambda term: term is objective.terms[0], slots)
+    (head,) = found.heads
+    assert not head.grad[:, -1].any()
+    torch.testing.assert_close(found.losses, objective.losses(prompts)[:, 0])
