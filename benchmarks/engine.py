@@ -32,6 +32,7 @@ from fuse_lightning.data.targets import Target
 from fuse_lightning.models import CLIP, CausalLM, FrozenModel
 from fuse_lightning.objectives import Continuation, Fluency, ImageSimilarity, Reading, State, Term
 from fuse_lightning.optimizers import GCG, AutoDAN, PromptOptimizer
+from fuse_lightning.optimizers.target_search import TargetSearch
 
 WORDS = 40_000
 PREFIX = "ba na lo"
@@ -184,9 +185,7 @@ class Setting:
         module.load(self.device)
         module.targets = [self.target]
         module.objective.set_targets([self.target])
-        module.generators = [torch.Generator().manual_seed(0)]
-        module.kept = [[]]
-        module._step = 1
+        module.searches = [TargetSearch.begin(self.target.id, 0)]
         if isinstance(module, AutoDAN):
             # A language model that has learnt something mostly proposes whole words.
             model = module.objective.primary
@@ -238,7 +237,7 @@ def step(
     setting: Setting, module: PromptOptimizer, parents: list[State], figures: Figures
 ) -> list[State]:
     """One step; returns the candidates."""
-    module.generators = [torch.Generator().manual_seed(0)]
+    module.searches = [TargetSearch.begin(setting.target.id, 0)]
     # A search never scores the same prompts twice; a benchmark does.
     module.objective.memory.clear()
     with (

@@ -61,14 +61,15 @@ def run(
                 curve.seconds.append((now - begun[target.id]) / len(module.targets))
         return scored
 
-    start = module._start
+    regroup = module._regroup
 
     def begin(targets: Any) -> None:
-        begun.update(dict.fromkeys([target.id for target in targets], time.perf_counter()))
-        start(targets)
+        now = time.perf_counter()
+        begun.update({target.id: now for target in targets if target.id not in begun})
+        regroup(targets)
 
     module._score = tracked  # type: ignore[method-assign]
-    module._start = begin  # type: ignore[method-assign]
+    module._regroup = begin  # type: ignore[method-assign]
     with tempfile.TemporaryDirectory() as folder:
         trainer = L.Trainer(
             max_epochs=1,

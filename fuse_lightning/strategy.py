@@ -1,6 +1,5 @@
 """Several devices, each searching prompts of its own."""
 
-from itertools import zip_longest
 from typing import Any, TypeVar
 
 import torch.distributed as dist
@@ -27,13 +26,6 @@ def gather(value: T) -> list[T]:
     values: list[Any] = [None] * dist.get_world_size()
     dist.all_gather_object(values, value)
     return values
-
-
-def dealt(shares: list[list[T]]) -> list[T]:
-    """One list of what was dealt out in turns: rank 0 has the first, rank 1 the second."""
-    missing: Any = object()
-    rounds = zip_longest(*shares, fillvalue=missing)
-    return [value for row in rounds for value in row if value is not missing]
 
 
 StrategyRegistry.register("prompts", PromptStrategy, "Processes that share targets alone.")

@@ -36,8 +36,9 @@ class TensorBoardPrompts(Callback):
         found: Any = pl_module.best
         for target, best in zip(batch.targets, found, strict=True):
             name = target.id
+            new = name not in self.shown
             for board in boards:
-                if batch.step == 0 and target.paths:
+                if new and target.paths:
                     board.add_image(
                         f"target/{name}", _strip(target.images), step, dataformats="HWC"
                     )
@@ -45,8 +46,7 @@ class TensorBoardPrompts(Callback):
                     # TensorBoard reads markdown: an indented line is shown as it is.
                     text = f"    {best.prompt}\n\nloss {best.loss:.4f}"
                     board.add_text(f"prompt/{name}", html.escape(text), step)
-            if best is not None:
-                self.shown[name] = best.prompt
+            self.shown[name] = "" if best is None else best.prompt
 
 
 def _strip(images: list[Image.Image]) -> np.ndarray[Any, Any]:

@@ -1,48 +1,115 @@
-"""A loader that serves each batch of targets for many steps, and knows where it is."""
+"""A loader whose batch is refilled as targets end, and that knows where it is."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from fuse_lightning.data.targets import Target, TargetBatch
+from fuse_lightning.errors import FuseError
+
+WORKERS = 2
+
+
+def refuse(target: Target, reason: str) -> None:
+    """What becomes of a target that cannot be read, unless a loader is told otherwise.
+
+    Raises:
+        FuseError: Always.
+    """
+    raise FuseError(reason)
 
 
 class TargetLoader:
-    """Serves batches of targets in order, each ``steps`` times.
+    """Serves up to ``batch_size`` targets a step; where some end, the next ones take their places.
 
-    Lightning saves and restores its position with checkpoints.
+    Whoever searches says in :attr:`TargetBatch.done` which targets have ended. Those that stay
+    keep their order, new ones stand behind them. Pictures of the targets to come are read ahead.
+    Lightning saves and restores the loader's position with checkpoints.
 
     Args:
         targets: The targets.
         batch_size: Targets searched together.
-        steps: Steps for each batch.
-        most: Targets of the device that has most of them: every device serves as many batches,
-            some of them empty, so that all of them write their checkpoints together.
+        steps: Most steps of each.
+        most: Targets of the device that has most of them, where there are several devices: each
+            serves as many batches, some of them empty, so that all write their checkpoints
+            together.
+        skip: What to do about a target whose pictures cannot be read, given the reason.
     """
 
     def __init__(
-        self, targets: Sequence[Target], batch_size: int, steps: int, most: int | None = None
+        self,
+        targets: Sequence[Target],
+        batch_size: int,
+        steps: int,
+        most: int | None = None,
+        skip: Callable[[Target, str], None] = refuse,
     ) -> None:
-        count = len(targets) if most is None else most
-        self.batches = [
-            list(targets[start : start + batch_size]) for start in range(0, count, batch_size)
-        ]
-        self.steps = steps
+        self.targets = list(targets)
+        self.batch_size = batch_size
+        self.batches = -(-(len(self.targets) if most is None else most) // batch_size) * steps
+        self.even = most is not None
+        self.skip = skip
+        self._reset()
+
+    def _reset(self) -> None:
         self.served = 0
+        self.entered = 0
+        self.running: list[int] = []
+        self._batch = TargetBatch([])
+        self._pictures: dict[int, Future[Any]] = {}
 
     def __len__(self) -> int:
-        return len(self.batches) * self.steps
+        """Most batches that there can be."""
+        return self.batches
 
     def __iter__(self) -> Iterator[TargetBatch]:
-        self.served %= max(1, len(self))
-        while self.served < len(self):
-            batch, step = divmod(self.served, self.steps)
-            self.served += 1
-            yield TargetBatch(self.batches[batch], step, step == self.steps - 1)
+        with ThreadPoolExecutor(WORKERS) as pool:
+            while self.served < len(self):
+                self._leave()
+                self._enter(pool)
+                if not self.running and not self.even:
+                    break
+                self._batch = TargetBatch([self.targets[place] for place in self.running])
+                self.served += 1
+                yield self._batch
+            self._leave()
+        self._reset()
+
+    def _staying(self) -> list[int]:
+        """Places of the targets that have not ended."""
+        done = self._batch.done
+        return [place for place in self.running if self.targets[place].id not in done]
+
+    def _leave(self) -> None:
+        staying = self._staying()
+        for place in set(self.running).difference(staying):
+            self.targets[place].release()
+        self.running = staying
+
+    def _enter(self, pool: ThreadPoolExecutor) -> None:
+        """Fills the batch, and begins to read what comes after it."""
+        while len(self.running) < self.batch_size and self.entered < len(self.targets):
+            place = self.entered
+            self._read(pool, place, place + 1)
+            try:
+                self._pictures.pop(place).result()
+                self.running.append(place)
+            except FuseError as error:
+                self.skip(self.targets[place], str(error))
+            self.entered += 1
+        self._read(pool, self.entered, self.entered + self.batch_size)
+
+    def _read(self, pool: ThreadPoolExecutor, start: int, stop: int) -> None:
+        for place in range(start, min(stop, len(self.targets))):
+            if place not in self._pictures:
+                self._pictures[place] = pool.submit(getattr, self.targets[place], "images")
 
     def state_dict(self) -> dict[str, Any]:
-        """Steps served so far."""
-        return {"served": self.served}
+        """Steps served, targets that have entered, and places of those that stay."""
+        return {"served": self.served, "entered": self.entered, "running": self._staying()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Goes on behind the step that was served last."""
-        self.served = state_dict["served"]
+        self._reset()
+        self.served, self.entered = state_dict["served"], state_dict["entered"]
+        self.running = list(state_dict["running"])

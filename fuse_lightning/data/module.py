@@ -40,10 +40,10 @@ class TargetDataModule(L.LightningDataModule, ABC):
         return batch
 
     def train_dataloader(self) -> TargetLoader:
-        """Each batch of this device's targets, as often as the optimizer has steps."""
+        """This device's targets, each for as many steps as the optimizer gives it."""
         if self.trainer is None:
             raise FuseError("the data module has no trainer; give it to Trainer.fit")
         rank, ranks = self.trainer.global_rank, self.trainer.world_size
         steps: int = self.trainer.lightning_module.steps  # type: ignore[assignment]
-        most = len(self.targets[::ranks])
+        most = len(self.targets[::ranks]) if ranks > 1 else None
         return TargetLoader(self.targets[rank::ranks], self.batch_size, steps, most)

@@ -1,7 +1,7 @@
 """Targets: what prompts are searched for."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -34,6 +34,10 @@ class Target:
         """The pictures, upright RGB, read when first asked for."""
         return [read_image(path) for path in self.paths]
 
+    def release(self) -> None:
+        """Forgets the pictures; they are read again when asked for."""
+        vars(self).pop("images", None)
+
     def need_images(self, reader: str, otherwise: str) -> None:
         """Checks that there are pictures.
 
@@ -53,10 +57,8 @@ class TargetBatch:
 
     Attributes:
         targets: The targets.
-        step: How many steps this batch has had.
-        last: Whether this is its last step.
+        done: Ids of those that have ended; whoever searches adds them.
     """
 
     targets: list[Target]
-    step: int
-    last: bool
+    done: set[str] = field(default_factory=set)

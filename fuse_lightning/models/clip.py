@@ -16,6 +16,9 @@ from fuse_lightning.models.forward import run_vectors, try_sharing
 from fuse_lightning.models.loading import first_line, resolve
 from fuse_lightning.models.text_encoder import TextEncoder, same_direction
 
+PICTURES = 32
+"""Most pictures in one forward."""
+
 
 class CLIP(TextEncoder):
     """Any model with ``get_text_features`` and ``get_image_features``."""
@@ -113,10 +116,14 @@ class CLIP(TextEncoder):
     @torch.no_grad()
     def image_features(self, images: Sequence[Image.Image]) -> Tensor:
         """Unit vectors of pictures, float32, shape (N, d)."""
-        inputs = self.processor(images=list(images), return_tensors="pt")
-        inputs = inputs.to(self.device, getattr(torch, self.dtype))
-        output = self.module.get_image_features(**inputs)
-        return F.normalize(_vector(output).float(), dim=-1)
+        vectors = []
+        for start in range(0, len(images), PICTURES):
+            part = list(images[start : start + PICTURES])
+            inputs = self.processor(images=part, return_tensors="pt")
+            inputs = inputs.to(self.device, getattr(torch, self.dtype))
+            output = self.module.get_image_features(**inputs)
+            vectors.append(F.normalize(_vector(output).float(), dim=-1))
+        return torch.cat(vectors)
 
 
 def _vector(output: Any) -> Tensor:

@@ -10,6 +10,7 @@ from torch.utils.checkpoint import checkpoint
 from fuse_lightning.data.targets import Target
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models import Diffusion
+from fuse_lightning.objectives.kept import Kept
 from fuse_lightning.objectives.term import Reading, Term
 
 
@@ -68,6 +69,7 @@ class Denoising(Term):
         self.seed = seed
         self.redraw = redraw
         self.steady = not redraw
+        self._kept: Kept[Tensor] = Kept(self._encode)
 
     def set_targets(self, targets: Sequence[Target]) -> None:
         """Encodes the pictures and draws the pairs of the first step.
@@ -75,18 +77,20 @@ class Denoising(Term):
         Raises:
             FuseError: If a target has no picture.
         """
+        self._ids = [target.id for target in targets]
+        self._latents = self._kept.of(targets)
+        self.begin_step([0 for _ in targets])
+
+    def _encode(self, targets: Sequence[Target]) -> list[Tensor]:
         for target in targets:
             target.need_images(self.name, "remove the term")
-        self._ids = [target.id for target in targets]
-        self._latents = [self.model.latents(target.images) for target in targets]
-        self.begin_step(0)
+        return [self.model.latents(target.images) for target in targets]
 
-    def begin_step(self, step: int) -> None:
+    def begin_step(self, steps: Sequence[int]) -> None:
         """Draws the step's pairs for every target."""
-        step = step if self.redraw else 0
         draws = [
-            self._draw(f"{self.seed}:{name}:{step}", latents)
-            for name, latents in zip(self._ids, self._latents, strict=True)
+            self._draw(f"{self.seed}:{name}:{step if self.redraw else 0}", latents)
+            for name, latents, step in zip(self._ids, self._latents, steps, strict=True)
         ]
         # Shapes (targets, samples, ...).
         self._times, self._noisy, self._wanted = map(torch.stack, zip(*draws, strict=True))

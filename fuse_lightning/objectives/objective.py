@@ -1,9 +1,9 @@
 """The weighted sum of terms over one prompt, and its gradients in the primary's tokens."""
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -92,7 +92,9 @@ class Objective:
         self.settings = adapter or AdapterSettings()
         self.budget = Budget(max_batch_tokens)
         self.memory = LossMemory()
-        """Losses of the batch's targets, by number of the target and state."""
+        """Losses, by number of the target and state."""
+        self._numbers: list[tuple[Target, int]] = []
+        self._count = itertools.count()
         names: dict[str, int] = {}
         for term in self.terms:
             names[term.name] = names.get(term.name, 0) + 1
@@ -125,17 +127,22 @@ class Objective:
         return self._adapters[key]
 
     def set_targets(self, targets: Sequence[Target]) -> None:
-        """Computes what the terms need of a batch of targets."""
-        self.memory.clear()
+        """Computes what the terms need of a batch of targets, of some perhaps already known."""
+        known = {id(target): number for target, number in self._numbers}
+        # The target itself is kept with its number: no other object can take its identity.
+        self._numbers = [
+            (target, known[id(target)] if id(target) in known else next(self._count))
+            for target in targets
+        ]
         for term in self.terms:
             term.set_targets(targets)
 
-    def begin_step(self, step: int) -> None:
-        """Tells the terms which step of the batch begins, from 0."""
+    def begin_step(self, steps: Sequence[int]) -> None:
+        """Tells the terms which step of each target begins, from 0."""
         if not all(term.steady for term in self.terms):
             self.memory.clear()
         for term in self.terms:
-            term.begin_step(step)
+            term.begin_step(steps)
 
     @cached_property
     def _head(self) -> tuple[State, str]:
@@ -253,7 +260,7 @@ class Objective:
         Returns:
             Shape (N, terms), float32 on the CPU; lower is better.
         """
-        keys = list(zip(prompts.owners, prompts.states, strict=True))
+        keys = self._keys(prompts)
         losses = torch.empty(len(keys), len(self.terms))
         known, values = self.memory.recall([] if again else keys)
         if known:
@@ -263,6 +270,16 @@ class Objective:
             losses[fresh] = torch.stack([self.term_losses(t, part) for t in self.terms], dim=1)
             self.memory.keep([keys[row] for row in fresh], losses[fresh])
         return losses
+
+    def _keys(self, prompts: Prompts) -> list[tuple[int, State]]:
+        # An objective that needs no targets may have none.
+        numbers = {place: number for place, (_, number) in enumerate(self._numbers)}
+        pairs = zip(prompts.owners, prompts.states, strict=True)
+        return [(numbers.get(owner, -1), state) for owner, state in pairs]
+
+    def remember(self, prompts: Prompts, losses: Tensor) -> None:
+        """Takes losses that are known from elsewhere, shape (N, terms)."""
+        self.memory.keep(self._keys(prompts), losses)
 
     def total(self, losses: Tensor) -> Tensor:
         """Weighted sums of term losses: from (N, terms) to (N,)."""
@@ -439,4 +456,4 @@ class Objective:
         if ends[-1] != len(text):
             # The tokenizer does not simply join pieces: spell every beginning of the state.
             ends = [len(part) for part in self._spell([state[:n] for n in range(len(state) + 1)])]
-        return list(pairwise(ends))
+        return list(itertools.pairwise(ends))

@@ -1,7 +1,9 @@
 """Cosine distance of a prompt to pictures or to a text."""
 
 import warnings
+from abc import abstractmethod
 from collections.abc import Sequence
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -11,6 +13,7 @@ from fuse_lightning.data.targets import Target
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models import CLIP, TextEncoder
 from fuse_lightning.models.auto import auto_model
+from fuse_lightning.objectives.kept import Kept
 from fuse_lightning.objectives.term import Reading, Term
 
 
@@ -18,8 +21,22 @@ class _Similarity(Term):
     """1 - cos, in [0, 2], between text features and each target's vector."""
 
     splits = True
+    stand_in: Target | None = None
+    """What every prompt is compared with in place of its target."""
     model: TextEncoder
     vectors: Tensor
+
+    def set_targets(self, targets: Sequence[Target]) -> None:
+        """Finds each target's vector."""
+        self.vectors = torch.stack(self._kept.of([self.stand_in or target for target in targets]))
+
+    @cached_property
+    def _kept(self) -> Kept[Tensor]:
+        return Kept(self.encode)
+
+    @abstractmethod
+    def encode(self, targets: Sequence[Target]) -> Sequence[Tensor]:
+        """Vectors of targets, shape (d,) each."""
 
     def loss(self, reading: Reading, embeds: Tensor | None = None) -> Tensor:
         """1 - cos, shape (N,)."""
@@ -55,25 +72,22 @@ class ImageSimilarity(_Similarity):
         images: str | list[str] | None = None,
     ) -> None:
         super().__init__(model, weight, prefix, suffix, name)
-        self.fixed = None if images is None else self._fixed(images)
+        if images is not None:
+            found = ImageTargets(images).find_targets()
+            self.stand_in = Target(self.name, [path for target in found for path in target.paths])
 
-    def _fixed(self, images: str | list[str]) -> Target:
-        targets = ImageTargets(images).find_targets()
-        return Target(self.name, [path for target in targets for path in target.paths])
-
-    def set_targets(self, targets: Sequence[Target]) -> None:
-        """Encodes the pictures.
+    def encode(self, targets: Sequence[Target]) -> Sequence[Tensor]:
+        """Means of the unit vectors of each target's pictures.
 
         Raises:
             FuseError: If a target has none.
         """
-        targets = [self.fixed or target for target in targets]
-        vectors: dict[int, Tensor] = {}
         for target in targets:
             target.need_images(self.name, "remove the term")
-            if id(target) not in vectors:
-                vectors[id(target)] = self.model.image_features(target.images).mean(0)
-        self.vectors = torch.stack([vectors[id(target)] for target in targets])
+        pictures = [target.images for target in targets]
+        vectors = self.model.image_features([image for images in pictures for image in images])
+        parts = torch.split(vectors, [len(images) for images in pictures])
+        return [part.mean(0) for part in parts]
 
 
 class TextSimilarity(_Similarity):
@@ -106,25 +120,24 @@ class TextSimilarity(_Similarity):
                 "give a sentence encoder or a CLIP"
             )
         super().__init__(reader, weight, prefix, suffix, name)
-        self.text = text
+        if text is not None:
+            self.stand_in = Target(self.name, text=text)
 
     @torch.no_grad()
-    def set_targets(self, targets: Sequence[Target]) -> None:
-        """Encodes the texts; of one that is too long only the beginning, with a warning.
+    def encode(self, targets: Sequence[Target]) -> Sequence[Tensor]:
+        """Vectors of the texts; of one that is too long only of its beginning, with a warning.
 
         Raises:
             FuseError: If a target has none.
         """
-        texts = [target.text if self.text is None else self.text for target in targets]
-        for target, text in zip(targets, texts, strict=True):
-            if not (text or "").strip():
+        for target in targets:
+            if not (target.text or "").strip():
                 raise FuseError(
                     f"target {target.id!r} has no text, which {self.name} needs; "
                     f"give data.texts or the text of {self.name}"
                 )
-        read = {text: self._readable(text) for text in texts if text}
-        encoded = self.model.encode([read[text] for text in texts if text])
-        self.vectors = self.model.text_features(encoded)
+        encoded = self.model.encode([self._readable(target.text or "") for target in targets])
+        return self.model.text_features(encoded).unbind()
 
     def _readable(self, text: str) -> str:
         """As much of a text as the model reads."""

@@ -68,7 +68,7 @@ class Term(ABC):
 
     model_class: type[FrozenModel]
     steady: bool = True
-    """Whether a prompt's loss is the same in every step of a batch of targets."""
+    """Whether a prompt's loss is the same in every step."""
     splits: bool = False
     """Whether :meth:`loss` takes any number of texts, on the CPU, and splits them itself."""
 
@@ -110,14 +110,18 @@ class Term(ABC):
         return f"{head}{prompt}{tail}", len(head)
 
     def set_targets(self, targets: Sequence[Target]) -> None:  # noqa: B027
-        """Hook: computes what the loss needs of the targets, once for all steps of a batch."""
+        """Hook: computes what the loss needs of the targets of a batch.
+
+        Comes again whenever the batch changes, as most of the targets stay: what is costly is
+        kept, see :class:`~fuse_lightning.objectives.kept.Kept`.
+        """
 
     def extend(self, reading: Reading) -> Reading:
         """Hook: adds to texts what the model reads behind them and :meth:`compose` leaves out."""
         return reading
 
-    def begin_step(self, step: int) -> None:  # noqa: B027
-        """Hook: what changes from step to step; steps of a batch count from 0."""
+    def begin_step(self, steps: Sequence[int]) -> None:  # noqa: B027
+        """Hook: what changes from step to step; the steps of each target count from 0."""
 
     def label_change(self, reading: Reading, length: int) -> Tensor | None:
         """Hook: what a change of ids does to the loss beside the change of their embeddings.

@@ -1,11 +1,9 @@
 """The base of all prompt optimizers: one Lightning training step is one search step."""
 
-import hashlib
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import groupby
+from itertools import zip_longest
 from typing import Any
 
 import lightning as L
@@ -26,24 +24,15 @@ from fuse_lightning.models import CaptionModel
 from fuse_lightning.objectives import Objective, Prompts, State, Term
 from fuse_lightning.optimizers.constraints import Constraints
 from fuse_lightning.optimizers.step import DiscreteStep
+from fuse_lightning.optimizers.target_search import Best, TargetSearch
 from fuse_lightning.results import Result
 from fuse_lightning.search import GreedySearch, Scored, SearchStrategy
-from fuse_lightning.strategy import dealt, gather
+from fuse_lightning.strategy import gather
 
+LOADER = "combined_loader"
 STARTS = 100
 SPARE = 2
 """Candidates proposed for one wanted: some are not read back as the same ids."""
-
-
-@dataclass
-class Best:
-    """One of the best prompts of a target so far."""
-
-    loss: float
-    losses: list[float]
-    state: State
-    prompt: str
-    step: int
 
 
 class PromptOptimizer(L.LightningModule, ABC):
@@ -55,12 +44,15 @@ class PromptOptimizer(L.LightningModule, ABC):
 
     Args:
         terms: The objective; the model of the first term is the primary, its ids are the state.
-        steps: Steps for each batch of targets.
+        steps: Most steps for each target.
         prompt_length: Random tokens to start from.
         initial_prompt: Text to start from, instead of random tokens; or a captioner, whose
             caption of a target's first picture it is.
         constraints: What a prompt may hold.
         patience: End a target after so many steps without a better prompt; ``None`` for never.
+        stop_loss: End a target once its objective is at most this; ``None`` for never.
+        stop_seconds: End a target after the step in which it has taken so long; ``None`` for
+            never. ``trainer.max_time`` ends the whole run.
         top: Prompts reported for each target, best first.
         seed: Seed of the search; each target has a random stream of its own.
         adapter: How gradients of models with another tokenizer reach the primary's tokens.
@@ -80,6 +72,8 @@ class PromptOptimizer(L.LightningModule, ABC):
         initial_prompt: str | CaptionModel = "",
         constraints: Constraints | None = None,
         patience: int | None = None,
+        stop_loss: float | None = None,
+        stop_seconds: float | None = None,
         top: int = 1,
         seed: int = 0,
         adapter: AdapterSettings | None = None,
@@ -98,6 +92,8 @@ class PromptOptimizer(L.LightningModule, ABC):
         ):
             if value < least:
                 raise FuseError(f"{name} is {value}; it must be at least {least}")
+        if stop_seconds is not None and not stop_seconds > 0:
+            raise FuseError(f"stop_seconds is {stop_seconds}; it must be above 0")
         if not 0 < gradient_resample <= 1:
             raise FuseError(f"gradient_resample is {gradient_resample}; it must be in (0, 1]")
         self.automatic_optimization = False
@@ -107,6 +103,8 @@ class PromptOptimizer(L.LightningModule, ABC):
         self.initial_prompt = initial_prompt
         self.constraints = constraints or Constraints()
         self.patience = patience
+        self.stop_loss = stop_loss
+        self.stop_seconds = stop_seconds
         self.top = top
         self.seed = seed
         self.gradient_samples = gradient_samples
@@ -114,22 +112,20 @@ class PromptOptimizer(L.LightningModule, ABC):
         self.rescore = rescore
         self.counter = torch.zeros(1)
         self.results: list[Result] = []
-        self.generators: list[torch.Generator] = []
         self.targets: list[Target] = []
-        self.kept: list[list[Best]] = []
-        self._seconds = 0.0
-        self._prepared: list[str] = []
-        self._step = 0
+        self.searches: list[TargetSearch] = []
 
     @property
     def best(self) -> list[Best | None]:
-        """The best prompt of each target so far."""
-        return [kept[0] if kept else None for kept in self.kept]
+        """The best prompt so far of each target of the batch."""
+        return [search.best for search in self.searches]
 
     # Set-up
 
     def setup(self, stage: str) -> None:
         """Loads the models on the trainer's device and finds the allowed tokens."""
+        if stage == "fit":
+            self.results, self.targets, self.searches = [], [], []
         self.load(self.trainer.strategy.root_device)
 
     def load(self, device: torch.device | str = "cpu") -> None:
@@ -173,12 +169,19 @@ class PromptOptimizer(L.LightningModule, ABC):
         return next(callback for callback in callbacks if isinstance(callback, SearchStrategy))
 
     def on_train_end(self) -> None:
-        """Collects the results of several devices, in the order of the targets."""
-        shares = [
-            [list(rows) for _, rows in groupby(results, key=lambda result: result.target)]
-            for results in gather(self.results)
-        ]
-        self.results = [result for rows in dealt(shares) for result in rows]
+        """Collects the results of several devices, in the order of the targets.
+
+        Where the run ended before its targets did, as by ``trainer.max_time``, their best
+        prompts so far are among the results.
+        """
+        for search in self.searches:
+            if not search.done:
+                self._add_results(search)
+        self.results = [result for results in gather(self.results) for result in results]
+        if self.trainer.datamodule is not None:  # type: ignore[attr-defined]
+            targets = self.trainer.datamodule.targets  # type: ignore[attr-defined]
+            places = {target.id: place for place, target in enumerate(targets)}
+            self.results.sort(key=lambda result: places.get(result.target, len(places)))
 
     # One step
 
@@ -190,42 +193,43 @@ class PromptOptimizer(L.LightningModule, ABC):
     @torch.no_grad()
     def _search(self, batch: TargetBatch) -> None:
         begin = time.perf_counter()
-        self.targets = batch.targets
+        self._regroup(batch.targets)
         if not batch.targets:
-            self.kept = []
             return
-        names = [target.id for target in batch.targets]
-        if self._prepared != names:
-            # Once for all steps, so that reduced precision would save little and cost all.
-            with torch.autocast(self.device.type, enabled=False):
-                self.objective.set_targets(batch.targets)
-            self._prepared = names
-        self.objective.begin_step(batch.step)
-        if batch.step == 0:
-            self._start(batch.targets)
-        self._step = batch.step + 1
+        for search in self.searches:
+            search.step += 1
+        self.objective.begin_step([search.step - 1 for search in self.searches])
         states = self.strategy.expand()
         count = self._move(states) if any(states) else 0
-        for target in range(len(names)):
-            if self._stalled(target):
-                self.strategy.close(target)
         seconds = time.perf_counter() - begin
-        self._seconds += seconds
-        self._log(count / seconds, len(names))
-        if batch.last:
-            self._finish(batch.targets)
+        for place, search in enumerate(self.searches):
+            search.seconds += seconds
+            if self._over(place):
+                self._finish(place)
+                batch.done.add(search.name)
+        self._log(count / seconds)
 
-    def _start(self, targets: Sequence[Target]) -> None:
-        self.generators = [
-            torch.Generator().manual_seed(hash_seed(self.seed, target.id)) for target in targets
-        ]
-        self.kept = [[] for _ in targets]
-        self._seconds = 0.0
-        self._texts = [self._initial_text(target) for target in targets]
-        states = [self.initial_state(index) for index in range(len(targets))]
-        prompts = self.objective.prompts(states, range(len(states)))
-        self.objective.check_length(prompts, "the prompt to start from")
-        self.strategy.start([[state] for state in states])
+    def _regroup(self, targets: Sequence[Target]) -> None:
+        """Lets go of targets that have ended, and begins those that are new."""
+        places = {search.name: n for n, search in enumerate(self.searches) if not search.done}
+        staying = [places[target.id] for target in targets if target.id in places]
+        new = [target for target in targets if target.id not in places]
+        if any(before is not now for before, now in zip_longest(self.targets, targets)):
+            self.targets = list(targets)
+            # Once for all steps, so that reduced precision would save little and cost all.
+            with torch.autocast(self.device.type, enabled=False):
+                self.objective.set_targets(targets)
+        self.searches = [self.searches[place] for place in staying]
+        self.searches += [TargetSearch.begin(target.id, self.seed) for target in new]
+        self.strategy.regroup(staying, self._begin(range(len(staying), len(targets))))
+
+    def _begin(self, places: Sequence[int]) -> list[list[State]]:
+        """The prompts that the searches at some places start from."""
+        states = [self.initial_state(place) for place in places]
+        if states:
+            prompts = self.objective.prompts(states, places)
+            self.objective.check_length(prompts, "the prompt to start from")
+        return [[state] for state in states]
 
     def _initial_text(self, target: Target) -> str:
         """What the search of a target starts from; empty for random tokens."""
@@ -248,7 +252,7 @@ class PromptOptimizer(L.LightningModule, ABC):
 
     def initial_state(self, target: int) -> State:
         """The prompt that the search of a target starts from."""
-        if text := self._texts[target].strip():
+        if text := self._initial_text(self.targets[target]).strip():
             return self.objective.encode_prompt(text)
         # Few random draws read back as the same ids.
         length = self.start_length(target)
@@ -261,13 +265,14 @@ class PromptOptimizer(L.LightningModule, ABC):
 
     def draw(self, target: int, count: int) -> list[int]:
         """Random allowed tokens from a target's own stream."""
-        index = torch.randint(len(self.allowed_ids), (count,), generator=self.generators[target])
+        generator = self.searches[target].generator
+        index = torch.randint(len(self.allowed_ids), (count,), generator=generator)
         tokens: list[int] = self.allowed_ids[index].tolist()
         return tokens
 
     def uniform(self, target: int, count: int) -> list[float]:
         """Random numbers in [0, 1) from a target's own stream."""
-        numbers: list[float] = torch.rand(count, generator=self.generators[target]).tolist()
+        numbers: list[float] = torch.rand(count, generator=self.searches[target].generator).tolist()
         return numbers
 
     @abstractmethod
@@ -310,8 +315,9 @@ class PromptOptimizer(L.LightningModule, ABC):
         for total, state, owner in zip(totals, flat, owners, strict=True):
             scored[owner].append((total, state))
         for row in admitted:
-            found = losses[row].tolist(), flat[row], prompts.texts[row], self._step
-            self._keep(owners[row], Best(totals[row], *found))
+            search = self.searches[owners[row]]
+            found = losses[row].tolist(), flat[row], prompts.texts[row], search.step
+            search.keep(Best(totals[row], *found), self.top)
         return scored
 
     def _best_rows(self, prompts: Prompts, losses: Tensor, rows: list[int]) -> list[int]:
@@ -322,15 +328,6 @@ class PromptOptimizer(L.LightningModule, ABC):
             if len(chosen[prompts.owners[row]]) < self.top:
                 chosen[prompts.owners[row]].append(row)
         return [row for best in chosen for row in best]
-
-    def _keep(self, target: int, found: Best) -> None:
-        """Remembers a prompt if it is among the best of its target."""
-        kept = self.kept[target]
-        worst = kept[-1].loss if len(kept) == self.top else float("inf")
-        if found.loss < worst and all(best.prompt != found.prompt for best in kept):
-            kept.append(found)
-            kept.sort(key=lambda best: best.loss)
-            del kept[self.top :]
 
     def admitted(
         self, groups: Sequence[Sequence[State]], owners: Sequence[int], most: int
@@ -362,41 +359,38 @@ class PromptOptimizer(L.LightningModule, ABC):
         """Whether a prompt may be a candidate."""
         return self.constraints.admits(text)
 
-    def _stalled(self, target: int) -> bool:
-        best = self.best[target]
-        return (
-            self.patience is not None
-            and best is not None
-            and self._step - best.step >= self.patience
-        )
+    def _over(self, place: int) -> bool:
+        """Whether a target's search is over."""
+        search = self.searches[place]
+        if search.step >= self.steps or not self.strategy.frontiers[place]:
+            return True
+        if self.stop_seconds is not None and search.seconds >= self.stop_seconds:
+            return True
+        if search.best is None:
+            return False
+        stalled = self.patience is not None and search.step - search.best.step >= self.patience
+        return stalled or (self.stop_loss is not None and search.best.loss <= self.stop_loss)
 
-    def _finish(self, targets: Sequence[Target]) -> None:
+    def _finish(self, place: int) -> None:
+        search = self.searches[place]
+        if search.best is None:
+            raise FuseError(
+                f"no prompt was found for target {search.name!r}: no proposal fits the models; "
+                "relax constraints or shorten prefix and suffix"
+            )
+        search.done = True
+        self.strategy.close(place)
+        self._add_results(search)
+
+    def _add_results(self, search: TargetSearch) -> None:
         names = [term.name for term in self.objective.terms]
-        for target, kept in zip(targets, self.kept, strict=True):
-            if not kept:
-                raise FuseError(
-                    f"no prompt was found for target {target.id!r}: no proposal fits the models; "
-                    "relax constraints or shorten prefix and suffix"
-                )
-            self.results += [
-                Result(
-                    target.id,
-                    best.prompt,
-                    list(best.state),
-                    best.loss,
-                    dict(zip(names, best.losses, strict=True)),
-                    best.step,
-                    self.seed,
-                    self._seconds,
-                    rank,
-                )
-                for rank, best in enumerate(kept, start=1)
-            ]
+        self.results += search.results(names, self.seed)
 
-    def _log(self, rate: float, size: int) -> None:
+    def _log(self, rate: float) -> None:
         found = [best for best in self.best if best is not None]
         if not found:
             return
+        size = len(self.targets)
         mean = torch.tensor([[best.loss, *best.losses] for best in found]).mean(0)
         names = ["best", *(term.name for term in self.objective.terms)]
         self.log_dict(
@@ -409,8 +403,13 @@ class PromptOptimizer(L.LightningModule, ABC):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds what the other devices know: Lightning writes the state of one."""
-        own = {"module": self.get_extra_state(), "search": self.strategy.state_dict()}
-        states = gather(own)
+        states = gather(
+            {
+                "module": self.get_extra_state(),
+                "search": self.strategy.state_dict(),
+                "loader": _loop(checkpoint).get(LOADER),
+            }
+        )
         if len(states) > 1:
             checkpoint["ranks"] = states
 
@@ -433,36 +432,25 @@ class PromptOptimizer(L.LightningModule, ABC):
         if state is not None:
             checkpoint["state_dict"]["_extra_state"] = state["module"]
             checkpoint["callbacks"][self.strategy.state_key] = state["search"]
+            _loop(checkpoint)[LOADER] = state["loader"]
 
     def get_extra_state(self) -> dict[str, Any]:
-        """Results, best prompts and random streams, as plain containers and tensors."""
+        """Results and the searches under way, as plain containers and tensors."""
         return {
             "results": [result.to_dict() for result in self.results],
-            "kept": [
-                [vars(best) | {"state": list(best.state)} for best in kept] for kept in self.kept
-            ],
-            "generators": [generator.get_state() for generator in self.generators],
-            "seconds": self._seconds,
+            "searches": [search.state_dict() for search in self.searches],
         }
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
         """Restores :meth:`get_extra_state`."""
         self.results = [Result(**result) for result in state["results"]]
-        self.kept = [
-            [Best(**{**best, "state": tuple(best["state"])}) for best in kept]
-            for kept in state["kept"]
-        ]
-        self.generators = []
-        for saved in state["generators"]:
-            generator = torch.Generator()
-            generator.set_state(saved.cpu())
-            self.generators.append(generator)
-        self._seconds = state["seconds"]
+        self.searches = [TargetSearch.from_state(saved) for saved in state["searches"]]
 
 
-def hash_seed(seed: int, name: str) -> int:
-    """A seed for one target, the same on every machine and rank."""
-    return int.from_bytes(hashlib.sha256(f"{seed}:{name}".encode()).digest()[:8], "big") >> 1
+def _loop(checkpoint: dict[str, Any]) -> dict[str, Any]:
+    """Where a checkpoint keeps the position of the loader."""
+    loop: dict[str, Any] = checkpoint["loops"]["fit_loop"]["state_dict"]
+    return loop
 
 
 def top_rows(scores: Tensor, count: int) -> list[list[int]]:

@@ -90,8 +90,8 @@ class Captioner(PromptOptimizer):
         """Captions of all pictures of a target."""
         target.need_images("the captioner", "use another optimizer")
         images = target.images
-        seed = int(torch.randint(2**62, (), generator=self.generators[index]))
-        options = {} if self._step == 1 else {"num_beams": 0}
+        seed = int(torch.randint(2**62, (), generator=self.searches[index].generator))
+        options = {} if self.searches[index].step == 1 else {"num_beams": 0}
         found = self.captioner.captions(
             images,
             -(-self.count // len(images)),

@@ -64,9 +64,9 @@ class GCG(SwapOptimizer):
                 f"{len(self.allowed_ids) - 1} others; lower top_k or relax constraints"
             )
 
-    def _replacements(self) -> int:
+    def _replacements(self, target: int) -> int:
         """How many tokens a candidate of this step replaces."""
-        done = (self._step - 1) / max(1, self.steps - 1)
+        done = (self.searches[target].step - 1) / max(1, self.steps - 1)
         return round(self.n_replace + done * (self.n_replace_end - self.n_replace))
 
     def propose(self, states: list[list[State]]) -> list[list[State]]:
@@ -75,7 +75,7 @@ class GCG(SwapOptimizer):
         parents = [state for found in states for state in found]
         favoured = self.best_tokens(parents, owners, self.top_k)
         drawn = [
-            self.replaced(state, tokens, SPARE * self.batch_size, self._replacements(), owner)
+            self.replaced(state, tokens, SPARE * self.batch_size, self._replacements(owner), owner)
             for state, tokens, owner in zip(parents, favoured, owners, strict=True)
         ]
         admitted = self.admitted(drawn, owners, self.batch_size)

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from fuse_lightning.data.targets import Target
 from fuse_lightning.errors import FuseError
 from fuse_lightning.objectives import State, Term
 from fuse_lightning.optimizers.base import SPARE
@@ -76,7 +75,7 @@ class PEZ(SwapOptimizer):
         self.polish_steps = polish_steps
         self.batch_size = batch_size
         self.top_k = top_k
-        self.descents: list[torch.optim.AdamW] = []
+        self.descents: dict[str, torch.optim.AdamW] = {}
 
     def setup(self, stage: str) -> None:
         """Also checks the search strategy."""
@@ -101,13 +100,15 @@ class PEZ(SwapOptimizer):
         nearest = (F.normalize(embeddings, dim=-1) @ self._directions.T).argmax(-1)
         return self.allowed_ids[nearest.cpu()]
 
-    def _start(self, targets: Sequence[Target]) -> None:
-        super()._start(targets)
-        self.descents = []
-        for target, frontier in enumerate(self.strategy.frontiers):
-            first = frontier[0][1]
-            others = [self.draw(target, len(first)) for _ in range(self.restarts - 1)]
-            self.descents.append(self._descent(self._table[torch.tensor([list(first), *others])]))
+    def _begin(self, places: Sequence[int]) -> list[list[State]]:
+        begun = super()._begin(places)
+        running = {search.name for search in self.searches}
+        self.descents = {name: d for name, d in self.descents.items() if name in running}
+        for place, (first,) in zip(places, begun, strict=True):
+            others = [self.draw(place, len(first)) for _ in range(self.restarts - 1)]
+            iterate = self._table[torch.tensor([list(first), *others])]
+            self.descents[self.searches[place].name] = self._descent(iterate)
+        return begun
 
     def _descent(self, embeddings: Tensor) -> torch.optim.AdamW:
         iterate = embeddings.detach().clone().requires_grad_()
@@ -115,62 +116,73 @@ class PEZ(SwapOptimizer):
 
     def propose(self, states: list[list[State]]) -> list[list[State]]:
         """The projections, then one step of descent; near the end, swaps in the best prompt."""
-        if self._step > self.steps - self.polish_steps:
-            return self._polish(states)
-        running = [target for target, found in enumerate(states) if found]
-        iterates = [self.descents[target].param_groups[0]["params"][0] for target in running]
+        running = [target for target, group in enumerate(states) if group]
+        last = self.steps - self.polish_steps
+        polished = [target for target in running if self.searches[target].step > last]
+        moved = [target for target in running if target not in polished]
+        found: list[list[State]] = [[] for _ in states]
+        for propose, targets in ((self._descend, moved), (self._polish, polished)):
+            for target, group in propose(targets).items():
+                found[target] = group
+        return self.or_itself(found, states)
+
+    def _descend(self, targets: Sequence[int]) -> dict[int, list[State]]:
+        if not targets:
+            return {}
+        descents = [self.descents[self.searches[target].name] for target in targets]
+        iterates = [descent.param_groups[0]["params"][0] for descent in descents]
         nearest = [self.project(iterate).tolist() for iterate in iterates]
-        owners = [target for target, group in zip(running, nearest, strict=True) for _ in group]
+        owners = [target for target, group in zip(targets, nearest, strict=True) for _ in group]
         raw = [tuple(row) for group in nearest for row in group]
         prompts = self.objective.prompts(raw, owners)
         gradient, losses = self.objective.embedding_gradient(prompts)
         # The encoder has just read what is about to be scored, unless it spells another prompt.
         exact = torch.tensor(prompts.canonical) & ~losses.isnan().any(1)
         rows = exact.nonzero().flatten().tolist()
-        self.objective.memory.keep([(owners[row], raw[row]) for row in rows], losses[rows])
+        self.objective.remember(prompts.select(rows), losses[rows])
         start = 0
-        for target, iterate in zip(running, iterates, strict=True):
+        for descent, iterate in zip(descents, iterates, strict=True):
             stop = start + len(iterate)
             iterate.grad = gradient[start:stop, : iterate.shape[1]].to(iterate.device)
-            self.descents[target].step()
+            descent.step()
             start = stop
         # What is told is a text, so what is scored is that text as it is read back.
-        read = self.objective.encode_prompts(prompts.texts)
-        found: list[list[State]] = [[] for _ in states]
-        for owner, group in zip(owners, self.admitted([[s] for s in read], owners, 1), strict=True):
-            found[owner] += group
-        return self.or_itself([[*dict.fromkeys(group)] for group in found], states)
+        read = [[state] for state in self.objective.encode_prompts(prompts.texts)]
+        found: dict[int, dict[State, None]] = {target: {} for target in targets}
+        for owner, group in zip(owners, self.admitted(read, owners, 1), strict=True):
+            found[owner].update(dict.fromkeys(group))
+        return {target: [*group] for target, group in found.items()}
 
-    def _polish(self, states: list[list[State]]) -> list[list[State]]:
-        owners = [t for t, found in enumerate(states) if found and self.best[t] is not None]
-        parents = [best.state for best in map(self.best.__getitem__, owners) if best is not None]
+    def _polish(self, targets: Sequence[int]) -> dict[int, list[State]]:
+        best = {target: self.best[target] for target in targets}
+        parents = {target: found.state for target, found in best.items() if found is not None}
         if not parents:
-            return [[] for _ in states]
+            return {}
         top_k = min(self.top_k, len(self.allowed_ids) - 1)
-        favoured = self.best_tokens(parents, owners, top_k)
+        favoured = self.best_tokens([*parents.values()], [*parents], top_k)
         drawn = [
-            self.replaced(state, tokens, SPARE * self.batch_size, 1, owner)
-            for state, tokens, owner in zip(parents, favoured, owners, strict=True)
+            self.replaced(state, tokens, SPARE * self.batch_size, 1, target)
+            for (target, state), tokens in zip(parents.items(), favoured, strict=True)
         ]
-        found: list[list[State]] = [[] for _ in states]
-        for owner, group in zip(owners, self.admitted(drawn, owners, self.batch_size), strict=True):
-            found[owner] = group
-        return self.or_itself(found, states)
+        groups = self.admitted(drawn, [*parents], self.batch_size)
+        return dict(zip(parents, groups, strict=True))
 
     def get_extra_state(self) -> dict[str, Any]:
         """Also the continuous embeddings and the moments of their gradients."""
         return super().get_extra_state() | {
-            "descents": [
-                {"iterate": d.param_groups[0]["params"][0].detach(), "moments": d.state_dict()}
-                for d in self.descents
-            ]
+            "descents": {
+                name: {
+                    "iterate": descent.param_groups[0]["params"][0].detach(),
+                    "moments": descent.state_dict(),
+                }
+                for name, descent in self.descents.items()
+            }
         }
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
         """Restores :meth:`get_extra_state`."""
         super().set_extra_state(state)
-        self.descents = []
-        for saved in state["descents"]:
-            descent = self._descent(saved["iterate"])
-            descent.load_state_dict(saved["moments"])
-            self.descents.append(descent)
+        self.descents = {}
+        for name, saved in state["descents"].items():
+            self.descents[name] = self._descent(saved["iterate"])
+            self.descents[name].load_state_dict(saved["moments"])

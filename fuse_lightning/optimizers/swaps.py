@@ -113,7 +113,7 @@ class SwapOptimizer(PromptOptimizer):
         """
         length, choices = tokens.shape
         n_replace = min(n_replace, length)
-        generator = self.generators[owner]
+        generator = self.searches[owner].generator
         if n_replace == 1:
             # Without replacement: a swap that is drawn twice is wasted.
             flat = torch.randperm(length * choices, generator=generator)[:count]

@@ -28,10 +28,10 @@ class HistorySearch(SearchStrategy):
         self.patience = patience
         self.idle: list[int] = []
 
-    def start(self, initial: Sequence[Sequence[State]]) -> None:
-        """Begins a batch."""
-        super().start(initial)
-        self.idle = [0 for _ in initial]
+    def regroup(self, staying: Sequence[int], initial: Sequence[Sequence[State]]) -> None:
+        """Changes the batch; the idle steps of new targets count from 0."""
+        super().regroup(staying, initial)
+        self.idle = [*(self.idle[place] for place in staying), *(0 for _ in initial)]
 
     def expand(self) -> list[list[State]]:
         """The prompt whose turn it is."""

@@ -25,12 +25,22 @@ class SearchStrategy(Callback):
         self.frontiers: list[list[Scored]] = []
 
     def start(self, initial: Sequence[Sequence[State]]) -> None:
-        """Begins a batch.
+        """Begins anew.
 
         Args:
             initial: Starting states of each target; their losses are not known yet.
         """
-        self.frontiers = [
+        self.regroup([], initial)
+
+    def regroup(self, staying: Sequence[int], initial: Sequence[Sequence[State]]) -> None:
+        """Changes the batch: some targets stay, in this order, and new ones stand behind them.
+
+        Args:
+            staying: Places of the targets that stay.
+            initial: Starting states of each new target; their losses are not known yet.
+        """
+        self.frontiers = [self.frontiers[place] for place in staying]
+        self.frontiers += [
             [(float("inf"), state) for state in dict.fromkeys(states)] for states in initial
         ]
 

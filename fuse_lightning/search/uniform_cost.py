@@ -23,10 +23,10 @@ class UniformCostSearch(SearchStrategy):
         self.frontier_max_size = frontier_max_size
         self.expanded: list[set[State]] = []
 
-    def start(self, initial: Sequence[Sequence[State]]) -> None:
-        """Begins a batch with nothing expanded."""
-        super().start(initial)
-        self.expanded = [set() for _ in initial]
+    def regroup(self, staying: Sequence[int], initial: Sequence[Sequence[State]]) -> None:
+        """Changes the batch; of new targets nothing is expanded."""
+        super().regroup(staying, initial)
+        self.expanded = [*(self.expanded[place] for place in staying), *(set() for _ in initial)]
 
     def expand(self) -> list[list[State]]:
         """Takes the cheapest prompt out of each queue."""

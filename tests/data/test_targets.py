@@ -1,7 +1,5 @@
 import json
-from itertools import islice
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -10,7 +8,6 @@ from PIL import Image
 
 from fuse_lightning.data import ImageTargets, SentimentTargets, Target
 from fuse_lightning.data.image_targets import unique
-from fuse_lightning.data.loader import TargetLoader
 from fuse_lightning.errors import FuseError
 
 
@@ -279,65 +276,9 @@ def test_numbered_ids_never_collide(names):
     assert all(found[index] == name for name, index in first.items())
 
 
-@st.composite
-def loaders(draw):
-    targets = [Target(str(index)) for index in range(draw(st.integers(0, 7)))]
-    return targets, draw(st.integers(1, 4)), draw(st.integers(1, 5))
-
-
-def served(batches):
-    return [([target.id for target in b.targets], b.step, b.last) for b in batches]
-
-
-class TestLoader:
-    @given(loaders())
-    def test_every_batch_is_served_for_all_its_steps(self, settings):
-        targets, size, steps = settings
-        loader = TargetLoader(targets, size, steps)
-        names = [target.id for target in targets]
-        wanted = [
-            (names[start : start + size], step, step == steps - 1)
-            for start in range(0, len(names), size)
-            for step in range(steps)
-        ]
-        assert served(loader) == wanted
-        assert len(loader) == len(wanted)
-        assert served(loader) == wanted
-
-    @given(loaders(), st.data())
-    def test_a_restored_loader_goes_on_where_it_was(self, settings, data):
-        whole = served(TargetLoader(*settings))
-        stop = data.draw(st.integers(0, max(0, len(whole) - 1)))
-        first = TargetLoader(*settings)
-        before = served(islice(first, stop))
-        state = first.state_dict()
-        second = TargetLoader(*settings)
-        second.load_state_dict(json.loads(json.dumps(state)))
-        assert before + served(second) == whole
-
-    @given(loaders(), st.integers(1, 40))
-    def test_the_saved_position_counts_what_was_served(self, settings, stop):
-        loader = TargetLoader(*settings)
-        batches = iter(loader)
-        taken = sum(1 for _ in range(stop) if next(batches, None) is not None)
-        assert loader.state_dict() == {"served": taken}
-
-    @pytest.mark.parametrize("ranks", [1, 2, 3, 5])
-    def test_devices_share_the_targets_out(self, ranks):
-        names = []
-        for rank in range(ranks):
-            data = ImageTargets([picture(f"{index}.png") for index in range(4)], batch_size=2)
-            data.trainer = SimpleNamespace(
-                global_rank=rank, world_size=ranks, lightning_module=SimpleNamespace(steps=3)
-            )
-            data.setup("fit")
-            served_here = data.train_dataloader()
-            names += [target.id for batch in served_here.batches for target in batch]
-        assert sorted(names) == ["0", "1", "2", "3"]
-
-    def test_targets_are_found_once(self):
-        data = ImageTargets(picture("a.png"))
-        data.setup("fit")
-        Path("a.png").unlink()
-        data.setup("fit")
-        assert [target.id for target in data.targets] == ["a"]
+def test_targets_are_found_once():
+    data = ImageTargets(picture("a.png"))
+    data.setup("fit")
+    Path("a.png").unlink()
+    data.setup("fit")
+    assert [target.id for target in data.targets] == ["a"]

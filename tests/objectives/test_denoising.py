@@ -155,9 +155,9 @@ def test_draws_depend_on_seed_target_and_step_alone(prepared, targets):
     term, draws = prepared()
     first = list(draws)
     losses = term.loss(read(term))
-    term.begin_step(1)
+    term.begin_step([1, 1])
     later = draws[2:]
-    term.begin_step(0)
+    term.begin_step([0, 0])
     again = draws[4:]
     assert torch.equal(term.loss(read(term)), losses)
     _, alone = prepared(chosen=targets[1:])
@@ -172,15 +172,36 @@ def test_draws_depend_on_seed_target_and_step_alone(prepared, targets):
 
 def test_draws_stay_where_they_are_not_to_be_redrawn(prepared):
     term, draws = prepared(redraw=False)
-    term.begin_step(7)
+    term.begin_step([7, 7])
     assert torch.equal(draws[2][1], draws[0][1])
     assert torch.equal(draws[2][2], draws[0][2])
+
+
+def test_each_target_has_draws_of_its_own_step(prepared):
+    term, draws = prepared()
+    term.begin_step([3, 5])
+    term.begin_step([3, 3])
+    assert torch.equal(draws[2][1], draws[4][1])
+    assert not torch.equal(draws[3][1], draws[5][1])
+
+
+def test_pictures_of_targets_that_stay_are_not_encoded_again(prepared, targets, monkeypatch):
+    term, _ = prepared(chosen=targets[:1])
+    alone, _ = prepared(chosen=targets[1:])
+    encoded = []
+    latents = term.model.latents
+    monkeypatch.setattr(
+        term.model, "latents", lambda images: encoded.append(len(images)) or latents(images)
+    )
+    term.set_targets(targets[::-1])
+    assert encoded == [len(targets[1].images)]
+    torch.testing.assert_close(term._noisy[0], alone._noisy[0])
 
 
 def test_timesteps_are_spread_over_the_range_and_noise_is_standard_normal(prepared):
     term, draws = prepared(timesteps=(0.25, 1.0))
     for step in range(1, 200):
-        term.begin_step(step)
+        term.begin_step([step, step])
     times = torch.stack([draw[2] for draw in draws])
     for part in range(SAMPLES):
         assert 250 + 250 * part <= times[:, part].min() <= 255 + 250 * part
@@ -194,7 +215,7 @@ def test_each_of_several_pictures_is_used_in_turn(prepared, targets):
     term, draws = prepared()
     pictures = term.model.latents(targets[1].images)
     for step in range(1, 9):
-        term.begin_step(step)
+        term.begin_step([step, step])
     uses = [
         sum(int(torch.equal(latent, picture)) for latent in draw[0])
         for draw in draws[1::2]

@@ -1,0 +1,101 @@
+"""What is known of one target while its prompt is searched for."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from fuse_lightning.objectives import State
+from fuse_lightning.results import Result
+
+
+@dataclass
+class Best:
+    """One of the best prompts of a target so far."""
+
+    loss: float
+    losses: list[float]
+    state: State
+    prompt: str
+    step: int
+
+
+@dataclass
+class TargetSearch:
+    """The search of one target so far.
+
+    Attributes:
+        name: The target's id.
+        generator: Its own random stream, the same whatever it is searched together with.
+        kept: The best prompts, best first.
+        step: Steps that it has had, with the present one.
+        seconds: Wall time of these steps.
+        done: Whether it has ended.
+    """
+
+    name: str
+    generator: torch.Generator
+    kept: list[Best] = field(default_factory=list)
+    step: int = 0
+    seconds: float = 0.0
+    done: bool = False
+
+    @classmethod
+    def begin(cls, name: str, seed: int) -> "TargetSearch":
+        """A search that has had no step."""
+        return cls(name, torch.Generator().manual_seed(hash_seed(seed, name)))
+
+    @property
+    def best(self) -> Best | None:
+        """The best prompt so far."""
+        return self.kept[0] if self.kept else None
+
+    def keep(self, found: Best, top: int) -> None:
+        """Remembers a prompt if it is among the best ``top``."""
+        worst = self.kept[-1].loss if len(self.kept) == top else float("inf")
+        if found.loss < worst and all(best.prompt != found.prompt for best in self.kept):
+            self.kept.append(found)
+            self.kept.sort(key=lambda best: best.loss)
+            del self.kept[top:]
+
+    def results(self, terms: Sequence[str], seed: int) -> list[Result]:
+        """The best prompts, as results.
+
+        Args:
+            terms: Names of the terms.
+            seed: Seed of the run.
+        """
+        return [
+            Result(
+                self.name,
+                best.prompt,
+                list(best.state),
+                best.loss,
+                dict(zip(terms, best.losses, strict=True)),
+                best.step,
+                seed,
+                self.seconds,
+                rank,
+            )
+            for rank, best in enumerate(self.kept, start=1)
+        ]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain containers and tensors."""
+        kept = [vars(best) | {"state": list(best.state)} for best in self.kept]
+        return vars(self) | {"kept": kept, "generator": self.generator.get_state()}
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> "TargetSearch":
+        """Restores :meth:`state_dict`."""
+        generator = torch.Generator()
+        generator.set_state(state["generator"].cpu())
+        kept = [Best(**{**best, "state": tuple(best["state"])}) for best in state["kept"]]
+        return cls(**state | {"kept": kept, "generator": generator})
+
+
+def hash_seed(seed: int, name: str) -> int:
+    """A seed for one target, the same on every machine and rank."""
+    return int.from_bytes(hashlib.sha256(f"{seed}:{name}".encode()).digest()[:8], "big") >> 1
