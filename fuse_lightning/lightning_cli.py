@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
@@ -150,3 +151,9 @@ def run(words: list[str]) -> None:
         )
     except MisconfigurationException as error:
         raise FuseError(explain(error)) from error
+    except RuntimeError as error:
+        if isinstance(error, dist.DistBackendError) or "closed by peer" in str(error):
+            raise FuseError(
+                "another process of this run has ended; what it says is the reason"
+            ) from error
+        raise

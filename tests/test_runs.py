@@ -4,6 +4,7 @@ import json
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -51,6 +52,7 @@ CONFIG = {
 }
 TARGETS = 7
 RUN = "logs/search/version_0"
+CLI = Path(__file__).parents[1] / "cli.py"
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +64,7 @@ def runs(tmp_path_factory):
     return folder
 
 
-def start(runs, folder, *words):
+def start(runs, folder, *words, command=("fuse",)):
     """Begins a run in a folder of its own, in a process group of its own."""
     folder.mkdir(exist_ok=True)
     for name in ("scenes", "run.yaml"):
@@ -74,7 +76,7 @@ def start(runs, folder, *words):
         "OMP_NUM_THREADS": "1",
         "HF_HUB_OFFLINE": "1",
     }
-    command = [Path(sys.executable).with_name("fuse"), "fit", *words]
+    command = [Path(sys.executable).with_name(command[0]), *command[1:], "fit", *words]
     return subprocess.Popen(
         command,
         cwd=folder,
@@ -157,6 +159,56 @@ def test_a_run_that_is_asked_to_end_says_how_it_goes_on(runs, reference, kind):
     assert "Traceback" not in output
     finish(start(runs, folder, "--resume", RUN))
     assert found(folder) == reference
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def nodes(runs, folder, *words):
+    """Begins a run on two nodes, which are two launchers on this machine."""
+    launcher = ("torchrun", "--nnodes=2", "--nproc_per_node=1", "--master_addr=127.0.0.1")
+    launcher += (f"--master_port={free_port()}",)
+    words += ("--trainer.num_nodes=2", "--trainer.devices=1")
+    return [
+        start(runs, folder, *words, command=(*launcher, f"--node_rank={rank}", CLI))
+        for rank in range(2)
+    ]
+
+
+@pytest.mark.timeout(400)
+def test_two_nodes_share_the_targets_and_go_on_after_a_kill(runs, reference):
+    folder = runs / "nodes"
+    # One of them has a batch less than the other.
+    processes = nodes(runs, folder, "--config", "run.yaml", "--data.limit=5")
+    until = time.monotonic() + 200
+    while furthest(folder) < 2:
+        assert time.monotonic() < until
+        assert all(process.poll() is None for process in processes)
+        time.sleep(0.02)
+    for process in processes:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+    outputs = [finish(process) for process in nodes(runs, folder, "--resume", RUN)]
+    assert "Restored all states" in "".join(outputs)
+    assert found(folder) == reference[:5]
+    assert not list((folder / RUN).glob("prompts-rank*"))
+
+
+@pytest.mark.timeout(400)
+def test_where_one_process_fails_the_others_say_so_in_one_line(runs):
+    folder = runs / "failing"
+    folder.mkdir()
+    scenes(folder / "scenes", 2, 5)
+    broken = folder / "scenes" / "scene-1.png"
+    broken.write_bytes(broken.read_bytes()[:-200])
+    output, _ = start(
+        runs, folder, "--config", "run.yaml", "--trainer.devices=2", "--data.batch_size=1"
+    ).communicate(timeout=200)
+    assert "scene-1.png' is broken" in output
+    assert "Traceback" not in output
 
 
 @pytest.mark.timeout(300)

@@ -215,13 +215,18 @@ class PromptOptimizer(L.LightningModule, ABC):
         staying = [places[target.id] for target in targets if target.id in places]
         new = [target for target in targets if target.id not in places]
         if any(before is not now for before, now in zip_longest(self.targets, targets)):
-            self.targets = list(targets)
-            # Once for all steps, so that reduced precision would save little and cost all.
-            with torch.autocast(self.device.type, enabled=False):
-                self.objective.set_targets(targets)
+            self._set_targets(targets)
         self.searches = [self.searches[place] for place in staying]
         self.searches += [TargetSearch.begin(target.id, self.seed) for target in new]
         self.strategy.regroup(staying, self._begin(range(len(staying), len(targets))))
+
+    def _set_targets(self, targets: Sequence[Target]) -> None:
+        self.targets = list(targets)
+        # A device may be left without targets while others still have some.
+        if targets:
+            # Once for all steps, so that reduced precision would save little and cost all.
+            with torch.autocast(self.device.type, enabled=False):
+                self.objective.set_targets(targets)
 
     def _begin(self, places: Sequence[int]) -> list[list[State]]:
         """The prompts that the searches at some places start from."""

@@ -6,6 +6,7 @@ import pytest
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from fuse_lightning.data import ImageTargets
+from fuse_lightning.data.loader import TargetLoader
 from fuse_lightning.errors import FuseError
 from tests.optimizers.runs import close, fit, found
 from tests.optimizers.test_every_optimizer import OPTIMIZERS, STRATEGIES
@@ -122,6 +123,17 @@ def test_results_come_in_the_order_of_targets(folders, pictures, tmp_path):
     served = data(pictures, 3)
     fit(module, served, tmp_path, GREEDY())
     assert [row.target for row in module.results] == [target.id for target in served.targets]
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_device_without_targets_idles(folders, pictures, tmp_path, name):
+    module = OPTIMIZERS[name](folders)
+    served = ImageTargets(str(pictures / "0.png"))
+    served.train_dataloader = lambda: TargetLoader(served.targets, 1, module.steps, most=3)
+    trainer = fit(module, served, tmp_path, GREEDY())
+    assert trainer.global_step == 3 * module.steps
+    assert [row.target for row in module.results] == ["0"]
+    assert module.results[0].seconds > 0
 
 
 GREEDY = STRATEGIES["greedy"]
