@@ -1,6 +1,7 @@
 """Losses that need not be computed again."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,6 +17,10 @@ class LossMemory:
     def __init__(self, limit: int = 100_000) -> None:
         self.limit = limit
         self._rows: dict[Hashable, list[float]] = {}
+
+    def forget(self, gone: Callable[[Any], bool]) -> None:
+        """Forgets the rows whose keys are ``gone``."""
+        self._rows = {key: row for key, row in self._rows.items() if not gone(key)}
 
     def clear(self) -> None:
         """Forgets everything."""

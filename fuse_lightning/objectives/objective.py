@@ -134,6 +134,8 @@ class Objective:
             (target, known[id(target)] if id(target) in known else next(self._count))
             for target in targets
         ]
+        staying = {number for _, number in self._numbers}
+        self.memory.forget(lambda key: key[0] not in staying)
         for term in self.terms:
             term.set_targets(targets)
 
