@@ -37,7 +37,7 @@ class TensorBoardPrompts(Callback):
         for target, best in zip(batch.targets, found, strict=True):
             name = target.id
             for board in boards:
-                if batch.step == 0 and target.paths:
+                if batch.step == 0 and target.pictures:
                     board.add_image(
                         f"target/{name}", _strip(target.images), step, dataformats="HWC"
                     )

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from fuse_lightning.data.image_targets import ImageTargets
-from fuse_lightning.data.targets import Target
+from fuse_lightning.data.targets import Target, joined
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models import CLIP, TextEncoder
 from fuse_lightning.models.auto import auto_model
@@ -58,8 +58,7 @@ class ImageSimilarity(_Similarity):
         self.fixed = None if images is None else self._fixed(images)
 
     def _fixed(self, images: str | list[str]) -> Target:
-        targets = ImageTargets(images).find_targets()
-        return Target(self.name, [path for target in targets for path in target.paths])
+        return joined(self.name, ImageTargets(images).find_targets())
 
     def set_targets(self, targets: Sequence[Target]) -> None:
         """Encodes the pictures.
