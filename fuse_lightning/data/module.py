@@ -99,7 +99,6 @@ class TargetDataModule(L.LightningDataModule, ABC):
                 f"{count - left} of {count} targets are finished in {self.skip_finished!r}"
             )
         chosen = self.select([target for target, variants in found if variants])
-        _report(self.skipped)
         return unique([each for target in chosen for each in self._open(target)])
 
     def _open(self, target: Target) -> list[Target]:
@@ -116,12 +115,14 @@ class TargetDataModule(L.LightningDataModule, ABC):
             # By its own hash each keeps its turn, whichever others are finished.
             order.sort(key=lambda index: _turn(self.seed, targets[index].id))
         chosen: list[int] = []
+        known = len(self.skipped)
         while order and len(chosen) < (self.limit or len(targets)):
             wanted = (self.limit or len(targets)) - len(chosen)
             part, order = order[:wanted], order[wanted:]
             # Rows of a file are read fastest in its own order.
             good = {index for index in sorted(part) if self._is_good(targets[index])}
             chosen += [index for index in part if index in good]
+        _report([*self.skipped.items()][known:])
         if not chosen:
             name, reason = next(iter(self.skipped.items()))
             raise FuseError(
@@ -176,8 +177,8 @@ def _turn(seed: int, name: str) -> bytes:
 
 
 @rank_zero_only
-def _report(skipped: dict[str, str]) -> None:
-    for name, reason in list(skipped.items())[:NAMED]:
+def _report(skipped: list[tuple[str, str]]) -> None:
+    for name, reason in skipped[:NAMED]:
         logger.warning("target %r is left out: %s", name, reason)
     if len(skipped) > NAMED:
         logger.warning("%d targets are left out in all", len(skipped))

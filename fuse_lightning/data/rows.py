@@ -8,7 +8,7 @@ from typing import Any
 
 from fuse_lightning.data.manifest import read_manifest
 from fuse_lightning.data.pictures import Picture, RowPictures, Unreadable, located
-from fuse_lightning.data.tables import Table, label_names, picture_columns
+from fuse_lightning.data.tables import Table
 from fuse_lightning.data.targets import Target
 from fuse_lightning.data.web import Web, shown
 from fuse_lightning.errors import FuseError
@@ -102,21 +102,20 @@ def table_targets(
     Raises:
         FuseError: If it has no such columns, or no rows.
     """
-    there = list(table.schema.names)
-    stored = picture_columns(table.schema)
-    usual = [name for name in columns.images if name in stored]
-    if columns.image is None and (usual or len(stored) == 1):
-        columns = replace(columns, image=(usual or stored)[0])
-    columns.check(there, table.place)
-    holder = table if columns.image in stored else None
+    usual = [name for name in columns.images if name in table.stored]
+    if columns.image is None and (usual or len(table.stored) == 1):
+        columns = replace(columns, image=(usual or table.stored)[0])
+    columns.check(table.columns, table.place)
+    holder = table if columns.image in table.stored else None
     reader = _Reader(table.place, stem, folder, columns, web, holder)
     wanted = (*columns.images, *columns.captions, *columns.names, *columns.text)
-    rows = table.read([name for name in there if name in wanted and name not in stored])
+    light = [name for name in table.columns if name in wanted and name not in table.stored]
+    rows = table.read(light)
     if not rows:
         raise FuseError(f"{table.place} is empty; it needs a row for each target")
-    for column, names in label_names(table.schema).items():
+    for column, names in table.labels.items():
         for row in rows:
-            if (number := row.get(column)) is not None:
+            if isinstance(number := row.get(column), int):
                 row[column] = names[number] if 0 <= number < len(names) else None
     return [reader.target(number, row) for number, row in enumerate(rows)]
 
@@ -183,7 +182,7 @@ class _Reader:
         names = _texts(next((row[key] for key in self.columns.images if row.get(key)), None))
         if not names:
             wanted = self.columns.image or "file_name or file_names"
-            raise FuseError(f"{place} names no picture; give {wanted}")
+            raise FuseError(f"{place} names no picture; give {wanted} a path or a list of paths")
         first = shown(names[0]).rpartition("://")[2] if "://" in names[0] else names[0]
         pictures = [located(name, self.folder, self.web) for name in names]
         return pictures, Path(splitext(first)[0]).as_posix()

@@ -2,40 +2,64 @@
 
 import json
 import re
+from abc import ABC, abstractmethod
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import accumulate
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Protocol
+from typing import Any
 
 from fuse_lightning.errors import FuseError
 
 SUFFIXES = (".parquet", ".arrow")
 BATCH = 16
-SHUFFLED_TOGETHER = 1000
+SHUFFLED_TOGETHER = 256
+"""Rows of a stream that wait in memory to be shuffled."""
 
 
-class Table(Protocol):
+class Table(ABC):
     """Rows in columns.
 
-    Attributes:
-        place: What to call it.
+    Args:
         schema: The Arrow schema.
+        place: What to call it.
+
+    Attributes:
+        columns: Names of its columns.
+        stored: Those that hold what is in picture files, or how to find them.
+        labels: Names of the classes in columns that hold only their numbers.
+
+    Raises:
+        FuseError: If a name is not UTF-8.
     """
 
-    place: str
-    schema: Any
+    def __init__(self, schema: Any, place: str) -> None:
+        self.place = place
+        with _reading(place):
+            self.columns: list[str] = schema.names
+            self.stored = [field.name for field in schema if _holds_pictures(field.type)]
+        self.labels = _class_names(schema)
 
     def read(self, columns: Sequence[str]) -> list[dict[str, Any]]:
         """All rows of some columns."""
+        with _reading(self.place):
+            return self._read(list(columns))
 
     def cell(self, row: int, column: str) -> Any:
         """One value; of a picture, what is in its file."""
+        with _reading(self.place):
+            return self._cell(row, column)
+
+    @abstractmethod
+    def _read(self, columns: list[str]) -> list[dict[str, Any]]: ...
+
+    @abstractmethod
+    def _cell(self, row: int, column: str) -> Any: ...
 
 
-class ArrowTable:
+class ArrowTable(Table):
     """A table that is mapped into memory.
 
     Args:
@@ -44,26 +68,17 @@ class ArrowTable:
     """
 
     def __init__(self, table: Any, place: str) -> None:
+        super().__init__(table.schema, place)
         self.table = table
-        self.place = place
-        self.schema = table.schema
 
-    def read(self, columns: Sequence[str]) -> list[dict[str, Any]]:
-        """All rows of some columns."""
-        return self._sound(self.table.select(columns)).to_pylist()  # type: ignore[no-any-return]
+    def _read(self, columns: list[str]) -> list[dict[str, Any]]:
+        return _sound(self.table.select(columns)).to_pylist()  # type: ignore[no-any-return]
 
-    def cell(self, row: int, column: str) -> Any:
-        """One value; of a picture, what is in its file."""
-        return self._sound(self.table.column(column).slice(row, 1))[0].as_py()
-
-    def _sound(self, part: Any) -> Any:
-        # Arrow trusts the positions that a file gives, and would read beside it.
-        with _reading(self.place):
-            part.validate(full=True)
-        return part
+    def _cell(self, row: int, column: str) -> Any:
+        return _sound(self.table.column(column).slice(row, 1))[0].as_py()
 
 
-class ParquetTable:
+class ParquetTable(Table):
     """A Parquet file; values are found fastest in the order of the rows.
 
     Args:
@@ -73,11 +88,10 @@ class ParquetTable:
     def __init__(self, path: Path) -> None:
         from pyarrow.parquet import ParquetFile
 
-        self.place = _named(path)
-        with _reading(self.place):
+        with _reading(_named(path)):
             self.file = ParquetFile(path, memory_map=True)
-        self.schema = self.file.schema_arrow
-        groups = [self.file.metadata.row_group(i) for i in range(self.file.num_row_groups)]
+            groups = [self.file.metadata.row_group(i) for i in range(self.file.num_row_groups)]
+        super().__init__(self.file.schema_arrow, _named(path))
         self._starts = [0, *accumulate(group.num_rows for group in groups)]
         # Where the reading of a column in a group of rows is: the batch read last, its first row.
         self._reads: tuple[str, int] | None = None
@@ -85,23 +99,19 @@ class ParquetTable:
         self._batch: Any = ()
         self._first = 0
 
-    def read(self, columns: Sequence[str]) -> list[dict[str, Any]]:
-        """All rows of some columns."""
-        with _reading(self.place):
-            return self.file.read(columns).to_pylist()  # type: ignore[no-any-return]
+    def _read(self, columns: list[str]) -> list[dict[str, Any]]:
+        return self.file.read(columns).to_pylist()  # type: ignore[no-any-return]
 
-    def cell(self, row: int, column: str) -> Any:
-        """One value; of a picture, what is in its file."""
+    def _cell(self, row: int, column: str) -> Any:
         group = bisect_right(self._starts, row) - 1
-        with _reading(self.place):
-            if self._reads != (column, group) or row < self._first:
-                self._batches = self.file.iter_batches(BATCH, [group], [column])
-                self._reads, self._first, self._batch = (column, group), self._starts[group], ()
-            while row >= self._first + len(self._batch):
-                self._first += len(self._batch)
-                self._batch = ()
-                self._batch = next(self._batches)
-            return self._batch.column(0)[row - self._first].as_py()
+        if self._reads != (column, group) or row < self._first:
+            self._batches = self.file.iter_batches(BATCH, [group], [column])
+            self._reads, self._first, self._batch = (column, group), self._starts[group], ()
+        while row >= self._first + len(self._batch):
+            self._first += len(self._batch)
+            self._batch = ()
+            self._batch = next(self._batches)
+        return self._batch.column(0)[row - self._first].as_py()
 
 
 def open_table(path: Path) -> Table:
@@ -142,7 +152,7 @@ def hub_table(
         source: ``USER/NAME``, ``USER/NAME@SPLIT`` or ``USER/NAME:CONFIG@SPLIT``.
         revision: Branch, tag or commit.
         count: Read only the first so many rows, and nothing else from the network.
-        seed: Shuffle before counting, among the next 1 000 rows.
+        seed: Shuffle before counting, among 256 rows at a time.
 
     Raises:
         FuseError: If there is none.
@@ -182,8 +192,7 @@ def hub_table(
         ) from error
 
 
-def label_names(schema: Any) -> dict[str, list[str]]:
-    """Names of the classes in columns that hold only their numbers."""
+def _class_names(schema: Any) -> dict[str, list[str]]:
     names = {}
     with suppress(AttributeError, KeyError, TypeError, ValueError):
         features = json.loads(schema.metadata[b"huggingface"])["info"]["features"]
@@ -193,18 +202,20 @@ def label_names(schema: Any) -> dict[str, list[str]]:
     return names
 
 
-def picture_columns(schema: Any) -> list[str]:
-    """Columns that hold what is in picture files, or how to find them."""
+def _holds_pictures(kind: Any) -> bool:
     import pyarrow.types as kinds
 
-    def holds(kind: Any) -> bool:
-        if kinds.is_list(kind) or kinds.is_large_list(kind):
-            return holds(kind.value_type)
-        if kinds.is_struct(kind):
-            return bool(kind.get_field_index("bytes") >= 0)
-        return bool(kinds.is_binary(kind) or kinds.is_large_binary(kind))
+    if kinds.is_list(kind) or kinds.is_large_list(kind):
+        return _holds_pictures(kind.value_type)
+    if kinds.is_struct(kind):
+        return bool(kind.get_field_index("bytes") >= 0)
+    return bool(kinds.is_binary(kind) or kinds.is_large_binary(kind))
 
-    return [field.name for field in schema if holds(field.type)]
+
+def _sound(part: Any) -> Any:
+    # Arrow trusts the positions that a file gives, and would read beside it.
+    part.validate(full=True)
+    return part
 
 
 def _arrow(path: Path, place: str) -> ArrowTable:
