@@ -1,17 +1,22 @@
 """Which targets a run has finished."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 from fuse_lightning.errors import FuseError
 
 
-def finished_ids(source: str) -> set[str]:
-    """Ids of the targets in a run folder, or in its ``prompts.jsonl``.
+def finished_ids(sources: Iterable[str]) -> set[str]:
+    """Ids of the targets in run folders, or in their ``prompts.jsonl``.
 
     Raises:
         FuseError: If there is no such file, or a line of it is no result.
     """
+    return {name for source in sources for file in _files(source) for name in _ids(file)}
+
+
+def _files(source: str) -> list[Path]:
     path = Path(source).expanduser()
     # A run over several devices that was killed has a file of each.
     files = sorted(path.glob("prompts*.jsonl")) if path.is_dir() else [path]
@@ -20,7 +25,7 @@ def finished_ids(source: str) -> set[str]:
             f"{source!r} holds no prompts.jsonl; give data.skip_finished the folder of a run, such "
             "as logs/search/version_0"
         )
-    return {name for file in files for name in _ids(file)}
+    return files
 
 
 def _ids(file: Path) -> list[str]:

@@ -28,7 +28,8 @@ class TargetDataModule(L.LightningDataModule, ABC):
         limit: Only the first so many targets.
         shuffle: Whether to shuffle the targets, before they are limited.
         seed: Seed of that order, which is the same on every device.
-        skip_finished: A run's folder or its ``prompts.jsonl``, whose targets are left out.
+        skip_finished: A run's folder or its ``prompts.jsonl``, or several, whose targets are
+            left out.
         on_error: Whether a target that cannot be read ends the run ("raise"), or is named,
             counted and left out ("skip").
 
@@ -43,7 +44,7 @@ class TargetDataModule(L.LightningDataModule, ABC):
         limit: int | None = None,
         shuffle: bool = False,
         seed: int = 0,
-        skip_finished: str | None = None,
+        skip_finished: str | list[str] | None = None,
         on_error: OnError = "raise",
     ) -> None:
         super().__init__()
@@ -56,7 +57,8 @@ class TargetDataModule(L.LightningDataModule, ABC):
         self.limit = limit
         self.shuffle = shuffle
         self.seed = seed
-        self.skip_finished = skip_finished
+        runs = [skip_finished] if isinstance(skip_finished, str) else skip_finished
+        self.skip_finished = list(runs or [])
         self.on_error = on_error
         self.targets: list[Target] = []
         self.skipped: dict[str, str] = {}
@@ -85,23 +87,21 @@ class TargetDataModule(L.LightningDataModule, ABC):
             FuseError: If there are none, or one is bad and ``on_error`` is "raise".
         """
         self.skipped = {}
-        self.finished = finished_ids(self.skip_finished) if self.skip_finished else set()
-        found = [(target, self._open(target)) for target in self.all_targets()]
+        self.finished = finished_ids(self.skip_finished)
+        found = [(target, self._unfinished(target)) for target in self.all_targets()]
         count = sum(len(self.variants(target)) for target, _ in found)
         left = sum(len(variants) for _, variants in found)
+        runs = ", ".join(map(repr, self.skip_finished))
         if not left:
             raise FuseError(
-                f"all {count} targets are finished in {self.skip_finished!r}; "
-                "nothing is left to search for"
+                f"all {count} targets are finished in {runs}; nothing is left to search for"
             )
-        if left < count:
-            rank_zero_info(
-                f"{count - left} of {count} targets are finished in {self.skip_finished!r}"
-            )
+        if runs:
+            rank_zero_info(f"{count - left} of {count} targets are finished in {runs}")
         chosen = self.select([target for target, variants in found if variants])
-        return unique([each for target in chosen for each in self._open(target)])
+        return unique([each for target in chosen for each in self._unfinished(target)])
 
-    def _open(self, target: Target) -> list[Target]:
+    def _unfinished(self, target: Target) -> list[Target]:
         return [each for each in self.variants(target) if each.id not in self.finished]
 
     def select(self, targets: list[Target]) -> list[Target]:

@@ -4,7 +4,6 @@ import hashlib
 import time
 from collections.abc import Iterator
 from contextlib import closing
-from http.client import HTTPException
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from urllib.parse import urlsplit
@@ -66,9 +65,9 @@ class Web:
                 path.write_bytes(_complete(_hub(address) if scheme == "hf" else _http(address)))
             # The hub's client raises a type of its own for every way to fail.
             except Exception as error:
-                reason = " ".join(str(error).split()) or type(error).__name__
-                if not isinstance(error, OSError | HTTPException):
-                    reason = type(error).__name__
+                # Others repeat the address, with what is not to be shown.
+                told = " ".join(str(error).split()) if isinstance(error, OSError) else ""
+                reason = told or type(error).__name__
                 raise FuseError(
                     f"image {name!r} cannot be fetched ({reason}); check the address"
                 ) from error

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,9 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from fuse_lightning.cli import main
 from fuse_lightning.data import ImageTargets, SentimentTargets, TextTargets
 from fuse_lightning.errors import FuseError
 
+CONFIGS = Path(__file__).parents[2] / "configs"
 COUNT = 30
 TEXTS = [f"text {index}" for index in range(COUNT)]
 NAMES = [f"text-{index}" for index in range(COUNT)]
@@ -70,6 +73,8 @@ class TestFinished:
         with Path("run/prompts-rank1.jsonl").open("a") as file:
             file.write('{"target": "text-2", "pro')
         assert ids(TextTargets(TEXTS[:4], skip_finished="run")) == ["text-1", "text-2"]
+        both = ["run", run("later", "text-1")]
+        assert ids(TextTargets(TEXTS[:4], skip_finished=both)) == ["text-2"]
         one = TextTargets(TEXTS[:4], skip_finished="run/prompts-rank1.jsonl")
         assert ids(one) == ["text-0", "text-1", "text-2"]
 
@@ -167,3 +172,18 @@ class TestErrors:
     def test_the_choice_is_checked(self):
         with pytest.raises(FuseError, match=r"data\.on_error is 'stop'; it must be raise or skip"):
             TextTargets("a", on_error="stop")
+
+
+@pytest.mark.parametrize("config", ["quickstart", "quickstart_sentiment"])
+def test_options_on_the_command_line(pictures, config, capsys, monkeypatch):
+    # Lightning warns about words of a process that are not the ones it is given.
+    monkeypatch.setattr(sys, "argv", ["fuse"])
+    Path("p/m.csv").write_text("file_name,key\ngone.png,a\n")
+    words = ["fit", "--config", str(CONFIGS / f"{config}.yaml"), "--data.images", "p/m.csv"]
+    words += ["--data.limit", "3", "--data.id_column", "key", "--data.on_error", "skip"]
+    with pytest.raises(SystemExit) as end:
+        main([*words, "--data.shuffle", "true", "--data.seed", "5"])
+    assert end.value.code == 2
+    assert "none of 1 targets can be read; the first, 'a': image 'p/gone.png'" in (
+        capsys.readouterr().err
+    )

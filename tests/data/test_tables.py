@@ -73,14 +73,15 @@ def error_of(images, **options):
     return str(error.value)
 
 
-def save(kind):
+def save(kind, data=None):
+    data = data or data_set()
     if kind == "parquet":
-        data_set().to_parquet("d.parquet", batch_size=7)
+        data.to_parquet("d.parquet", batch_size=7)
         return "d.parquet"
     if kind == "saved":
-        data_set().save_to_disk("d", num_shards=3)
+        data.save_to_disk("d", num_shards=2)
         return "d"
-    return arrow(data_set(), "d.arrow", stream=kind == "stream")
+    return arrow(data, "d.arrow", stream=kind == "stream")
 
 
 class TestFiles:
@@ -124,6 +125,11 @@ class TestFiles:
         for kind in ("parquet", "saved", "stream"):
             ImageTargets(save(kind)).find_targets()
         assert not (tmp_path / "cache-of-datasets").exists()
+
+    @pytest.mark.parametrize("kind", ["parquet", "saved", "stream"])
+    def test_pictures_alone(self, kind):
+        source = save(kind, data_set(2).select_columns("image"))
+        assert first_pixels(ImageTargets(source).find_targets()) == COLORS[:2]
 
     def test_shards_by_pattern_and_by_folder(self):
         Path("shards").mkdir()
