@@ -90,7 +90,7 @@ class RowPictures:
         found = cell if isinstance(cell, dict) else {"bytes": cell}
         if (content := found.get("bytes")) is not None:
             return [(f"in {self.place}", content)]
-        if path := found.get("path"):
+        if isinstance(path := found.get("path"), str):
             return files(located(path, self.folder, self.web))
         raise FuseError(f"{self.place} has no picture in {self.column!r}")
 

@@ -206,9 +206,11 @@ def _holds_pictures(kind: Any) -> bool:
     import pyarrow.types as kinds
 
     if kinds.is_list(kind) or kinds.is_large_list(kind):
-        return _holds_pictures(kind.value_type)
-    if kinds.is_struct(kind):
-        return bool(kind.get_field_index("bytes") >= 0)
+        kind = kind.value_type
+    if kinds.is_struct(kind) and (place := kind.get_field_index("bytes")) >= 0:
+        kind = kind.field(place).type
+        if kinds.is_null(kind):
+            return True
     return bool(kinds.is_binary(kind) or kinds.is_large_binary(kind))
 
 

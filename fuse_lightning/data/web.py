@@ -23,7 +23,7 @@ from fuse_lightning.errors import FuseError
 
 LARGEST_FILE = 64 * 2**20
 PATIENCE = 30
-"""Seconds for an answer to begin, and again to be complete."""
+"""Seconds for a whole answer; one that stands still gets as many again."""
 PIECE = 2**16
 
 
@@ -45,7 +45,7 @@ class Web:
 
         Raises:
             FuseError: If such addresses are not fetched, or this one gives no file of 64 MiB at
-                most within 30 s.
+                most in about 30 s.
         """
         # Data sets say zip://a.png::hf://... of a file in an archive.
         scheme = address.rpartition("::")[2].partition("://")[0].lower()

@@ -195,6 +195,18 @@ class TestColumns:
             assert [len(target.images) for target in targets] == [2, 1]
             assert targets[0].images[1].getpixel((0, 0)) == (0, 0, 255)
 
+    @pytest.mark.parametrize(
+        "cell", [[[b"a"]], {"bytes": "a"}, {"bytes": None, "path": 5}, {"a": 1}, [[[0, 255]]]]
+    )
+    def test_what_cannot_hold_pictures(self, cell):
+        source = parquet({"image": pa.array([cell])})
+        assert "row 1 of data set 't.parquet'" in error_of(source)
+
+    def test_paths_alone_in_a_struct(self):
+        Path("a.png").write_bytes(png("red"))
+        source = parquet({"image": pa.array([{"bytes": None, "path": "a.png"}])})
+        assert first_pixels(ImageTargets(source).find_targets()) == [(255, 0, 0)]
+
     def test_the_only_column_that_holds_pictures_needs_no_name(self):
         assert len(ImageTargets(parquet({"n": [1], "scan": [png("red")]})).find_targets()) == 1
         two = parquet({"n": [1], "left": [png("red")], "right": [png("red")]})
