@@ -131,7 +131,7 @@ class Setting:
         Image.new("RGB", (64, 64), (200, 30, 30)).save(picture)
         words = made_up_words(WORDS, 0)
         self.label = " ".join(words[100 : 100 + LABEL_LENGTH])
-        self.target = Target("one", paths=[picture], text=self.label)
+        self.target = Target("one", pictures=[picture], text=self.label)
 
     def cases(self) -> list[Case]:
         """What is compared."""

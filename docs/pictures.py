@@ -54,12 +54,12 @@ def texts(target: Target, row: dict[str, object]) -> str:
 def square(target: Target) -> Image.Image:
     """Pictures of a target side by side, or its text."""
     sheet = Image.new("RGB", (SIDE, SIDE), "white")
-    if not target.paths:
+    if not target.pictures:
         font = ImageFont.load_default(size=15)
         lines = "\n".join(textwrap.wrap(target.text or "", 32))
         ImageDraw.Draw(sheet).multiline_text((8, 8), lines, fill="#555555", font=font, spacing=4)
         return sheet
-    across = math.ceil(math.sqrt(len(target.paths)))
+    across = math.ceil(math.sqrt(len(target.pictures)))
     side = SIDE // across
     for number, image in enumerate(target.images):
         place = number % across * side, number // across * side

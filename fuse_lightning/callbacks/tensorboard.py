@@ -38,7 +38,7 @@ class TensorBoardPrompts(Callback):
             name = target.id
             new = name not in self.shown
             for board in boards:
-                if new and target.paths:
+                if new and target.pictures:
                     board.add_image(
                         f"target/{name}", _strip(target.images), step, dataformats="HWC"
                     )

@@ -1,6 +1,8 @@
 """Reading pictures of any kind as upright RGB."""
 
 import warnings
+from io import BytesIO
+from os.path import isfile
 from pathlib import Path
 
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -14,40 +16,50 @@ SUFFIXES = frozenset(
 )
 
 
-def check_image(path: Path) -> None:
+def check_image(file: Path | bytes, name: str | None = None) -> None:
     """Reads the header of a picture.
+
+    Args:
+        file: The file, or what is in it.
+        name: What to call it in errors, by default its path.
 
     Raises:
         FuseError: If there is none.
     """
-    if not path.is_file():
-        raise FuseError(f"image {str(path)!r} does not exist; check data.images")
+    name = name or repr(str(file))
+    if isinstance(file, Path) and not isfile(file):
+        raise FuseError(f"image {name} does not exist; check data.images")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path):
+            with Image.open(_readable(file)):
                 pass
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         reason = str(error).rstrip(".")
-        raise FuseError(f"image {str(path)!r} is too large: {reason}; make it smaller") from error
+        raise FuseError(f"image {name} is too large: {reason}; make it smaller") from error
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
         raise FuseError(
-            f"image {str(path)!r} cannot be read as a picture; give PNG, JPEG, WebP or similar"
+            f"image {name} cannot be read as a picture; give PNG, JPEG, WebP or similar"
         ) from error
 
 
-def read_image(path: Path) -> Image.Image:
+def read_image(file: Path | bytes, name: str | None = None) -> Image.Image:
     """A picture as upright RGB.
 
     EXIF rotation is applied, transparency laid over white, a side of more than 2 048 px shrunk
     and one of fewer than 8 px enlarged (image processors take thin pictures for channels).
 
+    Args:
+        file: The file, or what is in it.
+        name: What to call it in errors, by default its path.
+
     Raises:
         FuseError: If there is no picture, or its data is broken.
     """
-    check_image(path)
+    name = name or repr(str(file))
+    check_image(file, name)
     try:
-        with Image.open(path) as source:
+        with Image.open(_readable(file)) as source:
             source.draft("RGB", (LARGEST_SIDE, LARGEST_SIDE))
             image = ImageOps.exif_transpose(source)
             if image.mode.startswith(("I", "F")):
@@ -58,12 +70,16 @@ def read_image(path: Path) -> Image.Image:
             image = image.convert("RGB")
     except (OSError, ValueError, SyntaxError) as error:
         raise FuseError(
-            f"image {str(path)!r} is broken ({error}); save it again or leave it out"
+            f"image {name} is broken ({error}); save it again or leave it out"
         ) from error
     image.thumbnail((LARGEST_SIDE, LARGEST_SIDE))
     if min(image.size) < SMALLEST_SIDE:
         image = image.resize([max(side, SMALLEST_SIDE) for side in image.size])
     return image
+
+
+def _readable(file: Path | bytes) -> Path | BytesIO:
+    return file if isinstance(file, Path) else BytesIO(file)
 
 
 def _to_eight_bit(image: Image.Image) -> Image.Image:

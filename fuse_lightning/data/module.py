@@ -1,13 +1,23 @@
 """The base of all data modules of targets."""
 
+import hashlib
+import logging
 from abc import ABC, abstractmethod
+from typing import Literal, get_args
 
 import lightning as L
 import torch
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
 
+from fuse_lightning.data.finished import finished_ids
 from fuse_lightning.data.loader import TargetLoader
-from fuse_lightning.data.targets import Target, TargetBatch
+from fuse_lightning.data.targets import Target, TargetBatch, unique
 from fuse_lightning.errors import FuseError
+
+logger = logging.getLogger(__name__)
+
+OnError = Literal["raise", "skip"]
+NAMED = 10
 
 
 class TargetDataModule(L.LightningDataModule, ABC):
@@ -15,18 +25,131 @@ class TargetDataModule(L.LightningDataModule, ABC):
 
     Args:
         batch_size: Targets searched together.
+        limit: Only the first so many targets.
+        shuffle: Whether to shuffle the targets, before they are limited.
+        seed: Seed of that order, which is the same on every device.
+        skip_finished: A run's folder or its ``prompts.jsonl``, or several, whose targets are
+            left out.
+        on_error: Whether a target that cannot be read ends the run ("raise"), or is named,
+            counted and left out ("skip").
+
+    Attributes:
+        targets: The targets, once they are set up.
+        skipped: Why targets were left out, by id.
     """
 
-    def __init__(self, batch_size: int = 1) -> None:
+    def __init__(
+        self,
+        batch_size: int = 1,
+        limit: int | None = None,
+        shuffle: bool = False,
+        seed: int = 0,
+        skip_finished: str | list[str] | None = None,
+        on_error: OnError = "raise",
+    ) -> None:
         super().__init__()
-        if batch_size < 1:
-            raise FuseError(f"data.batch_size is {batch_size}; it must be at least 1")
+        for name, value in (("batch_size", batch_size), ("limit", limit)):
+            if value is not None and value < 1:
+                raise FuseError(f"data.{name} is {value}; it must be at least 1")
+        if on_error not in get_args(OnError):
+            raise FuseError(f"data.on_error is {on_error!r}; it must be raise or skip")
         self.batch_size = batch_size
+        self.limit = limit
+        self.shuffle = shuffle
+        self.seed = seed
+        runs = [skip_finished] if isinstance(skip_finished, str) else skip_finished
+        self.skip_finished = list(runs or [])
+        self.on_error = on_error
         self.targets: list[Target] = []
+        self.skipped: dict[str, str] = {}
+        self.finished: set[str] = set()
 
     @abstractmethod
+    def all_targets(self) -> list[Target]:
+        """All targets, in order, with distinct ids; none of them has been read."""
+
+    def variants(self, target: Target) -> list[Target]:
+        """What is searched for a target, itself by default."""
+        return [target]
+
+    def check(self, target: Target) -> None:
+        """Reads what is to be known about a target before the search.
+
+        Raises:
+            FuseError: If it cannot be searched for.
+        """
+        target.check_images()
+
     def find_targets(self) -> list[Target]:
-        """All targets, in order, with distinct ids."""
+        """The targets to search for, in order, with distinct ids; each can be read.
+
+        Raises:
+            FuseError: If there are none, or one is bad and ``on_error`` is "raise".
+        """
+        self.skipped = {}
+        self.finished = finished_ids(self.skip_finished)
+        found = [(target, self._unfinished(target)) for target in self.all_targets()]
+        count = sum(len(self.variants(target)) for target, _ in found)
+        left = sum(len(variants) for _, variants in found)
+        runs = ", ".join(map(repr, self.skip_finished))
+        if not left:
+            raise FuseError(
+                f"all {count} targets are finished in {runs}; nothing is left to search for"
+            )
+        if runs:
+            rank_zero_info(f"{count - left} of {count} targets are finished in {runs}")
+        chosen = self.select([target for target, variants in found if variants])
+        return unique([each for target in chosen for each in self._unfinished(target)])
+
+    def _unfinished(self, target: Target) -> list[Target]:
+        return [each for each in self.variants(target) if each.id not in self.finished]
+
+    def select(self, targets: list[Target]) -> list[Target]:
+        """The targets shuffled, as many as wanted, without those that cannot be read.
+
+        Raises:
+            FuseError: If none is left, or one is bad and ``on_error`` is "raise".
+        """
+        order = list(range(len(targets)))
+        if self.shuffle:
+            # By its own hash each keeps its turn, whichever others are finished.
+            order.sort(key=lambda index: _turn(self.seed, targets[index].id))
+        chosen: list[int] = []
+        known = len(self.skipped)
+        while order and len(chosen) < (self.limit or len(targets)):
+            wanted = (self.limit or len(targets)) - len(chosen)
+            part, order = order[:wanted], order[wanted:]
+            # Rows of a file are read fastest in its own order.
+            good = {index for index in sorted(part) if self._is_good(targets[index])}
+            chosen += [index for index in part if index in good]
+        _report([*self.skipped.items()][known:])
+        if not chosen:
+            name, reason = next(iter(self.skipped.items()))
+            raise FuseError(
+                f"none of {len(self.skipped)} targets can be read; the first, {name!r}: {reason}"
+            )
+        return [targets[index] for index in chosen]
+
+    def _is_good(self, target: Target) -> bool:
+        try:
+            self.check(target)
+        except FuseError as error:
+            if self.on_error == "raise":
+                raise
+            self.skipped[target.id] = str(error)
+            return False
+        return True
+
+    def skip(self, target: Target, reason: str) -> None:
+        """Counts and names a target that turns out to be broken during the search.
+
+        Raises:
+            FuseError: If ``on_error`` is "raise".
+        """
+        if self.on_error == "raise":
+            raise FuseError(reason)
+        self.skipped[target.id] = reason
+        logger.warning("target %r is left out: %s", target.id, reason)
 
     def setup(self, stage: str) -> None:
         """Finds the targets before any model is loaded."""
@@ -46,4 +169,16 @@ class TargetDataModule(L.LightningDataModule, ABC):
         rank, ranks = self.trainer.global_rank, self.trainer.world_size
         steps: int = self.trainer.lightning_module.steps  # type: ignore[assignment]
         most = len(self.targets[::ranks]) if ranks > 1 else None
-        return TargetLoader(self.targets[rank::ranks], self.batch_size, steps, most)
+        return TargetLoader(self.targets[rank::ranks], self.batch_size, steps, most, self.skip)
+
+
+def _turn(seed: int, name: str) -> bytes:
+    return hashlib.sha256(f"{seed}/{name}".encode()).digest()
+
+
+@rank_zero_only
+def _report(skipped: list[tuple[str, str]]) -> None:
+    for name, reason in skipped[:NAMED]:
+        logger.warning("target %r is left out: %s", name, reason)
+    if len(skipped) > NAMED:
+        logger.warning("%d targets are left out in all", len(skipped))

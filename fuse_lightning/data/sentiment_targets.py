@@ -1,14 +1,14 @@
 """Wanted sentiments, with or without pictures."""
 
 from dataclasses import replace
+from typing import Any
 
-from fuse_lightning.data.image_targets import ImageTargets, unique
-from fuse_lightning.data.module import TargetDataModule
-from fuse_lightning.data.targets import Target
+from fuse_lightning.data.image_targets import ImageTargets
+from fuse_lightning.data.targets import Target, unique
 from fuse_lightning.errors import FuseError
 
 
-class SentimentTargets(TargetDataModule):
+class SentimentTargets(ImageTargets):
     """Serves every picture with every wanted sentiment, or the sentiments alone.
 
     Args:
@@ -17,6 +17,7 @@ class SentimentTargets(TargetDataModule):
         images: As for ``ImageTargets``; ``None`` for sentiments without pictures.
         batch_size: Targets searched together.
         limit: Only the first so many pictures.
+        **options: What :class:`ImageTargets` takes.
     """
 
     def __init__(
@@ -25,39 +26,37 @@ class SentimentTargets(TargetDataModule):
         images: str | list[str] | None = None,
         batch_size: int = 1,
         limit: int | None = None,
+        **options: Any,
     ) -> None:
-        super().__init__(batch_size)
+        super().__init__([] if images is None else images, batch_size, limit, **options)
         wanted = [sentiment] if isinstance(sentiment, str) else list(sentiment or [])
         if not wanted and images is None:
             raise FuseError("data has neither sentiment nor images; give at least data.sentiment")
         if "" in wanted:
             raise FuseError("data.sentiment is empty; give a label of the classifier")
-        self.wanted = wanted
-        self.pictures = None if images is None else ImageTargets(images, batch_size, limit)
+        self.wanted = unique([Target(label, sentiment=label) for label in wanted])
+        self.alone = images is None
 
-    def find_targets(self) -> list[Target]:
-        """All targets.
+    def all_targets(self) -> list[Target]:
+        """All pictures, or the sentiments."""
+        return self.wanted if self.alone else super().all_targets()
 
-        Raises:
-            FuseError: If a picture has no wanted sentiment.
-        """
-        if self.pictures is None:
-            return unique([Target(label, sentiment=label) for label in self.wanted])
-        targets = self.pictures.find_targets()
-        if not self.wanted:
-            for target in targets:
-                if target.sentiment is None:
-                    raise FuseError(
-                        f"target {target.id!r} wants no sentiment; give data.sentiment or a "
-                        "sentiment in the manifest"
-                    )
-            return targets
+    def variants(self, target: Target) -> list[Target]:
+        """A picture with every wanted sentiment."""
+        if self.alone or not self.wanted:
+            return [target]
         if len(self.wanted) == 1:
-            return [replace(target, sentiment=self.wanted[0]) for target in targets]
-        return unique(
-            [
-                replace(target, id=f"{target.id}-{label}", sentiment=label)
-                for target in targets
-                for label in self.wanted
-            ]
-        )
+            return [replace(target, sentiment=self.wanted[0].sentiment)]
+        return [
+            replace(target, id=f"{target.id}-{wanted.id}", sentiment=wanted.sentiment)
+            for wanted in self.wanted
+        ]
+
+    def check(self, target: Target) -> None:
+        """Also checks that a sentiment is wanted."""
+        if not self.wanted and target.sentiment is None:
+            raise FuseError(
+                f"target {target.id!r} wants no sentiment; give data.sentiment or a sentiment in "
+                "the manifest"
+            )
+        super().check(target)

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
+from itertools import count
 
 from PIL import Image
 
-from fuse_lightning.data.images import read_image
+from fuse_lightning.data.images import check_image, read_image
+from fuse_lightning.data.pictures import Picture, files
 from fuse_lightning.errors import FuseError
 
 
@@ -17,26 +18,41 @@ class Target:
 
     Attributes:
         id: Its name in every result.
-        paths: Pictures; several stand for one target, such as a style.
+        pictures: Paths of pictures, or where else they lie; several stand for one target, such
+            as a style. None are held in memory, but by ``images``.
         sentiment: Wanted label of a sentiment classifier.
         text: A text whose meaning is wanted.
         references: Known good captions, for evaluation.
     """
 
     id: str
-    paths: Sequence[Path] = ()
+    pictures: Sequence[Picture] = ()
     sentiment: str | None = None
     text: str | None = None
     references: Sequence[str] = ()
 
     @cached_property
     def images(self) -> list[Image.Image]:
-        """The pictures, upright RGB, read when first asked for."""
-        return [read_image(path) for path in self.paths]
+        """The pictures, upright RGB, read when first asked for and kept until ``release``.
+
+        Raises:
+            FuseError: If one is missing or broken.
+        """
+        return [read_image(file, name) for each in self.pictures for name, file in files(each)]
 
     def release(self) -> None:
-        """Forgets the pictures; they are read again when asked for."""
-        vars(self).pop("images", None)
+        """Drops the pictures that were read; whoever asks for them again reads them again."""
+        self.__dict__.pop("images", None)
+
+    def check_images(self) -> None:
+        """Reads the headers of the pictures.
+
+        Raises:
+            FuseError: If one is missing or no picture.
+        """
+        for each in self.pictures:
+            for name, file in files(each):
+                check_image(file, name)
 
     def need_images(self, reader: str, otherwise: str) -> None:
         """Checks that there are pictures.
@@ -44,7 +60,7 @@ class Target:
         Raises:
             FuseError: If there are none; names who ``reader`` is and what to do ``otherwise``.
         """
-        if not self.paths:
+        if not self.pictures:
             raise FuseError(
                 f"target {self.id!r} has no image, which {reader} needs; "
                 f"give data.images or {otherwise}"
@@ -62,3 +78,21 @@ class TargetBatch:
 
     targets: list[Target]
     done: set[str] = field(default_factory=set)
+
+
+def joined(name: str, targets: Sequence[Target]) -> Target:
+    """One target of the pictures of several."""
+    return Target(name, [picture for target in targets for picture in target.pictures])
+
+
+def unique(targets: Sequence[Target]) -> list[Target]:
+    """The targets with a number added to ids met before."""
+    taken = {target.id for target in targets}
+    seen: set[str] = set()
+    for target in targets:
+        if target.id in seen:
+            numbered = (f"{target.id}-{number}" for number in count(2))
+            target.id = next(name for name in numbered if name not in taken)
+            taken.add(target.id)
+        seen.add(target.id)
+    return list(targets)

@@ -1,10 +1,10 @@
 """Texts to find prompts for."""
 
 from pathlib import Path
+from typing import Any
 
-from fuse_lightning.data.image_targets import unique
 from fuse_lightning.data.module import TargetDataModule
-from fuse_lightning.data.targets import Target
+from fuse_lightning.data.targets import Target, unique
 from fuse_lightning.errors import FuseError
 
 NAME_WORDS = 5
@@ -17,18 +17,20 @@ class TextTargets(TargetDataModule):
         texts: A text, a file (``.txt``) with a text a line, or a list of them.
         batch_size: Targets searched together.
         limit: Only the first so many targets.
+        **options: What every :class:`TargetDataModule` takes.
     """
 
     def __init__(
-        self, texts: str | list[str], batch_size: int = 1, limit: int | None = None
+        self,
+        texts: str | list[str],
+        batch_size: int = 1,
+        limit: int | None = None,
+        **options: Any,
     ) -> None:
-        super().__init__(batch_size)
-        if limit is not None and limit < 1:
-            raise FuseError(f"data.limit is {limit}; it must be at least 1")
+        super().__init__(batch_size, limit, **options)
         self.texts = [texts] if isinstance(texts, str) else list(texts)
-        self.limit = limit
 
-    def find_targets(self) -> list[Target]:
+    def all_targets(self) -> list[Target]:
         """All targets, named by their first words.
 
         Raises:
@@ -37,11 +39,12 @@ class TextTargets(TargetDataModule):
         texts = [text for source in self.texts for text in _texts(source)]
         if not texts:
             raise FuseError("data.texts is empty; give a text or a file with a text a line")
-        targets = [
-            Target("-".join(text.lower().split()[:NAME_WORDS]).replace("/", "-"), text=text)
-            for text in texts
-        ]
-        return unique(targets)[: self.limit]
+        return unique(
+            [
+                Target("-".join(text.lower().split()[:NAME_WORDS]).replace("/", "-"), text=text)
+                for text in texts
+            ]
+        )
 
 
 def _texts(source: str) -> list[str]:

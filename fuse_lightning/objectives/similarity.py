@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from fuse_lightning.data.image_targets import ImageTargets
-from fuse_lightning.data.targets import Target
+from fuse_lightning.data.targets import Target, joined
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models import CLIP, TextEncoder
 from fuse_lightning.models.auto import auto_model
@@ -73,8 +73,7 @@ class ImageSimilarity(_Similarity):
     ) -> None:
         super().__init__(model, weight, prefix, suffix, name)
         if images is not None:
-            found = ImageTargets(images).find_targets()
-            self.stand_in = Target(self.name, [path for target in found for path in target.paths])
+            self.stand_in = joined(self.name, ImageTargets(images).find_targets())
 
     def encode(self, targets: Sequence[Target]) -> Sequence[Tensor]:
         """Means of the unit vectors of each target's pictures.

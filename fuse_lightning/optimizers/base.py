@@ -18,7 +18,7 @@ from fuse_lightning.callbacks import (
     PromptWriter,
     TensorBoardPrompts,
 )
-from fuse_lightning.data.targets import Target, TargetBatch
+from fuse_lightning.data import Target, TargetBatch, TargetDataModule
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models import CaptionModel
 from fuse_lightning.objectives import Objective, Prompts, State, Term
@@ -378,14 +378,19 @@ class PromptOptimizer(L.LightningModule, ABC):
 
     def _finish(self, place: int) -> None:
         search = self.searches[place]
-        if search.best is None:
-            raise FuseError(
-                f"no prompt was found for target {search.name!r}: no proposal fits the models; "
-                "relax constraints or shorten prefix and suffix"
-            )
         search.done = True
         self.strategy.close(place)
         self._add_results(search)
+        if search.best is not None:
+            return
+        reason = (
+            f"no prompt was found for target {search.name!r}: no proposal fits the models; "
+            "relax constraints or shorten prefix and suffix"
+        )
+        data = self.trainer.datamodule  # type: ignore[attr-defined]
+        if not isinstance(data, TargetDataModule):
+            raise FuseError(reason)
+        data.skip(self.targets[place], reason)
 
     def _add_results(self, search: TargetSearch) -> None:
         names = [term.name for term in self.objective.terms]

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from fuse_lightning.data import ImageTargets, SentimentTargets, Target
-from fuse_lightning.data.image_targets import unique
+from fuse_lightning.data.targets import unique
 from fuse_lightning.errors import FuseError
 
 
@@ -28,7 +28,7 @@ def rows(*found):
 
 
 def found(data):
-    return [(target.id, [path.as_posix() for path in target.paths]) for target in data]
+    return [(target.id, [path.as_posix() for path in target.pictures]) for target in data]
 
 
 def ids(data):
@@ -189,7 +189,10 @@ class TestManifests:
             ('{"file_names": []}', "names no picture"),
             ('{"file_names": ["p/a.png", 5]}', "names no picture"),
             ('{"file_name": "p/a.png", "references": 5}', "row 2 .* has references 5"),
-            ('{"file_name": "p/a.png", "references": [5]}', r"references \[5\]; give a list"),
+            (
+                '{"file_name": "p/a.png", "references": [5]}',
+                r"references \[5\]; give a text or a list",
+            ),
             ('{"file_name": "p/a.png", "caption": 5}', "row 2 .* has caption 5; give a text"),
             ('{"file_name": "p/a.png", "text": []}', r"has text \[\]"),
             ('{"file_name": "p/a.png", "sentiment": ["sad"]}', r"has sentiment \['sad'\]"),
@@ -209,7 +212,7 @@ class TestManifests:
         [
             ("", "is empty; it needs a row for each target"),
             ("file_name\n", "is empty"),
-            ("p/a.png\np/b.png\n", "row 1 .* names no picture"),
+            ("p/a.png\np/b.png\n", "no column file_names or .*one of: p/a.png"),
             ("file_name,caption\np/a.png,one, two\n", "row 1 .* more cells than the header"),
             ('file_name\n"p/a.png\n', "cannot be read"),
         ],
@@ -241,7 +244,7 @@ class TestSentiments:
 
     def test_every_picture_with_every_sentiment(self):
         data = SentimentTargets(["good", "bad"], [picture("a.png"), picture("b.png")], limit=1)
-        assert [(t.id, t.sentiment, t.paths) for t in data.find_targets()] == [
+        assert [(t.id, t.sentiment, t.pictures) for t in data.find_targets()] == [
             ("a-good", "good", [Path("a.png")]),
             ("a-bad", "bad", [Path("a.png")]),
         ]

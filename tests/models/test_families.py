@@ -152,7 +152,7 @@ def test_losses_and_gradients_of_a_padded_batch_are_those_of_plain_transformers(
     family = family(name)
     # The second term's model is another one, so it reads the text and not the ids.
     objective = Objective([term_of(family.model), term_of(copy.copy(family.model))])
-    objective.set_targets([Target("t", paths=[picture], text=TARGET, sentiment="1")])
+    objective.set_targets([Target("t", pictures=[picture], text=TARGET, sentiment="1")])
     states = [objective.encode_prompt(prompt) for prompt in PROMPTS]
     assert len({len(state) for state in states}) > 1
     prompts = objective.prompts(states, [0] * len(PROMPTS))
@@ -259,7 +259,7 @@ def test_gradients_that_reach_another_tokenizer_are_exact_for_whole_words(name, 
     model, primary = family(name).model, family("gpt2").model
     term = term_of(model)
     objective = Objective([Fluency(primary), term], AdapterSettings(cache=False))
-    objective.set_targets([Target("t", paths=[picture], text=TARGET, sentiment="1")])
+    objective.set_targets([Target("t", pictures=[picture], text=TARGET, sentiment="1")])
     state = objective.encode_prompt("the red")
     prompts = objective.prompts([state], [0])
     slot = len(state) - 1

@@ -265,7 +265,7 @@ def test_a_resumed_search_equals_an_uninterrupted_one(folders, targets, tmp_path
             enable_checkpointing=bool(callbacks),
             max_steps=options.pop("max_steps", -1),
         )
-        trainer.fit(module, ImageTargets(str(targets[0].paths[0].parent), limit=1), **options)
+        trainer.fit(module, ImageTargets(str(targets[0].pictures[0].parent), limit=1), **options)
         found = [(result.prompt, result.losses) for result in module.results]
         return found, module.strategy.frontiers
 

@@ -60,8 +60,8 @@ def objective(folders, picture):
         term.model.module.double()
     objective.set_targets(
         [
-            Target("one", paths=picture[:1], sentiment="Positive"),
-            Target("several", paths=picture, sentiment="0"),
+            Target("one", pictures=picture[:1], sentiment="Positive"),
+            Target("several", pictures=picture, sentiment="0"),
         ]
     )
     return objective

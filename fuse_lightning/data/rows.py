@@ -1,0 +1,195 @@
+"""Rows of manifests and tables as targets."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from os.path import splitext
+from pathlib import Path
+from typing import Any
+
+from fuse_lightning.data.manifest import read_manifest
+from fuse_lightning.data.pictures import Picture, RowPictures, Unreadable, located
+from fuse_lightning.data.tables import Table
+from fuse_lightning.data.targets import Target
+from fuse_lightning.data.web import Web, shown
+from fuse_lightning.errors import FuseError
+
+IMAGES = ("file_names", "file_name", "images", "image")
+CAPTIONS = ("caption", "captions", "references")
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Names of columns; ``None`` for the usual ones.
+
+    Attributes:
+        image: Pictures: paths, addresses or what is in picture files.
+        sentiment: Wanted sentiment.
+        caption: Reference captions.
+        id: The target's id.
+    """
+
+    image: str | None = None
+    sentiment: str | None = None
+    caption: str | None = None
+    id: str | None = None
+
+    @property
+    def images(self) -> tuple[str, ...]:
+        """Columns of pictures, the first that has a value counts."""
+        return (self.image,) if self.image else IMAGES
+
+    @property
+    def captions(self) -> tuple[str, ...]:
+        """Columns of captions, all of them count."""
+        return (self.caption,) if self.caption else CAPTIONS
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """Columns of the id and of the sentiment."""
+        return self.id or "id", self.sentiment or "sentiment"
+
+    @property
+    def text(self) -> tuple[str, ...]:
+        """Column of the target's text, unless it is one of captions."""
+        return tuple({"text"} - {self.image, self.caption})
+
+    def check(self, there: Sequence[str], place: str) -> None:
+        """Checks that the columns exist.
+
+        Raises:
+            FuseError: If one does not, or there is none of pictures.
+        """
+        known = ", ".join(there)
+        for field in fields(self):
+            name = getattr(self, field.name)
+            if name is not None and name not in there:
+                raise FuseError(
+                    f"{place} has no column {name!r}; give data.{field.name}_column one of: {known}"
+                )
+        if not set(self.images) & set(there):
+            raise FuseError(
+                f"{place} has no column {' or '.join(IMAGES)}; give data.image_column one of: "
+                f"{known}"
+            )
+
+
+def manifest_targets(path: Path, columns: Columns, web: Web) -> list[Target]:
+    """Targets of a JSON-lines, JSON or CSV manifest, whose paths are relative to it.
+
+    Raises:
+        FuseError: If it cannot be read, or has no such columns.
+    """
+    rows = read_manifest(path, (*columns.images, *columns.captions))
+    reader = _Reader(f"manifest {str(path)!r}", path.stem, path.parent, columns, web)
+    there = dict.fromkeys(name for row in rows if isinstance(row, Mapping) for name in row if name)
+    if there:
+        columns.check([*there], reader.place)
+    return [reader.target(number, row) for number, row in enumerate(rows)]
+
+
+def table_targets(
+    table: Table, stem: str, folder: Path | None, columns: Columns, web: Web
+) -> list[Target]:
+    """Targets of a table; pictures that lie in it are not read.
+
+    Args:
+        table: The table.
+        stem: Beginning of the ids of rows that have none.
+        folder: What paths in it are relative to, if to anything.
+        columns: Its columns.
+        web: Fetches addresses.
+
+    Raises:
+        FuseError: If it has no such columns, or no rows.
+    """
+    usual = [name for name in columns.images if name in table.stored]
+    if columns.image is None and (usual or len(table.stored) == 1):
+        columns = replace(columns, image=(usual or table.stored)[0])
+    columns.check(table.columns, table.place)
+    holder = table if columns.image in table.stored else None
+    reader = _Reader(table.place, stem, folder, columns, web, holder)
+    wanted = (*columns.images, *columns.captions, *columns.names, *columns.text)
+    light = [name for name in table.columns if name in wanted and name not in table.stored]
+    rows = table.read(light)
+    if not rows:
+        raise FuseError(f"{table.place} is empty; it needs a row for each target")
+    for column, names in table.labels.items():
+        for row in rows:
+            if isinstance(number := row.get(column), int):
+                row[column] = names[number] if 0 <= number < len(names) else None
+    return [reader.target(number, row) for number, row in enumerate(rows)]
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """Makes targets of rows; of a bad row, one whose picture cannot be read.
+
+    ``table`` holds the pictures, unless the rows name them.
+    """
+
+    place: str
+    stem: str
+    folder: Path | None
+    columns: Columns
+    web: Web
+    table: Table | None = None
+
+    def target(self, number: int, row: Any) -> Target:
+        """The target of a row, counted from 0."""
+        place = f"row {number + 1} of {self.place}"
+        try:
+            return self._target(number, row, place)
+        except FuseError as error:
+            name = row.get(self.columns.names[0]) if isinstance(row, Mapping) else None
+            name = name if isinstance(name, str | int) else ""
+            return Target(str(name) or f"{self.stem}-{number + 1}", [Unreadable(str(error))])
+
+    def _target(self, number: int, row: Any, place: str) -> Target:
+        if not isinstance(row, Mapping):
+            raise FuseError(f"{place} is no object with {self.columns.images[0]}")
+        if None in row:
+            raise FuseError(
+                f"{place} has more cells than the header; quote cells that hold a comma"
+            )
+        pictures, name = self._pictures(number, row, place)
+        references = []
+        for key in self.columns.captions:
+            texts = _texts(row.get(key) or [])
+            if texts is None:
+                raise FuseError(f"{place} has {key} {row[key]!r}; give a text or a list of texts")
+            references += texts
+        for key in self.columns.text:
+            if not isinstance(row.get(key), str | None):
+                raise FuseError(f"{place} has {key} {row[key]!r}; give a text")
+        for key in self.columns.names:
+            if not isinstance(row.get(key), str | int | None):
+                raise FuseError(f"{place} has {key} {row[key]!r}; give a name")
+        given, sentiment = (row.get(key) for key in self.columns.names)
+        return Target(
+            id=name if given in (None, "") else str(given),
+            pictures=pictures,
+            sentiment=None if sentiment in (None, "", "none") else str(sentiment),
+            text=next((row.get(key) for key in self.columns.text), None),
+            references=references,
+        )
+
+    def _pictures(self, number: int, row: Any, place: str) -> tuple[list[Picture], str]:
+        """The pictures of a row, and a name for them."""
+        if self.table is not None:
+            column = self.columns.image or ""
+            held = RowPictures(self.table, number, column, place, self.folder, self.web)
+            return [held], f"{self.stem}-{number + 1}"
+        names = _texts(next((row[key] for key in self.columns.images if row.get(key)), None))
+        if not names:
+            wanted = self.columns.image or "file_name or file_names"
+            raise FuseError(f"{place} names no picture; give {wanted} a path or a list of paths")
+        first = shown(names[0]).rpartition("://")[2] if "://" in names[0] else names[0]
+        pictures = [located(name, self.folder, self.web) for name in names]
+        return pictures, Path(splitext(first)[0]).as_posix()
+
+
+def _texts(value: Any) -> list[str] | None:
+    """A text or a list of texts as a list; anything else as ``None``."""
+    texts = [value] if isinstance(value, str) else value
+    known = isinstance(texts, list) and all(isinstance(text, str) for text in texts)
+    return texts if known else None

@@ -1,0 +1,189 @@
+"""Which of all targets are searched for: order, number, the finished and the unreadable."""
+
+import json
+import logging
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from fuse_lightning.cli import main
+from fuse_lightning.data import ImageTargets, SentimentTargets, TextTargets
+from fuse_lightning.errors import FuseError
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+COUNT = 30
+TEXTS = [f"text {index}" for index in range(COUNT)]
+NAMES = [f"text-{index}" for index in range(COUNT)]
+
+
+def ids(data):
+    return [target.id for target in data.find_targets()]
+
+
+def run(folder, *names, file="prompts.jsonl"):
+    Path(folder).mkdir(exist_ok=True)
+    lines = [json.dumps({"target": name, "prompt": "a"}) + "\n" for name in names]
+    (Path(folder) / file).write_text("".join(lines))
+    return str(folder)
+
+
+@pytest.fixture
+def pictures():
+    Path("p").mkdir()
+    for name in "abcde":
+        Image.new("RGB", (9, 9)).save(f"p/{name}.png")
+    return "p"
+
+
+class TestOrder:
+    @given(st.integers(), st.integers(1, COUNT))
+    def test_a_shuffle_is_one_order_of_all(self, seed, limit):
+        whole = ids(TextTargets(TEXTS, shuffle=True, seed=seed))
+        assert sorted(whole) == sorted(NAMES)
+        assert ids(TextTargets(TEXTS, shuffle=True, seed=seed)) == whole
+        assert ids(TextTargets(TEXTS, limit=limit, shuffle=True, seed=seed)) == whole[:limit]
+
+    def test_seeds_give_other_orders(self):
+        found = {tuple(ids(TextTargets(TEXTS, shuffle=True, seed=seed))) for seed in range(5)}
+        assert len(found) == 5
+        assert tuple(NAMES) not in found
+        assert ids(TextTargets(TEXTS)) == NAMES
+
+    def test_pictures_beyond_the_limit_are_not_looked_at(self, pictures):
+        order = ids(ImageTargets(pictures, shuffle=True, seed=4))
+        Path(f"p/{order[-1]}.png").write_text("broken")
+        assert ids(ImageTargets(pictures, limit=4, shuffle=True, seed=4)) == order[:4]
+
+
+class TestFinished:
+    @given(st.sets(st.sampled_from(NAMES), max_size=COUNT - 1), st.booleans(), st.integers(1, 5))
+    def test_what_is_left_keeps_its_order(self, tmp_path_factory, finished, shuffle, limit):
+        folder = run(tmp_path_factory.getbasetemp() / "finished", *finished)
+        whole = ids(TextTargets(TEXTS, shuffle=shuffle))
+        data = TextTargets(TEXTS, limit=limit, shuffle=shuffle, skip_finished=folder)
+        assert ids(data) == [name for name in whole if name not in finished][:limit]
+
+    def test_files_of_all_devices_and_cut_lines(self):
+        run("run", "text-0", "other", file="prompts-rank0.jsonl")
+        run("run", "text-3", file="prompts-rank1.jsonl")
+        with Path("run/prompts-rank1.jsonl").open("a") as file:
+            file.write('{"target": "text-2", "pro')
+        assert ids(TextTargets(TEXTS[:4], skip_finished="run")) == ["text-1", "text-2"]
+        both = ["run", run("later", "text-1")]
+        assert ids(TextTargets(TEXTS[:4], skip_finished=both)) == ["text-2"]
+        one = TextTargets(TEXTS[:4], skip_finished="run/prompts-rank1.jsonl")
+        assert ids(one) == ["text-0", "text-1", "text-2"]
+
+    def test_how_many_is_said(self, monkeypatch):
+        said = []
+        monkeypatch.setattr("fuse_lightning.data.module.rank_zero_info", said.append)
+        ids(TextTargets(TEXTS[:4], skip_finished=run("run", "text-0", "text-2", "other")))
+        assert said == ["2 of 4 targets are finished in 'run'"]
+
+    def test_all_finished(self):
+        data = TextTargets(TEXTS[:2], skip_finished=run("run", *NAMES))
+        with pytest.raises(FuseError, match="all 2 targets are finished in 'run'; nothing is left"):
+            ids(data)
+
+    def test_each_sentiment_of_a_picture_by_itself(self, pictures):
+        folder = run("run", "a-good", "b-good", "b-bad")
+        data = SentimentTargets(["good", "bad"], pictures, limit=2, skip_finished=folder)
+        assert ids(data) == ["a-bad", "c-good", "c-bad"]
+        assert ids(SentimentTargets(["good", "a-good"], skip_finished=folder)) == ["good"]
+
+    def test_pictures_that_are_one_target(self, pictures):
+        data = ImageTargets(pictures, together=True, skip_finished=run("run", "a"))
+        assert ids(data) == ["together"]
+        data = ImageTargets(pictures, together=True, skip_finished=run("run", "together"))
+        with pytest.raises(FuseError, match="all 1 targets are finished"):
+            ids(data)
+
+    @pytest.mark.parametrize("line", ["hello", "[]", "5", '{"prompt": "a"}'])
+    def test_other_files_are_refused(self, line):
+        Path("other.jsonl").write_text(f'{{"target": "a"}}\n{line}\n')
+        with pytest.raises(FuseError, match=r"line 2 of 'other\.jsonl' is no result"):
+            ids(TextTargets(TEXTS, skip_finished="other.jsonl"))
+
+    def test_nothing_there(self):
+        Path("empty").mkdir()
+        for name in ("gone", "empty"):
+            with pytest.raises(FuseError, match=rf"'{name}' holds no prompts\.jsonl"):
+                ids(TextTargets(TEXTS, skip_finished=name))
+
+
+class TestErrors:
+    def test_the_bad_are_named_and_counted(self, pictures, caplog):
+        Path("p/b.png").write_text("broken")
+        Path("p/d.png").unlink()
+        data = ImageTargets([f"p/{name}.png" for name in "abce"] + ["p/a.png"], on_error="skip")
+        assert ids(data) == ["a", "c", "e", "a-2"]
+        assert list(data.skipped) == ["b"]
+        (record,) = caplog.records
+        assert record.levelno == logging.WARNING
+        assert record.getMessage() == f"target 'b' is left out: {data.skipped['b']}"
+        assert "image 'p/b.png' cannot be read as a picture" in data.skipped["b"]
+        assert ids(data) == ["a", "c", "e", "a-2"]
+        assert list(data.skipped) == ["b"]
+
+    def test_rows_without_a_picture_are_left_out(self, pictures):
+        rows = ["a.png,A", ",B", "gone.png,C", "http://x/y.png,D", "e.png,E"]
+        Path("p/m.csv").write_text("\n".join(["file_name,id", *rows]))
+        data = ImageTargets("p/m.csv", on_error="skip")
+        assert ids(data) == ["A", "E"]
+        assert list(data.skipped) == ["B", "C", "D"]
+        with pytest.raises(FuseError, match="row 2 of manifest"):
+            ids(ImageTargets("p/m.csv"))
+
+    def test_the_limit_counts_the_good(self, pictures):
+        Path("p/a.png").write_text("broken")
+        Path("p/c.png").write_text("broken")
+        data = ImageTargets(pictures, limit=2, on_error="skip")
+        assert ids(data) == ["b", "d"]
+        assert list(data.skipped) == ["a", "c"]
+
+    def test_many_are_counted(self, caplog):
+        Path("m.csv").write_text("file_name\n" + "".join(f"{name}.png\n" for name in NAMES))
+        with pytest.raises(FuseError, match=r"none of 30 targets can be read; the first, 'text-0'"):
+            ids(ImageTargets("m.csv", on_error="skip"))
+        said = [record.getMessage() for record in caplog.records]
+        assert len(said) == 11
+        assert "'text-9'" in said[9]
+        assert said[10] == "30 targets are left out in all"
+
+    def test_together_leaves_the_bad_out_once(self, pictures, caplog):
+        Path("p/b.png").write_text("broken")
+        (target,) = ImageTargets(pictures, together=True, on_error="skip").find_targets()
+        assert [path.name for path in target.pictures] == ["a.png", "c.png", "d.png", "e.png"]
+        assert len(caplog.records) == 1
+
+    def test_a_target_that_turns_out_to_be_broken(self, pictures, caplog):
+        data = ImageTargets(pictures, on_error="skip")
+        first = data.find_targets()[0]
+        data.skip(first, "it is broken")
+        assert data.skipped == {"a": "it is broken"}
+        assert caplog.messages == ["target 'a' is left out: it is broken"]
+        with pytest.raises(FuseError, match="it is broken"):
+            ImageTargets(pictures).skip(first, "it is broken")
+
+    def test_the_choice_is_checked(self):
+        with pytest.raises(FuseError, match=r"data\.on_error is 'stop'; it must be raise or skip"):
+            TextTargets("a", on_error="stop")
+
+
+@pytest.mark.parametrize("config", ["quickstart", "quickstart_sentiment"])
+def test_options_on_the_command_line(pictures, config, capsys, monkeypatch):
+    # Lightning warns about words of a process that are not the ones it is given.
+    monkeypatch.setattr(sys, "argv", ["fuse"])
+    Path("p/m.csv").write_text("file_name,key\ngone.png,a\n")
+    words = ["fit", "--config", str(CONFIGS / f"{config}.yaml"), "--data.images", "p/m.csv"]
+    words += ["--data.limit", "3", "--data.id_column", "key", "--data.on_error", "skip"]
+    with pytest.raises(SystemExit) as end:
+        main([*words, "--data.shuffle", "true", "--data.seed", "5"])
+    assert end.value.code == 2
+    assert "none of 1 targets can be read; the first, 'a': image 'p/gone.png'" in (
+        capsys.readouterr().err
+    )
