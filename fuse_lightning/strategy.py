@@ -1,10 +1,12 @@
 """Several devices, each searching prompts of its own."""
 
-from itertools import zip_longest
+from itertools import groupby, zip_longest
 from typing import Any, TypeVar
 
 import torch.distributed as dist
 from lightning.pytorch.strategies import DDPStrategy, StrategyRegistry
+
+from fuse_lightning.results import Result
 
 T = TypeVar("T")
 
@@ -34,6 +36,15 @@ def dealt(shares: list[list[T]]) -> list[T]:
     missing: Any = object()
     rounds = zip_longest(*shares, fillvalue=missing)
     return [value for row in rounds for value in row if value is not missing]
+
+
+def gathered(results: list[Result]) -> list[Result]:
+    """The results of all processes, in the order of the targets that were dealt out."""
+    shares = [
+        [list(rows) for _, rows in groupby(share, key=lambda result: result.target)]
+        for share in gather(results)
+    ]
+    return [result for rows in dealt(shares) for result in rows]
 
 
 StrategyRegistry.register("prompts", PromptStrategy, "Processes that share targets alone.")

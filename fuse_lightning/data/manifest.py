@@ -13,6 +13,7 @@ from fuse_lightning.errors import FuseError
 
 NAMES = ("metadata.jsonl", "metadata.csv")
 LISTS = ("file_names", "references")
+READ = {"id", "file_name", "image", "sentiment", "text", "caption", *LISTS}
 
 
 def read_manifest(path: Path) -> list[Target]:
@@ -20,7 +21,7 @@ def read_manifest(path: Path) -> list[Target]:
 
     A row names its picture as ``file_name``, or several of one target as ``file_names``,
     relative to the manifest. ``id``, ``sentiment``, ``text``, ``caption`` and ``references`` are
-    optional. In CSV a list is written as JSON.
+    optional, other columns are kept as metadata. In CSV a list is written as JSON.
 
     Raises:
         FuseError: If the file or a row of it cannot be read.
@@ -82,6 +83,7 @@ def _target(path: Path, number: int, row: Any) -> Target:
         sentiment=None if sentiment in (None, "", "none") else str(sentiment),
         text=row.get("text"),
         references=[*([caption] if caption else []), *references],
+        metadata={key: value for key, value in row.items() if key not in READ},
     )
 
 

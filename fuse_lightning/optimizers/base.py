@@ -5,7 +5,6 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Any
 
 import lightning as L
@@ -22,13 +21,14 @@ from fuse_lightning.callbacks import (
 )
 from fuse_lightning.data.targets import Target, TargetBatch
 from fuse_lightning.errors import FuseError
+from fuse_lightning.evaluation import Evaluation, Predictions
 from fuse_lightning.models import CaptionModel
 from fuse_lightning.objectives import Objective, Prompts, State, Term
 from fuse_lightning.optimizers.constraints import Constraints
 from fuse_lightning.optimizers.step import DiscreteStep
 from fuse_lightning.results import Result
 from fuse_lightning.search import GreedySearch, Scored, SearchStrategy
-from fuse_lightning.strategy import dealt, gather
+from fuse_lightning.strategy import gather, gathered
 
 STARTS = 100
 SPARE = 2
@@ -105,6 +105,7 @@ class PromptOptimizer(L.LightningModule, ABC):
         self.steps = steps
         self.prompt_length = prompt_length
         self.initial_prompt = initial_prompt
+        self.captioner = initial_prompt if isinstance(initial_prompt, CaptionModel) else None
         self.constraints = constraints or Constraints()
         self.patience = patience
         self.top = top
@@ -130,7 +131,8 @@ class PromptOptimizer(L.LightningModule, ABC):
 
     def setup(self, stage: str) -> None:
         """Loads the models on the trainer's device and finds the allowed tokens."""
-        self.load(self.trainer.strategy.root_device)
+        if stage != "predict":
+            self.load(self.trainer.strategy.root_device)
 
     def load(self, device: torch.device | str = "cpu") -> None:
         """Loads the models; a second call does nothing."""
@@ -145,7 +147,7 @@ class PromptOptimizer(L.LightningModule, ABC):
         return DiscreteStep(self.counter)
 
     def configure_callbacks(self) -> Sequence[Callback]:
-        """Adds what the trainer was not given: greedy search, result files, TensorBoard.
+        """Adds what the trainer was not given: greedy search, result files, TensorBoard, figures.
 
         Lightning's default progress bar makes room for one that shows the best prompt.
         """
@@ -158,6 +160,8 @@ class PromptOptimizer(L.LightningModule, ABC):
             (PromptWriter, PromptWriter),
             (TensorBoardPrompts, TensorBoardPrompts),
             (PromptTable, PromptTable),
+            (Evaluation, Evaluation),
+            (Predictions, Predictions),
         )
         added = [
             default()
@@ -174,11 +178,24 @@ class PromptOptimizer(L.LightningModule, ABC):
 
     def on_train_end(self) -> None:
         """Collects the results of several devices, in the order of the targets."""
-        shares = [
-            [list(rows) for _, rows in groupby(results, key=lambda result: result.target)]
-            for results in gather(self.results)
-        ]
-        self.results = [result for rows in dealt(shares) for result in rows]
+        self.results = gathered(self.results)
+
+    # What was found
+
+    def validation_step(self, batch: TargetBatch, batch_idx: int) -> None:
+        """Leaves the measuring to :class:`Evaluation`, which gives the terms other targets."""
+        self._prepared = []
+
+    test_step = validation_step
+
+    def predict_step(self, batch: TargetBatch, batch_idx: int) -> list[dict[str, Any]]:
+        """The results of a batch's targets, as :meth:`Result.to_dict` gives them."""
+        names = {target.id for target in batch.targets}
+        return [result.to_dict() for result in self.results if result.target in names]
+
+    def caption(self, target: Target) -> str:
+        """What the captioner says of a target, as a start for its search."""
+        return self._initial_text(target)
 
     # One step
 
@@ -421,8 +438,12 @@ class PromptOptimizer(L.LightningModule, ABC):
             FuseError: If another number of devices wrote it.
         """
         states = checkpoint.get("ranks", [None])
-        # Without a trainer there is nothing to resume, only results to read.
-        if self._trainer is None:
+        if self._trainer is None or self.trainer.state.fn != "fit":
+            # There is nothing to resume, only results to read: those of all devices.
+            own = checkpoint["state_dict"]["_extra_state"]
+            parts = [state["module"] for state in states if state] or [own]
+            rows = [row for part in parts for row in part["results"]]
+            own["results"] = [*{(row["target"], row["rank"]): row for row in rows}.values()]
             return
         if len(states) != self.trainer.world_size:
             raise FuseError(
