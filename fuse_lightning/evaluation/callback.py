@@ -266,9 +266,10 @@ class Evaluation(Callback):
                 sync_dist=True,
                 batch_size=1,
             )
+        # All devices ask for the folder together.
+        folder = Path(trainer.log_dir or trainer.default_root_dir)
         if not trainer.is_global_zero:
             return
-        folder = Path(trainer.log_dir or trainer.default_root_dir)
         about = {
             "constant": self.constant,
             "without_prompt": self.missing,
