@@ -19,6 +19,7 @@ from torchmetrics.functional.text import sacre_bleu_score
 from fuse_lightning import (
     CLIP,
     AutoDAN,
+    CaptionModel,
     CausalLM,
     Fluency,
     FuseError,
@@ -271,12 +272,13 @@ def stored(module, prompts):
     return module
 
 
-def test_captioner_is_a_floor(pictures, tmp_path):
-    captioner = blip(tmp_path / "blip")
+@pytest.mark.parametrize("kind", [Captioner, AutoDAN])
+def test_captioner_is_a_floor(kind, pictures, tmp_path):
+    captioner = CaptionModel(blip(tmp_path / "blip"))
+    options = {"captioner" if kind is Captioner else "initial_prompt": captioner}
     terms = [Fluency("zoo/gpt2"), ImageSimilarity("zoo/clip", 5)]
     module = stored(
-        Captioner(terms, captioner, max_new_tokens=6),
-        {f"scene-{index}": "a red star" for index in range(COUNT)},
+        kind(terms, **options), {f"scene-{index}": "a red star" for index in range(COUNT)}
     )
     evaluation = Evaluation(printed=False)
     data = ImageTargets(str(pictures))
@@ -284,6 +286,7 @@ def test_captioner_is_a_floor(pictures, tmp_path):
     assert [*evaluation.figures] == ["found", "constant", "captioner", "reference"]
     texts = [module.caption(target) for target in data.targets]
     assert all(texts)
+    assert len({*texts}) > 1
     expected = sum(len(module.objective.encode_prompt(text)) for text in texts) / COUNT
     assert evaluation.figures["captioner"]["tokens"] == pytest.approx(expected)
 
