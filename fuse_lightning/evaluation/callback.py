@@ -1,6 +1,7 @@
 """Measures found prompts and floors, while Lightning validates or tests."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from torchmetrics.text import SacreBLEUScore
 from fuse_lightning.data.targets import Target, TargetBatch
 from fuse_lightning.errors import FuseError
 from fuse_lightning.evaluation.gauges import Gauge, captions, transfer
-from fuse_lightning.evaluation.stored import matched, without
+from fuse_lightning.evaluation.stored import all_targets, matched, without
 from fuse_lightning.evaluation.table import Figures, print_figures, write_figures
 from fuse_lightning.metrics import Distinct, RougeL, words
 from fuse_lightning.models import Classifier
@@ -54,6 +55,7 @@ class Evaluation(Callback):
         self.classifier = classifier
         self.printed = printed
         self.figures: Figures = {}
+        self.limit: int | float | None = None
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Finds the other models, before those of the search are loaded.
@@ -61,28 +63,32 @@ class Evaluation(Callback):
         Raises:
             FuseError: If one does not exist or cannot measure the targets' captions.
         """
-        if stage == "fit":
-            # Lightning would validate before a search and behind it.
-            self.limit = trainer.limit_val_batches
-            trainer.limit_val_batches = 0
-        if stage not in ("validate", "test"):
-            return
         if [*map(type, trainer.callbacks)].count(type(self)) > 1:  # type: ignore[attr-defined]
             raise FuseError("trainer.callbacks hold two Evaluation; give one of them")
+        if stage == "fit":
+            # Lightning would validate before a search and behind it.
+            self.limit, trainer.limit_val_batches = trainer.limit_val_batches, 0
+        if stage not in ("validate", "test"):
+            return
         self.objective: Objective = pl_module.objective  # type: ignore[assignment]
-        targets: list[Target] = trainer.datamodule.targets  # type: ignore[attr-defined]
-        ids = [*self.transfer, *([self.classifier] if self.classifier else [])]
-        self.others = [transfer(name, self.objective, targets) for name in dict.fromkeys(ids)]
-        if self.classifier and not isinstance(self.others[-1].term.model, Classifier):
+        ids = dict.fromkeys([*([self.classifier] if self.classifier else []), *self.transfer])
+        self.others = [transfer(name, self.objective, all_targets(trainer)) for name in ids]
+        if self.classifier and not isinstance(self.others[0].term.model, Classifier):
             raise FuseError(
-                f"{self.classifier!r} is a {self.others[-1].term.model.kind}, not a "
+                f"{self.classifier!r} is a {self.others[0].term.model.kind}, not a "
                 f"{Classifier.kind}; give it as --transfer"
             )
 
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Lets the trainer validate again."""
-        if stage == "fit":
-            trainer.limit_val_batches = self.limit
+        if self.limit is not None:
+            trainer.limit_val_batches, self.limit = self.limit, None
+
+    def on_exception(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
+    ) -> None:
+        """Lets the trainer validate again."""
+        self.teardown(trainer, pl_module, "fit")
 
     def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Loads the other models and chooses the constant caption."""
@@ -100,9 +106,10 @@ class Evaluation(Callback):
         self.found = {name: results[0] for name, results in found.items()}
         self.missing = without(self.targets, found)
         self.seconds = _seconds(self.found)
-        for gauge in self.others:
-            gauge.objective.load(pl_module.device)
-        self.own = [Gauge(self.objective, term, own=True) for term in self.objective.terms]
+        own = [Gauge(self.objective, term, own=True) for term in self.objective.terms]
+        self.gauges = {self.objective: own} | {gauge.objective: [gauge] for gauge in self.others}
+        for objective in self.gauges:
+            objective.load(pl_module.device)
         self.constant = self._constant(batches, pl_module.device)
         known = [target for target in self.targets if target.id in self.found]
         sources = {
@@ -122,7 +129,7 @@ class Evaluation(Callback):
     ) -> dict[str, Metric]:
         """New metrics of a source, the same on every device."""
         found: dict[str, Metric] = {"targets": SumMetric(), "objective": MeanMetric()}
-        for gauge in (*self.own, *self.others):
+        for gauge in chain.from_iterable(self.gauges.values()):
             found |= gauge.metrics()
         if any(_rivals(target, source) for target in targets):
             found |= {"bleu": SacreBLEUScore(lowercase=True), "rouge_l": RougeL()}
@@ -141,30 +148,21 @@ class Evaluation(Callback):
         texts = [*dict.fromkeys([*found, *references[:SHORTLIST]])]
         means = [MeanMetric().to(device) for _ in texts]
         for batch in batches.batches:
-            targets = self._prepare(self.own, batch)
+            targets = self._prepare([self.objective], batch)
             for text, mean in zip(texts, means, strict=True):
-                losses = self._losses([text] * len(targets), range(len(targets)))
-                mean.update(torch.tensor(losses, device=device))
+                prompts = captions(self.objective, [text] * len(targets), range(len(targets)))
+                terms = self.objective.terms
+                losses = [self.objective.term_losses(term, prompts) for term in terms]
+                mean.update(self.objective.total(torch.stack(losses, dim=1)).to(device))
         return min(zip(texts, means, strict=True), key=lambda pair: float(pair[1].compute()))[0]
 
-    def _prepare(self, gauges: Sequence[Gauge], batch: Sequence[Target]) -> list[Target]:
-        """Those targets of a batch that have a prompt, now known to the gauges."""
+    def _prepare(self, objectives: Iterable[Objective], batch: Sequence[Target]) -> list[Target]:
+        """Those targets of a batch that have a prompt, now known to the objectives."""
         targets = [target for target in batch if target.id in self.found]
-        for objective in {id(gauge.objective): gauge.objective for gauge in gauges}.values():
-            if targets:
-                objective.set_targets(targets)
-                objective.begin_step(0)
+        for objective in objectives if targets else ():
+            objective.set_targets(targets)
+            objective.begin_step(0)
         return targets
-
-    def _losses(self, texts: Sequence[str], owners: Sequence[int]) -> list[float]:
-        """The search's objective."""
-        prompts = captions(self.objective, texts, owners)
-        losses = [self.objective.term_losses(gauge.term, prompts) for gauge in self.own]
-        return self._total(losses)
-
-    def _total(self, losses: list[torch.Tensor]) -> list[float]:
-        totals: list[float] = self.objective.total(torch.stack(losses, dim=1)).tolist()
-        return totals
 
     def on_validation_batch_end(
         self,
@@ -191,7 +189,7 @@ class Evaluation(Callback):
     @torch.inference_mode(False)
     @torch.no_grad()
     def _measure(self, pl_module: Any, batch: TargetBatch) -> None:
-        targets = self._prepare([*self.own, *self.others], batch.targets)
+        targets = self._prepare(self.gauges, batch.targets)
         for source, metrics in self.metrics.items():
             texts = [self._caption(source, pl_module, target) for target in targets]
             owners = [owner for owner, text in enumerate(texts) if text]
@@ -219,12 +217,12 @@ class Evaluation(Callback):
     ) -> None:
         """Adds captions; also where there are none, so that all devices have the same states."""
         metrics["targets"].update(len(texts))
-        for objective in {gauge.objective for gauge in (*self.own, *self.others)}:
+        for objective, gauges in self.gauges.items():
             prompts = captions(objective, texts, owners)
-            gauges = [gauge for gauge in (*self.own, *self.others) if gauge.objective is objective]
             losses = [gauge.update(metrics, prompts) for gauge in gauges]
             if objective is self.objective:
-                metrics["objective"].update(self._total(losses))
+                totals = objective.total(torch.stack(losses, dim=1))
+                metrics["objective"].update(totals.tolist())
                 metrics["tokens"].update([len(state) for state in prompts.states])
         if "bleu" in metrics:
             rows = [

@@ -32,6 +32,19 @@ class StoredPrompts(Callback):
         matched(trainer, pl_module)
 
 
+def all_targets(trainer: L.Trainer) -> list[Target]:
+    """The targets of all devices, in order.
+
+    Raises:
+        FuseError: If the trainer has no data module.
+    """
+    data: Any = trainer.datamodule  # type: ignore[attr-defined]
+    if data is None:
+        raise FuseError("the trainer has no data module; give it to validate, test or predict")
+    targets: list[Target] = data.targets
+    return targets
+
+
 def matched(
     trainer: L.Trainer, pl_module: L.LightningModule
 ) -> tuple[list[Target], dict[str, list[Result]]]:
@@ -40,10 +53,7 @@ def matched(
     Raises:
         FuseError: If there is no result, or one of a target that the data does not have.
     """
-    data: Any = trainer.datamodule  # type: ignore[attr-defined]
-    if data is None:
-        raise FuseError("the trainer has no data module; give it to validate, test or predict")
-    targets: list[Target] = data.targets
+    targets = all_targets(trainer)
     found: dict[str, list[Result]] = {}
     results: list[Result] = pl_module.results  # type: ignore[assignment]
     for result in results:

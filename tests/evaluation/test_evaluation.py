@@ -31,6 +31,7 @@ from fuse_lightning import (
 )
 from fuse_lightning.cli import main
 from fuse_lightning.data import Target
+from fuse_lightning.data.loader import TargetLoader
 from fuse_lightning.evaluation import Evaluation, Predictions, transfer
 from fuse_lightning.objectives import Objective, TextSimilarity
 from fuse_lightning.optimizers import Captioner
@@ -334,6 +335,22 @@ def test_a_caption_that_is_too_long_is_no_number(tmp_path):
     assert row["objective"] is None
     assert row["zoo/clip-judge_cosine"] is None
     assert row["zoo/clip-judge_top1"] <= 0.5
+
+
+def test_a_search_that_fails_leaves_the_trainer_able_to_validate(tmp_path):
+    module = stored(AutoDAN([Fluency("zoo/gpt2")], steps=1), {"scene-0": "a red star"})
+    runner = trainer(tmp_path, Evaluation(printed=False))
+    broken = AutoDAN([Fluency("zoo/gpt2"), Sentiment("zoo/sentiment")], steps=1)
+    with pytest.raises(FuseError, match="no sentiment"):
+        runner.fit(broken, ImageTargets("zoo/scenes", limit=1))
+    assert runner.validate(module, ImageTargets("zoo/scenes", limit=1), verbose=False)
+
+
+def test_targets_come_with_a_data_module(tmp_path):
+    loader = TargetLoader([Target("scene-0")], 1, 1)
+    module = stored(AutoDAN([Fluency("zoo/gpt2")]), {"scene-0": "a red star"})
+    with pytest.raises(FuseError, match="has no data module; give it"):
+        trainer(tmp_path).validate(module, dataloaders=loader)
 
 
 def test_two_evaluations_are_one_too_many(tmp_path):
