@@ -26,7 +26,7 @@ from fuse_lightning.optimizers import AutoDAN
 from fuse_lightning.results import Result
 from fuse_lightning.search import BeamSearch, GreedySearch, SearchStrategy, UniformCostSearch
 from fuse_lightning.zoo.commands import scenes
-from fuse_lightning.zoo.scenes import named_objects
+from fuse_lightning.zoo.scenes import names_all
 from fuse_lightning.zoo.words import MOODS
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -122,10 +122,7 @@ def measure(
         sentiment = sum(got) / len(got)
     figures = []
     for texts, parts, time_ in ((prompts, losses, seconds), (captions, true, 0.0)):
-        right = [
-            {(o["color"], o["shape"]) for o in row["objects"]} <= named_objects(text)
-            for row, text in zip(rows, texts, strict=True)
-        ]
+        right = [names_all(text, row["objects"]) for row, text in zip(rows, texts, strict=True)]
         figures.append(
             Figures(
                 sum(right) / len(right),

@@ -23,7 +23,7 @@ from fuse_lightning.models import CLIP
 from fuse_lightning.optimizers import GCG, PEZ, AutoDAN, PromptOptimizer, RandomSearch
 from fuse_lightning.search import BeamSearch, GreedySearch, HistorySearch, SearchStrategy
 from fuse_lightning.zoo.commands import scenes
-from fuse_lightning.zoo.scenes import named_objects
+from fuse_lightning.zoo.scenes import names_all
 
 EVALUATIONS = 4096
 LENGTH = 12
@@ -147,7 +147,7 @@ def main() -> None:
                 found = search(ROWS[label], data, seed, keep)
                 curves.setdefault(label, []).append([Curve(**each) for each in found["curves"]])
                 right = [
-                    {(o["color"], o["shape"]) for o in row["objects"]} <= named_objects(text)
+                    names_all(text, row["objects"])
                     for row, text in zip(metadata, found["prompts"], strict=True)
                 ]
                 score = float(judge_scores(judge, data, found["prompts"]).mean() / true)

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from fuse_lightning.adapters import AdapterSettings
     from fuse_lightning.data import ImageTargets, SentimentTargets, Target, TextTargets
     from fuse_lightning.errors import FuseError
+    from fuse_lightning.evaluation import Evaluation
     from fuse_lightning.models import (
         CLIP,
         CaptionModel,
@@ -47,6 +48,7 @@ _PLACES = {
     "adapters": ("AdapterSettings",),
     "data": ("ImageTargets", "SentimentTargets", "Target", "TextTargets"),
     "errors": ("FuseError",),
+    "evaluation": ("Evaluation",),
     "models": ("CLIP", "CaptionModel", "CausalLM", "Classifier", "Diffusion", "SentenceEncoder"),
     "objectives": (
         "Continuation",
@@ -77,6 +79,7 @@ __all__ = [
     "Continuation",
     "Denoising",
     "Diffusion",
+    "Evaluation",
     "Fluency",
     "FuseError",
     "GreedySearch",

@@ -27,6 +27,10 @@ search (LightningCLI; `fuse fit --help` lists all options):
 
 what a run found:
   fuse report logs/search/version_0                one HTML file and a table of everything
+  fuse validate --run logs/search/version_0        losses, BLEU, ROUGE ... beside floors
+  fuse test --run RUN --transfer MODEL             the same under models that took no part;
+           [--transfer MODEL ...] [--classifier MODEL]
+  fuse predict --run RUN [--out FILE.csv|.jsonl]   prompts of each target
 
 models of the package:
   fuse zoo scenes --out DIR --count N --seed S     write pictures with captions

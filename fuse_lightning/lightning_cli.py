@@ -16,6 +16,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 # Short class names on the command line and in YAML resolve for imported modules only.
 import fuse_lightning.callbacks
+import fuse_lightning.evaluation
 import fuse_lightning.models
 import fuse_lightning.objectives  # noqa: F401
 from fuse_lightning.data import TargetDataModule
@@ -47,6 +48,9 @@ class FuseCLI(LightningCLI):
             raise FuseError(_about_config(error.message, args) or explain(error)) from error
         except UnicodeDecodeError as error:
             raise FuseError(_about_config(f"{UNREADABLE}{error}", args) or "") from error
+        if self.config.subcommand != "fit":
+            # The configuration in a run's folder stays that of its search.
+            self.save_config_callback = None
         options = self.config[self.config.subcommand]
         seed = options["seed_everything"]
         if not 0 <= seed <= LARGEST_SEED:

@@ -14,6 +14,7 @@ EXPECTED: tuple[tuple[str, type[Warning], str], ...] = (
         "state after the step is meant",
     ),
     (r".*ModelCheckpoint.*manual optimization.*", UserWarning, "state after the step is meant"),
+    (r"LightningCLI's args parameter.*", UserWarning, "words that stand for many"),
     (r".*Checkpoint directory .* exists and is not empty.*", UserWarning, "a resumed run"),
 )
 

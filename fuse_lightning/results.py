@@ -1,7 +1,11 @@
 """What a search found for one target."""
 
+import json
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
+
+from fuse_lightning.errors import FuseError
 
 
 @dataclass(frozen=True)
@@ -33,3 +37,26 @@ class Result:
     def to_dict(self) -> dict[str, Any]:
         """Plain containers, for JSON and checkpoints."""
         return asdict(self)
+
+
+def read_results(folder: Path) -> list[Result]:
+    """The prompts in a run's folder, in the order of targets, best first; finished or not.
+
+    Raises:
+        FuseError: If the folder holds no prompts.
+    """
+    results = []
+    for path in sorted(folder.glob("prompts*.jsonl")):
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+            try:
+                results.append(Result(**json.loads(line)))
+            except (TypeError, ValueError) as error:
+                raise FuseError(
+                    f"line {number} of {str(path)!r} is no result; remove the line"
+                ) from error
+    if not results:
+        raise FuseError(
+            f"{str(folder)!r} holds no prompts.jsonl with results; give the folder of a run, such "
+            "as logs/search/version_0"
+        )
+    return results

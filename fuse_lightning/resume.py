@@ -1,45 +1,97 @@
-"""Going on with an interrupted run, given its folder alone."""
+"""Short words that stand for many: a run's folder for all that it was given."""
 
+import json
 from pathlib import Path
 
 import torch
 
 from fuse_lightning.errors import FuseError
 
-FLAG = "--resume"
+RESUME, RUN = "--resume", "--run"
+EVALUATES = ("validate", "test", "predict")
+EXAMPLE = "such as logs/search/version_0"
 
 
 def expand(words: list[str]) -> list[str]:
-    """Replaces ``--resume FOLDER`` by the run's own configuration, last checkpoint and log folder.
+    """Replaces ``--resume FOLDER`` and ``--run FOLDER`` by configuration, results and log folder.
 
-    Other words follow, so that they can change what the run was given. A run without a checkpoint
-    begins again.
+    Also ``--transfer``, ``--classifier`` and ``--out``, by the callbacks whose options they are.
+    Other words follow, so that they can change what the run was given. A resumed run without a
+    checkpoint begins again.
 
     Raises:
-        FuseError: If the folder is not that of a run.
+        FuseError: If the folder is not that of a run, or a word does not belong to the command.
     """
-    spelled = next((word for word in words if word.split("=")[0] == FLAG), None)
-    if spelled is None:
-        return words
-    place = words.index(spelled)
-    rest = words[place + 1 :]
-    name = spelled.removeprefix(f"{FLAG}=") if "=" in spelled else (rest.pop(0) if rest else "")
-    folder = Path(name)
-    if words[0] != "fit":
-        raise FuseError(f"{FLAG} goes on with a search; use it with fuse fit")
-    if not name or not (folder / "config.yaml").is_file():
+    command = words[0]
+    words, resumed = _take(words, RESUME)
+    if resumed:
+        if command != "fit":
+            raise FuseError(f"{RESUME} goes on with a search; use it with fuse fit")
+        folder = _folder(RESUME, resumed[-1])
+        checkpoint = last_checkpoint(folder)
+        return [command, *_given(folder), f"--ckpt_path={checkpoint or 'null'}", *words[1:]]
+    words, runs = _take(words, RUN)
+    words, transfer = _take(words, "--transfer")
+    words, classifiers = _take(words, "--classifier")
+    words, outs = _take(words, "--out")
+    scored = bool(transfer or classifiers)
+    for flags, used, commands in (
+        (RUN, bool(runs), EVALUATES),
+        ("--transfer and --classifier", scored, EVALUATES[:2]),
+        ("--out", bool(outs), EVALUATES[2:]),
+    ):
+        if used and command not in commands:
+            names = " or ".join(f"fuse {name}" for name in commands)
+            raise FuseError(f"{flags} cannot be used with fuse {command}; use {names}")
+    before = ["--verbose=false"] if command in EVALUATES[:2] else []
+    after = []
+    if runs:
+        folder = _folder(RUN, runs[-1])
+        before += [*_given(folder), "--ckpt_path=null"]
+        after += _callback("StoredPrompts", run=str(folder))
+    if scored:
+        last = classifiers[-1] if classifiers else None
+        after += _callback("Evaluation", transfer=transfer, classifier=last)
+    if outs:
+        after += _callback("Predictions", out=outs[-1])
+    return [command, *before, *words[1:], *after]
+
+
+def _take(words: list[str], flag: str) -> tuple[list[str], list[str]]:
+    """The words without a flag, and the values that it was given."""
+    rest, values = [], []
+    left = iter(words)
+    for word in left:
+        if word == flag:
+            values.append(next(left, ""))
+        elif word.startswith(f"{flag}="):
+            values.append(word.removeprefix(f"{flag}="))
+        else:
+            rest.append(word)
+    if "" in values and flag not in (RESUME, RUN):
+        raise FuseError(f"{flag} has no value; give one")
+    return rest, values
+
+
+def _folder(flag: str, name: str) -> Path:
+    if not name or not (Path(name) / "config.yaml").is_file():
         raise FuseError(
-            f"{FLAG} {name!r} holds no config.yaml; give the folder of a run, such as "
-            "logs/search/version_0"
+            f"{flag} {name!r} holds no config.yaml; give the folder of a run, {EXAMPLE}"
         )
-    folder = folder.resolve()
+    return Path(name).resolve()
+
+
+def _given(folder: Path) -> list[str]:
+    """A run's own configuration and log folder."""
     logger = "--trainer.logger.init_args."
     found = ["--config", str(folder / "config.yaml")]
     found += [f"{logger}save_dir={folder.parent.parent}", f"{logger}name={folder.parent.name}"]
-    found += [f"{logger}version={folder.name}"]
-    checkpoint = last_checkpoint(folder)
-    found += [f"--ckpt_path={checkpoint or 'null'}"]
-    return [*words[:place], *found, *rest]
+    return [*found, f"{logger}version={folder.name}"]
+
+
+def _callback(name: str, **options: object) -> list[str]:
+    """One more callback."""
+    return [f"--trainer.callbacks+={json.dumps({'class_path': name, 'init_args': options})}"]
 
 
 def last_checkpoint(folder: Path) -> Path | None:

@@ -2,8 +2,11 @@
 
 from typing import Any, TypeVar
 
+import lightning as L
 import torch.distributed as dist
 from lightning.pytorch.strategies import DDPStrategy, StrategyRegistry
+
+from fuse_lightning.results import Result
 
 T = TypeVar("T")
 
@@ -26,6 +29,14 @@ def gather(value: T) -> list[T]:
     values: list[Any] = [None] * dist.get_world_size()
     dist.all_gather_object(values, value)
     return values
+
+
+def gathered(results: list[Result], trainer: L.Trainer) -> list[Result]:
+    """The results of all processes, in the order of the data module's targets."""
+    found = [result for share in gather(results) for result in share]
+    data: Any = trainer.datamodule  # type: ignore[attr-defined]
+    places = {target.id: place for place, target in enumerate(data.targets if data else [])}
+    return sorted(found, key=lambda result: places.get(result.target, len(places)))
 
 
 StrategyRegistry.register("prompts", PromptStrategy, "Processes that share targets alone.")

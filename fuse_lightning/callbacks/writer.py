@@ -5,11 +5,15 @@ import io
 import json
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 from lightning.pytorch.callbacks import Callback
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from fuse_lightning.errors import FuseError
 from fuse_lightning.results import Result
@@ -119,23 +123,28 @@ class PromptTable(Callback):
 
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Prints target, prompt and losses."""
-        from rich.console import Console
-        from rich.table import Table
-        from rich.text import Text
-
         results: list[Result] = pl_module.results  # type: ignore[assignment]
-        if not (self.enabled and results and trainer.is_global_zero):
-            return
-        table = Table("target", "prompt", "loss", *results[0].losses)
-        for result in results:
-            numbers = [result.loss, *result.losses.values()]
-            cells = [result.target, result.prompt, *(f"{number:.3f}" for number in numbers)]
-            table.add_row(*(Text(cell) for cell in cells))
-        stream = io.StringIO()
-        console = Console()
-        width = console.width if console.is_terminal else 160
-        Console(file=stream, width=width, force_terminal=console.is_terminal).print(table)
-        print(stream.getvalue(), end="", flush=True)
+        if self.enabled and results and trainer.is_global_zero:
+            print_results(results)
 
 
-__all__ = ["PromptTable", "PromptWriter", "csv_row"]
+def print_results(results: Sequence[Result]) -> None:
+    """Prints target, prompt and losses, with a column for each term."""
+    table = Table("target", "prompt", "loss", *results[0].losses)
+    for result in results:
+        numbers = [result.loss, *result.losses.values()]
+        cells = [result.target, result.prompt, *(f"{number:.3f}" for number in numbers)]
+        table.add_row(*(Text(cell) for cell in cells))
+    print_table(table)
+
+
+def print_table(table: Table) -> None:
+    """Prints a table as wide as the terminal, or 160 characters where there is none."""
+    stream = io.StringIO()
+    console = Console()
+    width = console.width if console.is_terminal else 160
+    Console(file=stream, width=width, force_terminal=console.is_terminal).print(table)
+    print(stream.getvalue(), end="", flush=True)
+
+
+__all__ = ["PromptTable", "PromptWriter", "csv_row", "print_results", "print_table"]

@@ -164,10 +164,25 @@ class TargetDataModule(L.LightningDataModule, ABC):
 
     def train_dataloader(self) -> TargetLoader:
         """This device's targets, each for as many steps as the optimizer gives it."""
+        return self._loader(search=True)
+
+    def val_dataloader(self) -> TargetLoader:
+        """Each batch of this device's targets once."""
+        return self._loader()
+
+    def test_dataloader(self) -> TargetLoader:
+        """Each batch of this device's targets once."""
+        return self._loader()
+
+    def predict_dataloader(self) -> TargetLoader:
+        """Each batch of this device's targets once."""
+        return self._loader()
+
+    def _loader(self, search: bool = False) -> TargetLoader:
         if self.trainer is None:
             raise FuseError("the data module has no trainer; give it to Trainer.fit")
+        steps: int = self.trainer.lightning_module.steps if search else 1  # type: ignore[assignment]
         rank, ranks = self.trainer.global_rank, self.trainer.world_size
-        steps: int = self.trainer.lightning_module.steps  # type: ignore[assignment]
         most = len(self.targets[::ranks]) if ranks > 1 else None
         return TargetLoader(self.targets[rank::ranks], self.batch_size, steps, most, self.skip)
 

@@ -171,7 +171,14 @@ class _Reader:
             sentiment=None if sentiment in (None, "", "none") else str(sentiment),
             text=next((row.get(key) for key in self.columns.text), None),
             references=references,
+            metadata={key: value for key, value in row.items() if key not in self._read},
         )
+
+    @property
+    def _read(self) -> set[str]:
+        """Columns that are told elsewhere."""
+        known = self.columns
+        return {*known.images, *known.captions, *known.names, *known.text}
 
     def _pictures(self, number: int, row: Any, place: str) -> tuple[list[Picture], str]:
         """The pictures of a row, and a name for them."""

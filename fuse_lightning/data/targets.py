@@ -1,9 +1,10 @@
 """Targets: what prompts are searched for."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import count
+from typing import Any
 
 from PIL import Image
 
@@ -23,6 +24,7 @@ class Target:
         sentiment: Wanted label of a sentiment classifier.
         text: A text whose meaning is wanted.
         references: Known good captions, for evaluation.
+        metadata: Other columns of its row in the manifest.
     """
 
     id: str
@@ -30,6 +32,7 @@ class Target:
     sentiment: str | None = None
     text: str | None = None
     references: Sequence[str] = ()
+    metadata: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
     def images(self) -> list[Image.Image]:

@@ -20,6 +20,7 @@ from fuse_lightning.callbacks import (
 )
 from fuse_lightning.data import Target, TargetBatch, TargetDataModule
 from fuse_lightning.errors import FuseError
+from fuse_lightning.evaluation import Evaluation, Predictions
 from fuse_lightning.models import CaptionModel
 from fuse_lightning.objectives import Objective, Prompts, State, Term
 from fuse_lightning.optimizers.constraints import Constraints
@@ -27,7 +28,7 @@ from fuse_lightning.optimizers.step import DiscreteStep
 from fuse_lightning.optimizers.target_search import Best, TargetSearch
 from fuse_lightning.results import Result
 from fuse_lightning.search import GreedySearch, Scored, SearchStrategy
-from fuse_lightning.strategy import gather
+from fuse_lightning.strategy import gather, gathered
 
 LOADER = "combined_loader"
 STARTS = 100
@@ -101,6 +102,7 @@ class PromptOptimizer(L.LightningModule, ABC):
         self.steps = steps
         self.prompt_length = prompt_length
         self.initial_prompt = initial_prompt
+        self.captioner = initial_prompt if isinstance(initial_prompt, CaptionModel) else None
         self.constraints = constraints or Constraints()
         self.patience = patience
         self.stop_loss = stop_loss
@@ -126,7 +128,8 @@ class PromptOptimizer(L.LightningModule, ABC):
         """Loads the models on the trainer's device and finds the allowed tokens."""
         if stage == "fit":
             self.results, self.targets, self.searches = [], [], []
-        self.load(self.trainer.strategy.root_device)
+        if stage != "predict":
+            self.load(self.trainer.strategy.root_device)
 
     def load(self, device: torch.device | str = "cpu") -> None:
         """Loads the models; a second call does nothing."""
@@ -141,7 +144,7 @@ class PromptOptimizer(L.LightningModule, ABC):
         return DiscreteStep(self.counter)
 
     def configure_callbacks(self) -> Sequence[Callback]:
-        """Adds what the trainer was not given: greedy search, result files, TensorBoard.
+        """Adds what the trainer was not given: greedy search, result files, TensorBoard, figures.
 
         Lightning's default progress bar makes room for one that shows the best prompt.
         """
@@ -154,6 +157,8 @@ class PromptOptimizer(L.LightningModule, ABC):
             (PromptWriter, PromptWriter),
             (TensorBoardPrompts, TensorBoardPrompts),
             (PromptTable, PromptTable),
+            (Evaluation, Evaluation),
+            (Predictions, Predictions),
         )
         added = [
             default()
@@ -177,11 +182,26 @@ class PromptOptimizer(L.LightningModule, ABC):
         for search in self.searches:
             if not search.done:
                 self._add_results(search)
-        self.results = [result for results in gather(self.results) for result in results]
-        if self.trainer.datamodule is not None:  # type: ignore[attr-defined]
-            targets = self.trainer.datamodule.targets  # type: ignore[attr-defined]
-            places = {target.id: place for place, target in enumerate(targets)}
-            self.results.sort(key=lambda result: places.get(result.target, len(places)))
+        self.results = gathered(self.results, self.trainer)
+
+    # What was found
+
+    def validation_step(self, batch: TargetBatch, batch_idx: int) -> None:
+        """Leaves the measuring to :class:`Evaluation`, which gives the terms other targets."""
+        self.targets = []
+        batch.done.update(target.id for target in batch.targets)
+
+    test_step = validation_step
+
+    def predict_step(self, batch: TargetBatch, batch_idx: int) -> list[dict[str, Any]]:
+        """The results of a batch's targets, as :meth:`Result.to_dict` gives them."""
+        names = {target.id for target in batch.targets}
+        batch.done.update(names)
+        return [result.to_dict() for result in self.results if result.target in names]
+
+    def caption(self, target: Target) -> str:
+        """What the captioner says of a target, as a start for its search."""
+        return self._initial_text(target)
 
     # One step
 
@@ -430,8 +450,12 @@ class PromptOptimizer(L.LightningModule, ABC):
             FuseError: If another number of devices wrote it.
         """
         states = checkpoint.get("ranks", [None])
-        # Without a trainer there is nothing to resume, only results to read.
-        if self._trainer is None:
+        if self._trainer is None or self.trainer.state.fn != "fit":
+            # There is nothing to resume, only results to read: those of all devices.
+            own = checkpoint["state_dict"]["_extra_state"]
+            parts = [state["module"] for state in states if state] or [own]
+            rows = [row for part in parts for row in part["results"]]
+            own["results"] = [*{(row["target"], row["rank"]): row for row in rows}.values()]
             return
         if len(states) != self.trainer.world_size:
             raise FuseError(

@@ -32,6 +32,8 @@ class Captioner(PromptOptimizer):
         max_batch_tokens: Most token positions in one forward of the objective.
     """
 
+    captioner: CaptionModel
+
     def __init__(
         self,
         terms: list[Term],
@@ -65,6 +67,16 @@ class Captioner(PromptOptimizer):
         """Loads the models; a second call does nothing."""
         super().load(device)
         self.captioner.load(device)
+
+    def caption(self, target: Target) -> str:
+        """The captioner's best caption of a target's first picture.
+
+        Raises:
+            FuseError: If the target has none.
+        """
+        target.need_images("the captioner", "use another optimizer")
+        (found,) = self.captioner.captions(target.images[:1], 1, self.prefix, self.max_new_tokens)
+        return next(iter(found), "")
 
     def propose(self, states: list[list[State]]) -> list[list[State]]:
         """New captions of each target, and the states themselves.

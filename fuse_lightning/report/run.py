@@ -1,13 +1,11 @@
 """What a run has left in its folder."""
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from fuse_lightning.errors import FuseError
-from fuse_lightning.results import Result
+from fuse_lightning.results import Result, read_results
 
 KEEP = {"images": 0, "scalars": 0, "tensors": 1}
 """All of them, where TensorBoard would keep a sample."""
@@ -38,22 +36,7 @@ def read_run(folder: Path) -> Run:
     Raises:
         FuseError: If the folder holds no prompts.
     """
-    files = sorted(folder.glob("prompts*.jsonl"))
-    results = []
-    for path in files:
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-            try:
-                results.append(Result(**json.loads(line)))
-            except (TypeError, ValueError) as error:
-                raise FuseError(
-                    f"line {number} of {str(path)!r} is no result; remove the line"
-                ) from error
-    if not results:
-        raise FuseError(
-            f"{str(folder)!r} holds no prompts.jsonl with results; give the folder of a run, such "
-            "as logs/search/version_0"
-        )
-    run = Run(folder, results)
+    run = Run(folder, read_results(folder))
     config = folder / "config.yaml"
     if config.is_file():
         run.config = config.read_text(encoding="utf-8")

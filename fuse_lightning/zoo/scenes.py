@@ -329,6 +329,11 @@ def named_objects(text: str) -> set[tuple[str, str]]:
     }
 
 
+def names_all(text: str, objects: Sequence[Mapping[str, str]]) -> bool:
+    """Whether ``text`` names the colour and shape of every object of a metadata.jsonl row."""
+    return {(each["color"], each["shape"]) for each in objects} <= named_objects(text)
+
+
 def corruptions(text: str, rng: random.Random) -> dict[str, str]:
     """Ungrammatical versions of a caption, by name; each differs from ``text``."""
     words = text.split()

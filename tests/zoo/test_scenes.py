@@ -196,9 +196,7 @@ def test_command_writes_an_image_folder(tmp_path, capsys):
     assert len(rows) == 5
     for row in rows:
         assert set(row) >= {"file_name", "caption", "references", "objects", "background"}
-        assert {(o["color"], o["shape"]) for o in row["objects"]} <= language.named_objects(
-            row["caption"]
-        )
+        assert language.names_all(row["caption"], row["objects"])
     targets = ImageTargets(str(tmp_path)).find_targets()
     assert [target.references[0] for target in targets] == [row["caption"] for row in rows]
     assert all(target.sentiment is None for target in targets)

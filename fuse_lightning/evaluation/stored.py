@@ -1,0 +1,76 @@
+"""Prompts that an optimizer has found, or that a run's folder holds."""
+
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+from lightning.pytorch.callbacks import Callback
+
+from fuse_lightning.data.targets import Target
+from fuse_lightning.errors import FuseError
+from fuse_lightning.results import Result, read_results
+
+
+class StoredPrompts(Callback):
+    """Gives the optimizer the prompts of a run: what ``--run`` stands for, beside the run's config.
+
+    Args:
+        run: The run's folder, such as logs/search/version_0.
+    """
+
+    def __init__(self, run: Path) -> None:
+        self.run = Path(run)
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """Reads them, before any model is loaded.
+
+        Raises:
+            FuseError: If there are none, or they are not those of the data's targets.
+        """
+        module: Any = pl_module
+        module.results = read_results(self.run)
+        matched(trainer, pl_module)
+
+
+def all_targets(trainer: L.Trainer) -> list[Target]:
+    """The targets of all devices, in order.
+
+    Raises:
+        FuseError: If the trainer has no data module.
+    """
+    data: Any = trainer.datamodule  # type: ignore[attr-defined]
+    if data is None:
+        raise FuseError("the trainer has no data module; give it to validate, test or predict")
+    targets: list[Target] = data.targets
+    return targets
+
+
+def matched(
+    trainer: L.Trainer, pl_module: L.LightningModule
+) -> tuple[list[Target], dict[str, list[Result]]]:
+    """The data's targets, and the results of those that have some, best first.
+
+    Raises:
+        FuseError: If there is no result, or one of a target that the data does not have.
+    """
+    targets = all_targets(trainer)
+    found: dict[str, list[Result]] = {}
+    results: list[Result] = pl_module.results  # type: ignore[assignment]
+    for result in results:
+        found.setdefault(result.target, []).append(result)
+    if not found:
+        raise FuseError(
+            "there are no prompts yet; give --run FOLDER of a run, or --ckpt_path of its last "
+            "checkpoint"
+        )
+    if unknown := [name for name in found if name not in {target.id for target in targets}]:
+        raise FuseError(
+            f"there is a prompt for target {unknown[0]!r}, which the data does not have; give the "
+            "data that the run searched"
+        )
+    return targets, found
+
+
+def without(targets: list[Target], found: dict[str, list[Result]]) -> list[str]:
+    """Ids of the targets that have no prompt."""
+    return [target.id for target in targets if target.id not in found]

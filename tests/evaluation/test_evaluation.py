@@ -1,0 +1,378 @@
+"""Figures of a run against plain references, through Lightning and through the command line."""
+
+import csv
+import json
+import math
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import lightning as L
+import pytest
+import torch
+import yaml
+from torchmetrics.functional.text import sacre_bleu_score
+
+from fuse_lightning import (
+    CLIP,
+    AutoDAN,
+    CaptionModel,
+    CausalLM,
+    Fluency,
+    FuseError,
+    ImageSimilarity,
+    ImageTargets,
+    Sentiment,
+    SentimentTargets,
+    TextTargets,
+)
+from fuse_lightning.cli import main
+from fuse_lightning.data import Target
+from fuse_lightning.data.loader import TargetLoader
+from fuse_lightning.evaluation import Evaluation, Predictions, transfer
+from fuse_lightning.objectives import Objective, TextSimilarity
+from fuse_lightning.optimizers import Captioner
+from fuse_lightning.results import Result
+from fuse_lightning.zoo.commands import scenes
+from fuse_lightning.zoo.scenes import named_objects
+from tests.captioners import blip
+from tests.test_runs import CONFIG
+
+OPENING = "An image of"
+COUNT = 3
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pictures")
+    scenes(folder, COUNT, 5)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, pictures):
+    """The folder of a finished run of the command line."""
+    folder = tmp_path_factory.mktemp("run")
+    config = json.loads(json.dumps(CONFIG))
+    config["model"]["init_args"] |= {"steps": 2, "top": 2}
+    config["data"]["init_args"]["images"] = str(pictures)
+    config["trainer"]["default_root_dir"] = str(folder)
+    logger = {"class_path": "TensorBoardLogger"}
+    config["trainer"]["logger"] = logger | {
+        "init_args": {"save_dir": str(folder), "name": "search"}
+    }
+    (folder / "run.yaml").write_text(yaml.safe_dump(config))
+    main(["fit", "--config", str(folder / "run.yaml")])
+    return folder / "search" / "version_0"
+
+
+def copy(run, folder):
+    return Path(shutil.copytree(run, folder / "search" / "version_0"))
+
+
+def rows(run):
+    return [json.loads(line) for line in (run / "prompts.jsonl").read_text().splitlines()]
+
+
+def figures(folder):
+    with (folder / "evaluation.csv").open() as file:
+        return {row["captions"]: row for row in csv.DictReader(file)}
+
+
+def plain(texts, targets, opening=""):
+    """Figures of one caption a target, one text at a time."""
+    judge, writer, clip = CLIP("zoo/clip-judge"), CausalLM("zoo/gpt2"), CLIP("zoo/clip")
+    for model in (judge, writer, clip):
+        model.load()
+    found = {}
+    with torch.no_grad():
+        for name, model in (("image_similarity", clip), ("zoo/clip-judge", judge)):
+            images = [model.image_features(target.images)[0] for target in targets]
+            vectors = [model.text_features(model.encode([text]))[0] for text in texts]
+            cosines = [[float(text @ image) for image in images] for text in vectors]
+            best = [row[place] >= max(row) - 1e-6 for place, row in enumerate(cosines)]
+            found[f"{name}_cosine"] = sum(row[i] for i, row in enumerate(cosines)) / len(texts)
+            found[f"{name}_top1"] = sum(best) / len(texts)
+        nll = []
+        for text in texts:
+            ids = [*writer.start_ids, *writer.tokenizer(text, add_special_tokens=False).input_ids]
+            logits = writer.module(input_ids=torch.tensor([ids])).logits[0].log_softmax(-1)
+            nll.append([-float(logits[i - 1, ids[i]]) for i in range(1, len(ids))])
+    total = sum(map(sum, nll)) / sum(map(len, nll))
+    found["fluency_perplexity"] = math.exp(total)
+    found["fluency"] = sum(sum(each) / len(each) for each in nll) / len(nll)
+    found["tokens"] = sum(map(len, nll)) / len(nll)
+    found["words"] = sum(len(text.split()) for text in texts) / len(texts)
+    found["objective"] = found["fluency"] + 5 * (1 - found["image_similarity_cosine"])
+    others = [list(target.references[1:]) for target in targets]
+    found["bleu"] = float(sacre_bleu_score(texts, others, lowercase=True))
+    found["objects_right"] = sum(
+        {(each["color"], each["shape"]) for each in target.metadata["objects"]}
+        <= named_objects(text)
+        for text, target in zip(texts, targets, strict=True)
+    ) / len(texts)
+    return found
+
+
+def test_figures_are_those_of_plain_references(run, pictures, tmp_path, capsys):
+    folder = copy(run, tmp_path)
+    config = (folder / "config.yaml").read_text()
+    main(["test", "--run", str(folder), "--transfer", "zoo/clip-judge", "--transfer=zoo/gpt2"])
+    printed = capsys.readouterr().out
+    assert "zoo/clip-judge_cosine ↑" in printed
+    table, about = figures(folder), json.loads((folder / "evaluation.json").read_text())
+    assert [*table] == ["found", "constant", "reference"]
+    targets = ImageTargets(str(pictures)).find_targets()
+    prompts = [row["prompt"] for row in rows(folder) if row["rank"] == 1]
+    references = [target.references[0] for target in targets]
+    shortlist = {text: plain([text] * COUNT, targets) for text in [*prompts, *references]}
+    constant = min(shortlist, key=lambda text: shortlist[text]["objective"])
+    assert about["constant"] == constant
+    assert f"constant: {constant}" in printed
+    for source, texts in (
+        ("found", prompts),
+        ("constant", [constant] * COUNT),
+        ("reference", references),
+    ):
+        expected = plain(texts, targets)
+        given = {name: float(table[source][name]) for name in expected}
+        assert given == pytest.approx(expected, abs=1e-4)
+        saved = {name: about["figures"][source][name] for name in expected}
+        assert saved == pytest.approx(expected, abs=1e-4)
+        assert table[source]["zoo/gpt2_perplexity"] == table[source]["fluency_perplexity"]
+        assert float(table[source]["targets"]) == COUNT
+    losses = [row["loss"] for row in rows(folder) if row["rank"] == 1]
+    assert float(table["found"]["objective"]) == pytest.approx(sum(losses) / COUNT, abs=1e-4)
+    # A batch of two and one of one.
+    seconds = {row["seconds"] for row in rows(folder)}
+    assert float(table["found"]["seconds"]) == pytest.approx(sum(seconds) / COUNT)
+    assert table["constant"]["seconds"] == ""
+    # The run stays as it was.
+    assert (folder / "config.yaml").read_text() == config
+
+
+@pytest.mark.timeout(300)
+def test_two_devices_measure_the_same(run, tmp_path):
+    folder = copy(run, tmp_path)
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    words = ["validate", "--run", str(folder), "--transfer", "zoo/clip-judge"]
+    main(words)
+    alone = figures(folder)
+    command = [Path(sys.executable).with_name("fuse"), *words, "--trainer.devices=2"]
+    subprocess.run(command, env=environment, check=True, capture_output=True, timeout=100)
+    together = figures(folder)
+    assert [*together] == [*alone]
+    for source, row in alone.items():
+        one = {name: float(cell) for name, cell in row.items() if name != "captions" and cell}
+        two = {name: float(together[source][name]) for name in one}
+        assert two == pytest.approx(one, abs=1e-4)
+
+
+def test_a_checkpoint_serves_too(run, tmp_path, monkeypatch):
+    (checkpoint, *_) = sorted(run.glob("checkpoints/*step=4*.ckpt"))
+    words = ["--config", str(run / "config.yaml"), "--ckpt_path", str(checkpoint)]
+    logger = "--trainer.logger.init_args.save_dir"
+    main(["validate", *words, logger, str(tmp_path / "other")])
+    (folder,) = (tmp_path / "other" / "search").iterdir()
+    losses = [row["loss"] for row in rows(run) if row["rank"] == 1]
+    assert float(figures(folder)["found"]["objective"]) == pytest.approx(
+        sum(losses) / COUNT, abs=1e-4
+    )
+
+
+@pytest.mark.parametrize("name", ["prompts.csv", "prompts.jsonl"])
+def test_predictions_are_the_rows_of_the_run(run, tmp_path, name, capsys):
+    main(["predict", "--run", str(run), "--out", name])
+    assert "wrote 6 prompts" in capsys.readouterr().out
+    assert (tmp_path / name).read_text() == (run / name).read_text()
+
+
+def test_targets_without_a_prompt_are_named_and_left_out(run, tmp_path, capsys):
+    folder = copy(run, tmp_path)
+    lines = (folder / "prompts.jsonl").read_text().splitlines(keepends=True)
+    (folder / "prompts.jsonl").write_text("".join(lines[2:]))
+    main(["predict", "--run", str(folder)])
+    printed = capsys.readouterr()
+    assert rows(folder)[0]["prompt"] in printed.out
+    assert "no prompt yet for 1 of 3 targets: scene-0" in printed.err
+    main(["validate", "--run", str(folder)])
+    assert "no prompt yet: scene-0" in capsys.readouterr().out
+    assert {row["targets"] for row in figures(folder).values()} == {"2.0"}
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--data.limit", "1"], "a prompt for target 'scene-1', which the data does not have"),
+        (["--transfer", "no/where"], "'no/where'"),
+        (["--transfer", "zoo/nothing"], "unknown zoo model 'zoo/nothing'"),
+        (["--classifier", "zoo/clip-judge"], "not a sequence classifier; give it as --transfer"),
+        (["--classifier", "zoo/sentiment"], "not every target has a wanted sentiment"),
+    ],
+)
+def test_what_cannot_be_measured_is_said_in_one_line(run, words, message, capsys):
+    with pytest.raises(SystemExit) as error:
+        main(["validate", "--run", str(run), *words])
+    assert error.value.code == 2
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "error:" in line]
+    assert message in line
+
+
+def test_a_run_without_prompts_is_refused(run, tmp_path, capsys):
+    folder = copy(run, tmp_path)
+    (folder / "prompts.jsonl").unlink()
+    with pytest.raises(SystemExit):
+        main(["validate", "--run", str(folder)])
+    assert "holds no prompts.jsonl" in capsys.readouterr().err
+
+
+def trainer(folder, *callbacks):
+    return L.Trainer(
+        accelerator="cpu",
+        max_epochs=1,
+        callbacks=list(callbacks),
+        default_root_dir=folder,
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        enable_checkpointing=False,
+    )
+
+
+def test_one_trainer_searches_scores_and_searches_again(pictures, tmp_path):
+    terms = [Fluency("zoo/gpt2", prefix=OPENING), ImageSimilarity("zoo/clip", 5, prefix=OPENING)]
+    search = AutoDAN(terms, steps=2, batch_size=8, gradient_samples=2)
+    data = ImageTargets(str(pictures), batch_size=2)
+    evaluation = Evaluation(printed=False)
+    runner = trainer(tmp_path, evaluation)
+    runner.fit(search, data)
+    assert not evaluation.figures
+    first = [(row.target, row.prompt) for row in search.results]
+    (logged,) = runner.validate(search, data, verbose=False)
+    mean = sum(row.loss for row in search.results) / COUNT
+    assert logged["val/found/objective"] == pytest.approx(mean, abs=1e-4)
+    (logged,) = runner.test(search, data, verbose=False)
+    assert logged["test/found/objective"] == pytest.approx(mean, abs=1e-4)
+    batches = runner.predict(search, data)
+    assert [row["prompt"] for batch in batches for row in batch] == [text for _, text in first]
+    again = AutoDAN(terms, steps=2, batch_size=8, gradient_samples=2)
+    trainer(tmp_path, evaluation).fit(again, data)
+    assert [(row.target, row.prompt) for row in again.results] == first
+
+
+def stored(module, prompts):
+    """An optimizer that has found prompts."""
+    names = [term.name for term in module.objective.terms]
+    losses = dict.fromkeys(names, 1.0)
+    module.results = [
+        Result(name, text, [1], 1.0, losses, 1, 0, 1.0) for name, text in prompts.items()
+    ]
+    return module
+
+
+@pytest.mark.parametrize("kind", [Captioner, AutoDAN])
+def test_captioner_is_a_floor(kind, pictures, tmp_path):
+    captioner = CaptionModel(blip(tmp_path / "blip"))
+    options = {"captioner" if kind is Captioner else "initial_prompt": captioner}
+    terms = [Fluency("zoo/gpt2"), ImageSimilarity("zoo/clip", 5)]
+    module = stored(
+        kind(terms, **options), {f"scene-{index}": "a red star" for index in range(COUNT)}
+    )
+    evaluation = Evaluation(printed=False)
+    data = ImageTargets(str(pictures))
+    trainer(tmp_path, evaluation).validate(module, data, verbose=False)
+    assert [*evaluation.figures] == ["found", "constant", "captioner", "reference"]
+    texts = [module.caption(target) for target in data.targets]
+    assert all(texts)
+    assert len({*texts}) > 1
+    expected = sum(len(module.objective.encode_prompt(text)) for text in texts) / COUNT
+    assert evaluation.figures["captioner"]["tokens"] == pytest.approx(expected)
+
+
+def test_moods_are_judged_by_a_classifier(tmp_path):
+    data = SentimentTargets(["positive", "negative"], "zoo/scenes", limit=1)
+    module = stored(
+        AutoDAN([Fluency("zoo/gpt2")]),
+        {"scene-0-positive": "a lovely red star", "scene-0-negative": "a charming star"},
+    )
+    evaluation = Evaluation(classifier="zoo/sentiment", printed=False)
+    trainer(tmp_path, evaluation).test(module, data, verbose=False)
+    assert evaluation.figures["found"]["zoo/sentiment_accuracy"] == 0.5
+    # The search's own label counts where targets want none.
+    own = Objective([Fluency("zoo/gpt2"), Sentiment("zoo/sentiment", label="negative")])
+    with pytest.warns(UserWarning, match="takes part in the search"):
+        gauge = transfer("zoo/sentiment", own, [Target("x")])
+    assert gauge.term.label == "negative"
+
+
+def test_texts_are_judged_by_the_text_tower(tmp_path):
+    text = "two blue squares above a yellow cross"
+    data = TextTargets(text)
+    (name,) = [target.id for target in data.find_targets()]
+    module = stored(AutoDAN([Fluency("zoo/gpt2"), TextSimilarity("zoo/clip")]), {name: text})
+    evaluation = Evaluation(["zoo/clip-judge"], printed=False)
+    trainer(tmp_path, evaluation).test(module, data, verbose=False)
+    row = evaluation.figures["found"]
+    assert row["zoo/clip-judge_cosine"] == pytest.approx(1, abs=1e-5)
+    assert "bleu" not in row
+    assert "objects_right" not in row
+    with pytest.raises(FuseError, match="not every target has a picture or a text"):
+        transfer("zoo/clip", Objective([Fluency("zoo/gpt2")]), [Target("x")])
+
+
+def test_a_caption_that_is_too_long_is_no_number(tmp_path):
+    module = stored(
+        AutoDAN([Fluency("zoo/gpt2"), ImageSimilarity("zoo/clip")]),
+        {"scene-0": "a red star " * 40, "scene-1": "a red star"},
+    )
+    evaluation = Evaluation(["zoo/clip-judge"], printed=False)
+    data = ImageTargets("zoo/scenes", limit=2, batch_size=2)
+    trainer(tmp_path, evaluation).test(module, data, verbose=False)
+    row = json.loads((tmp_path / "evaluation.json").read_text())["figures"]["found"]
+    assert row["objective"] is None
+    assert row["zoo/clip-judge_cosine"] is None
+    assert row["zoo/clip-judge_top1"] <= 0.5
+
+
+def test_a_search_that_fails_leaves_the_trainer_able_to_validate(tmp_path):
+    module = stored(AutoDAN([Fluency("zoo/gpt2")], steps=1), {"scene-0": "a red star"})
+    runner = trainer(tmp_path, Evaluation(printed=False))
+    broken = AutoDAN([Fluency("zoo/gpt2"), Sentiment("zoo/sentiment")], steps=1)
+    with pytest.raises(FuseError, match="no sentiment"):
+        runner.fit(broken, ImageTargets("zoo/scenes", limit=1))
+    assert runner.validate(module, ImageTargets("zoo/scenes", limit=1), verbose=False)
+
+
+def test_targets_come_with_a_data_module(tmp_path):
+    loader = TargetLoader([Target("scene-0")], 1, 1)
+    module = stored(AutoDAN([Fluency("zoo/gpt2")]), {"scene-0": "a red star"})
+    with pytest.raises(FuseError, match="has no data module; give it"):
+        trainer(tmp_path).validate(module, dataloaders=loader)
+
+
+def test_two_evaluations_are_one_too_many(tmp_path):
+    module = stored(AutoDAN([Fluency("zoo/gpt2")]), {"scene-0": "a red star"})
+    runner = trainer(tmp_path, Evaluation(), Evaluation(["zoo/gpt2"]))
+    with pytest.raises(FuseError, match="two Evaluation; give one"):
+        runner.validate(module, ImageTargets("zoo/scenes", limit=1))
+
+
+def test_results_of_several_devices_are_read_from_one_checkpoint():
+    module = AutoDAN([Fluency("zoo/gpt2")])
+    parts = []
+    for name in ("one", "two"):
+        state = stored(AutoDAN([Fluency("zoo/gpt2")]), {name: "a red star"}).get_extra_state()
+        parts.append({"module": state, "search": {}})
+    checkpoint = {"state_dict": {"_extra_state": parts[0]["module"]}, "ranks": parts}
+    module._trainer = SimpleNamespace(state=SimpleNamespace(fn="validate"))
+    module.on_load_checkpoint(checkpoint)
+    module.load_state_dict(checkpoint["state_dict"])
+    assert [row.target for row in module.results] == ["one", "two"]
+
+
+def test_predictions_need_a_known_kind_of_file():
+    with pytest.raises(FuseError, match=r"must end in \.csv or \.jsonl"):
+        Predictions("prompts.txt")
