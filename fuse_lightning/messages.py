@@ -23,16 +23,18 @@ NOISE = (
 )
 
 
-def explain(error: BaseException) -> str:
+def explain(error: BaseException, otherwise: str | None = None) -> str:
     """What went wrong, in one line.
 
     An error of this package speaks for itself, however deep it lies; the text of any other is
-    reduced to option, reason and remedy.
+    reduced to option, reason and remedy, or is ``otherwise``.
     """
     for cause in _chain(error):
         if isinstance(cause, FuseError):
             return str(cause)
-    return condense(getattr(error, "message", None) or str(error) or type(error).__name__)
+    return otherwise or condense(
+        getattr(error, "message", None) or str(error) or type(error).__name__
+    )
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

@@ -1,7 +1,12 @@
-"""What a search found for one target."""
+"""What a search found for one target, and the files that hold it."""
 
-from dataclasses import asdict, dataclass
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
 from typing import Any
+
+from fuse_lightning.errors import FuseError
 
 
 @dataclass(frozen=True)
@@ -33,3 +38,66 @@ class Result:
     def to_dict(self) -> dict[str, Any]:
         """Plain containers, for JSON and checkpoints."""
         return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Any) -> "Result":
+        """Reads :meth:`to_dict` back.
+
+        Raises:
+            TypeError: If these are not the values of a result.
+        """
+        found = cls(**values)
+        for field in fields(cls):
+            if not _is(getattr(found, field.name), field.type):
+                raise TypeError(f"{field.name} is {getattr(found, field.name)!r}")
+        return found
+
+
+def _is(value: Any, kind: Any) -> bool:
+    """Whether a value of JSON has one of the types above."""
+    if kind == list[int]:
+        return isinstance(value, list) and all(_is(item, int) for item in value)
+    if kind == dict[str, float]:
+        return isinstance(value, dict) and all(_is(item, float) for item in value.values())
+    if kind is str:
+        return isinstance(value, str)
+    # Larger numbers fit no table.
+    whole = isinstance(value, int) and abs(value) < 2**63
+    return whole or (kind is float and isinstance(value, float))
+
+
+def read_results(path: Path) -> list[Result]:
+    """Results of a ``prompts.jsonl``; a last line that was not written to its end is left out.
+
+    Raises:
+        FuseError: If another line is no result.
+    """
+    lines = path.read_bytes().split(b"\n")
+    results = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            if line.strip():
+                results.append(Result.from_dict(json.loads(line.decode("utf-8"))))
+        except (RecursionError, TypeError, ValueError) as error:
+            if number < len(lines):
+                raise FuseError(
+                    f"line {number} of {str(path)!r} is no result; remove the line"
+                ) from error
+    return results
+
+
+def result_files(folder: Path) -> list[Path]:
+    """Files of a run's results; those of single devices, which are newer, behind the joined one."""
+    whole = folder / "prompts.jsonl"
+    return [*([whole] if whole.is_file() else []), *sorted(folder.glob("prompts-rank*.jsonl"))]
+
+
+def read_targets(paths: Iterable[Path]) -> dict[str, list[Result]]:
+    """Results by target, best first, those of a later file in place of those of an earlier one."""
+    found: dict[str, list[Result]] = {}
+    for path in paths:
+        rows: dict[str, list[Result]] = {}
+        for result in read_results(path):
+            rows.setdefault(result.target, []).append(result)
+        found |= rows
+    return found

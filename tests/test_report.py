@@ -68,7 +68,7 @@ def test_everything_of_a_run_is_in_the_page_and_in_the_table(folder, capsys):
     assert found.cells[1:8] == ["one", "a red star", "2.500", "1.000", "0.500", "3", "2.0"]
     assert [tag for tag, _ in found.tags].count("polyline") == 1
     (picture,) = [attributes for tag, attributes in found.tags if tag == "img"]
-    assert picture["src"].startswith("data:image/png;base64,")
+    assert picture["src"].startswith("data:image/jpeg;base64,")
     rows = Dataset.from_parquet(str(folder / "prompts.parquet")).to_list()
     assert [row["prompt"] for row in rows] == ["a red star", HOSTILE]
     assert [row["loss_fluency"] for row in rows] == [1.0, 1.0]

@@ -1,13 +1,12 @@
 """What a run has left in its folder."""
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from fuse_lightning.errors import FuseError
-from fuse_lightning.results import Result
+from fuse_lightning.results import Result, read_targets, result_files
 
 KEEP = {"images": 0, "scalars": 0, "tensors": 1}
 """All of them, where TensorBoard would keep a sample."""
@@ -20,7 +19,7 @@ class Run:
     Attributes:
         folder: Where.
         results: The prompts in the order of targets, best first.
-        pictures: A PNG or JPEG of each target that has one.
+        pictures: A PNG or JPEG of each target that has one, by its id as TensorBoard shows it.
         curves: Points (step, value) of each logged number, by name.
         config: The resolved YAML configuration, if there is one.
     """
@@ -36,18 +35,9 @@ def read_run(folder: Path) -> Run:
     """Reads a run, finished or not.
 
     Raises:
-        FuseError: If the folder holds no prompts.
+        FuseError: If the folder holds no prompts, or a line of them is none.
     """
-    files = sorted(folder.glob("prompts*.jsonl"))
-    results = []
-    for path in files:
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-            try:
-                results.append(Result(**json.loads(line)))
-            except (TypeError, ValueError) as error:
-                raise FuseError(
-                    f"line {number} of {str(path)!r} is no result; remove the line"
-                ) from error
+    results = [result for rows in read_targets(result_files(folder)).values() for result in rows]
     if not results:
         raise FuseError(
             f"{str(folder)!r} holds no prompts.jsonl with results; give the folder of a run, such "
@@ -56,7 +46,7 @@ def read_run(folder: Path) -> Run:
     run = Run(folder, results)
     config = folder / "config.yaml"
     if config.is_file():
-        run.config = config.read_text(encoding="utf-8")
+        run.config = config.read_text(encoding="utf-8", errors="replace")
     # A resumed run has several files of events; a later one repeats what came after its checkpoint.
     curves: dict[str, dict[int, float]] = {}
     for path in sorted(folder.glob("events.out.tfevents.*")):
