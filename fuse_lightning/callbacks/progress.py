@@ -54,7 +54,8 @@ class PromptProgressBar(TQDMProgressBar):
         batch_idx: int,
     ) -> None:
         """Moves the bar, or writes a line if it is time for one."""
-        super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+        if not self.is_disabled:
+            super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
         self._steps = batch_idx + 1
         if time.monotonic() - self._told >= EVERY:
             self._tell(trainer, pl_module)

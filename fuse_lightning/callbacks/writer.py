@@ -39,11 +39,15 @@ class PromptWriter(Callback):
     The JSON lines hold the exact text. In the CSV controls are written as escapes, and a text that
     a spreadsheet would compute stands behind a single quote.
 
+    Args:
+        enabled: Whether to write.
+
     Raises:
         FuseError: If the files cannot be written, such as on a full disk.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, enabled: bool = True) -> None:
+        self.enabled = enabled
         self.written = 0
         self.whole = 0
         self.folder: Path | None = None
@@ -52,6 +56,8 @@ class PromptWriter(Callback):
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Starts both files with the results there are."""
+        if not self.enabled:
+            return
         self.folder = Path(trainer.log_dir or trainer.default_root_dir)
         self.file = self.paths(trainer)[1]
         self.written = self.whole = 0
@@ -71,7 +77,7 @@ class PromptWriter(Callback):
         """Adds new results."""
         results: list[Result] = pl_module.results  # type: ignore[assignment]
         new = results[self.written :]
-        if not new:
+        if self.folder is None or not new:
             return
         if self.earlier:
             self._write_anew(self.paths(trainer), results)
@@ -87,7 +93,7 @@ class PromptWriter(Callback):
 
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Joins the files of several devices."""
-        if trainer.world_size == 1:
+        if self.folder is None or trainer.world_size == 1:
             return
         if trainer.is_global_zero:
             self._begin(self._files(""), pl_module, target_ids(trainer))

@@ -1,5 +1,6 @@
 """Reading pictures of any kind as upright RGB."""
 
+import os
 import warnings
 from pathlib import Path
 
@@ -20,7 +21,8 @@ def check_image(path: Path) -> None:
     Raises:
         FuseError: If there is none.
     """
-    if not path.is_file():
+    # Unlike Path.is_file this says no, too, to a name that no file can have.
+    if not os.path.isfile(path):
         raise FuseError(f"image {str(path)!r} does not exist; check data.images")
     try:
         with warnings.catch_warnings():

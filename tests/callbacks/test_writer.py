@@ -1,7 +1,5 @@
 import csv
 import json
-import resource
-from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,6 +15,7 @@ from fuse_lightning.errors import FuseError
 from fuse_lightning.objectives import Fluency, ImageSimilarity
 from fuse_lightning.optimizers import AutoDAN
 from fuse_lightning.results import Result, read_results, read_targets, result_files
+from tests.disk import at_most
 
 
 def result(name, prompt="a red cube", **losses):
@@ -169,17 +168,6 @@ def test_what_several_devices_found_is_not_lost_on_one():
     PromptWriter().on_train_start(trainer(targets=["a", "b", "c"]), SimpleNamespace(results=[]))
     expect([result("a"), result("b"), result("c")])
     assert not [*Path("run").glob("prompts-rank*")]
-
-
-@contextmanager
-def at_most(size):
-    """No file can grow beyond a size, as on a full disk."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @pytest.mark.parametrize("spare", [0, 1, 50])
