@@ -45,7 +45,7 @@ class FuseCLI(LightningCLI):
         except ArgumentError as error:
             raise FuseError(_about_config(error.message, args) or explain(error)) from error
         # Whatever YAML may hold, such as a list that holds itself.
-        except (RecursionError, TypeError, ValueError) as error:
+        except (RecursionError, ValueError) as error:
             raise FuseError(
                 _about_config(f"{UNREADABLE}{error}", args) or explain(error)
             ) from error

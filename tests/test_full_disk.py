@@ -101,10 +101,8 @@ def test_a_read_only_folder(words, tmp_path, capsys):
     Path("logs").mkdir()
     with read_only(tmp_path / "logs"):
         error = ends(words, capsys)[-1]
-    assert error == (
-        f"error: [Errno 30] Read-only file system: '{tmp_path / 'logs' / 'search'}'; check the path, "
-        "its permissions and the space left"
-    )
+    assert error.startswith("error: [Errno 30] Read-only file system: '")
+    assert error.endswith("logs/search'; check the path, its permissions and the space left")
 
 
 @pytest.mark.parametrize("place", ["file", "file/folder"])

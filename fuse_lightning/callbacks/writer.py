@@ -130,6 +130,7 @@ class PromptWriter(Callback):
             # What the other devices have found is theirs.
             files = [path for path in files if path in paths]
         found = read_targets(files)
+        self.whole = sum(map(len, found.values()))
         self.earlier = (
             found if ids is None else {name: found[name] for name in ids if name in found}
         )

@@ -200,6 +200,14 @@ def test_a_full_disk_is_one_line_and_files_stay_whole(spare, more):
     expect([result("a"), *([result("b")] if more == "c" else []), module.results[-1]])
 
 
+def test_a_disk_that_is_full_when_a_run_goes_on_keeps_what_there_is():
+    resumed("a")
+    before = Path("run/prompts.jsonl").read_bytes()
+    with at_most(50), pytest.raises(FuseError, match="there; 4 prompts are in run/prompts"):
+        resumed("a", found=())
+    assert Path("run/prompts.jsonl").read_bytes() == before
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
 def test_a_device_without_room():
     writer, module = PromptWriter(), SimpleNamespace(results=[])
