@@ -9,6 +9,7 @@ from fuse_lightning import __version__
 from fuse_lightning.errors import FuseError
 from fuse_lightning.messages import explain
 from fuse_lightning.quiet import quiet, quiet_transformers
+from fuse_lightning.terminal import visible
 
 COMMANDS = ("invert", "fit", "validate", "test", "predict", "report", "zoo", "adapter")
 
@@ -62,11 +63,12 @@ def main(args: Sequence[str] | None = None) -> None:
     except (ArgumentError, FuseError) as error:
         _fail(explain(error))
     except OSError as error:
-        _fail(f"{error}; check the path, its permissions and the space left")
+        told = f"{error}; check the path, its permissions and the space left"
+        _fail(explain(error, told))
 
 
 def _fail(message: str) -> NoReturn:
-    print(f"error: {' '.join(message.splitlines())}", file=sys.stderr)
+    print(f"error: {visible(' '.join(message.splitlines()))}", file=sys.stderr)
     raise SystemExit(2) from None
 
 

@@ -9,6 +9,7 @@ from typing import NoReturn
 
 from fuse_lightning.errors import FuseError
 from fuse_lightning.results import Result
+from fuse_lightning.terminal import visible
 
 
 class _Parser(argparse.ArgumentParser):
@@ -52,12 +53,12 @@ def invert_command(words: Sequence[str]) -> None:
     results = invert(**options, progress=sys.stderr.isatty())
     if as_json:
         for result in results:
-            print(json.dumps(result.to_dict(), ensure_ascii=False))
+            print(visible(json.dumps(result.to_dict(), ensure_ascii=False)))
         return
     for target, rows in groupby(results, key=lambda result: result.target):
-        print(target)
+        print(visible(target))
         for row in rows:
-            print(_line(row))
+            print(visible(_line(row)))
 
 
 def _line(result: Result) -> str:

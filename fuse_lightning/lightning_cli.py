@@ -46,8 +46,11 @@ class FuseCLI(LightningCLI):
             super().parse_arguments(parser, args)
         except ArgumentError as error:
             raise FuseError(_about_config(error.message, args) or explain(error)) from error
-        except UnicodeDecodeError as error:
-            raise FuseError(_about_config(f"{UNREADABLE}{error}", args) or "") from error
+        # Whatever YAML may hold, such as a list that holds itself.
+        except (RecursionError, ValueError) as error:
+            raise FuseError(
+                _about_config(f"{UNREADABLE}{error}", args) or explain(error)
+            ) from error
         if self.config.subcommand != "fit":
             # The configuration in a run's folder stays that of its search.
             self.save_config_callback = None
@@ -66,7 +69,8 @@ class FuseCLI(LightningCLI):
         try:
             super().instantiate_classes()
         except (MisconfigurationException, RuntimeError, TypeError, ValueError) as error:
-            raise FuseError(explain(error)) from error
+            remedy = "; an option is null that needs a value" if "NoneType" in str(error) else ""
+            raise FuseError(explain(error) + remedy) from error
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Builds the trainer; Lightning's own word on two strategies names no remedy."""
@@ -100,7 +104,13 @@ def _about_config(message: str, args: ArgsType) -> str | None:
     files = [str(after) for word, after in pairwise(words) if word in ("-c", "--config")]
     files += [str(word).removeprefix("--config=") for word in words if "--config=" in str(word)]
     name = " or ".join(map(repr, files))
-    kinds = (UNREADABLE, "Unexpected config", 'Parser key "config": ')
+    kinds = (
+        UNREADABLE,
+        "Unexpected config",
+        'Parser key "config": ',
+        "Key must be",
+        "Config file loop",
+    )
     if not message.startswith(kinds):
         return None
     text = message.removeprefix(kinds[0]).removeprefix(kinds[2])

@@ -21,18 +21,24 @@ NOISE = (
     "a class path (str)",
     "a dict with",
 )
+# What jsonargparse stumbles over where a class is wanted and a list or a word is given.
+STUMBLES = re.compile(
+    r"unhashable type: .+|argument of type .+ is not iterable|.+ object has no attribute 'keys'"
+)
 
 
-def explain(error: BaseException) -> str:
+def explain(error: BaseException, otherwise: str | None = None) -> str:
     """What went wrong, in one line.
 
     An error of this package speaks for itself, however deep it lies; the text of any other is
-    reduced to option, reason and remedy.
+    reduced to option, reason and remedy, or is ``otherwise``.
     """
     for cause in _chain(error):
         if isinstance(cause, FuseError):
             return str(cause)
-    return condense(getattr(error, "message", None) or str(error) or type(error).__name__)
+    return otherwise or condense(
+        getattr(error, "message", None) or str(error) or type(error).__name__
+    )
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
@@ -55,9 +61,10 @@ def condense(message: str) -> str:
             value = value or text.removeprefix("Given value: ")
         elif found := re.match(r"Not a valid subclass of (\w+)", text):
             base = found[1]
-        if text and not text.startswith(NOISE):
+        if text and not text.startswith(NOISE) and not STUMBLES.fullmatch(text):
             reasons.append(_plain(text, owner))
-    reasons = list(dict.fromkeys(reasons or [f"expected class_path and init_args of a {base}"]))
+    of = f" of a {base}" if base else ", and these by name"
+    reasons = list(dict.fromkeys(reasons or [f"expected class_path and init_args{of}"]))
     # Of several types that were tried, the one that came furthest says what is wrong.
     if told := [reason for reason in reasons if not reason.startswith("expected ")]:
         reason = "; ".join(told)

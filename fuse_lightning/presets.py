@@ -8,7 +8,7 @@ from typing import Literal, get_args
 
 import lightning as L
 
-from fuse_lightning.callbacks import PromptTable
+from fuse_lightning.callbacks import PromptTable, PromptWriter
 from fuse_lightning.data import (
     ImageTargets,
     SentimentTargets,
@@ -113,7 +113,7 @@ def invert(
         trainer = L.Trainer(
             max_epochs=1,
             logger=False,
-            callbacks=[strategy, PromptTable(enabled=False)],
+            callbacks=[strategy, PromptTable(enabled=False), PromptWriter(enabled=False)],
             default_root_dir=folder,
             enable_checkpointing=False,
             enable_progress_bar=progress,

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import threading
 import warnings
 
 # Message, category, reason.
@@ -27,6 +28,13 @@ def quiet() -> None:
         warnings.filterwarnings("ignore", message=message, category=category)
     for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.rank_zero"):
         logging.getLogger(name).addFilter(lambda record: "Tip:" not in record.getMessage())
+    threading.excepthook = _thread_ended
+
+
+def _thread_ended(args: threading.ExceptHookArgs) -> None:
+    # What TensorBoard's thread cannot write is an error of the search itself, a step later.
+    if not issubclass(args.exc_type, OSError):
+        threading.__excepthook__(args)
 
 
 def quiet_transformers() -> None:

@@ -1,7 +1,8 @@
-"""What a search found for one target."""
+"""What a search found for one target, and the files that hold it."""
 
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -38,22 +39,77 @@ class Result:
         """Plain containers, for JSON and checkpoints."""
         return asdict(self)
 
+    @classmethod
+    def from_dict(cls, values: Any) -> "Result":
+        """Reads :meth:`to_dict` back.
 
-def read_results(folder: Path) -> list[Result]:
+        Raises:
+            TypeError: If these are not the values of a result.
+        """
+        found = cls(**values)
+        for field in fields(cls):
+            if not _is(getattr(found, field.name), field.type):
+                raise TypeError(f"{field.name} is {getattr(found, field.name)!r}")
+        return found
+
+
+def _is(value: Any, kind: Any) -> bool:
+    """Whether a value of JSON has one of the types above."""
+    if kind == list[int]:
+        return isinstance(value, list) and all(_is(item, int) for item in value)
+    if kind == dict[str, float]:
+        return isinstance(value, dict) and all(_is(item, float) for item in value.values())
+    if kind is str:
+        return isinstance(value, str)
+    # Larger numbers fit no table.
+    whole = isinstance(value, int) and abs(value) < 2**63
+    return whole or (kind is float and isinstance(value, float))
+
+
+def read_results(path: Path) -> list[Result]:
+    """Results of a ``prompts.jsonl``; a last line that was not written to its end is left out.
+
+    Raises:
+        FuseError: If another line is no result.
+    """
+    lines = path.read_bytes().split(b"\n")
+    results = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            if line.strip():
+                results.append(Result.from_dict(json.loads(line.decode("utf-8"))))
+        except (RecursionError, TypeError, ValueError) as error:
+            if number < len(lines):
+                raise FuseError(
+                    f"line {number} of {str(path)!r} is no result; remove the line"
+                ) from error
+    return results
+
+
+def result_files(folder: Path) -> list[Path]:
+    """Files of a run's results; those of single devices, which are newer, behind the joined one."""
+    whole = folder / "prompts.jsonl"
+    return [*([whole] if whole.is_file() else []), *sorted(folder.glob("prompts-rank*.jsonl"))]
+
+
+def read_targets(paths: Iterable[Path]) -> dict[str, list[Result]]:
+    """Results by target, best first, those of a later file in place of those of an earlier one."""
+    found: dict[str, list[Result]] = {}
+    for path in paths:
+        rows: dict[str, list[Result]] = {}
+        for result in read_results(path):
+            rows.setdefault(result.target, []).append(result)
+        found |= rows
+    return found
+
+
+def run_results(folder: Path) -> list[Result]:
     """The prompts in a run's folder, in the order of targets, best first; finished or not.
 
     Raises:
         FuseError: If the folder holds no prompts.
     """
-    results = []
-    for path in sorted(folder.glob("prompts*.jsonl")):
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-            try:
-                results.append(Result(**json.loads(line)))
-            except (TypeError, ValueError) as error:
-                raise FuseError(
-                    f"line {number} of {str(path)!r} is no result; remove the line"
-                ) from error
+    results = [result for rows in read_targets(result_files(folder)).values() for result in rows]
     if not results:
         raise FuseError(
             f"{str(folder)!r} holds no prompts.jsonl with results; give the folder of a run, such "

@@ -9,6 +9,7 @@ import pytest
 from datasets import Dataset
 from torch.utils.tensorboard import SummaryWriter
 
+from fuse_lightning.callbacks.writer import json_lines
 from fuse_lightning.cli import main
 from fuse_lightning.errors import FuseError
 from fuse_lightning.report import read_run, report
@@ -68,7 +69,7 @@ def test_everything_of_a_run_is_in_the_page_and_in_the_table(folder, capsys):
     assert found.cells[1:8] == ["one", "a red star", "2.500", "1.000", "0.500", "3", "2.0"]
     assert [tag for tag, _ in found.tags].count("polyline") == 1
     (picture,) = [attributes for tag, attributes in found.tags if tag == "img"]
-    assert picture["src"].startswith("data:image/png;base64,")
+    assert picture["src"].startswith("data:image/jpeg;base64,")
     rows = Dataset.from_parquet(str(folder / "prompts.parquet")).to_list()
     assert [row["prompt"] for row in rows] == ["a red star", HOSTILE]
     assert [row["loss_fluency"] for row in rows] == [1.0, 1.0]
@@ -109,6 +110,27 @@ def test_curves_fill_their_frame():
     line = [tuple(map(float, point.split(","))) for point in curve(points)["line"].split()]
     assert line == [(8, 8), (WIDTH / 2, HEIGHT - 8), (WIDTH - 8, HEIGHT / 2)]
     assert curve([(3, 2.0), (4, 2.0)])["low"] == "2"
+
+
+@pytest.mark.parametrize("share", [0, 0.3, 0.7, 0.99])
+def test_what_is_left_of_broken_files_is_shown(folder, share):
+    (events,) = folder.glob("events*")
+    data = events.read_bytes()
+    events.write_bytes(data[: int(share * len(data))] + bytes(range(256)))
+    (folder / "config.yaml").write_bytes(b"seed: \xff\0")
+    with (folder / "prompts.jsonl").open("a") as file:
+        file.write('{"target": "half')
+    found = Page(page(read_run(folder)))
+    assert "a red star" in found.cells
+
+
+def test_every_prompt_of_a_target_is_shown_and_its_picture_is_kept_once(folder):
+    rows = [result("one", f"prompt {rank}", rank=rank) for rank in (1, 2, 3)]
+    (folder / "prompts.jsonl").write_text(json_lines(rows))
+    tags = Page(page(read_run(folder))).tags
+    pictures = [attributes for tag, attributes in tags if tag == "img"]
+    assert ["src" in each for each in pictures] == [True, False, False]
+    assert [each.get("data-same") for each in pictures[1:]] == [pictures[0]["id"]] * 2
 
 
 def test_a_folder_without_results_is_refused(tmp_path):

@@ -16,6 +16,7 @@ import torch
 import yaml
 
 from fuse_lightning.errors import FuseError
+from fuse_lightning.results import read_targets, result_files
 from fuse_lightning.resume import expand, last_checkpoint
 from fuse_lightning.zoo.commands import scenes
 
@@ -118,6 +119,7 @@ def test_a_run_that_is_killed_again_and_again_ends_as_if_it_never_was(runs, refe
     folder = runs / f"killed-{devices}"
     rng = random.Random(devices)
     words = ["--config", "run.yaml", f"--trainer.devices={devices}"]
+    kept = set()
     for _ in range(2):
         process = start(runs, folder, *words)
         known = furthest(folder)
@@ -129,6 +131,9 @@ def test_a_run_that_is_killed_again_and_again_ends_as_if_it_never_was(runs, refe
         time.sleep(rng.random())
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
+        # What a checkpoint does not know yet is not lost either.
+        before, kept = kept, {*read_targets(result_files(folder / RUN))}
+        assert before <= kept
         words = ["--resume", RUN]
     output = finish(start(runs, folder, *words))
     assert "Restored all states" in output

@@ -53,7 +53,7 @@ def cached_tensors(
             tensors = make()
             _write(path, tensors)
             return tensors
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
         logger.warning("adapter cache %s cannot be used (%s); fitting without it", folder, error)
         return make()
 

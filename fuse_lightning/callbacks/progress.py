@@ -1,23 +1,131 @@
-"""A progress bar that shows the best prompt."""
+"""A progress bar that shows targets done and the best prompt; in a log file, plain lines."""
+
+import sys
+import time
+from typing import Any
 
 import lightning as L
 from lightning.pytorch.callbacks import TQDMProgressBar
+from rich.console import Console
+
+from fuse_lightning.callbacks.share import target_ids
+from fuse_lightning.terminal import visible
 
 SHOWN = 60
+EVERY = 30.0
+"""Seconds from one line of a log file to the next."""
 
 
 class PromptProgressBar(TQDMProgressBar):
-    """Step, mean best loss of the batch, and the best prompt of its first target."""
+    """Targets done and their rate, time left, mean best loss of the batch, and a prompt of it.
+
+    Where the output is no terminal a plain line says this, at most every half minute and at the
+    end. Over several devices it is about the targets of the first one.
+    """
+
+    def __init__(
+        self, refresh_rate: int = 1, process_position: int = 0, leave: bool = False
+    ) -> None:
+        super().__init__(refresh_rate, process_position, leave)
+        self._steps = 0
+        self._begun = self._told = 0.0
+        self._begun_steps = self._begun_done = 0
+
+    @property
+    def is_disabled(self) -> bool:
+        """Whether no bar is drawn; a log file would keep every state of it."""
+        return bool(super().is_disabled) or not (sys.stdout.isatty() or Console().is_jupyter)
+
+    def on_train_batch_start(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Notes where this process begins: a resumed one has not done what came before."""
+        if not self._begun:
+            self._begun = self._told = time.monotonic()
+            self._begun_steps = self.train_progress_bar.initial = batch_idx
+            self._begun_done = _done(pl_module)
+
+    def on_train_batch_end(
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Moves the bar, or writes a line if it is time for one."""
+        if not self.is_disabled:
+            super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+        self._steps = batch_idx + 1
+        if time.monotonic() - self._told >= EVERY:
+            self._tell(trainer, pl_module)
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Ends the bar, or writes the last line."""
+        super().on_train_end(trainer, pl_module)
+        if self._begun:
+            self._tell(trainer, pl_module)
+        self._begun = 0.0
 
     def get_metrics(
         self, trainer: L.Trainer, pl_module: L.LightningModule
     ) -> dict[str, int | str | float | dict[str, float]]:
-        """Adds loss and prompt to the usual metrics."""
+        """Adds targets, loss and prompt to the usual metrics."""
         metrics = super().get_metrics(trainer, pl_module)
         metrics.pop("v_num", None)
-        found = [best for best in pl_module.best if best is not None]  # type: ignore[union-attr]
-        if found:
-            prompt = found[0].prompt
-            metrics["best"] = f"{sum(best.loss for best in found) / len(found):.3f}"
+        metrics["targets"] = "/".join(map(str, _counts(trainer, pl_module)))
+        if rate := self._rate(pl_module):
+            metrics["a_minute"] = f"{rate:.1f}"
+        if found := _found(pl_module):
+            prompt = visible(found[0].prompt)
+            metrics["best"] = f"{_mean_loss(found):.3f}"
             metrics["prompt"] = prompt if len(prompt) <= SHOWN else f"…{prompt[-SHOWN:]}"
         return metrics
+
+    def _tell(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Writes a line for a log file."""
+        if not (self.is_enabled and self.is_disabled):
+            return
+        self._told = time.monotonic()
+        parts = [f"{' of '.join(map(str, _counts(trainer, pl_module)))} targets"]
+        if rate := self._rate(pl_module):
+            parts.append(f"{rate:.1f} a minute")
+        left = self.total_train_batches - self._steps
+        if left and (steps := self._steps - self._begun_steps):
+            parts.append(f"{_duration(left * (self._told - self._begun) / steps)} left")
+        if found := _found(pl_module):
+            parts.append(f"mean loss {_mean_loss(found):.3f}")
+        print(", ".join(parts), flush=True)
+
+    def _rate(self, pl_module: L.LightningModule) -> float:
+        """Targets that this process finishes in a minute; 0 before the first."""
+        done = _done(pl_module) - self._begun_done
+        return 60 * done / (time.monotonic() - self._begun) if done else 0.0
+
+
+def _counts(trainer: L.Trainer, pl_module: L.LightningModule) -> list[int]:
+    """Targets done by this device and, if known, how many it has."""
+    ids = target_ids(trainer)
+    share = [] if ids is None else [len(ids[trainer.global_rank :: trainer.world_size])]
+    return [_done(pl_module), *share]
+
+
+def _done(pl_module: L.LightningModule) -> int:
+    results: Any = pl_module.results
+    return len({result.target for result in results})
+
+
+def _found(pl_module: L.LightningModule) -> list[Any]:
+    best: Any = pl_module.best
+    return [each for each in best if each is not None]
+
+
+def _mean_loss(found: list[Any]) -> float:
+    return float(sum(best.loss for best in found) / len(found))
+
+
+def _duration(seconds: float) -> str:
+    """A time as people say it."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

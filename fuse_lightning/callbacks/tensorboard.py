@@ -1,6 +1,5 @@
 """Target pictures and best prompts in TensorBoard."""
 
-import html
 from typing import Any
 
 import lightning as L
@@ -10,6 +9,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from PIL import Image
 
 from fuse_lightning.data.targets import TargetBatch
+from fuse_lightning.terminal import visible
 
 THUMBNAIL = 256
 
@@ -35,7 +35,7 @@ class TensorBoardPrompts(Callback):
         step = trainer.global_step
         found: Any = pl_module.best
         for target, best in zip(batch.targets, found, strict=True):
-            name = target.id
+            name = visible(target.id)
             new = name not in self.shown
             for board in boards:
                 if new and target.pictures:
@@ -44,8 +44,8 @@ class TensorBoardPrompts(Callback):
                     )
                 if best is not None and self.shown.get(name) != best.prompt:
                     # TensorBoard reads markdown: an indented line is shown as it is.
-                    text = f"    {best.prompt}\n\nloss {best.loss:.4f}"
-                    board.add_text(f"prompt/{name}", html.escape(text), step)
+                    text = f"    {visible(best.prompt)}\n\nloss {best.loss:.4f}"
+                    board.add_text(f"prompt/{name}", text, step)
             self.shown[name] = "" if best is None else best.prompt
 
 

@@ -5,7 +5,9 @@ import io
 import json
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -15,46 +17,91 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from fuse_lightning.callbacks.share import target_ids
 from fuse_lightning.errors import FuseError
-from fuse_lightning.results import Result
+from fuse_lightning.files import append_lines, replace_file
+from fuse_lightning.results import Result, read_targets, result_files
+from fuse_lightning.terminal import visible
+
+FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""What a spreadsheet takes for the beginning of a formula, in its wide forms too."""
+
+
+class WriteError(FuseError):
+    """Results cannot be written; the message says which of them are on disk."""
 
 
 class PromptWriter(Callback):
     """Writes every finished target to ``prompts.csv`` and ``prompts.jsonl`` at once.
 
     The files lie in the run's log folder. A resumed run begins with the results that its
-    checkpoint holds. Over several devices each writes files of its own, named by rank; at the end
-    they become one, in the order of the targets.
+    checkpoint holds; what was found later stays in the files until it is found again. Over several
+    devices each writes files of its own, named by rank; at the end they become one, in the order
+    of the targets.
+
+    The JSON lines hold the exact text. In the CSV controls are written as escapes, and a text that
+    a spreadsheet would compute stands behind a single quote.
+
+    Args:
+        enabled: Whether to write.
+
+    Raises:
+        FuseError: If the files cannot be written, such as on a full disk.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, enabled: bool = True) -> None:
+        self.enabled = enabled
         self.written = 0
+        self.whole = 0
         self.folder: Path | None = None
+        self.file: Path | None = None
+        self.earlier: dict[str, list[Result]] = {}
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Starts both files with the results there are."""
+        if not self.enabled:
+            return
         self.folder = Path(trainer.log_dir or trainer.default_root_dir)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self._begin(self.paths(trainer), pl_module)
-
-    def _begin(self, paths: tuple[Path, Path], pl_module: L.LightningModule) -> None:
-        self.written = 0
-        for path in paths:
-            path.write_text("", encoding="utf-8")
-        self._write(paths, pl_module)
+        self.file = self.paths(trainer)[1]
+        self.written = self.whole = 0
+        with self._told(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+        ids = target_ids(trainer)
+        own = ids and ids[trainer.global_rank :: trainer.world_size]
+        self._begin(self.paths(trainer), pl_module, own)
+        if trainer.world_size > 1:
+            trainer.strategy.barrier()
+        if trainer.is_global_zero:
+            self._remove_stale(trainer.world_size)
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, *args: Any
     ) -> None:
         """Adds new results."""
-        self._write(self.paths(trainer), pl_module)
+        results: list[Result] = pl_module.results  # type: ignore[assignment]
+        new = results[self.written :]
+        if self.folder is None or not new:
+            return
+        if self.earlier:
+            self._write_anew(self.paths(trainer), results)
+            return
+        table, lines = self.paths(trainer)
+        header = self.whole == 0
+        with self._told(lines):
+            append_lines(lines, json_lines(new))
+        self.whole += len(new)
+        with self._told(table):
+            append_lines(table, csv_text(new, header))
+        self.written = len(results)
 
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Joins the files of several devices."""
-        if trainer.world_size == 1:
+        """Puts the results in the order of targets; joins the files of several devices."""
+        if self.folder is None:
             return
         if trainer.is_global_zero:
-            self._begin(self._files(""), pl_module)
+            self._begin(self._files(""), pl_module, target_ids(trainer))
+        if trainer.world_size == 1:
+            return
         trainer.strategy.barrier()
         for path in self.paths(trainer):
             path.unlink()
@@ -63,15 +110,12 @@ class PromptWriter(Callback):
         self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
     ) -> None:
         """Says, once a run ends early, where its results are and how it goes on."""
-        if self.folder is None or not trainer.is_global_zero:
+        if self.folder is None or not trainer.is_global_zero or isinstance(exception, WriteError):
             return
         # Bad input that shows before anything is found would come back.
-        if isinstance(exception, FuseError) and not self.written:
+        if isinstance(exception, FuseError) and not self.whole:
             return
-        lines = [f"{self.written} prompts are in {self.paths(trainer)[1]}"]
-        if (self.folder / "config.yaml").is_file():
-            lines.append(f"go on with: fuse fit --resume {shlex.quote(str(self.folder))}")
-        print(*lines, sep="\n", file=sys.stderr, flush=True)
+        print(*self._intact(), sep="\n", file=sys.stderr, flush=True)
 
     def paths(self, trainer: L.Trainer) -> tuple[Path, Path]:
         """The CSV and the JSON-lines file."""
@@ -81,34 +125,105 @@ class PromptWriter(Callback):
         assert self.folder is not None
         return self.folder / f"prompts{rank}.csv", self.folder / f"prompts{rank}.jsonl"
 
-    def _write(self, paths: tuple[Path, Path], pl_module: L.LightningModule) -> None:
-        results: list[Result] = pl_module.results  # type: ignore[assignment]
+    def _begin(
+        self, paths: tuple[Path, Path], pl_module: L.LightningModule, ids: list[str] | None
+    ) -> None:
+        """Writes the results there are, before those of other targets that the files hold."""
+        assert self.folder is not None
+        files = result_files(self.folder)
+        if ids is None and paths != self._files(""):
+            # What the other devices have found is theirs.
+            files = [path for path in files if path in paths]
+        found = read_targets(files)
+        self.whole = sum(map(len, found.values()))
+        self.earlier = (
+            found if ids is None else {name: found[name] for name in ids if name in found}
+        )
+        self._write_anew(paths, pl_module.results)  # type: ignore[arg-type]
+
+    def _write_anew(self, paths: tuple[Path, Path], results: list[Result]) -> None:
+        done = {result.target for result in results}
+        earlier = {name: rows for name, rows in self.earlier.items() if name not in done}
+        rows = [*results, *chain.from_iterable(earlier.values())]
         table, lines = paths
-        for result in results[self.written :]:
-            row = csv_row(result)
-            with table.open("a", encoding="utf-8", newline="") as file:
-                writer = csv.DictWriter(file, row, lineterminator="\n")
-                if self.written == 0:
-                    writer.writeheader()
-                writer.writerow(row)
-            with lines.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(result.to_dict(), ensure_ascii=False) + "\n")
-            self.written += 1
+        with self._told(lines):
+            replace_file(lines, json_lines(rows))
+        self.whole = len(rows)
+        with self._told(table):
+            replace_file(table, csv_text(rows))
+        self.written, self.earlier = len(results), earlier
+
+    def _remove_stale(self, ranks: int) -> None:
+        """Removes files of devices that there no longer are; every device has read them."""
+        assert self.folder is not None
+        used = {
+            path
+            for rank in range(ranks if ranks > 1 else 0)
+            for path in self._files(f"-rank{rank}")
+        }
+        for path in {*self.folder.glob("prompts-rank*")} - used:
+            path.unlink()
+
+    @contextmanager
+    def _told(self, path: Path) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise WriteError(
+                f"{str(path)!r} cannot be written ({error.strerror or error}); make room or allow "
+                f"writing there; {'; '.join(self._intact())}"
+            ) from error
+
+    def _intact(self) -> list[str]:
+        """Which results are on disk, and how the run goes on."""
+        assert self.folder is not None
+        lines = [f"{self.whole} prompts are in {visible(str(self.file))}"]
+        if (self.folder / "config.yaml").is_file():
+            folder = visible(shlex.quote(str(self.folder)))
+            lines.append(f"go on with: fuse fit --resume {folder}")
+        return lines
+
+
+def json_lines(results: Iterable[Result]) -> str:
+    """A line of JSON for each result, the exact text without controls."""
+    rows = (json.dumps(result.to_dict(), ensure_ascii=False) for result in results)
+    return "".join(f"{visible(row)}\n" for row in rows)
+
+
+def csv_text(results: Sequence[Result], header: bool = True) -> str:
+    """A row of CSV for each result, behind a header."""
+    rows = [csv_row(result) for result in results]
+    stream = io.StringIO()
+    columns = dict.fromkeys(chain.from_iterable(rows))
+    # Quotes keep a text in one cell, whatever a spreadsheet takes for a separator.
+    writer = csv.DictWriter(
+        stream, columns, restval="", lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC
+    )
+    if rows and header:
+        writer.writeheader()
+    writer.writerows(rows)
+    return stream.getvalue()
 
 
 def csv_row(result: Result) -> dict[str, str | float | int]:
     """A result as one flat row: a column for each term's loss, ids separated by spaces."""
     return {
-        "target": result.target,
+        "target": _cell(result.target),
         "rank": result.rank,
-        "prompt": result.prompt,
+        "prompt": _cell(result.prompt),
         "loss": result.loss,
-        **{f"loss_{name}": loss for name, loss in result.losses.items()},
+        **{f"loss_{visible(name)}": loss for name, loss in result.losses.items()},
         "step": result.step,
         "seed": result.seed,
         "seconds": result.seconds,
         "ids": " ".join(map(str, result.ids)),
     }
+
+
+def _cell(text: str) -> str:
+    """A text that a spreadsheet shows and does not compute."""
+    shown = visible(text)
+    return f"'{shown}" if shown.lstrip().startswith(FORMULA) else shown
 
 
 class PromptTable(Callback):
@@ -130,11 +245,13 @@ class PromptTable(Callback):
 
 def print_results(results: Sequence[Result]) -> None:
     """Prints target, prompt and losses, with a column for each term."""
-    table = Table("target", "prompt", "loss", *results[0].losses)
+    table = Table()
+    for name in ("target", "prompt", "loss", *results[0].losses):
+        table.add_column(Text(visible(name)))
     for result in results:
         numbers = [result.loss, *result.losses.values()]
         cells = [result.target, result.prompt, *(f"{number:.3f}" for number in numbers)]
-        table.add_row(*(Text(cell) for cell in cells))
+        table.add_row(*(Text(visible(cell)) for cell in cells))
     print_table(table)
 
 

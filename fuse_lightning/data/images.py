@@ -27,6 +27,7 @@ def check_image(file: Path | bytes, name: str | None = None) -> None:
         FuseError: If there is none.
     """
     name = name or repr(str(file))
+    # Unlike Path.is_file this says no, too, to a name that no file can have.
     if isinstance(file, Path) and not isfile(file):
         raise FuseError(f"image {name} does not exist; check data.images")
     try:

@@ -26,7 +26,7 @@ def read_manifest(path: Path, lists: Collection[str]) -> list[Any]:
     try:
         text = path.read_text(encoding="utf-8-sig")
         rows = _csv_rows(text, lists) if path.suffix == ".csv" else _json_rows(text, path.suffix)
-    except (OSError, UnicodeDecodeError, ValueError, csv.Error) as error:
+    except (OSError, RecursionError, ValueError, csv.Error) as error:
         raise FuseError(f"manifest {str(path)!r} cannot be read: {error}") from error
     if not rows:
         raise FuseError(f"manifest {str(path)!r} is empty; it needs a row for each target")

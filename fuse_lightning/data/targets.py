@@ -34,6 +34,20 @@ class Target:
     references: Sequence[str] = ()
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        """Makes the name one that files can hold: a file's own may have bytes that are no text.
+
+        Raises:
+            FuseError: If the text is no Unicode.
+        """
+        self.id = self.id.encode(errors="backslashreplace").decode()
+        try:
+            (self.text or "").encode()
+        except UnicodeEncodeError as error:
+            raise FuseError(
+                f"target {self.id!r} has a text that is no Unicode; write it in UTF-8"
+            ) from error
+
     @cached_property
     def images(self) -> list[Image.Image]:
         """The pictures, upright RGB, read when first asked for and kept until ``release``.

@@ -8,7 +8,7 @@ from lightning.pytorch.callbacks import Callback
 
 from fuse_lightning.data.targets import Target
 from fuse_lightning.errors import FuseError
-from fuse_lightning.results import Result, read_results
+from fuse_lightning.results import Result, run_results
 
 
 class StoredPrompts(Callback):
@@ -28,7 +28,7 @@ class StoredPrompts(Callback):
             FuseError: If there are none, or they are not those of the data's targets.
         """
         module: Any = pl_module
-        module.results = read_results(self.run)
+        module.results = run_results(self.run)
         matched(trainer, pl_module)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from fuse_lightning.results import Result, read_results
+from fuse_lightning.results import Result, run_results
 
 KEEP = {"images": 0, "scalars": 0, "tensors": 1}
 """All of them, where TensorBoard would keep a sample."""
@@ -18,7 +18,7 @@ class Run:
     Attributes:
         folder: Where.
         results: The prompts in the order of targets, best first.
-        pictures: A PNG or JPEG of each target that has one.
+        pictures: A PNG or JPEG of each target that has one, by its id as TensorBoard shows it.
         curves: Points (step, value) of each logged number, by name.
         config: The resolved YAML configuration, if there is one.
     """
@@ -34,12 +34,12 @@ def read_run(folder: Path) -> Run:
     """Reads a run, finished or not.
 
     Raises:
-        FuseError: If the folder holds no prompts.
+        FuseError: If the folder holds no prompts, or a line of them is none.
     """
-    run = Run(folder, read_results(folder))
+    run = Run(folder, run_results(folder))
     config = folder / "config.yaml"
     if config.is_file():
-        run.config = config.read_text(encoding="utf-8")
+        run.config = config.read_text(encoding="utf-8", errors="replace")
     # A resumed run has several files of events; a later one repeats what came after its checkpoint.
     curves: dict[str, dict[int, float]] = {}
     for path in sorted(folder.glob("events.out.tfevents.*")):

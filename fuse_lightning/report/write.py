@@ -1,23 +1,37 @@
 """The report itself."""
 
 import base64
+import hashlib
+import io
 import json
+import math
+import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from itertools import groupby
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from PIL import Image
 
 from fuse_lightning.errors import FuseError
+from fuse_lightning.files import replace_file
 from fuse_lightning.report.run import Run, read_run
+from fuse_lightning.terminal import visible
 
 WIDTH, HEIGHT, PAD = 320, 120, 8
+PICTURE = 144, 96
+"""Most pixels of a picture on the page; in the file it has twice as many, for fine screens."""
 
 
 def report(run: Path, out: Path | None = None) -> None:
     """Writes ``report.html`` and ``prompts.parquet`` of a run.
 
     The page needs no network and no other file: pictures are in it, as are the loss curves. All
-    text in it is escaped, whatever a prompt or a file name says.
+    text in it is escaped, whatever a prompt or a file name says, and its browser is told to run no
+    other script than the page's own.
 
     Args:
         run: The run's folder, such as logs/search/version_0.
@@ -28,10 +42,18 @@ def report(run: Path, out: Path | None = None) -> None:
     """
     found = read_run(run)
     folder = out or run
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "report.html").write_text(page(found), encoding="utf-8")
-    _parquet(found, folder / "prompts.parquet")
-    print(f"wrote {folder / 'report.html'} and {folder / 'prompts.parquet'}")
+    path = folder / "report.html"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        replace_file(path, page(found))
+        path = folder / "prompts.parquet"
+        replace_file(path, table(found))
+    except OSError as error:
+        raise FuseError(
+            f"{str(path)!r} cannot be written ({error.strerror or error}); make room there, or "
+            "give another folder as --out"
+        ) from error
+    print(visible(f"wrote {folder / 'report.html'} and {path}"))
 
 
 def page(run: Run) -> str:
@@ -43,22 +65,43 @@ def page(run: Run) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    terms = list(run.results[0].losses)
+    environment.filters |= {"digest": _digest, "visible": visible}
     curves = {
         tag.removeprefix("train/"): curve(points)
-        for tag, points in run.curves.items()
-        if tag.startswith("train/") and len(points) > 1
+        for tag, found in run.curves.items()
+        if tag.startswith("train/")
+        and len(points := [point for point in found if math.isfinite(point[1])]) > 1
     }
+    pictures = {name: _thumbnail(data) for name, data in run.pictures.items()}
     return environment.get_template("report.html.jinja").render(
-        name="/".join(run.folder.resolve().parts[-3:]),
-        results=run.results,
-        terms=terms,
-        targets=len({result.target for result in run.results}),
-        pictures={name: _data_url(data) for name, data in run.pictures.items()},
+        name=visible("/".join(run.folder.resolve().parts[-3:])),
+        results={
+            target: [*rows] for target, rows in groupby(run.results, key=lambda row: row.target)
+        },
+        count=len(run.results),
+        ranked=any(result.rank != 1 for result in run.results),
+        terms=_terms(run),
+        pictures={name: picture for name, picture in pictures.items() if picture is not None},
         curves=curves,
         size=(WIDTH, HEIGHT),
         config=run.config,
+        style=_own("report.css"),
+        script=_own("report.js"),
     )
+
+
+def _terms(run: Run) -> list[str]:
+    return [*dict.fromkeys(name for result in run.results for name in result.losses)]
+
+
+def _own(name: str) -> Markup:
+    """A file of the page that holds nothing of a run."""
+    return Markup(files("fuse_lightning.report").joinpath(name).read_text(encoding="utf-8"))
+
+
+def _digest(text: str) -> str:
+    """How a content security policy names a script or a style."""
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
 
 
 def curve(points: Sequence[tuple[int, float]]) -> dict[str, str]:
@@ -74,21 +117,55 @@ def curve(points: Sequence[tuple[int, float]]) -> dict[str, str]:
     return {"line": line, "low": f"{low:.3g}", "high": f"{high:.3g}", "last": f"{values[-1]:.4g}"}
 
 
-def _data_url(data: bytes) -> str:
-    kind = "png" if data.startswith(b"\x89PNG") else "jpeg"
-    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
+@dataclass
+class Picture:
+    """A picture of the page, with the size that it is shown in."""
+
+    url: str
+    width: int
+    height: int
 
 
-def _parquet(run: Run, path: Path) -> None:
+def _thumbnail(data: bytes) -> Picture | None:
+    """A small JPEG of a picture, or ``None`` if it is broken or too large."""
+    small = io.BytesIO()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(data)) as source:
+                image = source.convert("RGB")
+        image.thumbnail((2 * PICTURE[0], 2 * PICTURE[1]))
+        image.save(small, "JPEG", quality=80)
+    except (
+        Image.DecompressionBombError,
+        Image.DecompressionBombWarning,
+        OSError,
+        SyntaxError,
+        ValueError,
+    ):
+        return None
+    url = f"data:image/jpeg;base64,{base64.b64encode(small.getvalue()).decode()}"
+    image.thumbnail(PICTURE)
+    return Picture(url, *image.size)
+
+
+def table(run: Run) -> bytes:
+    """A Parquet table of all results, with a column for each term's loss; the text is exact."""
     from datasets import Dataset, disable_progress_bars
 
     disable_progress_bars()
+    terms = _terms(run)
     rows = [
         {**result.to_dict(), "losses": json.dumps(result.losses)}
-        | {f"loss_{name}": loss for name, loss in result.losses.items()}
+        | {"target": _utf8(result.target), "prompt": _utf8(result.prompt)}
+        | {f"loss_{_utf8(name)}": result.losses.get(name) for name in terms}
         for result in run.results
     ]
-    try:
-        Dataset.from_list(rows).to_parquet(str(path))
-    except OSError as error:
-        raise FuseError(f"{str(path)!r} cannot be written: {error}") from error
+    buffer = io.BytesIO()
+    Dataset.from_list(rows).to_parquet(buffer)
+    return buffer.getvalue()
+
+
+def _utf8(text: str) -> str:
+    """The text, with an escape for what a file name holds that is no text."""
+    return text.encode(errors="backslashreplace").decode()

@@ -10,10 +10,12 @@ from PIL import Image
 
 from fuse_lightning.callbacks import PromptTable, PromptWriter
 from fuse_lightning.callbacks.writer import csv_row
-from fuse_lightning.data import ImageTargets
+from fuse_lightning.data import ImageTargets, Target
+from fuse_lightning.errors import FuseError
 from fuse_lightning.objectives import Fluency, ImageSimilarity
 from fuse_lightning.optimizers import AutoDAN
-from fuse_lightning.results import Result
+from fuse_lightning.results import Result, read_results, read_targets, result_files
+from tests.disk import at_most
 
 
 def result(name, prompt="a red cube", **losses):
@@ -21,8 +23,11 @@ def result(name, prompt="a red cube", **losses):
     return Result(name, prompt, [3, 1, 4], sum(losses.values()), losses, 2, 0, 1.5)
 
 
-def trainer(rank=0, ranks=1, folder="run"):
+def trainer(rank=0, ranks=1, folder="run", targets=None):
+    data = targets and SimpleNamespace(targets=[Target(name) for name in targets])
     return SimpleNamespace(
+        datamodule=data or None,
+        strategy=SimpleNamespace(barrier=lambda: None),
         log_dir=folder,
         default_root_dir=".",
         global_rank=rank,
@@ -64,16 +69,162 @@ def test_any_prompt_survives(prompt):
     expect(module.results)
 
 
-def test_a_resumed_run_begins_with_the_results_of_its_checkpoint():
+def resumed(*kept, found=("a", "b", "c", "d"), targets=("a", "b", "c", "d")):
+    """A run that had found some targets and goes on with the results of a checkpoint."""
+    writer, before = PromptWriter(), SimpleNamespace(results=[result(name) for name in found])
+    writer.on_train_start(trainer(targets=targets), before)
+    module = SimpleNamespace(results=[result(name, "anew") for name in kept])
+    writer = PromptWriter()
+    writer.on_train_start(trainer(targets=targets), module)
+    return writer, module
+
+
+def test_a_resumed_run_keeps_what_came_after_its_checkpoint_until_it_is_found_again():
+    writer, module = resumed("a")
+    later = {name: result(name) for name in "bcd"}
+    expect([*module.results, *later.values()])
+    for name in "bcd":
+        module.results.append(result(name, "anew"))
+        del later[name]
+        writer.on_train_batch_end(trainer(), module)
+        expect([*module.results, *later.values()])
+
+
+def test_a_resumed_run_that_dies_at_once_has_lost_nothing():
+    resumed("a")
+    _, lines = read()
+    assert [line["target"] for line in lines] == ["a", "b", "c", "d"]
+    PromptWriter().on_train_start(trainer(), SimpleNamespace(results=[]))
+    assert read()[1] == lines
+
+
+def test_targets_that_a_run_does_not_have_are_not_its_results():
+    resumed("a", targets=("a", "c"))
+    assert [line["target"] for line in read()[1]] == ["a", "c"]
+
+
+def test_a_line_that_was_half_written_is_left_out():
+    writer, module = PromptWriter(), SimpleNamespace(results=[result("a"), result("b", "ü" * 9)])
+    writer.on_train_start(trainer(), module)
+    path = Path("run/prompts.jsonl")
+    whole = path.read_bytes()
+    first = whole.index(b"\n") + 1
+    for end in range(first, len(whole) - 2):
+        path.write_bytes(whole[:end])
+        assert read_results(path) == module.results[:1]
+    PromptWriter().on_train_start(trainer(), SimpleNamespace(results=[]))
+    expect(module.results[:1])
+
+
+@pytest.mark.parametrize(
+    "line", ["left over", "[1]", '{"target": "a"}', "[" * 99999, '{"target": 1, "prompt": 2}']
+)
+def test_a_line_that_is_no_result_is_named_and_stays(line):
     Path("run").mkdir()
-    Path("run/prompts.csv").write_text("left over from a run that died\n")
-    Path("run/prompts.jsonl").write_text("left over\n")
+    text = f"{line}\n{json.dumps(result('a').to_dict())}\n"
+    Path("run/prompts.jsonl").write_text(text)
+    with pytest.raises(FuseError, match=r"line 1 of 'run/prompts\.jsonl' is no result"):
+        PromptWriter().on_train_start(trainer(), SimpleNamespace(results=[]))
+    assert Path("run/prompts.jsonl").read_text() == text
+
+
+def fit(ranks, results, targets):
+    """Results of every rank before a run ends, joined by the first one at its end."""
+    writers = [PromptWriter() for _ in range(ranks)]
+    modules = [SimpleNamespace(results=[]) for _ in range(ranks)]
+    for rank in range(ranks):
+        writers[rank].on_train_start(trainer(rank, ranks, targets=targets), modules[rank])
+        modules[rank].results += results[rank::ranks]
+        writers[rank].on_train_batch_end(trainer(rank, ranks), modules[rank])
+    return writers
+
+
+def test_files_of_single_devices_become_one_that_has_every_target_once():
+    names = ["a", "b", "c", "d", "e"]
+    rows = [result(name) for name in names]
+    writers = fit(2, rows[:4], names)
+    # A run that dies here leaves both files, which the next one begins with.
+    writers = fit(2, [result("a", "anew"), result("b", "anew")], names)
+    expect([result("a", "anew"), rows[2]], name="prompts-rank0")
+    assert {
+        name: [r.prompt for r in found]
+        for name, found in read_targets(result_files(Path("run"))).items()
+    } == {
+        "a": ["anew"],
+        "b": ["anew"],
+        "c": ["a red cube"],
+        "d": ["a red cube"],
+    }
+    merged = SimpleNamespace(results=[result("a", "anew"), result("b", "anew"), rows[2]])
+    for rank in range(2):
+        writers[rank].on_fit_end(trainer(rank, 2, targets=names), merged)
+    # The search ended before "d" was found again: it stays.
+    expect([*merged.results, rows[3]])
+    assert sorted(path.name for path in Path("run").iterdir()) == ["prompts.csv", "prompts.jsonl"]
+
+
+def test_what_several_devices_found_is_not_lost_on_one():
+    fit(2, [result(name) for name in "abc"], ["a", "b", "c"])
+    PromptWriter().on_train_start(trainer(targets=["a", "b", "c"]), SimpleNamespace(results=[]))
+    expect([result("a"), result("b"), result("c")])
+    assert not [*Path("run").glob("prompts-rank*")]
+
+
+@pytest.mark.parametrize("spare", [0, 1, 50])
+@pytest.mark.parametrize("more", ["c", "b"])
+def test_a_full_disk_is_one_line_and_files_stay_whole(spare, more):
     writer, module = PromptWriter(), SimpleNamespace(results=[result("a"), result("b")])
     writer.on_train_start(trainer(), module)
-    expect(module.results)
-    module.results.append(result("c"))
+    if more == "b":
+        # What was found after the checkpoint makes the file be written anew.
+        writer, module = PromptWriter(), SimpleNamespace(results=[result("a")])
+        writer.on_train_start(trainer(), module)
+    Path("run/config.yaml").touch()
+    before = Path("run/prompts.jsonl").read_bytes()
+    module.results.append(result(more, "a long prompt " * 9))
+    with at_most(len(before) + spare), pytest.raises(FuseError) as caught:
+        writer.on_train_batch_end(trainer(), module)
+    message = str(caught.value)
+    assert message == (
+        "'run/prompts.jsonl' cannot be written (File too large); make room or allow writing "
+        "there; 2 prompts are in run/prompts.jsonl; go on with: fuse fit --resume run"
+    )
+    assert Path("run/prompts.jsonl").read_bytes() == before
+    assert {path.name for path in Path("run").iterdir()} == {
+        "config.yaml",
+        "prompts.csv",
+        "prompts.jsonl",
+    }
+    # What was found is still in memory, and written as soon as there is room.
     writer.on_train_batch_end(trainer(), module)
-    expect(module.results)
+    expect([result("a"), *([result("b")] if more == "c" else []), module.results[-1]])
+
+
+def test_a_disk_that_is_full_when_a_run_goes_on_keeps_what_there_is():
+    resumed("a")
+    before = Path("run/prompts.jsonl").read_bytes()
+    with at_most(50), pytest.raises(FuseError, match="there; 4 prompts are in run/prompts"):
+        resumed("a", found=())
+    assert Path("run/prompts.jsonl").read_bytes() == before
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+def test_a_device_without_room():
+    writer, module = PromptWriter(), SimpleNamespace(results=[])
+    writer.on_train_start(trainer(), module)
+    Path("run/prompts.csv").unlink()
+    Path("run/prompts.csv").symlink_to("/dev/full")
+    module.results.append(result("a"))
+    with pytest.raises(FuseError, match=r"prompts\.csv' cannot be written \(No space left"):
+        writer.on_train_batch_end(trainer(), module)
+    assert read_results(Path("run/prompts.jsonl")) == module.results
+
+
+@pytest.mark.parametrize("place", ["/proc/fuse", "file/run"])
+def test_a_folder_that_cannot_be_made_is_one_line(place):
+    Path("file").touch()
+    with pytest.raises(FuseError, match=rf"'{place}' cannot be written .*; 0 prompts are in"):
+        PromptWriter().on_train_start(trainer(folder=place), SimpleNamespace(results=[]))
 
 
 def test_one_writer_serves_two_fits():

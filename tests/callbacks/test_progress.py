@@ -1,0 +1,105 @@
+"""What a run tells while it goes on: a bar on a terminal, plain lines in a log file."""
+
+import re
+from types import SimpleNamespace
+
+import lightning as L
+import pytest
+from PIL import Image
+
+from fuse_lightning.callbacks import PromptProgressBar, progress
+from fuse_lightning.callbacks.progress import _duration
+from fuse_lightning.data import ImageTargets, Target
+from fuse_lightning.objectives import Fluency, ImageSimilarity
+from fuse_lightning.optimizers import AutoDAN
+
+
+@pytest.fixture
+def search(capsys):
+    """Runs a search of three pictures and returns what it printed."""
+    for name in ("a", "b", "c"):
+        Image.effect_noise((32, 32), 90).save(f"{name}.png")
+
+    def search(**options):
+        module = AutoDAN(
+            [Fluency("zoo/gpt2"), ImageSimilarity("zoo/clip")],
+            steps=2,
+            batch_size=2,
+            gradient_samples=1,
+        )
+        trainer = L.Trainer(
+            accelerator="cpu", max_epochs=1, logger=False, enable_checkpointing=False, **options
+        )
+        trainer.fit(module, ImageTargets(["a.png", "b.png", "c.png"], batch_size=2))
+        return capsys.readouterr().out
+
+    return search
+
+
+def test_a_log_file_has_plain_lines(search, monkeypatch):
+    monkeypatch.setattr(progress, "EVERY", 0)
+    out = search()
+    assert "\r" not in out
+    lines = [line for line in out.splitlines() if "targets, " in line]
+    assert [line.split(",")[0] for line in lines] == [
+        "0 of 3 targets",
+        "2 of 3 targets",
+        "2 of 3 targets",
+        "3 of 3 targets",
+        "3 of 3 targets",
+    ]
+    assert re.fullmatch(r"0 of 3 targets, \d+ s left, mean loss \d\.\d{3}", lines[0])
+    assert re.fullmatch(r"2 .*, [\d.]+ a minute, \d+ s left, mean loss \d\.\d{3}", lines[1])
+    assert re.fullmatch(r"3 of 3 targets, [\d.]+ a minute, mean loss \d\.\d{3}", lines[-1])
+
+
+def test_a_quick_run_writes_its_last_line_alone(search):
+    assert search().count("targets, ") == 1
+
+
+def test_a_terminal_has_a_bar(search, monkeypatch):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    out = search()
+    assert "\r" in out
+    assert "targets=2/3" in out
+    assert re.search(r"targets=3/3, a_minute=[\d.]+, best=\d\.\d{3}, prompt=", out)
+    assert " of 3 targets" not in out
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_it_can_be_switched_off(terminal, search, monkeypatch):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: terminal)
+    out = search(enable_progress_bar=False)
+    assert "targets" not in out
+    assert "\r" not in out
+
+
+def test_rate_and_time_are_those_of_this_process_and_this_device(monkeypatch, capsys):
+    """It goes on at step 40 of 100 with 4 targets found, and does 20 steps in 60 seconds."""
+    clock = iter([1000.0, 1060.0, 1060.0, 1060.0])
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
+    found = [SimpleNamespace(target=str(index)) for index in range(4)]
+    module = SimpleNamespace(results=found, best=[SimpleNamespace(prompt="a", loss=2.5), None])
+    data = SimpleNamespace(targets=[Target(str(index)) for index in range(21)])
+    trainer = SimpleNamespace(
+        datamodule=data,
+        global_rank=0,
+        world_size=2,
+        is_global_zero=True,
+        num_training_batches=100,
+        max_epochs=1,
+    )
+    bar = PromptProgressBar()
+    bar.setup(trainer, module, "fit")
+    bar.on_train_start(trainer, module)
+    bar.on_train_batch_start(trainer, module, None, 40)
+    module.results = found + [SimpleNamespace(target=name) for name in ("x", "x", "y", "z")]
+    bar.on_train_batch_end(trainer, module, None, None, 59)
+    assert capsys.readouterr().out == "7 of 11 targets, 3.0 a minute, 2 min left, mean loss 2.500\n"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(0.4, "0 s"), (99, "99 s"), (1020, "17 min"), (11520, "3.2 h")]
+)
+def test_times_are_in_the_unit_that_people_use(seconds, words):
+    assert _duration(seconds) == words
