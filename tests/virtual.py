@@ -12,7 +12,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-CPU = torch.device("cpu")
+CPU, META = torch.device("cpu"), torch.device("meta")
 aten = torch.ops.aten
 CROSSING = {aten.copy_.default}
 INDEXED = {
@@ -28,7 +28,7 @@ INDEXED = {
 
 def lies(tensor):
     """The device that a tensor says it is on."""
-    return getattr(tensor.untyped_storage(), "virtual", CPU)
+    return META if tensor.is_meta else getattr(tensor.untyped_storage(), "virtual", CPU)
 
 
 def put(tree, device):
@@ -56,11 +56,13 @@ def numbered(device):
     if isinstance(device, int):
         return torch.device("cuda", device)
     device = torch.device(device)
-    return CPU if device.type == "cpu" else torch.device(device.type, device.index or 0)
+    return device if device in (CPU, META) else torch.device(device.type, device.index or 0)
 
 
 def move(tensor, device):
     device = numbered(device)
+    if META in (device, lies(tensor)):
+        return tensor.to(device)
     return tensor if lies(tensor) == device else _Move.apply(tensor, device)
 
 
@@ -85,7 +87,7 @@ class _Operations(TorchDispatchMode):
             shapes = [(str(lies(leaf)), *leaf.shape) for leaf in given]
             raise RuntimeError(f"{func} over tensors of several devices: {shapes}")
         result = func(*args, **kwargs)
-        put(result, next(iter(homes), CPU))
+        put(result, next(iter(homes - {META}), CPU))
         return result
 
 
@@ -108,7 +110,7 @@ class _Calls(TorchFunctionMode):
         if func is torch.device and isinstance(args[0], int):
             return torch.device("cuda", *args)
         device = kwargs.get("device")
-        if device is None:
+        if device is None or numbered(device) == META:
             return func(*args, **kwargs)
         result = func(*args, **{**kwargs, "device": "cpu"})
         if isinstance(result, tensor):
@@ -121,6 +123,9 @@ class _Calls(TorchFunctionMode):
         other = kwargs.pop("other", None)
         if other is not None:
             kwargs |= {"device": lies(other), "dtype": other.dtype}
+        args = [numbered(each) if type(each) is int else each for each in args]
+        if type(kwargs.get("device")) is int:
+            kwargs["device"] = numbered(kwargs["device"])
         copy = kwargs.pop("copy", False)
         device, dtype, _, layout = torch._C._nn._parse_to(*args, **kwargs)
         result = source if dtype is None else source.to(dtype)
