@@ -15,7 +15,13 @@ from transformers import PretrainedConfig, PreTrainedTokenizerBase
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models.budget import Budget
 from fuse_lightning.models.loading import load_config, load_module, load_tokenizer
-from fuse_lightning.models.placement import DeviceMap, Placement, Quantization, input_device
+from fuse_lightning.models.placement import (
+    DeviceMap,
+    Placement,
+    Quantization,
+    input_device,
+    keep_gradients,
+)
 from fuse_lightning.models.trunks import WORTH
 
 DType = Literal["float32", "bfloat16", "float16"]
@@ -161,6 +167,7 @@ class FrozenModel(ABC):
             placed,
         )
         if placed:
+            keep_gradients(self.module)
             self.device = input_device(self.embedding_layer)
         else:
             self.module.to(self.device)

@@ -134,6 +134,14 @@ def input_device(embedding_layer: nn.Module) -> torch.device:
     return device
 
 
+def keep_gradients(network: nn.Module) -> None:
+    """Lets 4-bit layers give a gradient at their inputs after a forward without one."""
+    for layer in network.modules():
+        if type(layer).__name__ == "Linear4bit":
+            # In eval mode some CPUs pack the weights for a kernel that has no backward.
+            layer.train()
+
+
 def _device(given: str | int) -> torch.device:
     """A device by its name, or an accelerator by its number."""
     if isinstance(given, str):
