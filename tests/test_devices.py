@@ -1,9 +1,14 @@
 """Models on several devices, against all of them on one; the devices are stand-ins."""
 
+import csv
+import json
+from pathlib import Path
+
 import pytest
 import torch
 
 from fuse_lightning.adapters import AdapterSettings
+from fuse_lightning.cli import main
 from fuse_lightning.data import ImageTargets, Target
 from fuse_lightning.models import CLIP, CausalLM, Classifier, Diffusion, SentenceEncoder
 from fuse_lightning.objectives import (
@@ -191,6 +196,34 @@ def test_a_search_over_devices_finds_the_same_prompts(name, models, pictures, tm
             fit(search, ImageTargets(str(pictures), batch_size=2), tmp_path, GreedySearch())
         rows.append(found(search))
     assert rows[1] == close(rows[0])
+
+
+def test_a_configuration_says_where_models_lie(folders, pictures, tmp_path, monkeypatch):
+    pytest.importorskip("accelerate", reason="a device map needs accelerate")
+    monkeypatch.setattr("sys.argv", ["fuse"])
+    rows = []
+    for options in ({}, {"device_map": {**GPT2, "transformer.h.1": "disk"}}):
+        model = {"class_path": "CausalLM", "init_args": {"model_id": folders["gpt2"], **options}}
+        terms = [
+            {"class_path": "Fluency", "init_args": {"model": model}},
+            {"class_path": "ImageSimilarity", "init_args": {"model": folders["clip"]}},
+        ]
+        config = {
+            "model": {
+                "class_path": "AutoDAN",
+                "init_args": {"terms": terms, "steps": 2, "batch_size": 4},
+            },
+            "data": {"class_path": "ImageTargets", "init_args": {"images": str(pictures)}},
+            "trainer": {"accelerator": "cpu", "enable_progress_bar": False},
+        }
+        Path("config.yaml").write_text(json.dumps(config))
+        with accelerators():
+            main(["fit", "--config", "config.yaml"])
+        (latest,) = Path("logs/search").glob(f"version_{len(rows)}/prompts.csv")
+        with latest.open(newline="") as file:
+            rows.append([row["prompt"] for row in csv.DictReader(file)])
+    assert len(rows[0]) == 3
+    assert rows[0] == rows[1]
 
 
 def test_the_stand_in_refuses_what_accelerators_refuse():

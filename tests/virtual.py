@@ -139,11 +139,14 @@ class _Calls(TorchFunctionMode):
 def accelerators(count=2):
     """While active there are that many devices ``cuda:N``."""
     with ExitStack() as stack:
+        # Optimizers of torch ask for one that is available, to look at its streams.
         for name, value in {
-            "device_count": count,
-            "current_accelerator": torch.device("cuda"),
+            "device_count": lambda: count,
+            "current_accelerator": lambda check_available=False: (
+                None if check_available else torch.device("cuda")
+            ),
         }.items():
-            stack.enter_context(patch.object(torch.accelerator, name, lambda *_, v=value: v))
+            stack.enter_context(patch.object(torch.accelerator, name, value))
         # Threads know nothing of the modes, and there is no memory to reserve.
         stack.enter_context(patch.dict("os.environ", HF_DEACTIVATE_ASYNC_LOAD="1"))
         stack.enter_context(patch("transformers.modeling_utils.caching_allocator_warmup"))

@@ -208,9 +208,7 @@ def test_a_plain_model_is_read_as_ever(passed):
 @pytest.mark.parametrize("device_map", [None, "auto"])
 def test_quantized_layers_are_made_where_they_shall_lie(bits, device_map, passed, packages):
     packages(accelerate=True, bitsandbytes=True)
-    model = CausalLM(
-        "zoo/gpt2", quantization=f"{bits}bit", device_map=device_map, dtype="bfloat16"
-    )
+    model = CausalLM("zoo/gpt2", quantization=f"{bits}bit", device_map=device_map, dtype="bfloat16")
     with accelerators():
         given = passed(model, "cuda:1")
     assert given["device_map"] == (device_map or {"": torch.device("cuda:1")})
