@@ -23,6 +23,7 @@ from fuse_lightning.data import TargetDataModule
 from fuse_lightning.errors import FuseError
 from fuse_lightning.messages import explain
 from fuse_lightning.optimizers import PromptOptimizer
+from fuse_lightning.optimizers.precision import settle_precision
 from fuse_lightning.search import SearchStrategy
 
 LARGEST_SEED = 2**32 - 1
@@ -81,7 +82,9 @@ class FuseCLI(LightningCLI):
             raise FuseError(f"trainer.callbacks hold {' and '.join(names)}; give one of them")
         if _several(self.config_init[self.config_init.subcommand]["trainer"]):
             kwargs["strategy"] = "prompts"
-        return super().instantiate_trainer(**kwargs)
+        trainer = super().instantiate_trainer(**kwargs)
+        settle_precision(trainer)
+        return trainer
 
 
 def _several(trainer: Any) -> bool:

@@ -26,6 +26,8 @@ def quiet() -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     for message, category, _ in EXPECTED:
         warnings.filterwarnings("ignore", message=message, category=category)
+    # It tells of every cast in every forward.
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.rank_zero"):
         logging.getLogger(name).addFilter(lambda record: "Tip:" not in record.getMessage())
     threading.excepthook = _thread_ended

@@ -43,6 +43,11 @@ def with_term(term, **options):
     return {**term, "init_args": {**term["init_args"], **options}}
 
 
+def placed(**options):
+    model = {"class_path": "CausalLM", "init_args": {"model_id": "zoo/gpt2", **options}}
+    return with_term(FLUENCY, model=model)
+
+
 def wants(sentiment):
     return {"class_path": "SentimentTargets", "init_args": {"sentiment": sentiment}}
 
@@ -260,6 +265,30 @@ CASES = {
     "unknown accelerator": (
         lambda: [*search(), "--trainer.accelerator", "gppu"],
         ["gppu", "cpu"],
+    ),
+    "unknown device": (
+        lambda: search([placed(device="gpu"), SIMILARITY]),
+        ["device 'gpu' of 'zoo/gpt2' is unknown", "give cpu, cuda or cuda:N"],
+    ),
+    "missing device": (
+        lambda: search([placed(device="cuda:99"), SIMILARITY]),
+        ["device 'cuda:99' of 'zoo/gpt2' is not there", "this machine has: cpu"],
+    ),
+    "missing device of a part": (
+        lambda: search([placed(device_map={"transformer": "cpu", "lm_head": 99}), SIMILARITY]),
+        ["device 99 of 'zoo/gpt2' is not there", "this machine has: cpu"],
+    ),
+    "unknown quantization": (
+        lambda: search([placed(quantization="3bit"), SIMILARITY]),
+        ["quantization", "4bit", "got '3bit'"],
+    ),
+    "unknown precision": (
+        lambda: [*search(), "--trainer.precision", "17-mixed"],
+        ["option trainer.precision", "'bf16-mixed'"],
+    ),
+    "precision of losses": (
+        lambda: [*search(), "--trainer.precision", "bf16-true"],
+        ["trainer.precision 'bf16-true' would also be that of losses", "give 'bf16-mixed'"],
     ),
     "no devices": (lambda: [*search(), "--trainer.devices", "0"], ["devices='0'"]),
     "results in a file": (

@@ -15,6 +15,13 @@ from transformers import PretrainedConfig, PreTrainedTokenizerBase
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models.budget import Budget
 from fuse_lightning.models.loading import load_config, load_module, load_tokenizer
+from fuse_lightning.models.placement import (
+    DeviceMap,
+    Placement,
+    Quantization,
+    input_device,
+    keep_gradients,
+)
 from fuse_lightning.models.trunks import WORTH
 
 DType = Literal["float32", "bfloat16", "float16"]
@@ -58,6 +65,12 @@ class FrozenModel(ABC):
         dtype: Type of weights and activations.
         device: Where the model lives, such as ``cuda:1``; by default where the trainer works.
         trust_remote_code: Whether to run code that comes with the model.
+        device_map: How to spread the model over several devices: ``auto``, or a device for each
+            part by its name.
+        quantization: ``4bit`` or ``8bit`` for the weights of linear layers.
+
+    Attributes:
+        device: Where ids go and results come back, once loaded; layers may lie elsewhere.
     """
 
     kind: str
@@ -75,13 +88,15 @@ class FrozenModel(ABC):
         dtype: DType = "float32",
         device: str | None = None,
         trust_remote_code: bool = False,
+        device_map: DeviceMap | None = None,
+        quantization: Quantization | None = None,
     ) -> None:
         if not model_id:
             raise FuseError(f"model_id of a {self.kind} is empty; give a hub id or a folder")
         self.model_id = model_id
         self.revision = revision
         self.dtype = dtype
-        self.requested_device = device
+        self.placement = Placement(model_id, device, device_map, quantization)
         self.trust_remote_code = trust_remote_code
         self.budget = Budget()
         """How much goes into one forward."""
@@ -100,7 +115,7 @@ class FrozenModel(ABC):
             self.model_id,
             self.revision,
             self.dtype,
-            self.requested_device,
+            self.placement.key,
             self.trust_remote_code,
         )
 
@@ -122,7 +137,8 @@ class FrozenModel(ABC):
         """Reads tokenizer and weights; does nothing if they are there already.
 
         Raises:
-            FuseError: If there is no such model, or it is of another kind.
+            FuseError: If there is no such model, it is of another kind, or it cannot lie where it
+                shall.
         """
         if self.loaded:
             return
@@ -134,25 +150,27 @@ class FrozenModel(ABC):
             raise FuseError(
                 f"{self.model_id!r} is a {names}, not a {self.kind}; give the id of one"
             )
-        try:
-            self.device = torch.device(self.requested_device or device)
-        except RuntimeError as error:
-            raise FuseError(
-                f"device {self.requested_device!r} of {self.model_id!r} is unknown; "
-                "give cpu, cuda or cuda:N"
-            ) from error
+        self.placement.check()
+        self.device = torch.device(self.placement.device or device)
         self.tokenizer: PreTrainedTokenizerBase = load_tokenizer(
             *source, self.trust_remote_code, self.tokenizer_folder
         )
-        module = load_module(
+        dtype = getattr(torch, self.dtype)
+        placed = self.placement.options(self.device, dtype)
+        self.module: Any = load_module(
             self.auto_class.from_pretrained,
             *source,
-            getattr(torch, self.dtype),
+            dtype,
             self.trust_remote_code,
             self.unused_weights,
             self.network_folder,
+            placed,
         )
-        self.module: Any = module.to(self.device)
+        if placed:
+            keep_gradients(self.module)
+            self.device = input_device(self.embedding_layer)
+        else:
+            self.module.to(self.device)
         self.prepare()
 
     def prepare(self) -> None:  # noqa: B027

@@ -135,7 +135,8 @@ class CausalLM(FrozenModel):
         head: nn.Module | None = self.module.get_output_embeddings()
         given = {} if positions is None else {"position_ids": positions}
         handle = head and head.register_forward_pre_hook(
-            lambda _, inputs: inputs[0][places].unsqueeze(0)
+            # Of a model that is spread the head may lie elsewhere than what reads the ids.
+            lambda _, inputs: inputs[0][places.to(inputs[0].device)].unsqueeze(0)
         )
         try:
             with self.embeddings_replaced(embeds):

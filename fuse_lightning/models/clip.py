@@ -111,7 +111,7 @@ class CLIP(TextEncoder):
             inputs["position_ids"] = positions
         with self.embeddings_replaced(embeds):
             output = self.module.get_text_features(**inputs)
-        return F.normalize(_vector(output).float(), dim=-1)
+        return self._unit(output)
 
     @torch.no_grad()
     def image_features(self, images: Sequence[Image.Image]) -> Tensor:
@@ -122,11 +122,11 @@ class CLIP(TextEncoder):
             inputs = self.processor(images=part, return_tensors="pt")
             inputs = inputs.to(self.device, getattr(torch, self.dtype))
             output = self.module.get_image_features(**inputs)
-            vectors.append(F.normalize(_vector(output).float(), dim=-1))
+            vectors.append(self._unit(output))
         return torch.cat(vectors)
 
-
-def _vector(output: Any) -> Tensor:
-    """The pooled vector of a tower's output, which is a tensor in older models."""
-    vector: Tensor = output if isinstance(output, Tensor) else output.pooler_output
-    return vector
+    def _unit(self, output: Any) -> Tensor:
+        """The unit vectors of a tower's output, which is a tensor in older models."""
+        vector: Tensor = output if isinstance(output, Tensor) else output.pooler_output
+        # The towers of one model may lie on two devices.
+        return F.normalize(vector.float().to(self.device), dim=-1)

@@ -207,7 +207,8 @@ def try_sharing(model: FrozenModel, measure: Callable[[], Tensor]) -> None:
     model.shares, model.worth = True, 0
     try:
         scale = expected.abs().max()
-        tolerance = 1e-4 if model.dtype == "float32" else 3e-2
+        exact = model.dtype == "float32" and not model.placement.quantization
+        tolerance = 1e-4 if exact else 3e-2
         model.shares = bool((measure() - expected).abs().max() <= tolerance * scale)
     except Exception:  # Code of any architecture runs here, which may refuse in any way.
         model.shares = False

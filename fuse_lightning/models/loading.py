@@ -136,6 +136,7 @@ def load_module(
     trust_remote_code: bool,
     unused: tuple[str, ...] = (),
     subfolder: str = "",
+    placed: dict[str, Any] | None = None,
 ) -> torch.nn.Module:
     """The network, frozen and in eval mode.
 
@@ -147,6 +148,7 @@ def load_module(
         trust_remote_code: Whether to run code that comes with the model.
         unused: Beginnings of the names of weights that may be missing.
         subfolder: Where in the model its files are.
+        placed: Options of ``auto`` that say where the network goes; by default to the CPU.
 
     Raises:
         FuseError: If the weights cannot be read or do not fill the whole network.
@@ -160,6 +162,7 @@ def load_module(
             subfolder=subfolder,
             output_loading_info=True,
             ignore_mismatched_sizes=True,
+            **(placed or {}),
         )
     except UnpicklingError as error:
         raise FuseError(
@@ -167,6 +170,11 @@ def load_module(
             "give a model with safetensors weights"
         ) from error
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        if placed and isinstance(error, ValueError | RuntimeError):
+            raise FuseError(
+                f"{model_id!r} cannot lie as its device, device_map and quantization say: "
+                f"{first_line(error)}; change them"
+            ) from error
         raise unreadable(model_id, error) from error
     if info["mismatched_keys"]:
         name, found, wanted = min(info["mismatched_keys"])

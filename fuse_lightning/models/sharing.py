@@ -120,9 +120,11 @@ def _branched(
     **_: Any,
 ) -> Tensor:
     keys, values = branches.store.layers[module]
+    # The layers of one model may lie on several devices.
+    trunk, starts = branches.trunk.to(query.device), branches.shared.to(query.device)
     own = torch.arange(query.shape[2], device=query.device)
     before = torch.arange(branches.length, device=query.device)
-    shared = branches.shared[:, None]
+    shared = starts[:, None]
     # Positions of queries and keys in the whole row, and which keys a query may see.
     queries = (shared + own)[:, :, None]
     positions = torch.cat([before.expand(len(shared), -1), shared + own], dim=1)[:, None]
@@ -131,7 +133,7 @@ def _branched(
     if sliding_window is not None:
         mask &= queries - positions < sliding_window
     key, value = (
-        torch.cat([trunks[branches.trunk, :, : branches.length], mine], dim=2)
+        torch.cat([trunks[trunk, :, : branches.length], mine], dim=2)
         for trunks, mine in ((keys, key), (values, value))
     )
     output = F.scaled_dot_product_attention(

@@ -42,7 +42,7 @@ class LogProb(CausalTerm):
         found: list[Tensor] = []
 
         def keep(_: nn.Module, inputs: tuple[Tensor]) -> Tensor:
-            found.append(inputs[0])
+            found.append(inputs[0].to(self.model.device))
             # Nobody reads the head's own scores, which are the dearest part of small models.
             return inputs[0][:, :1]
 
