@@ -200,9 +200,7 @@ def board(tmp_path):
     Image.new("RGB", (9, 7), "red").save("a.png")
     targets = [Target(text, [Path("a.png")]) for text in HOSTILE]
     module = SimpleNamespace(best=[found(text) for text in HOSTILE])
-    TensorBoardPrompts().on_train_batch_end(
-        trainer, module, None, TargetBatch(targets, 0, False), 0
-    )
+    TensorBoardPrompts().on_train_batch_end(trainer, module, None, TargetBatch(targets), 0)
     logger.experiment.close()
     (tmp_path / "prompts.jsonl").write_text(
         json_lines([result(target.id) for target in targets]), encoding="utf-8"

@@ -1,7 +1,5 @@
 """The prompts of each target, as rows."""
 
-import csv
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -9,11 +7,13 @@ from typing import Any
 import lightning as L
 from lightning.pytorch.callbacks import Callback
 
-from fuse_lightning.callbacks.writer import csv_row, print_results
+from fuse_lightning.callbacks.writer import csv_text, json_lines, print_results
 from fuse_lightning.errors import FuseError
 from fuse_lightning.evaluation.stored import matched, without
+from fuse_lightning.files import replace_file
 from fuse_lightning.results import Result
 from fuse_lightning.strategy import gathered
+from fuse_lightning.terminal import visible
 
 SUFFIXES = (".csv", ".jsonl")
 
@@ -54,26 +54,15 @@ class Predictions(Callback):
         if self.out is None:
             print_results(results)
         else:
-            self._write(results, self.out)
+            self.out.parent.mkdir(parents=True, exist_ok=True)
+            as_lines = self.out.suffix == ".jsonl"
+            replace_file(self.out, json_lines(results) if as_lines else csv_text(results))
             print(f"wrote {len(results)} prompts to {self.out}")
         targets, found = matched(trainer, pl_module)
         if missing := without(targets, found):
-            names = ", ".join(missing)
+            names = ", ".join(map(visible, missing))
             count = f"{len(missing)} of {len(targets)}"
             print(
                 f"no prompt yet for {count} targets: {names}",
                 file=sys.stderr,
             )
-
-    @staticmethod
-    def _write(results: list[Result], path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("w", encoding="utf-8", newline="") as file:
-            if path.suffix == ".jsonl":
-                for result in results:
-                    file.write(json.dumps(result.to_dict(), ensure_ascii=False) + "\n")
-                return
-            rows = [csv_row(result) for result in results]
-            writer = csv.DictWriter(file, rows[0], lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)

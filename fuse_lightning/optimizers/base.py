@@ -24,6 +24,7 @@ from fuse_lightning.evaluation import Evaluation, Predictions
 from fuse_lightning.models import CaptionModel
 from fuse_lightning.objectives import Objective, Prompts, State, Term
 from fuse_lightning.optimizers.constraints import Constraints
+from fuse_lightning.optimizers.precision import settle_precision
 from fuse_lightning.optimizers.step import DiscreteStep
 from fuse_lightning.optimizers.target_search import Best, TargetSearch
 from fuse_lightning.results import Result
@@ -126,6 +127,7 @@ class PromptOptimizer(L.LightningModule, ABC):
 
     def setup(self, stage: str) -> None:
         """Loads the models on the trainer's device and finds the allowed tokens."""
+        settle_precision(self.trainer)
         if stage == "fit":
             self.results, self.targets, self.searches = [], [], []
         if stage != "predict":
