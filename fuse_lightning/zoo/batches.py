@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import product, takewhile
 from string import ascii_lowercase
 from typing import Any
@@ -102,7 +102,7 @@ def attributes(wording: Wording) -> list[int]:
             _index(SHAPES, phrase.noun),
             _index(COLORS, phrase.color_word),
             _index(SIZES, phrase.size_word) if phrase.size_word else UNTOLD,
-            phrase.count - 1,
+            phrase.number - 1,
         ]
     background = UNTOLD
     if wording.background_word:
@@ -206,7 +206,7 @@ def pair_batch(
         mixed = [edit for edit in 4 * exchanges(wording) if _beginning(edit, keep, letters) != true]
         values = {value for kind in scene.kinds for value in (kind.color, kind.shape)}
         for attribute, value, edit in edits(scene, wording):
-            if _beginning(edit, keep, letters) != true:
+            if keep is None or _beginning(edit, keep, letters) != true:
                 by_attribute.setdefault(attribute, []).append(edit)
                 if value in values:
                     mixed.append(edit)
@@ -278,10 +278,11 @@ def _with_flaws(
 
     A text's last token, the end mark, speaks for the whole text.
     """
-    encoded = tokenizer(texts, padding=True, return_tensors="pt", return_offsets_mapping=True)
-    ids, mask = encoded["input_ids"], encoded["attention_mask"]
+    encoded = tokenizer(texts, padding=True, return_offsets_mapping=True)
+    ids, mask = torch.tensor(encoded["input_ids"]), torch.tensor(encoded["attention_mask"])
     lengths = [len(text) if part < 0 else part for text, part in zip(texts, sound, strict=True)]
-    flaws = (encoded["offset_mapping"][..., 0] >= torch.tensor(lengths)[:, None]).long()
+    starts = torch.tensor([[start for start, _ in row] for row in encoded["offset_mapping"]])
+    flaws = (starts >= torch.tensor(lengths)[:, None]).long()
     end = mask.sum(-1, keepdim=True) - 1
     verdict = torch.tensor([{SOUND: 0, UNFINISHED: IGNORE}.get(part, 1) for part in sound])
     flaws = flaws.scatter(1, end, verdict[:, None]).masked_fill(mask == 0, IGNORE)
@@ -317,7 +318,7 @@ def sentiment_example(rng: random.Random) -> tuple[str, int]:
     sentiment = rng.choice(SENTIMENTS)
     wording, _ = sample_wording(sample_scene(rng), rng, sentiment)
     if wording.mood and rng.random() < 0.5:
-        wording = replace(wording, mood=made_up(wording.mood, rng))
+        wording = wording._replace(mood=made_up(wording.mood, rng))
     words = wording.text().split()
     if rng.random() < 0.3:
         words = rng.sample(words, len(words))

@@ -2,7 +2,6 @@
 
 import random
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -151,7 +150,7 @@ def _sentiment(model: Classifier, count: int, seed: int) -> dict[str, float]:
         captions.append(wording.text())
         labels.append(SENTIMENTS.index(sentiment))
         if wording.mood:
-            fake = replace(wording, mood=made_up(wording.mood, rng))
+            fake = wording._replace(mood=made_up(wording.mood, rng))
             fakes += [fake.text()] if fake.mood not in true else []
     neutral = SENTIMENTS.index("none")
     return {

@@ -7,9 +7,9 @@ log-probability is known exactly, and with it the entropy that a language model 
 import math
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal, TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
 from fuse_lightning.zoo.words import (
     BACKGROUNDS,
@@ -63,11 +63,10 @@ class Scene:
         return all((kind.color, kind.shape) in named for kind in self.kinds)
 
 
-@dataclass(frozen=True)
-class NounPhrase:
+class NounPhrase(NamedTuple):
     """The words chosen for one kind."""
 
-    count: int
+    number: int
     count_word: str
     size_word: str | None
     color_word: str
@@ -75,13 +74,12 @@ class NounPhrase:
 
     def text(self, mood: str | None) -> str:
         """The phrase, with ``mood`` before its adjectives."""
-        words = [mood, self.size_word, self.color_word, self.noun[self.count > 1]]
+        words = [mood, self.size_word, self.color_word, self.noun[self.number > 1]]
         rest = " ".join(word for word in words if word)
         return f"{_article(self.count_word, rest)} {rest}"
 
 
-@dataclass(frozen=True)
-class Wording:
+class Wording(NamedTuple):
     """Every choice that makes a caption of a scene."""
 
     head: str
@@ -102,7 +100,7 @@ class Wording:
         if len(self.phrases) == 2:
             other = self.phrases[1].text(None)
             if self.with_form:
-                pronoun = "it" if self.phrases[0].count == 1 else "them"
+                pronoun = "it" if self.phrases[0].number == 1 else "them"
                 body = f"{body} with {other} {self.relation_word} {pronoun}"
             else:
                 body = f"{body} {self.relation_word} {other}"
@@ -263,16 +261,16 @@ def edits(scene: Scene, wording: Wording) -> Iterator[tuple[str, str, Wording]]:
         kind = scene.kinds[wording.order[place]]
         for attribute, value, changed in _phrase_edits(kind, phrase):
             phrases = (*wording.phrases[:place], changed, *wording.phrases[place + 1 :])
-            yield attribute, value, replace(wording, phrases=phrases)
+            yield attribute, value, wording._replace(phrases=phrases)
     if wording.relation_word:
         true = next(name for name, words in RELATIONS.items() if wording.relation_word in words)
         for relation in _others(RELATIONS, true):
             for word in RELATIONS[relation]:
-                yield "relation", relation, replace(wording, relation_word=word)
+                yield "relation", relation, wording._replace(relation_word=word)
     if wording.background_word:
         for background in _others(BACKGROUNDS, scene.background):
             for word in BACKGROUNDS[background][wording.head == "scene"]:
-                yield "background", background, replace(wording, background_word=word)
+                yield "background", background, wording._replace(background_word=word)
 
 
 def exchanges(wording: Wording) -> list[Wording]:
@@ -281,33 +279,33 @@ def exchanges(wording: Wording) -> list[Wording]:
         return []
     a, b = wording.phrases
     pairs = [
-        (replace(a, color_word=b.color_word), replace(b, color_word=a.color_word)),
-        (replace(a, noun=b.noun), replace(b, noun=a.noun)),
+        (a._replace(color_word=b.color_word), b._replace(color_word=a.color_word)),
+        (a._replace(noun=b.noun), b._replace(noun=a.noun)),
     ]
-    if a.count != b.count:
+    if a.number != b.number:
         pairs.append(
             (
-                replace(a, count=b.count, count_word=b.count_word),
-                replace(b, count=a.count, count_word=a.count_word),
+                a._replace(number=b.number, count_word=b.count_word),
+                b._replace(number=a.number, count_word=a.count_word),
             )
         )
-    return [replace(wording, phrases=phrases) for phrases in pairs]
+    return [wording._replace(phrases=phrases) for phrases in pairs]
 
 
 def _phrase_edits(kind: Kind, phrase: NounPhrase) -> Iterator[tuple[str, str, NounPhrase]]:
     for color in _others(COLORS, kind.color):
         for word in COLORS[color]:
-            yield "color", color, replace(phrase, color_word=word)
+            yield "color", color, phrase._replace(color_word=word)
     for shape in _others(SHAPES, kind.shape):
         for noun in SHAPES[shape]:
-            yield "shape", shape, replace(phrase, noun=noun)
+            yield "shape", shape, phrase._replace(noun=noun)
     for count in _others(COUNTS, kind.count):
         for word in COUNTS[count]:
-            yield "count", str(count), replace(phrase, count=count, count_word=word)
+            yield "count", str(count), phrase._replace(number=count, count_word=word)
     if phrase.size_word:
         for size in _others(SIZES, kind.size):
             for word in SIZES[size]:
-                yield "size", size, replace(phrase, size_word=word)
+                yield "size", size, phrase._replace(size_word=word)
 
 
 def _others(values: Mapping[T, object], true: T) -> list[T]:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import lightning as L
 import torch
@@ -34,20 +34,11 @@ from fuse_lightning.zoo.batches import (
 from fuse_lightning.zoo.render import IMAGE_SIZE
 
 BATCH = 128
-IMAGE_STEPS = {"clip": 2200, "clip-judge": 1800}
+IMAGE_STEPS = {"clip": 1800, "clip-judge": 1500}
 IMAGE_LEARNING_RATE = 2e-3
-PAIR_STAGES: dict[str, tuple[tuple[int, float, float, dict[str, Any]], ...]] = {
-    "clip": (
-        (1500, 1e-3, 1.0, {"flawed": 1, "cut_share": 0.25, "mix_up": 0.0}),
-        (400, 4e-4, 1.0, {"flawed": 1, "cut_share": 0.5, "mix_up": 0.25}),
-        (600, 4e-4, 0.5, {"flawed": 2, "cut_share": 0.5, "mix_up": 0.5}),
-    ),
-    "clip-judge": ((1900, 1e-3, 1.0, {"flawed": 2, "cut_share": 0.35, "mix_up": 0.4}),),
-}
-"""Steps, learning rate, share and batches of a CLIP's contrast. Last the one that guides searches
-meets what these begin with: half-grown captions, and kinds that are mixed up. Its weights are the
-mean of those before and after (arXiv 2109.01903): what the last stage teaches of grammar stays, and
-what it costs in guidance does not."""
+LESSON_SCALE = 100.0
+ANCHOR = 50.0
+"""What it costs in the lessons if vectors of sound captions move, against the contrast."""
 LABEL_SMOOTHING = 0.03
 LARGEST_SCALE = 50.0
 GROUPS = 4
@@ -170,10 +161,16 @@ class PairModule(ZooModule):
     than one verdict for a whole caption.
     """
 
-    def __init__(self, model: PreTrainedModel, learning_rate: float, head: AttributeHead) -> None:
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        learning_rate: float,
+        head: AttributeHead,
+        flaw_head: nn.Linear,
+    ) -> None:
         super().__init__(model, learning_rate)
         self.head = head
-        self.flaw_head = nn.Linear(model.config.text_config.hidden_size, 2)
+        self.flaw_head = flaw_head
 
     def training_step(self, batch: PairBatch, batch_idx: int) -> Tensor:
         """Contrastive loss plus attribute loss."""
@@ -224,6 +221,76 @@ class PairModule(ZooModule):
         return torch.cat(features)[order.argsort()], flaw
 
 
+class LessonModule(PairModule):
+    """Last stage: the text tower learns grammar, and else stays what it is.
+
+    Ungrammatical captions are told from true ones, while sound captions, whole or half-grown,
+    true or false, keep the vectors that they had (learning without forgetting, arXiv 1606.09282):
+    lessons without that anchor cost a CLIP much of what makes it a good guide of searches.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        learning_rate: float,
+        head: AttributeHead,
+        flaw_head: nn.Linear,
+    ) -> None:
+        super().__init__(model, learning_rate, head, flaw_head)
+        # In a list it is no part of the module, and not trained.
+        self._before = [PairModule(copy.deepcopy(model), 0.0, head, flaw_head)]
+
+    def training_step(self, batch: PairBatch, batch_idx: int) -> Tensor:
+        """Contrast within rows, flaws of tokens, and how far sound captions moved."""
+        size, choices = batch.valid.shape
+        end = batch.texts.mask.sum(-1, keepdim=True) - 1
+        sound = batch.flaws.gather(1, end).squeeze(1) != 1
+        with torch.no_grad():
+            image = self.model.get_image_features(batch.pixels[batch.whole]).pooler_output.float()
+            known = TokenBatch(batch.texts.ids[sound], batch.texts.mask[sound])
+            before, _ = self._before[0].read(known, batch.flaws[sound])
+        text, flaw = self.read(batch.texts, batch.flaws)
+        text = F.normalize(text, dim=-1)
+        moved = (1 - (text[sound] * F.normalize(before, dim=-1)).sum(-1)).mean()
+        own = text.view(size, choices, -1)[batch.whole] @ F.normalize(image, dim=-1)[..., None]
+        rows = (LESSON_SCALE * own.squeeze(-1)).masked_fill(~batch.valid[batch.whole], -1e4)
+        contrast = F.cross_entropy(rows, torch.zeros(len(rows), dtype=torch.long))
+        self.log("loss", contrast, prog_bar=True)
+        self.log("flaw", flaw, prog_bar=True)
+        self.log("moved", moved, prog_bar=True)
+        return contrast + flaw + ANCHOR * moved
+
+
+class Stage(NamedTuple):
+    """A part of a CLIP's training on pictures and captions.
+
+    ``trained`` is what the names of the weights that learn begin with, ``batches`` the options of
+    :func:`pair_batch`.
+    """
+
+    module: type[PairModule]
+    steps: int
+    learning_rate: float
+    trained: str
+    batches: dict[str, Any]
+
+
+TEXT_TOWER = "text_"
+STAGES = {
+    "clip": (
+        Stage(PairModule, 1200, 1e-3, "", {"flawed": 1, "cut_share": 0.25, "mix_up": 0.0}),
+        Stage(PairModule, 400, 4e-4, TEXT_TOWER, {"flawed": 1, "cut_share": 0.5, "mix_up": 0.25}),
+        Stage(LessonModule, 600, 3e-4, TEXT_TOWER, {"flawed": 4, "cut_share": 0.4, "mix_up": 0.5}),
+    ),
+    "clip-judge": (
+        Stage(PairModule, 1300, 1e-3, "", {"flawed": 2, "cut_share": 0.35, "mix_up": 0.4}),
+        Stage(PairModule, 300, 4e-4, TEXT_TOWER, {"flawed": 2, "cut_share": 0.25, "mix_up": 0.5}),
+        Stage(LessonModule, 350, 3e-4, TEXT_TOWER, {"flawed": 4, "cut_share": 0.4, "mix_up": 0.5}),
+    ),
+}
+"""What the CLIPs do once their image towers see. The one that guides searches meets what these
+begin with: half-grown captions, and kinds that are mixed up."""
+
 TEXT_RECIPES = {
     "gpt2": (sentence_batch, LanguageModule, 2e-3, 2500),
     "sentiment": (sentiment_batch, SentimentModule, 1e-3, 1500),
@@ -267,16 +334,13 @@ def train_model(
         images = ImageModule(model, IMAGE_LEARNING_RATE, head)
         make_images = partial(_image_batch, grid)
         _fit(images, make_images, f"{source}-images", IMAGE_STEPS[name], share)
-        pairs = PairModule(model, 0.0, head)
-        for number, (steps, learning_rate, kept, options) in enumerate(PAIR_STAGES[name]):
-            pairs.learning_rate = learning_rate
-            make_pairs = partial(pair_batch, tokenizer, **options)
-            before = copy.deepcopy(model.state_dict())
-            _fit(pairs, make_pairs, f"{source}-pairs-{number}", steps, share)
-            for key, value in model.state_dict().items():
-                # Buffers hold positions, which have no mean.
-                if value.is_floating_point():
-                    value.lerp_(before[key], 1 - kept)
+        flaw_head = nn.Linear(model.config.text_config.hidden_size, 2)
+        for number, stage in enumerate(STAGES[name]):
+            for key, weight in model.named_parameters():
+                weight.requires_grad_(key.startswith(stage.trained))
+            pairs = stage.module(model, stage.learning_rate, head, flaw_head)
+            make_pairs = partial(pair_batch, tokenizer, **stage.batches)
+            _fit(pairs, make_pairs, f"{source}-pairs-{number}", stage.steps, share)
         image_processor().save_pretrained(out)
     # Half precision halves the package; loading turns it back to float32.
     model.half().save_pretrained(out)

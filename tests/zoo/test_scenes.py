@@ -116,7 +116,7 @@ def test_every_edit_is_false_and_every_value_is_edited(rng):
     assert len(values["relation"]) == (3 if scene.relation else 0)
     for exchanged in language.exchanges(wording):
         assert attributes(exchanged) != truth
-        counts = [[phrase.count for phrase in each.phrases] for each in (exchanged, wording)]
+        counts = [[phrase.number for phrase in each.phrases] for each in (exchanged, wording)]
         assert scene.mentioned_in(exchanged.text()) == (counts[0] != counts[1])
     for version in language.corruptions(wording.text(), rng).values():
         assert version != wording.text()
