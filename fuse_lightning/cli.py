@@ -1,5 +1,6 @@
 """The ``fuse`` command: LightningCLI runs, zoo tools and adapter tools."""
 
+import re
 import sys
 from argparse import ArgumentError
 from collections.abc import Callable, Sequence
@@ -28,9 +29,11 @@ search (LightningCLI; `fuse fit --help` lists all options):
 
 what a run found:
   fuse report logs/search/version_0                one HTML file and a table of everything
-  fuse validate --run logs/search/version_0        losses, BLEU, ROUGE ... beside floors
-  fuse test --run RUN --transfer MODEL             the same under models that took no part;
-           [--transfer MODEL ...] [--classifier MODEL]
+  fuse validate --run RUN [--transfer MODEL ...] [--classifier MODEL]
+                                                   losses, BLEU, ROUGE ... beside floors, also
+                                                   under models that took no part
+  fuse test --run RUN [--transfer MODEL ...] [--classifier MODEL]
+                                                   the same, as Lightning's test
   fuse predict --run RUN [--out FILE.csv|.jsonl]   prompts of each target
 
 models of the package:
@@ -65,6 +68,11 @@ def main(args: Sequence[str] | None = None) -> None:
     except OSError as error:
         told = f"{error}; check the path, its permissions and the space left"
         _fail(explain(error, told))
+
+
+def usage(command: str) -> list[str]:
+    """What :data:`HELP` says of a command."""
+    return re.findall(rf"^  fuse {command} .*(?:\n {{9,}}.*)*", HELP, re.MULTILINE)
 
 
 def _fail(message: str) -> NoReturn:
@@ -118,5 +126,8 @@ def _lightning(words: list[str]) -> None:
     from fuse_lightning.lightning_cli import run
     from fuse_lightning.resume import expand
 
+    if {"-h", "--help"} & {*words}:
+        # Lightning's help does not know the short words.
+        print(*usage(words[0]), sep="\n")
     quiet_transformers()
     run(expand(words))

@@ -21,7 +21,7 @@ class Result:
         losses: Loss of each term, unweighted.
         step: Step of the target's search in which it was found, from 1.
         seed: Seed of the run.
-        seconds: Wall time of the batch that the target was in, so far.
+        seconds: The target's share of the wall time of its steps: those of a batch share alike.
         rank: 1 for the best prompt of the target, 2 for the next.
     """
 

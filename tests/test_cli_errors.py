@@ -358,6 +358,7 @@ def test_good_input_writes_prompts(capsys):
     [
         (["fit", "--help"], "--trainer.max_epochs"),
         (["fit", "--model.help", "AutoDAN"], "--model.steps"),
+        (["validate", "--help"], "fuse validate --run RUN [--transfer MODEL"),
         (["zoo", "--help"], "scenes"),
         (["zoo", "scenes", "--help"], "--count"),
         (["adapter", "--help"], "evaluate"),

@@ -12,7 +12,7 @@ import pytest
 from lightning.pytorch.callbacks import ModelCheckpoint
 from PIL import Image
 
-from fuse_lightning.callbacks.writer import json_lines
+from fuse_lightning.callbacks.formats import json_lines
 from fuse_lightning.cli import main
 from fuse_lightning.results import Result, read_results
 from tests.disk import at_most

@@ -9,7 +9,7 @@ import pytest
 from datasets import Dataset
 from torch.utils.tensorboard import SummaryWriter
 
-from fuse_lightning.callbacks.writer import json_lines
+from fuse_lightning.callbacks.formats import json_lines
 from fuse_lightning.cli import main
 from fuse_lightning.errors import FuseError
 from fuse_lightning.report import read_run, report

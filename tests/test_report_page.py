@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from torch.utils.tensorboard import SummaryWriter
 
-from fuse_lightning.callbacks.writer import json_lines
+from fuse_lightning.callbacks.formats import json_lines
 from fuse_lightning.report import report
 from fuse_lightning.results import Result
 from tests.browser import CHROMIUM, browser

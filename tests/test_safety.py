@@ -28,7 +28,7 @@ from fuse_lightning.callbacks import (
     PromptWriter,
     TensorBoardPrompts,
 )
-from fuse_lightning.callbacks.writer import FORMULA, csv_text, json_lines
+from fuse_lightning.callbacks.formats import FORMULA, csv_text, json_lines
 from fuse_lightning.cli import main
 from fuse_lightning.data import Target
 from fuse_lightning.data.targets import TargetBatch

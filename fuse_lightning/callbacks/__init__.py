@@ -1,7 +1,8 @@
 """Callbacks that show and keep what a search finds."""
 
 from fuse_lightning.callbacks.progress import PromptProgressBar
+from fuse_lightning.callbacks.table import PromptTable
 from fuse_lightning.callbacks.tensorboard import TensorBoardPrompts
-from fuse_lightning.callbacks.writer import PromptTable, PromptWriter
+from fuse_lightning.callbacks.writer import PromptWriter
 
 __all__ = ["PromptProgressBar", "PromptTable", "PromptWriter", "TensorBoardPrompts"]

@@ -17,7 +17,7 @@ EVERY = 30.0
 
 
 class PromptProgressBar(TQDMProgressBar):
-    """Targets done and their rate, time left, mean best loss of the batch, and a prompt of it.
+    """Targets done and their rate, time left, mean best loss so far, and a prompt of the batch.
 
     Where the output is no terminal a plain line says this, at most every half minute and at the
     end. Over several devices it is about the targets of the first one.
@@ -78,7 +78,7 @@ class PromptProgressBar(TQDMProgressBar):
             metrics["a_minute"] = f"{rate:.1f}"
         if found := _found(pl_module):
             prompt = visible(found[0].prompt)
-            metrics["best"] = f"{_mean_loss(found):.3f}"
+            metrics["best"] = f"{_mean_loss(pl_module):.3f}"
             metrics["prompt"] = prompt if len(prompt) <= SHOWN else f"…{prompt[-SHOWN:]}"
         return metrics
 
@@ -90,17 +90,25 @@ class PromptProgressBar(TQDMProgressBar):
         parts = [f"{' of '.join(map(str, _counts(trainer, pl_module)))} targets"]
         if rate := self._rate(pl_module):
             parts.append(f"{rate:.1f} a minute")
-        left = self.total_train_batches - self._steps
-        if left and (steps := self._steps - self._begun_steps):
-            parts.append(f"{_duration(left * (self._told - self._begun) / steps)} left")
-        if found := _found(pl_module):
-            parts.append(f"mean loss {_mean_loss(found):.3f}")
+        if left := self._left(trainer, pl_module):
+            parts.append(f"{_duration(left)} left")
+        if _found(pl_module):
+            parts.append(f"mean loss {_mean_loss(pl_module):.3f}")
         print(", ".join(parts), flush=True)
 
     def _rate(self, pl_module: L.LightningModule) -> float:
         """Targets that this process finishes in a minute; 0 before the first."""
         done = _done(pl_module) - self._begun_done
         return 60 * done / (time.monotonic() - self._begun) if done else 0.0
+
+    def _left(self, trainer: L.Trainer, pl_module: L.LightningModule) -> float:
+        """Seconds left: by steps, were every target to take all of its own, or by targets done."""
+        steps = self._steps - self._begun_steps
+        seconds = (time.monotonic() - self._begun) / max(steps, 1)
+        most = seconds * (self.total_train_batches - self._steps)
+        done, *known = _counts(trainer, pl_module)
+        rate = self._rate(pl_module)
+        return min([most, *((count - done) * 60 / rate for count in known if rate)])
 
 
 def _counts(trainer: L.Trainer, pl_module: L.LightningModule) -> list[int]:
@@ -120,8 +128,13 @@ def _found(pl_module: L.LightningModule) -> list[Any]:
     return [each for each in best if each is not None]
 
 
-def _mean_loss(found: list[Any]) -> float:
-    return float(sum(best.loss for best in found) / len(found))
+def _mean_loss(pl_module: L.LightningModule) -> float:
+    """Mean best loss of targets that have ended and of those under way."""
+    results: Any = pl_module.results
+    searches: Any = pl_module.searches
+    losses = [result.loss for result in results if result.rank == 1]
+    losses += [search.best.loss for search in searches if search.best and not search.done]
+    return float(sum(losses) / len(losses))
 
 
 def _duration(seconds: float) -> str:

@@ -1,11 +1,8 @@
 """Result files that grow as targets finish."""
 
-import csv
-import io
-import json
 import shlex
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
@@ -13,18 +10,13 @@ from typing import Any
 
 import lightning as L
 from lightning.pytorch.callbacks import Callback
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
+from fuse_lightning.callbacks.formats import csv_text, json_lines
 from fuse_lightning.callbacks.share import target_ids
 from fuse_lightning.errors import FuseError
 from fuse_lightning.files import append_lines, replace_file
 from fuse_lightning.results import Result, read_targets, result_files
 from fuse_lightning.terminal import visible
-
-FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
-"""What a spreadsheet takes for the beginning of a formula, in its wide forms too."""
 
 
 class WriteError(FuseError):
@@ -182,86 +174,3 @@ class PromptWriter(Callback):
             folder = visible(shlex.quote(str(self.folder)))
             lines.append(f"go on with: fuse fit --resume {folder}")
         return lines
-
-
-def json_lines(results: Iterable[Result]) -> str:
-    """A line of JSON for each result, the exact text without controls."""
-    rows = (json.dumps(result.to_dict(), ensure_ascii=False) for result in results)
-    return "".join(f"{visible(row)}\n" for row in rows)
-
-
-def csv_text(results: Sequence[Result], header: bool = True) -> str:
-    """A row of CSV for each result, behind a header."""
-    rows = [csv_row(result) for result in results]
-    stream = io.StringIO()
-    columns = dict.fromkeys(chain.from_iterable(rows))
-    # Quotes keep a text in one cell, whatever a spreadsheet takes for a separator.
-    writer = csv.DictWriter(
-        stream, columns, restval="", lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC
-    )
-    if rows and header:
-        writer.writeheader()
-    writer.writerows(rows)
-    return stream.getvalue()
-
-
-def csv_row(result: Result) -> dict[str, str | float | int]:
-    """A result as one flat row: a column for each term's loss, ids separated by spaces."""
-    return {
-        "target": _cell(result.target),
-        "rank": result.rank,
-        "prompt": _cell(result.prompt),
-        "loss": result.loss,
-        **{f"loss_{visible(name)}": loss for name, loss in result.losses.items()},
-        "step": result.step,
-        "seed": result.seed,
-        "seconds": result.seconds,
-        "ids": " ".join(map(str, result.ids)),
-    }
-
-
-def _cell(text: str) -> str:
-    """A text that a spreadsheet shows and does not compute."""
-    shown = visible(text)
-    return f"'{shown}" if shown.lstrip().startswith(FORMULA) else shown
-
-
-class PromptTable(Callback):
-    """Prints the prompts at the end of a run, as a table on a terminal.
-
-    Args:
-        enabled: Whether to print.
-    """
-
-    def __init__(self, enabled: bool = True) -> None:
-        self.enabled = enabled
-
-    def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Prints target, prompt and losses."""
-        results: list[Result] = pl_module.results  # type: ignore[assignment]
-        if self.enabled and results and trainer.is_global_zero:
-            print_results(results)
-
-
-def print_results(results: Sequence[Result]) -> None:
-    """Prints target, prompt and losses, with a column for each term."""
-    table = Table()
-    for name in ("target", "prompt", "loss", *results[0].losses):
-        table.add_column(Text(visible(name)))
-    for result in results:
-        numbers = [result.loss, *result.losses.values()]
-        cells = [result.target, result.prompt, *(f"{number:.3f}" for number in numbers)]
-        table.add_row(*(Text(visible(cell)) for cell in cells))
-    print_table(table)
-
-
-def print_table(table: Table) -> None:
-    """Prints a table as wide as the terminal, or 160 characters where there is none."""
-    stream = io.StringIO()
-    console = Console()
-    width = console.width if console.is_terminal else 160
-    Console(file=stream, width=width, force_terminal=console.is_terminal).print(table)
-    print(stream.getvalue(), end="", flush=True)
-
-
-__all__ = ["PromptTable", "PromptWriter", "csv_row", "print_results", "print_table"]

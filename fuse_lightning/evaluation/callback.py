@@ -19,7 +19,6 @@ from fuse_lightning.evaluation.table import Figures, print_figures, write_figure
 from fuse_lightning.metrics import Distinct, RougeL, words
 from fuse_lightning.models import Classifier
 from fuse_lightning.objectives import Objective
-from fuse_lightning.results import Result
 from fuse_lightning.zoo.scenes import names_all
 from fuse_lightning.zoo.words import COLORS, SHAPES
 
@@ -105,7 +104,6 @@ class Evaluation(Callback):
         self.targets, found = matched(trainer, pl_module)
         self.found = {name: results[0] for name, results in found.items()}
         self.missing = without(self.targets, found)
-        self.seconds = _seconds(self.found)
         own = [Gauge(self.objective, term, own=True) for term in self.objective.terms]
         self.gauges = {self.objective: own} | {gauge.objective: [gauge] for gauge in self.others}
         for objective in self.gauges:
@@ -244,7 +242,7 @@ class Evaluation(Callback):
         metrics["distinct_2"].update(texts)
         metrics["words"].update([len(words(text)) for text in texts])
         if "seconds" in metrics:
-            metrics["seconds"].update([self.seconds[targets[owner].id] for owner in owners])
+            metrics["seconds"].update([self.found[targets[owner].id].seconds for owner in owners])
 
     def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Logs, prints and writes the figures."""
@@ -297,9 +295,3 @@ def _objects(target: Target) -> list[Mapping[str, str]]:
         for each in objects
     )
     return list(objects) if known and objects else []
-
-
-def _seconds(found: Mapping[str, Result]) -> dict[str, float]:
-    """Wall time of each target: targets that were searched together share theirs."""
-    times = [result.seconds for result in found.values()]
-    return {name: result.seconds / times.count(result.seconds) for name, result in found.items()}

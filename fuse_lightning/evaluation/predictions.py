@@ -7,7 +7,8 @@ from typing import Any
 import lightning as L
 from lightning.pytorch.callbacks import Callback
 
-from fuse_lightning.callbacks.writer import csv_text, json_lines, print_results
+from fuse_lightning.callbacks.formats import csv_text, json_lines
+from fuse_lightning.callbacks.table import print_results
 from fuse_lightning.errors import FuseError
 from fuse_lightning.evaluation.stored import matched, without
 from fuse_lightning.files import replace_file

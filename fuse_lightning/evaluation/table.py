@@ -9,7 +9,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from fuse_lightning.callbacks.writer import print_table
+from fuse_lightning.callbacks.table import print_table
 
 Figures = dict[str, dict[str, float]]
 """For each source of captions its measures."""

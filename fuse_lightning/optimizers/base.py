@@ -53,8 +53,8 @@ class PromptOptimizer(L.LightningModule, ABC):
         constraints: What a prompt may hold.
         patience: End a target after so many steps without a better prompt; ``None`` for never.
         stop_loss: End a target once its objective is at most this; ``None`` for never.
-        stop_seconds: End a target after the step in which it has taken so long; ``None`` for
-            never. ``trainer.max_time`` ends the whole run.
+        stop_seconds: End a target after the step in which its share of the time is so much: targets
+            of a batch share alike. ``None`` for never. ``trainer.max_time`` ends the whole run.
         top: Prompts reported for each target, best first.
         seed: Seed of the search; each target has a random stream of its own.
         adapter: How gradients of models with another tokenizer reach the primary's tokens.
@@ -225,7 +225,7 @@ class PromptOptimizer(L.LightningModule, ABC):
         count = self._move(states) if any(states) else 0
         seconds = time.perf_counter() - begin
         for place, search in enumerate(self.searches):
-            search.seconds += seconds
+            search.seconds += seconds / len(self.searches)
             if self._over(place):
                 self._finish(place)
                 batch.done.add(search.name)

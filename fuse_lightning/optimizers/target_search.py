@@ -31,7 +31,7 @@ class TargetSearch:
         generator: Its own random stream, the same whatever it is searched together with.
         kept: The best prompts, best first.
         step: Steps that it has had, with the present one.
-        seconds: Wall time of these steps.
+        seconds: Its share of their wall time: the targets of a batch share alike.
         done: Whether it has ended.
     """
 

@@ -9,7 +9,7 @@ from lightning.pytorch.callbacks import Callback
 from PIL import Image
 
 from fuse_lightning.callbacks import PromptTable, PromptWriter
-from fuse_lightning.callbacks.writer import csv_row
+from fuse_lightning.callbacks.formats import csv_row
 from fuse_lightning.data import ImageTargets, Target
 from fuse_lightning.errors import FuseError
 from fuse_lightning.objectives import Fluency, ImageSimilarity

@@ -1,6 +1,5 @@
 """Which of all targets are searched for: order, number, the finished and the unreadable."""
 
-import json
 import logging
 import sys
 from pathlib import Path
@@ -10,9 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from fuse_lightning.callbacks.formats import json_lines
 from fuse_lightning.cli import main
 from fuse_lightning.data import ImageTargets, SentimentTargets, TextTargets
 from fuse_lightning.errors import FuseError
+from fuse_lightning.results import Result
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 COUNT = 30
@@ -24,10 +25,13 @@ def ids(data):
     return [target.id for target in data.find_targets()]
 
 
+def result(name):
+    return Result(name, "a", [1], 1.0, {"fluency": 1.0}, 1, 0, 1.0)
+
+
 def run(folder, *names, file="prompts.jsonl"):
     Path(folder).mkdir(exist_ok=True)
-    lines = [json.dumps({"target": name, "prompt": "a"}) + "\n" for name in names]
-    (Path(folder) / file).write_text("".join(lines))
+    (Path(folder) / file).write_text(json_lines(map(result, names)))
     return str(folder)
 
 
@@ -104,7 +108,7 @@ class TestFinished:
 
     @pytest.mark.parametrize("line", ["hello", "[]", "5", '{"prompt": "a"}'])
     def test_other_files_are_refused(self, line):
-        Path("other.jsonl").write_text(f'{{"target": "a"}}\n{line}\n')
+        Path("other.jsonl").write_text(json_lines([result("a")]) + f"{line}\n")
         with pytest.raises(FuseError, match=r"line 2 of 'other\.jsonl' is no result"):
             ids(TextTargets(TEXTS, skip_finished="other.jsonl"))
 

@@ -15,9 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from fuse_lightning.callbacks.formats import json_lines
 from fuse_lightning.data import ImageTargets, SentimentTargets, images
 from fuse_lightning.data.tables import ParquetTable
 from fuse_lightning.errors import FuseError
+from fuse_lightning.results import Result
 
 datasets.disable_progress_bars()
 
@@ -359,7 +361,8 @@ class TestHub:
         targets = data.find_targets()
         assert hub[0][1]["streaming"] is True
         assert (taken, first_pixels(targets)) == ([3], COLORS[:3])
-        Path("prompts.jsonl").write_text('{"target": "k0"}\n{"target": "k2"}\n')
+        rows = [Result(name, "a", [1], 1.0, {}, 1, 0, 1.0) for name in ("k0", "k2")]
+        Path("prompts.jsonl").write_text(json_lines(rows))
         data = ImageTargets(
             "hub:user/data",
             limit=3,

@@ -1,0 +1,51 @@
+"""Results as a table on a terminal."""
+
+import io
+from collections.abc import Sequence
+
+import lightning as L
+from lightning.pytorch.callbacks import Callback
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from fuse_lightning.results import Result
+from fuse_lightning.terminal import visible
+
+
+class PromptTable(Callback):
+    """Prints the prompts at the end of a run, as a table on a terminal.
+
+    Args:
+        enabled: Whether to print.
+    """
+
+    def __init__(self, enabled: bool = True) -> None:
+        self.enabled = enabled
+
+    def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Prints target, prompt and losses."""
+        results: list[Result] = pl_module.results  # type: ignore[assignment]
+        if self.enabled and results and trainer.is_global_zero:
+            print_results(results)
+
+
+def print_results(results: Sequence[Result]) -> None:
+    """Prints target, prompt and losses, with a column for each term."""
+    table = Table()
+    for name in ("target", "prompt", "loss", *results[0].losses):
+        table.add_column(Text(visible(name)))
+    for result in results:
+        numbers = [result.loss, *result.losses.values()]
+        cells = [result.target, result.prompt, *(f"{number:.3f}" for number in numbers)]
+        table.add_row(*(Text(visible(cell)) for cell in cells))
+    print_table(table)
+
+
+def print_table(table: Table) -> None:
+    """Prints a table as wide as the terminal, or 160 characters where there is none."""
+    stream = io.StringIO()
+    console = Console()
+    width = console.width if console.is_terminal else 160
+    Console(file=stream, width=width, force_terminal=console.is_terminal).print(table)
+    print(stream.getvalue(), end="", flush=True)
