@@ -90,7 +90,7 @@ class PromptProgressBar(TQDMProgressBar):
         parts = [f"{' of '.join(map(str, _counts(trainer, pl_module)))} targets"]
         if rate := self._rate(pl_module):
             parts.append(f"{rate:.1f} a minute")
-        if left := self._left(trainer, pl_module):
+        if left := self._left(trainer, pl_module, rate):
             parts.append(f"{_duration(left)} left")
         if _found(pl_module):
             parts.append(f"mean loss {_mean_loss(pl_module):.3f}")
@@ -101,14 +101,12 @@ class PromptProgressBar(TQDMProgressBar):
         done = _done(pl_module) - self._begun_done
         return 60 * done / (time.monotonic() - self._begun) if done else 0.0
 
-    def _left(self, trainer: L.Trainer, pl_module: L.LightningModule) -> float:
+    def _left(self, trainer: L.Trainer, pl_module: L.LightningModule, rate: float) -> float:
         """Seconds left: by steps, were every target to take all of its own, or by targets done."""
-        steps = self._steps - self._begun_steps
-        seconds = (time.monotonic() - self._begun) / max(steps, 1)
-        most = seconds * (self.total_train_batches - self._steps)
+        steps = max(self._steps - self._begun_steps, 1)
+        most = (self._told - self._begun) / steps * (self.total_train_batches - self._steps)
         done, *known = _counts(trainer, pl_module)
-        rate = self._rate(pl_module)
-        return min([most, *((count - done) * 60 / rate for count in known if rate)])
+        return min([most, *(60 * (count - done) / rate for count in known if rate)])
 
 
 def _counts(trainer: L.Trainer, pl_module: L.LightningModule) -> list[int]:

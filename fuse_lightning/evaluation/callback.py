@@ -11,7 +11,7 @@ from lightning.pytorch.callbacks import Callback
 from torchmetrics import MeanMetric, Metric, SumMetric
 from torchmetrics.text import SacreBLEUScore
 
-from fuse_lightning.data.targets import Target, TargetBatch
+from fuse_lightning.data.targets import Target
 from fuse_lightning.errors import FuseError
 from fuse_lightning.evaluation.gauges import Gauge, captions, transfer
 from fuse_lightning.evaluation.stored import all_targets, matched, without
@@ -89,18 +89,11 @@ class Evaluation(Callback):
         """Lets the trainer validate again."""
         self.teardown(trainer, pl_module, "fit")
 
-    def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Loads the other models and chooses the constant caption."""
-        self._begin(trainer, pl_module, trainer.val_dataloaders)
-
-    def on_test_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Loads the other models and chooses the constant caption."""
-        self._begin(trainer, pl_module, trainer.test_dataloaders)
-
     # Lightning evaluates in inference mode, whose tensors a later search could not use.
     @torch.inference_mode(False)
     @torch.no_grad()
-    def _begin(self, trainer: L.Trainer, pl_module: L.LightningModule, batches: Any) -> None:
+    def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Loads the other models and chooses the constant caption."""
         self.targets, found = matched(trainer, pl_module)
         self.found = {name: results[0] for name, results in found.items()}
         self.missing = without(self.targets, found)
@@ -108,6 +101,7 @@ class Evaluation(Callback):
         self.gauges = {self.objective: own} | {gauge.objective: [gauge] for gauge in self.others}
         for objective in self.gauges:
             objective.load(pl_module.device)
+        batches = trainer.val_dataloaders if trainer.validating else trainer.test_dataloaders
         self.constant = self._constant(batches, pl_module.device)
         known = [target for target in self.targets if target.id in self.found]
         sources = {
@@ -121,6 +115,8 @@ class Evaluation(Callback):
             for source, there in sources.items()
             if there
         }
+
+    on_test_start = on_validation_start
 
     def _metrics(
         self, source: str, targets: Sequence[Target], device: torch.device
@@ -163,36 +159,25 @@ class Evaluation(Callback):
             objective.begin_step([0 for _ in targets])
         return targets
 
+    @torch.inference_mode(False)
+    @torch.no_grad()
     def on_validation_batch_end(
         self,
         trainer: L.Trainer,
         pl_module: L.LightningModule,
         outputs: Any,
-        batch: TargetBatch,
-        *args: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
     ) -> None:
         """Measures the captions of a batch's targets."""
-        self._measure(pl_module, batch)
-
-    def on_test_batch_end(
-        self,
-        trainer: L.Trainer,
-        pl_module: L.LightningModule,
-        outputs: Any,
-        batch: TargetBatch,
-        *args: Any,
-    ) -> None:
-        """Measures the captions of a batch's targets."""
-        self._measure(pl_module, batch)
-
-    @torch.inference_mode(False)
-    @torch.no_grad()
-    def _measure(self, pl_module: Any, batch: TargetBatch) -> None:
         targets = self._prepare(self.gauges, batch.targets)
         for source, metrics in self.metrics.items():
             texts = [self._caption(source, pl_module, target) for target in targets]
             owners = [owner for owner, text in enumerate(texts) if text]
             self._update(source, metrics, targets, owners, [text for text in texts if text])
+
+    on_test_batch_end = on_validation_batch_end
 
     def _caption(self, source: str, pl_module: Any, target: Target) -> str:
         """The caption of a target; "" for none."""
@@ -246,17 +231,11 @@ class Evaluation(Callback):
 
     def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Logs, prints and writes the figures."""
-        self._finish(trainer, pl_module, "val")
-
-    def on_test_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Logs, prints and writes the figures."""
-        self._finish(trainer, pl_module, "test")
-
-    def _finish(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         self.figures = {
             source: {name: float(metric.compute()) for name, metric in metrics.items()}
             for source, metrics in self.metrics.items()
         }
+        stage = "val" if trainer.validating else "test"
         for source, row in self.figures.items():
             pl_module.log_dict(
                 {f"{stage}/{source}/{name}": value for name, value in row.items()},
@@ -279,6 +258,8 @@ class Evaluation(Callback):
             if self.missing:
                 print(f"no prompt yet: {', '.join(self.missing)}")
             print(f"wrote {folder / 'evaluation.json'} and evaluation.csv")
+
+    on_test_epoch_end = on_validation_epoch_end
 
 
 def _rivals(target: Target, source: str) -> list[str]:

@@ -74,12 +74,18 @@ def test_it_can_be_switched_off(terminal, search, monkeypatch):
     assert "\r" not in out
 
 
+def result(target, rank=1):
+    return SimpleNamespace(target=target, rank=rank, loss=1.0 if rank == 1 else 9.0)
+
+
 def test_rate_and_time_are_those_of_this_process_and_this_device(monkeypatch, capsys):
     """It goes on at step 40 of 100 with 4 targets found, and does 20 steps in 60 seconds."""
     clock = iter([1000.0, 1060.0, 1060.0, 1060.0])
     monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
-    found = [SimpleNamespace(target=str(index)) for index in range(4)]
-    module = SimpleNamespace(results=found, best=[SimpleNamespace(prompt="a", loss=2.5), None])
+    found = [result(str(index)) for index in range(4)]
+    best = SimpleNamespace(prompt="a", loss=2.5)
+    searches = [SimpleNamespace(best=best, done=False), SimpleNamespace(best=None, done=False)]
+    module = SimpleNamespace(results=found, searches=searches, best=[best, None])
     data = SimpleNamespace(targets=[Target(str(index)) for index in range(21)])
     trainer = SimpleNamespace(
         datamodule=data,
@@ -93,9 +99,10 @@ def test_rate_and_time_are_those_of_this_process_and_this_device(monkeypatch, ca
     bar.setup(trainer, module, "fit")
     bar.on_train_start(trainer, module)
     bar.on_train_batch_start(trainer, module, None, 40)
-    module.results = found + [SimpleNamespace(target=name) for name in ("x", "x", "y", "z")]
+    module.results = [*found, result("x"), result("x", rank=2), result("y"), result("z")]
     bar.on_train_batch_end(trainer, module, None, None, 59)
-    assert capsys.readouterr().out == "7 of 11 targets, 3.0 a minute, 2 min left, mean loss 2.500\n"
+    # Four targets are left: fewer than the 40 steps would be, at three targets in 20 steps.
+    assert capsys.readouterr().out == "7 of 11 targets, 3.0 a minute, 80 s left, mean loss 1.188\n"
 
 
 @pytest.mark.parametrize(
