@@ -23,6 +23,7 @@ from fuse_lightning.models.placement import (
     keep_gradients,
 )
 from fuse_lightning.models.trunks import WORTH
+from fuse_lightning.models.words import WordReader
 
 DType = Literal["float32", "bfloat16", "float16"]
 TokenSet = Literal["any", "ascii", "words"]
@@ -252,20 +253,18 @@ class FrozenModel(ABC):
                 return int(candidate)
         return 0
 
+    @cached_property
+    def words(self) -> WordReader:
+        """Reads texts word by word, where the tokenizer does."""
+        return WordReader(self.tokenizer)
+
     def encode(self, texts: Sequence[str], *, special: bool = True) -> Encoded:
         """Tokens of whole texts, with the model's special tokens unless ``special`` is false.
 
         Nothing is cut: a text may be longer than :attr:`max_tokens`.
         """
-        rows = self.tokenizer(
-            list(texts),
-            add_special_tokens=special,
-            return_offsets_mapping=True,
-            return_attention_mask=False,
-            return_token_type_ids=False,
-            verbose=False,
-        )
-        encoded = pad(rows["input_ids"], rows["offset_mapping"], self.pad_id)
+        rows = self.words.read(texts, special=special)
+        encoded = pad([row.ids for row in rows], [row.spans for row in rows], self.pad_id)
         # Where a tokenizer trims spaces off its spans, nothing is left of a token that is one.
         empty = encoded.mask & (encoded.spans[..., 0] == encoded.spans[..., 1])
         blank = empty & ~torch.isin(encoded.ids, torch.tensor(self.tokenizer.all_special_ids))
@@ -326,10 +325,16 @@ class FrozenModel(ABC):
 
 def pad(
     rows: Sequence[Sequence[int]],
-    spans: Sequence[Sequence[tuple[int, int]]] | None,
+    spans: Sequence[Sequence[int]] | None,
     pad_id: int,
 ) -> Encoded:
-    """Rows of different lengths as one batch, padded on the right."""
+    """Rows of different lengths as one batch, padded on the right.
+
+    Args:
+        rows: Ids.
+        spans: First and last-plus-one character of each token, one behind the other.
+        pad_id: What fills up short rows.
+    """
     lengths = torch.tensor([len(row) for row in rows], dtype=torch.long)
     width = int(lengths.max()) if len(rows) else 0
     mask = torch.arange(width) < lengths[:, None]

@@ -95,6 +95,7 @@ class Objective:
         """Losses, by number of the target and state."""
         self._numbers: list[tuple[Target, int]] = []
         self._count = itertools.count()
+        self._spelt: dict[State, tuple[str, bool]] = {}
         names: dict[str, int] = {}
         for term in self.terms:
             names[term.name] = names.get(term.name, 0) + 1
@@ -141,6 +142,7 @@ class Objective:
 
     def begin_step(self, steps: Sequence[int]) -> None:
         """Tells the terms which step of each target begins, from 0."""
+        self._spelt.clear()
         if not all(term.steady for term in self.terms):
             self.memory.clear()
         for term in self.terms:
@@ -156,19 +158,32 @@ class Objective:
 
     def prompts(self, states: Sequence[State], owners: Sequence[int]) -> Prompts:
         """Spells the states and checks that their text is read as the same ids."""
+        # What is proposed in a step is scored in it.
+        new = [state for state in dict.fromkeys(states) if state not in self._spelt]
+        self._spelt.update(zip(new, self._read_back(new), strict=True))
+        spelt = [self._spelt[state] for state in states]
+        return Prompts(
+            list(states),
+            list(owners),
+            [text for text, _ in spelt],
+            [canonical for _, canonical in spelt],
+        )
+
+    def _read_back(self, states: Sequence[State]) -> list[tuple[str, bool]]:
+        """Text of each state, and whether it is read as the same ids."""
         raw = self._spell(states)
         texts = [text.strip() for text in raw]
         head_ids, head = self._head
         suffix = self.terms[0].suffix
         whole = [f"{head}{text}{' ' + suffix if suffix else ''}" for text in raw]
-        rows = self.primary.tokenizer(whole, add_special_tokens=False).input_ids if whole else []
+        rows = self.primary.words.read(whole)
         canonical = []
         for state, text, stripped, row in zip(states, raw, texts, rows, strict=True):
             # Behind a prefix a prompt begins with a space, at the start of a text with none.
             joined = text == (f" {stripped}" if head else stripped)
             ids = [*head_ids, *state]
-            canonical.append(not state or (joined and row[: len(ids)] == ids))
-        return Prompts(list(states), list(owners), texts, canonical)
+            canonical.append(not state or (joined and row.ids[: len(ids)] == ids))
+        return [*zip(texts, canonical, strict=True)]
 
     def _spell(self, states: Sequence[State]) -> list[str]:
         head_ids, head = self._head
@@ -183,15 +198,12 @@ class Objective:
         return self.encode_prompts([text])[0]
 
     def encode_prompts(self, texts: Sequence[str]) -> list[State]:
-        """The same of many texts, by one call of the tokenizer."""
-        if not texts:
-            return []
+        """The same of many texts."""
         head_ids, _ = self._head
         suffix = self.terms[0].suffix
         whole = [Term.compose(self.terms[0], text.strip())[0] for text in texts]
         whole = [text.removesuffix(f" {suffix}") if suffix else text for text in whole]
-        rows = self.primary.tokenizer(whole, add_special_tokens=False).input_ids
-        return [tuple(ids[len(head_ids) :]) for ids in rows]
+        return [tuple(row.ids[len(head_ids) :]) for row in self.primary.words.read(whole)]
 
     def read(self, term: Term, prompts: Prompts, *, ids: bool = False) -> Reading:
         """Prompts as a term's model reads them.

@@ -2,11 +2,14 @@
 
 import copy
 import inspect
+from itertools import chain
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 from torch.nn import functional as F
 from transformers import AutoModel, AutoModelForCausalLM, AutoModelForSequenceClassification
@@ -276,3 +279,36 @@ def test_gradients_that_reach_another_tokenizer_are_exact_for_whole_words(name, 
     _, grad = plain_loss(name, family(name), "the red", picture)
     expected = model.embedding_table[list(words.values())] @ grad[-1]
     torch.testing.assert_close(got, expected, rtol=1e-3, atol=1e-3 * float(expected.std()))
+
+
+WORDS = ["the", "House", "red", "2", "3.14", "don't", "(a)", "e-mail", "naïve", "字", "🙂", "x_y"]
+WORDS += ["!?", "co-op's", "É", "e\u0301", "\u0301", "ß", "12345", "'s", "--", "<s>", "[UNK]", "▁a"]
+PARTS = st.sampled_from(WORDS) | st.text(max_size=5)
+GAPS = st.sampled_from([" "] * 8 + ["  ", "\n", " \n ", "\t", "\u00a0", "\u3000", ", ", ""])
+TEXTS = st.lists(st.lists(st.tuples(GAPS, PARTS), max_size=8), min_size=1, max_size=4)
+
+
+def joined(parts):
+    text = "".join(gap + part for gap, part in parts)
+    return text[1:] if text.startswith(" ") else text
+
+
+@every_family
+@settings(max_examples=60, deadline=None)
+@given(rows=TEXTS, special=st.booleans())
+def test_words_that_are_read_once_give_the_tokens_of_whole_texts(name, family, rows, special):
+    model = family(name).model
+    texts = [joined(row) for row in rows]
+    found = model.words.read(texts, special=special)
+    whole = model.tokenizer(
+        texts, add_special_tokens=special, return_offsets_mapping=True, verbose=False
+    )
+    assert [row.ids for row in found] == whole.input_ids
+    assert [row.spans for row in found] == [[*chain(*row)] for row in whole.offset_mapping]
+
+
+def test_tokenizers_that_join_words_are_told_from_those_that_do_not(family):
+    together = {name for name in KIND if not family(name).model.words.separable}
+    assert together == {
+        *("llama2", "mistral", "phi3", "gemma", "gemma2", "gemma3", "siglip2", "siglip2_flexible")
+    }
