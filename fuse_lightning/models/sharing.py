@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
@@ -48,12 +47,45 @@ class Store:
     layers: dict[nn.Module, tuple[Tensor, Tensor]] = field(default_factory=dict)
 
 
-@dataclass
 class _Branches:
-    store: Store
-    trunk: Tensor
-    shared: Tensor
-    length: int
+    """N rows that go on from trunks, in G groups of up to M rows of one trunk.
+
+    Rows of a group read the trunk's keys and values together, where they lie: copies for each row
+    would be most of what attention moves.
+    """
+
+    def __init__(self, store: Store, trunk: Tensor, shared: Tensor) -> None:
+        self.store = store
+        self.shared = shared
+        self.length = int(shared.max())
+        counts = trunk.bincount()
+        # As many as a trunk has on average: a large family is several groups, and little is empty.
+        self.most = -(-len(trunk) // int((counts > 0).sum()))
+        order = trunk.argsort(stable=True)
+        firsts = counts.cumsum(0) - counts
+        number = torch.empty_like(trunk)
+        number[order] = torch.arange(len(trunk), device=trunk.device) - firsts[trunk[order]]
+        groups = -(-counts // self.most)
+        starts = groups.cumsum(0) - groups
+        self.trunk = torch.arange(len(counts), device=trunk.device).repeat_interleave(groups)
+        """Each group's trunk, shape (G,)."""
+        self.place = (starts[trunk] + number // self.most) * self.most + number % self.most
+        """Each row's place among the G x M, shape (N,)."""
+        self.rows = torch.zeros(len(self.trunk) * self.most, dtype=torch.long, device=trunk.device)
+        """Which row lies at each place; the first at empty ones."""
+        self.rows[self.place] = torch.arange(len(trunk), device=trunk.device)
+
+    def gather(self, rows: Tensor) -> Tensor:
+        """From rows, (N, heads, T, width), to groups, (G, heads, M T, width)."""
+        _, heads, tokens, width = rows.shape
+        found = rows[self.rows.to(rows.device)].view(-1, self.most, heads, tokens, width)
+        return found.transpose(1, 2).reshape(-1, heads, self.most * tokens, width)
+
+    def scatter(self, groups: Tensor) -> Tensor:
+        """Back from groups to rows."""
+        _, heads, places, width = groups.shape
+        found = groups.view(-1, heads, self.most, places // self.most, width).transpose(1, 2)
+        return found.flatten(0, 1)[self.place.to(groups.device)]
 
 
 _active: ContextVar[Store | _Branches | None] = ContextVar("active", default=None)
@@ -79,7 +111,7 @@ def branching(store: Store, trunk: Tensor, shared: Tensor) -> Iterator[None]:
         trunk: Number of each row's trunk, shape (N,).
         shared: How many of its tokens each row sees, shape (N,).
     """
-    token = _active.set(_Branches(store, trunk, shared, int(shared.max())))
+    token = _active.set(_Branches(store, trunk, shared))
     try:
         yield
     finally:
@@ -119,12 +151,18 @@ def _branched(
     sliding_window: int | None = None,
     **_: Any,
 ) -> Tensor:
-    keys, values = branches.store.layers[module]
+    keys, values = (
+        trunks[branches.trunk.to(query.device), :, : branches.length]
+        for trunks in branches.store.layers[module]
+    )
+    if times := query.shape[1] // key.shape[1] - 1:
+        keys, values, key, value = (
+            part.repeat_interleave(times + 1, dim=1) for part in (keys, values, key, value)
+        )
     # The layers of one model may lie on several devices.
-    trunk, starts = branches.trunk.to(query.device), branches.shared.to(query.device)
+    shared = branches.shared.to(query.device)[:, None]
     own = torch.arange(query.shape[2], device=query.device)
     before = torch.arange(branches.length, device=query.device)
-    shared = starts[:, None]
     # Positions of queries and keys in the whole row, and which keys a query may see.
     queries = (shared + own)[:, :, None]
     positions = torch.cat([before.expand(len(shared), -1), shared + own], dim=1)[:, None]
@@ -132,18 +170,12 @@ def _branched(
     mask = there[:, None] & (positions <= queries)
     if sliding_window is not None:
         mask &= queries - positions < sliding_window
-    key, value = (
-        torch.cat([trunks[trunk, :, : branches.length], mine], dim=2)
-        for trunks, mine in ((keys, key), (values, value))
-    )
-    output = F.scaled_dot_product_attention(
-        query,
-        key,
-        value,
-        mask[:, None],
-        scale=scaling,
-        enable_gqa=query.shape[1] != key.shape[1],
-    )
+    query = query * (query.shape[-1] ** -0.5 if scaling is None else scaling)
+    scores = torch.cat([branches.scatter(branches.gather(query) @ keys.mT), query @ key.mT], dim=-1)
+    scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
+    weights = scores.masked_fill(~mask[:, None], -torch.inf).softmax(-1).to(value.dtype)
+    theirs, mine = weights[..., : branches.length], weights[..., branches.length :]
+    output: Tensor = branches.scatter(branches.gather(theirs) @ values) + mine @ value
     return output.transpose(1, 2).contiguous()
 
 

@@ -34,10 +34,10 @@ from fuse_lightning.zoo.batches import (
 from fuse_lightning.zoo.render import IMAGE_SIZE
 
 BATCH = 128
-IMAGE_STEPS = {"clip": 1800, "clip-judge": 1500}
+IMAGE_STEPS = {"clip": 1900, "clip-judge": 1500}
 IMAGE_LEARNING_RATE = 2e-3
 LESSON_SCALE = 100.0
-ANCHOR = 50.0
+ANCHOR = 100.0
 """What it costs in the lessons if vectors of sound captions move, against the contrast."""
 LABEL_SMOOTHING = 0.03
 LARGEST_SCALE = 50.0
@@ -278,13 +278,13 @@ class Stage(NamedTuple):
 TEXT_TOWER = "text_"
 STAGES = {
     "clip": (
-        Stage(PairModule, 1200, 1e-3, "", {"flawed": 1, "cut_share": 0.25, "mix_up": 0.0}),
-        Stage(PairModule, 400, 4e-4, TEXT_TOWER, {"flawed": 1, "cut_share": 0.5, "mix_up": 0.25}),
-        Stage(LessonModule, 600, 3e-4, TEXT_TOWER, {"flawed": 4, "cut_share": 0.4, "mix_up": 0.5}),
+        Stage(PairModule, 1350, 1e-3, "", {"flawed": 1, "cut_share": 0.25, "mix_up": 0.0}),
+        Stage(PairModule, 400, 4e-4, "", {"flawed": 1, "cut_share": 0.5, "mix_up": 0.25}),
+        Stage(LessonModule, 450, 3e-4, TEXT_TOWER, {"flawed": 4, "cut_share": 0.4, "mix_up": 0.5}),
     ),
     "clip-judge": (
-        Stage(PairModule, 1300, 1e-3, "", {"flawed": 2, "cut_share": 0.35, "mix_up": 0.4}),
-        Stage(PairModule, 300, 4e-4, TEXT_TOWER, {"flawed": 2, "cut_share": 0.25, "mix_up": 0.5}),
+        Stage(PairModule, 1350, 1e-3, "", {"flawed": 1, "cut_share": 0.25, "mix_up": 0.1}),
+        Stage(PairModule, 300, 4e-4, TEXT_TOWER, {"flawed": 1, "cut_share": 0.25, "mix_up": 0.4}),
         Stage(LessonModule, 350, 3e-4, TEXT_TOWER, {"flawed": 4, "cut_share": 0.4, "mix_up": 0.5}),
     ),
 }

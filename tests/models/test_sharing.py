@@ -4,9 +4,13 @@ import random
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn import functional as F
 
 from fuse_lightning.models import CLIP, CausalLM
 from fuse_lightning.models.base import Encoded, pad
+from fuse_lightning.models.sharing import Store, attention, branching
 from tests import families, lookalikes
 
 BUILDERS = lookalikes.CAUSAL_LMS | families.CAUSAL_LMS
@@ -100,10 +104,10 @@ def test_gradients_behind_what_is_fixed_are_those_of_whole_rows(name, family):
     ids, counted = pad(rows, None, model.pad_id).ids, counted_of(rows, 1)
     fixed = torch.tensor([rng.randint(0, len(row)) for row in rows])
     grads = []
-    for given in (fixed, None):
-        model.shares = given is not None and name not in WHOLE
+    for some in (fixed, None):
+        model.shares = some is not None and name not in WHOLE
         embeds = model.embed(ids).detach().requires_grad_()
-        losses = model.token_nll(ids, counted, embeds, given)
+        losses = model.token_nll(ids, counted, embeds, some)
         (grad,) = torch.autograd.grad(losses.square().sum() + 0 * embeds.sum(), embeds)
         grads.append((losses.detach(), grad))
     model.shares = name not in WHOLE
@@ -161,11 +165,11 @@ def test_gradients_of_vectors_are_those_of_whole_texts(name, family):
         model.text_features(encoded).shape, generator=torch.Generator().manual_seed(0)
     )
     grads = []
-    for given in (fixed, None):
-        model.shares = given is not None
+    for some in (fixed, None):
+        model.shares = some is not None
         embeds = model.embed(encoded.ids).detach().requires_grad_()
         (grad,) = torch.autograd.grad(
-            (model.text_features(encoded, embeds, given) * direction).sum(), embeds
+            (model.text_features(encoded, embeds, some) * direction).sum(), embeds
         )
         grads.append(grad)
     model.shares = True
@@ -243,3 +247,44 @@ def test_few_positions_are_read_twice(name, family):
         model.text_features(Encoded(encoded.ids, encoded.mask, encoded.spans))
     handle.remove()
     assert distinct <= sum(positions) <= 1.15 * distinct
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    trunks=st.lists(st.integers(0, 4), min_size=1, max_size=12),
+    own=st.integers(1, 4),
+    heads=st.sampled_from([(4, 4), (4, 2), (3, 1)]),
+    window=st.sampled_from([None, 1, 3]),
+    seed=st.integers(0, 1000),
+)
+def test_attention_over_trunks_is_that_over_whole_rows(trunks, own, heads, window, seed):
+    """Against each row alone with its keys side by side, in float64, with gradients."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def draw(*shape):
+        return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+    (queries, keys), width, length = heads, 5, 6
+    layer = torch.nn.Identity()
+    store = Store({layer: (draw(5, keys, length, width), draw(5, keys, length, width))})
+    shared = torch.randint(1, length + 1, (len(trunks),), generator=generator)
+    inputs = [draw(len(trunks), n, own, width).requires_grad_() for n in (queries, keys, keys)]
+    with branching(store, torch.tensor(trunks), shared):
+        found, _ = attention(layer, *inputs, None, sliding_window=window)
+    expected = []
+    for row, (trunk, before) in enumerate(zip(trunks, shared.tolist(), strict=True)):
+        query, key, value = (part[row] for part in inputs)
+        key, value = (
+            torch.cat([part[trunk, :, :before], mine], dim=1).repeat_interleave(
+                queries // keys, dim=0
+            )
+            for part, mine in zip(store.layers[layer], (key, value), strict=True)
+        )
+        distance = before + torch.arange(own)[:, None] - torch.arange(before + own)
+        mask = (distance >= 0) & (distance < (window or length + own))
+        expected.append(F.scaled_dot_product_attention(query, key, value, mask).transpose(0, 1))
+    expected = torch.stack(expected)
+    torch.testing.assert_close(found, expected)
+    grads = [torch.autograd.grad(out.sin().sum(), inputs) for out in (found, expected)]
+    for ours, theirs in zip(*grads, strict=True):
+        torch.testing.assert_close(ours, theirs)
