@@ -87,17 +87,18 @@ def test_a_run_resumed_in_the_midst_of_it_equals_an_uninterrupted_one(
 def test_a_target_ends_once_its_loss_is_low_enough(folders, pictures, tmp_path, monkeypatch):
     free = OPTIMIZERS["l0"](folders)
     fit(free, data(pictures, 2), tmp_path, GREEDY())
-    losses = sorted(row.loss for row in free.results)
-    bound = OPTIMIZERS["l0"](folders, stop_loss=losses[3])
+    # The last digits of a loss depend on what shares a forward.
+    enough = sorted(row.loss for row in free.results)[3] + 1e-4
+    bound = OPTIMIZERS["l0"](folders, stop_loss=enough)
     steps = lengths(monkeypatch, bound)
     fit(bound, data(pictures, 2), tmp_path, GREEDY())
     counts = {row.target: sum(row.target in ids for ids in steps) for row in bound.results}
     for row in bound.results:
-        if row.loss <= losses[3]:
+        if row.loss <= enough:
             assert row.step == counts[row.target]
         else:
             assert counts[row.target] == bound.steps
-    assert sum(row.loss <= losses[3] for row in bound.results) >= 4
+    assert sum(row.loss <= enough for row in bound.results) >= 4
     assert len(steps) < len(free.results) * free.steps // 2
 
 
