@@ -240,6 +240,7 @@ def step(
     module.searches = [TargetSearch.begin(setting.target.id, 0)]
     # A search never scores the same prompts twice; a benchmark does.
     module.objective.memory.clear()
+    module.objective.begin_step([0])
     with (
         torch.no_grad(),
         torch.autocast(setting.device.type, torch.bfloat16, enabled=setting.bf16),

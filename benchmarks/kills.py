@@ -23,7 +23,7 @@ from fuse_lightning.zoo.commands import scenes
 
 ROOT = Path(__file__).parents[1]
 RUN = "logs/search/version_0"
-LONGEST = 2.0
+LONGEST = 1.0
 """Seconds that a run goes on at most, behind its first checkpoint, before it is killed."""
 EARLY = 0.2
 """Share of the kills at any moment from the start of a process, also while it loads models."""
@@ -69,7 +69,7 @@ def killed(folder: Path, rng: random.Random, words: list[str]) -> str | None:
     process = begin(folder, *words)
     before = checkpoints(folder)
     if rng.random() < EARLY:
-        time.sleep(5 * LONGEST * rng.random())
+        time.sleep(10 * LONGEST * rng.random())
     else:
         while checkpoints(folder) <= before and process.poll() is None:
             time.sleep(0.01)
@@ -127,7 +127,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--targets", type=int, default=36)
-    parser.add_argument("--in-one-run", type=int, default=5, help="kills of one run at most")
+    parser.add_argument("--in-one-run", type=int, default=8, help="kills of one run at most")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     rng = random.Random(options.seed)
