@@ -19,6 +19,8 @@ from transformers.masking_utils import sdpa_mask
 from transformers.utils import logging
 
 NAME = "fuse_shared_prefix"
+FEW = 3
+"""Tokens of a row up to which sums of products are faster than as many small matrix products."""
 HARMLESS = {
     "scaling",
     "dropout",
@@ -171,12 +173,22 @@ def _branched(
     if sliding_window is not None:
         mask &= queries - positions < sliding_window
     query = query * (query.shape[-1] ** -0.5 if scaling is None else scaling)
-    scores = torch.cat([branches.scatter(branches.gather(query) @ keys.mT), query @ key.mT], dim=-1)
+    theirs = branches.scatter(branches.gather(query) @ keys.mT)
+    scores = torch.cat([theirs, _small_product(query, key.mT)], dim=-1)
     scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
     weights = scores.masked_fill(~mask[:, None], -torch.inf).softmax(-1).to(value.dtype)
     theirs, mine = weights[..., : branches.length], weights[..., branches.length :]
-    output: Tensor = branches.scatter(branches.gather(theirs) @ values) + mine @ value
+    output = branches.scatter(branches.gather(theirs) @ values) + _small_product(mine, value)
     return output.transpose(1, 2).contiguous()
+
+
+def _small_product(a: Tensor, b: Tensor) -> Tensor:
+    """``a @ b`` of very many small matrices."""
+    if a.shape[-2] > FEW:
+        return a @ b
+    if a.shape[-1] > b.shape[-1]:
+        return (a.unsqueeze(-2) * b.mT.unsqueeze(-3)).sum(-1)
+    return (a.unsqueeze(-1) * b.unsqueeze(-3)).sum(-2)
 
 
 def use(network: PreTrainedModel, name: str) -> None:
