@@ -1,9 +1,14 @@
 """Finds discrete text prompts for frozen models, with PyTorch Lightning."""
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+# The shapes of a search hardly come again, and oneDNN would keep a compiled kernel for each:
+# several hundred MB in a long run. It is read when torch first computes.
+os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "32")
 
 if TYPE_CHECKING:
     from fuse_lightning.adapters import AdapterSettings

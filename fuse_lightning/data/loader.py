@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-from fuse_lightning.data.heap import Heap
 from fuse_lightning.data.targets import Target, TargetBatch
 from fuse_lightning.errors import FuseError
 
@@ -50,7 +49,6 @@ class TargetLoader:
         self.batches = -(-(len(self.targets) if most is None else most) // batch_size) * steps
         self.even = most is not None
         self.skip = skip
-        self.heap = Heap()
         self._reset()
 
     def _reset(self) -> None:
@@ -86,7 +84,6 @@ class TargetLoader:
         staying = self._staying()
         for place in set(self.running).difference(staying):
             self.targets[place].release()
-            self.heap.give_back()
         self.running = staying
 
     def _enter(self, pool: ThreadPoolExecutor) -> None:

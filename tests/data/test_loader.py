@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from fuse_lightning.data import ImageTargets, Target, heap
+from fuse_lightning.data import ImageTargets, Target
 from fuse_lightning.data.loader import TargetLoader
 from fuse_lightning.errors import FuseError
 
@@ -151,19 +151,3 @@ def test_pictures_are_read_ahead_and_let_go(tmp_path):
         assert held <= {str(place) for place in range(2 * step, 2 * step + 4)}
         batch.done.update(target.id for target in batch.targets)
     assert not any("images" in vars(target) for target in targets)
-
-
-def test_free_memory_is_given_back_now_and_then(monkeypatch):
-    clock = iter([0.0, 5.0, 10.0, 10.0, 19.0, 20.0, 20.0])
-    monkeypatch.setattr(heap.time, "monotonic", lambda: next(clock))
-    own = heap.Heap()
-    calls = []
-    monkeypatch.setattr(own, "_trim", calls.append)
-    for _ in range(4):
-        own.give_back()
-    assert calls == [0, 0]
-
-
-def test_systems_without_such_a_heap_do_without(monkeypatch):
-    monkeypatch.setattr(heap.ctypes, "CDLL", lambda _: object())
-    heap.Heap().give_back()
