@@ -129,8 +129,8 @@ def _ends(
             torch.tensor([len(rows[index]) for index in some]),
             False,
         )
-        trunks = torch.tensor([of[index] for index in some]).to(model.device)
-        with branching(store, trunks, starts.to(model.device)) if store else nullcontext():
+        trunks = torch.tensor([of[index] for index in some])
+        with branching(store, trunks, starts) if store else nullcontext():
             visit(part)
 
     lengths = [max(len(rows[index]) - shared[index], model.full_length) for index in order]

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -19,8 +19,6 @@ from transformers.masking_utils import sdpa_mask
 from transformers.utils import logging
 
 NAME = "fuse_shared_prefix"
-FEW = 3
-"""Tokens of a row up to which sums of products are faster than as many small matrix products."""
 HARMLESS = {
     "scaling",
     "dropout",
@@ -49,16 +47,26 @@ class Store:
     layers: dict[nn.Module, tuple[Tensor, Tensor]] = field(default_factory=dict)
 
 
+class _Places(NamedTuple):
+    """Each group's trunk (G,), each row's place (N,) among the G x M, which row lies at each place
+    (the first at empty ones), and how many of its trunk's tokens each row sees (N,)."""
+
+    trunk: Tensor
+    place: Tensor
+    rows: Tensor
+    shared: Tensor
+
+
 class _Branches:
     """N rows that go on from trunks, in G groups of up to M rows of one trunk.
 
     Rows of a group read the trunk's keys and values together, where they lie: copies for each row
-    would be most of what attention moves.
+    would be most of what attention moves. What is known of rows lies on the CPU, where it is made
+    without waiting for a device, and goes to the device of a layer once.
     """
 
     def __init__(self, store: Store, trunk: Tensor, shared: Tensor) -> None:
         self.store = store
-        self.shared = shared
         self.length = int(shared.max())
         counts = trunk.bincount()
         # As many as a trunk has on average: a large family is several groups, and little is empty.
@@ -66,28 +74,51 @@ class _Branches:
         order = trunk.argsort(stable=True)
         firsts = counts.cumsum(0) - counts
         number = torch.empty_like(trunk)
-        number[order] = torch.arange(len(trunk), device=trunk.device) - firsts[trunk[order]]
+        number[order] = torch.arange(len(trunk)) - firsts[trunk[order]]
         groups = -(-counts // self.most)
         starts = groups.cumsum(0) - groups
-        self.trunk = torch.arange(len(counts), device=trunk.device).repeat_interleave(groups)
-        """Each group's trunk, shape (G,)."""
-        self.place = (starts[trunk] + number // self.most) * self.most + number % self.most
-        """Each row's place among the G x M, shape (N,)."""
-        self.rows = torch.zeros(len(self.trunk) * self.most, dtype=torch.long, device=trunk.device)
-        """Which row lies at each place; the first at empty ones."""
-        self.rows[self.place] = torch.arange(len(trunk), device=trunk.device)
+        place = (starts[trunk] + number // self.most) * self.most + number % self.most
+        rows = torch.zeros(int(groups.sum()) * self.most, dtype=torch.long)
+        rows[place] = torch.arange(len(trunk))
+        group_trunk = torch.arange(len(counts)).repeat_interleave(groups)
+        self._places = {shared.device: _Places(group_trunk, place, rows, shared)}
+        self._masks: dict[tuple[int, int | None, torch.device], Tensor] = {}
+
+    def _at(self, device: torch.device) -> _Places:
+        if device not in self._places:
+            known = next(iter(self._places.values()))
+            self._places[device] = _Places(*(part.to(device, non_blocking=True) for part in known))
+        return self._places[device]
+
+    def trunks(self, trunks: Tensor) -> Tensor:
+        """What the rows see of keys or values of all trunks, (G, heads, L, width)."""
+        return trunks[self._at(trunks.device).trunk, :, : self.length]
 
     def gather(self, rows: Tensor) -> Tensor:
         """From rows, (N, heads, T, width), to groups, (G, heads, M T, width)."""
         _, heads, tokens, width = rows.shape
-        found = rows[self.rows.to(rows.device)].view(-1, self.most, heads, tokens, width)
+        found = rows[self._at(rows.device).rows].view(-1, self.most, heads, tokens, width)
         return found.transpose(1, 2).reshape(-1, heads, self.most * tokens, width)
 
     def scatter(self, groups: Tensor) -> Tensor:
         """Back from groups to rows."""
         _, heads, places, width = groups.shape
         found = groups.view(-1, heads, self.most, places // self.most, width).transpose(1, 2)
-        return found.flatten(0, 1)[self.place.to(groups.device)]
+        return found.flatten(0, 1)[self._at(groups.device).place]
+
+    def mask(self, tokens: int, window: int | None, device: torch.device) -> Tensor:
+        """Which of the L + T keys each of a row's T tokens sees, (N, 1, T, L + T)."""
+        if (tokens, window, device) not in self._masks:
+            shared = self._at(device).shared[:, None, None]
+            before = torch.arange(self.length, device=device).expand(len(shared), 1, -1)
+            own = shared + torch.arange(tokens, device=device)
+            queries, keys = own.mT, torch.cat([before, own], dim=-1)
+            there = torch.cat([before < shared, torch.ones_like(own, dtype=torch.bool)], dim=-1)
+            mask = there & (keys <= queries)
+            if window is not None:
+                mask &= queries - keys < window
+            self._masks[tokens, window, device] = mask[:, None]
+        return self._masks[tokens, window, device]
 
 
 _active: ContextVar[Store | _Branches | None] = ContextVar("active", default=None)
@@ -110,8 +141,8 @@ def branching(store: Store, trunk: Tensor, shared: Tensor) -> Iterator[None]:
 
     Args:
         store: Of the trunks.
-        trunk: Number of each row's trunk, shape (N,).
-        shared: How many of its tokens each row sees, shape (N,).
+        trunk: Number of each row's trunk, shape (N,), on the CPU.
+        shared: How many of its tokens each row sees, shape (N,), on the CPU.
     """
     token = _active.set(_Branches(store, trunk, shared))
     try:
@@ -153,42 +184,20 @@ def _branched(
     sliding_window: int | None = None,
     **_: Any,
 ) -> Tensor:
-    keys, values = (
-        trunks[branches.trunk.to(query.device), :, : branches.length]
-        for trunks in branches.store.layers[module]
-    )
+    keys, values = map(branches.trunks, branches.store.layers[module])
     if times := query.shape[1] // key.shape[1] - 1:
         keys, values, key, value = (
             part.repeat_interleave(times + 1, dim=1) for part in (keys, values, key, value)
         )
-    # The layers of one model may lie on several devices.
-    shared = branches.shared.to(query.device)[:, None]
-    own = torch.arange(query.shape[2], device=query.device)
-    before = torch.arange(branches.length, device=query.device)
-    # Positions of queries and keys in the whole row, and which keys a query may see.
-    queries = (shared + own)[:, :, None]
-    positions = torch.cat([before.expand(len(shared), -1), shared + own], dim=1)[:, None]
-    there = torch.cat([before < shared, torch.ones_like(shared + own, dtype=torch.bool)], dim=1)
-    mask = there[:, None] & (positions <= queries)
-    if sliding_window is not None:
-        mask &= queries - positions < sliding_window
+    mask = branches.mask(query.shape[2], sliding_window, query.device)
     query = query * (query.shape[-1] ** -0.5 if scaling is None else scaling)
     theirs = branches.scatter(branches.gather(query) @ keys.mT)
-    scores = torch.cat([theirs, _small_product(query, key.mT)], dim=-1)
+    scores = torch.cat([theirs, query @ key.mT], dim=-1)
     scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
-    weights = scores.masked_fill(~mask[:, None], -torch.inf).softmax(-1).to(value.dtype)
+    weights = scores.masked_fill(~mask, -torch.inf).softmax(-1).to(value.dtype)
     theirs, mine = weights[..., : branches.length], weights[..., branches.length :]
-    output = branches.scatter(branches.gather(theirs) @ values) + _small_product(mine, value)
+    output = branches.scatter(branches.gather(theirs) @ values) + mine @ value
     return output.transpose(1, 2).contiguous()
-
-
-def _small_product(a: Tensor, b: Tensor) -> Tensor:
-    """``a @ b`` of very many small matrices."""
-    if a.shape[-2] > FEW:
-        return a @ b
-    if a.shape[-1] > b.shape[-1]:
-        return (a.unsqueeze(-2) * b.mT.unsqueeze(-3)).sum(-1)
-    return (a.unsqueeze(-1) * b.unsqueeze(-3)).sum(-2)
 
 
 def use(network: PreTrainedModel, name: str) -> None:

@@ -42,14 +42,17 @@ class WordReader:
 
     def read(self, texts: Sequence[str], *, special: bool = False) -> list[Tokens]:
         """Tokens of texts, with the tokenizer's special tokens if ``special``; nothing is cut."""
-        frame = self._frame if special else ([], [])
-        if not self.separable or frame is None:
+        if not self.separable or (special and self._frame is None):
             return self._whole(texts, special)
         self._learn(texts)
         found = [self._joined(text) for text in texts]
         rest = [place for place, tokens in enumerate(found) if tokens is None]
         whole = iter(self._whole([texts[place] for place in rest], special))
-        return [self._framed(tokens, *frame) if tokens else next(whole) for tokens in found]
+        frame = self._frame if special else None
+        return [
+            next(whole) if tokens is None else self._framed(tokens, *frame) if frame else tokens
+            for tokens in found
+        ]
 
     def _whole(self, texts: Sequence[str], special: bool) -> list[Tokens]:
         if not texts:

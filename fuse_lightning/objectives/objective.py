@@ -96,6 +96,7 @@ class Objective:
         self._numbers: list[tuple[Target, int]] = []
         self._count = itertools.count()
         self._spelt: dict[State, tuple[str, bool]] = {}
+        """Text of each state of this step, and whether it is read as the same ids."""
         names: dict[str, int] = {}
         for term in self.terms:
             names[term.name] = names.get(term.name, 0) + 1
