@@ -48,8 +48,14 @@ class Store:
 
 
 class _Places(NamedTuple):
-    """Each group's trunk (G,), each row's place (N,) among the G x M, which row lies at each place
-    (the first at empty ones), and how many of its trunk's tokens each row sees (N,)."""
+    """Where rows lie in groups.
+
+    Attributes:
+        trunk: Each group's trunk, shape (G,).
+        place: Each row's place among the G x M, shape (N,).
+        rows: Which row lies at each place, shape (G M,); the first at empty ones.
+        shared: How many of its trunk's tokens each row sees, shape (N,).
+    """
 
     trunk: Tensor
     place: Tensor

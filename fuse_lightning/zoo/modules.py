@@ -1,0 +1,241 @@
+"""How the zoo's models learn: one module for each kind of lesson."""
+
+import copy
+import math
+from typing import Any
+
+import lightning as L
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim.lr_scheduler import LambdaLR
+from transformers import PreTrainedModel
+
+from fuse_lightning.zoo.batches import (
+    ATTRIBUTES,
+    EMPTY,
+    UNTOLD,
+    ImageBatch,
+    PairBatch,
+    TokenBatch,
+)
+
+LABEL_SMOOTHING = 0.03
+LARGEST_SCALE = 50.0
+"""Of cosines in the contrast of pictures and captions."""
+LESSON_SCALE = 100.0
+"""The same in lessons, where captions differ in a word and their cosines by little."""
+ANCHOR = 100.0
+"""What it costs in lessons if vectors of sound captions move, against the contrast."""
+GROUPS = 4
+"""Forwards for the captions of a batch, each padded to its own longest."""
+
+
+class ZooModule(L.LightningModule):
+    """A model with AdamW, a short warm-up and a cosine decay to zero."""
+
+    def __init__(self, model: PreTrainedModel, learning_rate: float) -> None:
+        super().__init__()
+        self.model = model
+        self.learning_rate = learning_rate
+
+    def configure_optimizers(self) -> Any:
+        """AdamW; norms and biases do not decay."""
+        decayed = [p for p in self.parameters() if p.ndim > 1]
+        rest = [p for p in self.parameters() if p.ndim <= 1]
+        groups = [{"params": decayed, "weight_decay": 0.05}, {"params": rest, "weight_decay": 0.0}]
+        optimizer = torch.optim.AdamW(groups, lr=self.learning_rate, betas=(0.9, 0.98))
+        total = self.trainer.max_steps
+        warm = max(1, min(200, total // 10))
+
+        def factor(step: int) -> float:
+            return min(1.0, (step + 1) / warm) * 0.5 * (1 + math.cos(math.pi * step / total))
+
+        scheduler = {"scheduler": LambdaLR(optimizer, factor), "interval": "step"}
+        return {"optimizer": optimizer, "lr_scheduler": scheduler}
+
+    def transfer_batch_to_device(
+        self, batch: Any, device: torch.device, dataloader_idx: int
+    ) -> Any:
+        """Batches stay where they are: the zoo is trained on the CPU."""
+        return batch
+
+
+class LanguageModule(ZooModule):
+    """Next-token prediction."""
+
+    def training_step(self, batch: tuple[TokenBatch, Tensor], batch_idx: int) -> Tensor:
+        """Mean cross-entropy per token (nats)."""
+        texts, labels = batch
+        loss: Tensor = self.model(texts.ids, attention_mask=texts.mask, labels=labels).loss
+        self.log("loss", loss, prog_bar=True)
+        return loss
+
+
+class SentimentModule(ZooModule):
+    """Sentiment classification.
+
+    Labels are smoothed: without, the log-probability of a label that does not apply, which is what
+    a search minimises until it finds a mood word, would be an accident.
+    """
+
+    def training_step(self, batch: tuple[TokenBatch, Tensor], batch_idx: int) -> Tensor:
+        """Mean cross-entropy (nats)."""
+        texts, labels = batch
+        logits = self.model(texts.ids, attention_mask=texts.mask).logits.float()
+        loss = F.cross_entropy(logits, labels, label_smoothing=LABEL_SMOOTHING)
+        self.log("loss", loss, prog_bar=True)
+        return loss
+
+
+class AttributeHead(nn.Module):
+    """Tells attributes from features, by one linear map that pictures and captions share."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(width, sum(ATTRIBUTES))
+
+    def loss(self, features: Tensor, labels: Tensor) -> Tensor:
+        """Mean cross-entropy over attributes that are told (nats)."""
+        parts = self.linear(features).split(ATTRIBUTES, dim=-1)
+        losses = [
+            F.cross_entropy(part, label, ignore_index=UNTOLD, reduction="sum")
+            / (label != UNTOLD).sum().clamp(min=1)
+            for part, label in zip(parts, labels.unbind(-1), strict=True)
+        ]
+        return torch.stack(losses).mean()
+
+
+class ImageModule(ZooModule):
+    """First stage of a CLIP: the image tower learns what lies where.
+
+    Each cell of the image tower's grid tells its object, and the pooled vector the attributes:
+    a signal dense enough for a small tower to learn shapes and places in minutes.
+    """
+
+    def __init__(self, model: PreTrainedModel, learning_rate: float, head: AttributeHead) -> None:
+        super().__init__(model, learning_rate)
+        self.head = head
+        config = model.config.vision_config
+        self.cell_head = nn.Linear(config.hidden_size, EMPTY + 1)
+        self.register_buffer("class_weights", torch.tensor([1.0] * EMPTY + [0.1]))
+
+    def training_step(self, batch: ImageBatch, batch_idx: int) -> Tensor:
+        """Loss over cells plus loss over attributes (nats)."""
+        output = self.model.vision_model(batch.pixels)
+        cells = image_cells(output.last_hidden_state)
+        logits = self.cell_head(cells).float().flatten(0, 1)
+        weights: Any = self.class_weights
+        dense = F.cross_entropy(logits, batch.cells.flatten(), weight=weights)
+        pooled = self.model.visual_projection(output.pooler_output).float()
+        told = self.head.loss(pooled, batch.labels)
+        self.log("dense", dense, prog_bar=True)
+        self.log("told", told, prog_bar=True)
+        return dense + told
+
+
+def image_cells(hidden: Tensor) -> Tensor:
+    """Features of the grid cells, row by row, (N, G, d): all but the class token."""
+    return hidden[:, 1:]
+
+
+class PairModule(ZooModule):
+    """Second stage: contrast of images and captions, with false and flawed captions.
+
+    Both towers go on telling the attributes of what they encode. The text tower also tells for
+    every token whether the text up to it is ungrammatical, a denser lesson in the order of words
+    than one verdict for a whole caption.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        learning_rate: float,
+        head: AttributeHead,
+        flaw_head: nn.Linear,
+    ) -> None:
+        super().__init__(model, learning_rate)
+        self.head = head
+        self.flaw_head = flaw_head
+
+    def training_step(self, batch: PairBatch, batch_idx: int) -> Tensor:
+        """Contrastive loss plus attribute loss."""
+        size, choices = batch.valid.shape
+        image = self.model.get_image_features(batch.pixels).pooler_output.float()
+        text, flaw = self.read(batch.texts, batch.flaws)
+        told = self.head.loss(image, batch.image_labels)
+        told = told + self.head.loss(text, batch.labels.flatten(0, 1))
+        image = F.normalize(image, dim=-1)
+        text = F.normalize(text, dim=-1).view(size, choices, -1)
+        scale = self.model.logit_scale.exp().clamp(max=LARGEST_SCALE)
+        own = (scale * torch.einsum("bd,btd->bt", image, text)).masked_fill(~batch.valid, -1e4)
+        across = scale * image @ text[:, 0].T
+        # A cut caption may be true of many images: it is compared with its own edits only.
+        others = batch.whole[None] & batch.whole[:, None] & ~torch.eye(size, dtype=torch.bool)
+        others &= (batch.image_labels[:, None] != batch.image_labels[None]).any(-1)
+        to_text = torch.cat([own, across.masked_fill(~others, -1e4)], dim=1)
+        to_image = across.masked_fill(~(others | torch.eye(size, dtype=torch.bool)), -1e4)
+        zero, row = torch.zeros(size, dtype=torch.long), torch.arange(size)
+        contrast = F.cross_entropy(to_text, zero) + 0.5 * F.cross_entropy(to_image.T, row)
+        self.log("loss", contrast, prog_bar=True)
+        self.log("told", told, prog_bar=True)
+        self.log("flaw", flaw, prog_bar=True)
+        self.log("own", (own.argmax(1) == 0).float().mean(), prog_bar=True)
+        return contrast + told + flaw
+
+    def read(self, texts: TokenBatch, flaws: Tensor) -> tuple[Tensor, Tensor]:
+        """Features of captions (N, d), and how badly flaws are noticed (nats per token).
+
+        Reads them in order of length, a few at a time, each group padded to its own longest.
+        """
+        lengths = texts.mask.sum(-1)
+        order = lengths.argsort()
+        features, flaw = [], torch.zeros(())
+        for rows in order.chunk(GROUPS):
+            longest = int(lengths[rows[-1]])
+            output = self.model.text_model(
+                texts.ids[rows, :longest], attention_mask=texts.mask[rows, :longest]
+            )
+            features.append(self.model.text_projection(output.pooler_output).float())
+            logits = self.flaw_head(output.last_hidden_state).float().flatten(0, 1)
+            labels = flaws[rows, :longest].flatten()
+            flaw = (
+                flaw
+                + F.cross_entropy(logits, labels, ignore_index=UNTOLD, reduction="sum")
+                / (flaws != UNTOLD).sum()
+            )
+        return torch.cat(features)[order.argsort()], flaw
+
+
+class LessonModule(PairModule):
+    """Last stage: the text tower learns grammar, and else stays what it is.
+
+    Ungrammatical captions are told from true ones, while sound captions, whole or half-grown,
+    true or false, keep the vectors that they had (learning without forgetting, arXiv 1606.09282):
+    lessons without that anchor cost a CLIP much of what makes it a good guide of searches.
+    """
+
+    def on_fit_start(self) -> None:
+        """Keeps the model as it is before the lessons."""
+        # In a list it is no part of the module, and not trained.
+        self._before = [PairModule(copy.deepcopy(self.model), 0.0, self.head, self.flaw_head)]
+
+    def training_step(self, batch: PairBatch, batch_idx: int) -> Tensor:
+        """Contrast within rows, flaws of tokens, and how far sound captions moved."""
+        size, choices = batch.valid.shape
+        end = batch.texts.mask.sum(-1, keepdim=True) - 1
+        sound = batch.flaws.gather(1, end).squeeze(1) != 1
+        with torch.no_grad():
+            image = self.model.get_image_features(batch.pixels[batch.whole]).pooler_output.float()
+            known = TokenBatch(batch.texts.ids[sound], batch.texts.mask[sound])
+            before, _ = self._before[0].read(known, batch.flaws[sound])
+        text, flaw = self.read(batch.texts, batch.flaws)
+        text = F.normalize(text, dim=-1)
+        moved = (1 - (text[sound] * F.normalize(before, dim=-1)).sum(-1)).mean()
+        own = text.view(size, choices, -1)[batch.whole] @ F.normalize(image, dim=-1)[..., None]
+        rows = (LESSON_SCALE * own.squeeze(-1)).masked_fill(~batch.valid[batch.whole], -1e4)
+        contrast = F.cross_entropy(rows, torch.zeros(len(rows), dtype=torch.long))
+        self.log("loss", contrast, prog_bar=True)
+        self.log("flaw", flaw, prog_bar=True)
+        self.log("moved", moved, prog_bar=True)
+        return contrast + flaw + ANCHOR * moved

@@ -1,0 +1,72 @@
+"""How the zoo's CLIPs learn: what each stage moves, and what it leaves."""
+
+import random
+
+import pytest
+import torch
+from torch import nn
+
+from fuse_lightning.zoo.architectures import RECIPES
+from fuse_lightning.zoo.batches import pair_batch
+from fuse_lightning.zoo.modules import AttributeHead, LessonModule, PairModule
+
+BATCHES = {"flawed": 2, "cut_share": 0.5, "mix_up": 0.5}
+
+
+@pytest.fixture
+def lessons():
+    torch.manual_seed(0)
+    model, tokenizer = RECIPES["clip"](0)
+    head = AttributeHead(model.config.projection_dim)
+    flaw_head = nn.Linear(model.config.text_config.hidden_size, 2)
+    module = LessonModule(model.eval(), 1e-3, head, flaw_head)
+    module.on_fit_start()
+    told = {}
+    module.log = lambda name, value, **_: told.update({name: value.item()})
+    return module, pair_batch(tokenizer, 6, random.Random(0), **BATCHES), told
+
+
+def test_captions_are_read_as_each_by_itself(lessons):
+    """In groups by length, padded each to its own longest."""
+    module, batch, _ = lessons
+    with torch.no_grad():
+        found, flaw = module.read(batch.texts, batch.flaws)
+        singles, nll, count = [], 0.0, 0
+        rows = zip(batch.texts.ids, batch.texts.mask, batch.flaws, strict=True)
+        for ids, mask, flaws in rows:
+            ids, flaws = ids[mask == 1][None], flaws[mask == 1]
+            output = module.model.text_model(ids)
+            singles.append(module.model.text_projection(output.pooler_output))
+            logits = module.flaw_head(output.last_hidden_state[0])[flaws >= 0]
+            nll += nn.functional.cross_entropy(logits, flaws[flaws >= 0], reduction="sum")
+            count += int((flaws >= 0).sum())
+    torch.testing.assert_close(found, torch.cat(singles), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(flaw, nll / count)
+
+
+def test_lessons_hold_sound_captions_where_they_were(lessons):
+    module, batch, told = lessons
+    loss = module.training_step(batch, 0)
+    assert told["moved"] == pytest.approx(0, abs=1e-6)
+    assert loss.item() == pytest.approx(told["loss"] + told["flaw"], abs=1e-3)
+    with torch.no_grad():
+        module.model.text_projection.weight.add_(
+            torch.randn_like(module.model.text_projection.weight)
+        )
+    loss = module.training_step(batch, 0)
+    assert told["moved"] > 0.01
+    assert loss.item() > told["loss"] + told["flaw"] + told["moved"]
+
+
+def test_what_is_held_is_no_part_of_what_learns(lessons):
+    module, *_ = lessons
+    before = PairModule(module.model, 0.0, module.head, module.flaw_head)
+    assert {*module.state_dict()} == {*before.state_dict()}
+
+
+def test_lessons_teach_the_text_tower_alone(lessons):
+    module, batch, _ = lessons
+    module.training_step(batch, 0).backward()
+    moved = {name for name, weight in module.model.named_parameters() if weight.grad is not None}
+    assert any(name.startswith("text_model.") for name in moved)
+    assert not any(name.startswith(("vision_model.", "visual_projection")) for name in moved)
