@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -238,15 +238,21 @@ def step(
 ) -> list[State]:
     """One step; returns the candidates."""
     module.searches = [TargetSearch.begin(setting.target.id, 0)]
-    # A search never scores the same prompts twice; a benchmark does.
-    module.objective.memory.clear()
-    module.objective.begin_step([0])
     with (
         torch.no_grad(),
         torch.autocast(setting.device.type, torch.bfloat16, enabled=setting.bf16),
-        counting(setting.lm) as lm,
-        counting(setting.clip) as clip,
+        ExitStack() as stack,
     ):
+        if isinstance(module, AutoDAN):
+            # What is kept from the step before is of prompts that are a token shorter.
+            module.objective.begin_step([0])
+            shorter = module.propose([[parent[:-1] for parent in parents]])
+            if all(term.splits for term in module.objective.terms):
+                module._score(shorter)
+        # A search never scores the same prompts twice; a benchmark does.
+        module.objective.memory.clear()
+        module.objective.begin_step([0])
+        lm, clip = (stack.enter_context(counting(model)) for model in (setting.lm, setting.clip))
         begun = setting.clock()
         proposed = module.propose([parents])
         between, read = setting.clock(), lm[0] + clip[0]

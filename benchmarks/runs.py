@@ -105,9 +105,10 @@ def several_devices(folder: Path, count: int, repeats: int) -> str:
         ["1 process", f"{one:.2f}", "1.00"],
         ["2 processes", f"{two:.2f}", f"{two / one:.2f}"],
     ]
+    runs = f"median of {repeats} runs in turns" if repeats > 1 else "one run of each"
     return (
         f"{count} scenes, settings of `configs/quickstart.yaml`, 8 targets at once; one thread a "
-        f"process, median of {repeats} runs in turns, from the first step to the last result.\n\n"
+        f"process, {runs}, from the first step to the last result.\n\n"
         f"{table(['devices', 'targets per second', 'ratio'], rows)}\n\n"
         f"Beside proposing and scoring a run spends {median(shares):.1%} of its time: the loop, "
         "logs, result files, checkpoints, reading pictures.\n"

@@ -22,6 +22,7 @@ from fuse_lightning.models.placement import (
     input_device,
     keep_gradients,
 )
+from fuse_lightning.models.sharing import Kept
 from fuse_lightning.models.trunks import WORTH
 from fuse_lightning.models.words import WordReader
 
@@ -105,6 +106,8 @@ class FrozenModel(ABC):
         """Whether rows that begin alike can share what they begin with."""
         self.worth = WORTH
         """Fewest positions that sharing must save."""
+        self.kept: Kept | None = None
+        """Rows whose keys and values are kept for the next forward."""
         self.full_length = 0
         """Tokens that every text is padded to, 0 where short texts may stay short."""
 

@@ -13,7 +13,9 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models.base import Encoded, FrozenModel, pad
 from fuse_lightning.models.forward import try_sharing
+from fuse_lightning.models.growing import Ends, read_on
 from fuse_lightning.models.likelihood import Continuations, token_nll
+from fuse_lightning.models.sharing import Kept, join
 from fuse_lightning.models.trunks import Row
 
 
@@ -187,15 +189,31 @@ class CausalLM(FrozenModel):
         """
         places: dict[Row, int] = {}
         chosen = [places.setdefault(tuple(row), len(places)) for row in rows]
-        batch = pad([*places], None, self.pad_id)
-        ids, mask = batch.ids.to(self.device), batch.mask.to(self.device)
-        log_probs = self.logits_at(mask, ids, mask).log_softmax(-1)
-        last = mask.sum(1).cumsum(0) - 1
-        after = log_probs[last, : self.vocab_size]
-        nll = torch.zeros(ids.shape, device=self.device)
-        # Behind the last token of a row stands the first of the next one, which is masked away.
-        follows = F.pad(ids, (0, 1))[:, 1:][mask]
-        read = log_probs.gather(1, follows[:, None]).squeeze(1)
-        nll[:, 1:] = -torch.zeros_like(nll).masked_scatter(mask, read)[:, :-1]
-        self.latest = Continuations(places, self.reduced, nll, after)
+        earlier = self.latest
+        found: list[Tensor] = []
+
+        def read(ends: Ends) -> None:
+            positions = None if ends.positions is None else ends.positions.to(self.device)
+            ids, mask = ends.ids.to(self.device), ends.mask.to(self.device)
+            log_probs = self.logits_at(mask, ids, mask, None, positions).log_softmax(-1)
+            last = mask.sum(1).cumsum(0) - 1
+            nll = torch.zeros(ids.shape, device=self.device)
+            # Behind the last token of a row stands the first of the next one, which is masked.
+            follows = F.pad(ids, (0, 1))[:, 1:][mask]
+            told = log_probs.gather(1, follows[:, None]).squeeze(1)
+            nll[:, 1:] = -torch.zeros_like(nll).masked_scatter(mask, told)[:, :-1]
+            if earlier is not None and positions is not None:
+                before = earlier.before[ends.of.to(self.device)]
+                nll = join(before, nll[:, 1:], ends.starts + 1, 1)
+            found[:] = nll, log_probs[last, : self.vocab_size]
+
+        kept: Kept | None = None
+        if self.shares:
+            known = earlier.kept if earlier else None
+            kept = read_on(self, known, [*places], read).light
+        else:
+            batch, none = pad([*places], None, self.pad_id), torch.zeros(len(places))
+            read(Ends(batch.ids, batch.mask, None, none, none))
+        nll, after = found
+        self.latest = Continuations(places, self.reduced, nll, after, kept)
         return after[chosen]

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from fuse_lightning.models.base import Encoded, FrozenModel, pad
-from fuse_lightning.models.sharing import NAME, Store, branching, recording, use
+from fuse_lightning.models.growing import Ends, read_on
+from fuse_lightning.models.sharing import NAME, Store, branching, use
 from fuse_lightning.models.trunks import WORTH, Row, find_trunks
 
 PADDING = 0.08
@@ -55,6 +56,8 @@ def run(
     rows: Sequence[Row],
     limits: Sequence[int],
     visit: Callable[[Part], None],
+    *,
+    keep: bool = False,
 ) -> None:
     """Visits every token of every row in as few forwards as memory and padding allow.
 
@@ -64,6 +67,7 @@ def run(
         limits: How many leading tokens of each row may be shared; these get no gradient.
         visit: Runs the network over a part and keeps what it needs of it; again for the same
             rows if memory ran out.
+        keep: Whether trunks go on from those of the last call, whose tokens are not visited.
     """
     shareable = model.shares and max(map(len, rows), default=0) <= model.max_tokens
     found = find_trunks(rows, limits if shareable else [0] * len(rows), model.worth)
@@ -77,26 +81,32 @@ def run(
 
     def together(chosen: slice) -> None:
         trunks = order[chosen]
-        batch = pad([found.rows[trunk] for trunk in trunks], None, model.pad_id)
         following = [index for trunk in trunks for index in members[trunk]]
         places = [place for place, trunk in enumerate(trunks) for _ in members[trunk]]
         stops = [found.shared[index] for index in following]
-        with torch.no_grad(), recording() as store:
+
+        def read(ends: Ends) -> None:
             visit(
                 Part(
-                    batch.ids,
-                    batch.mask,
-                    torch.zeros(len(trunks), dtype=torch.long),
-                    None,
+                    ends.ids,
+                    ends.mask,
+                    ends.starts,
+                    ends.positions,
                     torch.tensor(following),
                     torch.tensor(places),
                     torch.tensor(stops),
                     True,
                 )
             )
+
+        with torch.no_grad():
+            beginnings = [found.rows[trunk] for trunk in trunks]
+            kept = read_on(model, model.kept if keep else None, beginnings, read)
+        if keep:
+            model.kept = kept.light
         of = dict(zip(following, places, strict=True))
         longer = [index for index in following if len(rows[index]) > found.shared[index]]
-        _ends(model, rows, longer, of, found.shared, store, visit)
+        _ends(model, rows, longer, of, found.shared, kept.store, visit)
 
     model.budget.run([len(found.rows[trunk]) for trunk in order], together, PADDING)
 
@@ -182,7 +192,8 @@ def run_vectors(
             parts.append(found)
             order.append(part.rows)
 
-    run(model, rows, [min(n, len(row) - 1) for n, row in zip(limits, rows, strict=True)], visit)
+    limits = [min(n, len(row) - 1) for n, row in zip(limits, rows, strict=True)]
+    run(model, rows, limits, visit, keep=True)
     visited = torch.cat(order)
     # A row is visited again where memory ran out between its trunk and its end.
     place = torch.empty(len(rows), dtype=torch.long)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from fuse_lightning.models.forward import Part, run
+from fuse_lightning.models.sharing import Kept
 from fuse_lightning.models.trunks import Row
 
 if TYPE_CHECKING:
@@ -28,12 +29,14 @@ class Continuations:
         reduced: Whether it ran in the trainer's reduced precision.
         before: -log P of each of their tokens but the first, shape (R, T).
         after: log P of what follows them, shape (R, V).
+        kept: Their keys and values, where these are shared.
     """
 
     rows: dict[Row, int]
     reduced: bool
     before: Tensor
     after: Tensor
+    kept: Kept | None
 
     def nll(self, row: Tensor, place: Tensor, token: Tensor) -> Tensor:
         """-log P of tokens that stand at a place in a row or right behind it, all shape (M,)."""
