@@ -5,9 +5,16 @@ from collections.abc import Callable, Sequence
 
 import torch
 
+FIRST = 1024
+"""Positions of the first forwards on a CUDA device, which tell what larger ones will take."""
+SHARE = 0.8
+"""Of the free memory, what one forward may take."""
+
 
 class Budget:
     """Splits work into batches that memory holds, and remembers what it learnt.
+
+    On CUDA devices what the first, small batch takes tells how many positions there is room for.
 
     Args:
         tokens: Most token positions in one forward, padding included. Where memory runs out the
@@ -16,6 +23,8 @@ class Budget:
 
     def __init__(self, tokens: int = 8192) -> None:
         self.tokens = tokens
+        self.measured = 0
+        """Positions of the largest batch whose memory was measured."""
 
     def run(
         self,
@@ -36,38 +45,66 @@ class Budget:
             RuntimeError: If memory does not hold even one row.
         """
         start = 0
+        cuda: bool = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
         while start < len(lengths):
-            stop = self._stop(lengths, start, waste, share)
+            first = cuda and not self.measured
+            most = share * (min(self.tokens, FIRST) if first else self.tokens)
+            stop = self._stop(lengths, start, waste, most)
+            # The padding is part of what is tried.
+            tried = int((stop - start) * max(lengths[start:stop]) / share)
+            gauge = Gauge() if cuda and tried > self.measured else None
             try:
                 call(slice(start, stop))
             except RuntimeError as error:
                 if stop - start == 1 or not _memory(error):
                     raise
-                # The half of what was tried, whatever the padding was.
-                width = max(lengths[start:stop])
-                self.tokens = max(1, int((stop - start) // 2 * width / share))
+                self.tokens = max(1, tried // 2)
                 error.__traceback__ = None
                 gc.collect()
                 if torch.cuda.is_available():
                     torch.cuda.empty_cache()
             else:
                 start = stop
+                # Work inside of it may have been larger, and told more.
+                if gauge and tried > self.measured:
+                    self.measured = tried
+                    self.tokens = max(1, int(min(self.tokens, SHARE * gauge.times() * tried)))
 
-    def _stop(self, lengths: Sequence[int], start: int, waste: float, share: float) -> int:
+    @staticmethod
+    def _stop(lengths: Sequence[int], start: int, waste: float, most: float) -> int:
         real = width = 0
         for index in range(start, len(lengths)):
             real += lengths[index]
             width = max(width, lengths[index])
             padded = width * (index + 1 - start)
-            if index > start and (
-                padded > share * self.tokens or padded - real > max(SPARED, waste * real)
-            ):
+            if index > start and (padded > most or padded - real > max(SPARED, waste * real)):
                 return index
         return len(lengths)
 
 
 SPARED = 32
 """Padded positions too few to end a batch for: a forward has a cost of its own."""
+
+
+class Gauge:
+    """What work takes of the memory of the CUDA devices that this process uses."""
+
+    def __init__(self) -> None:
+        self.before: dict[int, int] = {}
+        for device in range(torch.cuda.device_count()):
+            if allocated := torch.cuda.memory_allocated(device):
+                torch.cuda.reset_peak_memory_stats(device)
+                self.before[device] = allocated
+
+    def times(self) -> float:
+        """How many times what the work took at its peak is free now."""
+        found = torch.inf
+        for device, before in self.before.items():
+            taken = torch.cuda.max_memory_allocated(device) - before
+            cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+            free = torch.cuda.mem_get_info(device)[0] + cached
+            found = min(found, free / taken if taken > 0 else torch.inf)
+        return found
 
 
 def _memory(error: RuntimeError) -> bool:

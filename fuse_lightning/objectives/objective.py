@@ -90,7 +90,7 @@ class Objective:
             raise FuseError(f"max_batch_tokens is {max_batch_tokens}; it must be at least 1")
         self.terms = list(terms)
         self.settings = adapter or AdapterSettings()
-        self.budget = Budget(max_batch_tokens)
+        self.max_batch_tokens = max_batch_tokens
         self.memory = LossMemory()
         """Losses, by number of the target and state."""
         self._numbers: list[tuple[Target, int]] = []
@@ -114,8 +114,9 @@ class Objective:
         for term in self.terms:
             term.model = shared.setdefault(term.model.key, term.model)
             term.model.load(device)
-            term.model.budget = self.budget
             term.check()
+        for model in shared.values():
+            model.budget = Budget(self.max_batch_tokens)
 
     @cached_property
     def _adapters(self) -> dict[int, FuseAdapter]:
@@ -328,7 +329,7 @@ class Objective:
         if term.splits and len(order):
             score(slice(None))
         else:
-            self.budget.run(lengths[order].tolist(), score)
+            term.model.budget.run(lengths[order].tolist(), score)
         return losses[torch.tensor(places)]
 
     def gradients(
@@ -404,7 +405,7 @@ class Objective:
 
         lengths = reading.encoded.mask.sum(1)[rows].tolist()
         # A backward keeps activations, several times what a forward needs.
-        self.budget.run(lengths, together, share=0.5)
+        term.model.budget.run(lengths, together, share=0.5)
         return grads, losses
 
     def embedding_gradient(self, prompts: Prompts) -> tuple[Tensor, Tensor]:

@@ -61,7 +61,7 @@ class PromptOptimizer(L.LightningModule, ABC):
         gradient_samples: Prompts with random tokens that a gradient is averaged over; 0 takes
             the gradient at the current tokens, as published methods do.
         gradient_resample: Share of the positions that hold random tokens in each of them.
-        max_batch_tokens: Most token positions in one forward; halved where memory runs out.
+        max_batch_tokens: Most token positions in one forward; fewer where memory runs out.
         rescore: Whether the best candidates of a step are scored again in float32 where the
             trainer's precision is a reduced one, such as ``bf16-mixed``.
     """

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from fuse_lightning.models import CLIP, CausalLM, Classifier, SentenceEncoder
-from tests import lookalikes
+from tests import families, lookalikes
 
 KINDS = {
     **dict.fromkeys(lookalikes.CAUSAL_LMS, CausalLM),
@@ -33,6 +33,26 @@ def load(folder):
     def get(source, kind=None, **kwargs):
         model = (kind or KINDS[source])(str(folder(source) if kind is None else source), **kwargs)
         model.load()
+        return model
+
+    return get
+
+
+@pytest.fixture(scope="session")
+def family(tmp_path_factory):
+    """Loads a causal model of any family once, to share whatever rows begin with."""
+    made = {}
+    causal = lookalikes.CAUSAL_LMS | families.CAUSAL_LMS
+
+    def get(name):
+        if name not in made:
+            build = (causal | lookalikes.CLIPS)[name]
+            kind = CausalLM if name in causal else CLIP
+            made[name] = kind(str(build(tmp_path_factory.mktemp(name) / name)))
+            made[name].load()
+        model = made[name]
+        # Else little is worth sharing of so few rows.
+        model.worth, model.kept, model.latest = 0, None, None
         return model
 
     return get

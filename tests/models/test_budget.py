@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fuse_lightning.models.budget import SPARED, Budget
+from fuse_lightning.models.budget import FIRST, SPARED, Budget
 
 
 def memory_error(kind):
@@ -75,3 +75,68 @@ def test_other_errors_are_not_caught():
     with pytest.raises(RuntimeError, match="shapes"):
         Budget(8).run([1, 1, 1], call)
     assert len(calls) == 1
+
+
+class Card:
+    """A CUDA device with so much free memory, of which a position takes so much."""
+
+    def __init__(self, monkeypatch, free, each):
+        self.free, self.each, self.peak = free, each, 0
+        for name, value in {
+            "is_initialized": lambda: True,
+            "device_count": lambda: 2,
+            # Nothing of this process lies on the first one.
+            "memory_allocated": lambda device: 500 * device,
+            "reset_peak_memory_stats": lambda device: self.begin(device),
+            "max_memory_allocated": lambda device: 500 + self.peak,
+            "memory_reserved": lambda device: 500 + self.free // 4,
+            "mem_get_info": lambda device: (self.free - self.free // 4, 10**9),
+        }.items():
+            monkeypatch.setattr(torch.cuda, name, value)
+
+    def begin(self, device):
+        assert device == 1
+        self.peak = 0
+
+    def take(self, positions):
+        self.peak = max(self.peak, positions * self.each)
+        if self.peak > self.free:
+            raise memory_error("cuda")
+
+
+@pytest.mark.parametrize(("share", "padding"), [(1.0, 1), (0.5, 1), (1.0, 8)])
+def test_the_first_batch_tells_how_much_memory_holds(monkeypatch, share, padding):
+    card, sizes = Card(monkeypatch, free=60_000, each=10), []
+    budget, lengths = Budget(8192), [padding] * (20_000 // padding)
+
+    def call(rows):
+        sizes.append((rows.stop - rows.start) * padding)
+        card.take(sizes[-1])
+
+    budget.run(lengths, call, share=share)
+    assert sizes[0] == FIRST * share
+    # A batch of its own kind may fill four fifths of what is free: 4800 positions of 10 bytes.
+    most = min(8192 * share, 4800)
+    assert max(sizes) <= most
+    assert max(sizes) > most - padding
+    assert sum(sizes) == 20_000
+
+
+def test_where_memory_is_plenty_the_batch_is_as_large_as_was_asked(monkeypatch):
+    card, sizes = Card(monkeypatch, free=10**9, each=10), []
+    budget = Budget(8192)
+    for _ in range(2):
+        budget.run([1] * 10_000, lambda rows: (card.take(rows.stop), sizes.append(rows.stop)))
+    assert budget.tokens == 8192
+    assert sizes == [1024, 9216, 10_000, 8192, 10_000]
+
+
+def test_a_batch_is_not_judged_by_larger_ones_inside_of_it(monkeypatch):
+    card, budget = Card(monkeypatch, free=60_000, each=10), Budget(8192)
+
+    def outer(rows):
+        card.take(4)
+        budget.run([1] * 1000, lambda inner: card.take(inner.stop - inner.start))
+
+    budget.run([4], outer)
+    assert budget.tokens == 4800

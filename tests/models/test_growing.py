@@ -7,7 +7,6 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fuse_lightning.models import CLIP, CausalLM
 from fuse_lightning.models.base import pad
 from fuse_lightning.models.sharing import join
 from tests import families, lookalikes
@@ -15,27 +14,6 @@ from tests import families, lookalikes
 CAUSAL_LMS = lookalikes.CAUSAL_LMS | families.CAUSAL_LMS
 CLIPS = ("clip", "old_clip", "open_clip")
 TOLERANCE = {"rtol": 1e-5, "atol": 1e-5}
-
-
-@pytest.fixture(scope="module")
-def load(tmp_path_factory):
-    made = {}
-
-    def get(name):
-        if name not in made:
-            build, kind = (
-                (CAUSAL_LMS[name], CausalLM)
-                if name in CAUSAL_LMS
-                else (lookalikes.CLIPS[name], CLIP)
-            )
-            made[name] = kind(str(build(tmp_path_factory.mktemp(name) / name)))
-            made[name].load()
-        # Else little is worth sharing of so few rows.
-        made[name].worth, made[name].kept = 0, None
-        made[name].latest = None
-        return made[name]
-
-    return get
 
 
 def search(model, rng, steps=5, beams=4, first=(), last=()):
@@ -60,8 +38,8 @@ def counted_positions(model):
 
 
 @pytest.mark.parametrize("name", CAUSAL_LMS)
-def test_likelihoods_of_rows_that_grow(name, load):
-    model = load(name)
+def test_likelihoods_of_rows_that_grow(name, family):
+    model = family(name)
     for rows in search(model, random.Random(name)):
         after = model.next_log_probs(rows)
         ids = pad(rows, None, model.pad_id).ids
@@ -76,8 +54,8 @@ def test_likelihoods_of_rows_that_grow(name, load):
 
 
 @pytest.mark.parametrize("name", CLIPS)
-def test_vectors_of_texts_that_grow(name, load):
-    model = load(name)
+def test_vectors_of_texts_that_grow(name, family):
+    model = family(name)
     rng = random.Random(name)
     start, end = model.encode([""]).ids[0].tolist()
     for parents in search(model, rng, first=(start,)):
@@ -92,9 +70,9 @@ def test_vectors_of_texts_that_grow(name, load):
 
 
 @pytest.mark.parametrize("name", ["gpt2", "clip"])
-def test_only_what_is_new_is_read(name, load):
+def test_only_what_is_new_is_read(name, family):
     """What a step reads does not grow with the length of its prompts."""
-    model = load(name)
+    model = family(name)
     rng = random.Random(0)
     first, last = ((), ()) if name == "gpt2" else ([x] for x in model.encode([""]).ids[0].tolist())
     known = range(10, 40)
@@ -115,8 +93,8 @@ def test_only_what_is_new_is_read(name, load):
     assert read[0] > max(read[1:])
 
 
-def test_what_inference_mode_kept_does_not_meet_gradients(load):
-    model = load("clip")
+def test_what_inference_mode_kept_does_not_meet_gradients(family):
+    model = family("clip")
     start, end = model.encode([""]).ids[0].tolist()
     rows = [(start, 5, 6, 7, 8, token, end) for token in range(10, 20)]
     encoded = pad(rows, None, model.pad_id)
@@ -129,8 +107,8 @@ def test_what_inference_mode_kept_does_not_meet_gradients(load):
     assert embeds.grad[:, 5].any()
 
 
-def test_much_is_not_kept(load, monkeypatch):
-    model = load("gpt2")
+def test_much_is_not_kept(family, monkeypatch):
+    model = family("gpt2")
     monkeypatch.setattr("fuse_lightning.models.sharing.MOST_KEPT", 20)
     rows = [(5, 6, 7, 8, 9, token) for token in range(10, 13)]
     model.next_log_probs(rows)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from fuse_lightning.models import CLIP, CausalLM
+from fuse_lightning.models import CausalLM
 from fuse_lightning.models.base import Encoded, pad
 from fuse_lightning.models.sharing import Store, attention, branching
 from tests import families, lookalikes
@@ -18,23 +18,6 @@ BUILDERS = lookalikes.CAUSAL_LMS | families.CAUSAL_LMS
 WHOLE = {"falcon", "falcon_alibi", "falcon_grouped", "gemma2", "mamba"}
 CLIPS = ("clip", "old_clip", "open_clip")
 TOLERANCE = {"rtol": 1e-5, "atol": 1e-5}
-
-
-@pytest.fixture(scope="module")
-def family(tmp_path_factory):
-    made = {}
-
-    def get(name):
-        if name not in made:
-            build = (BUILDERS | lookalikes.CLIPS)[name]
-            kind = CausalLM if name in BUILDERS else CLIP
-            made[name] = kind(str(build(tmp_path_factory.mktemp(name) / name)))
-            made[name].load()
-        # Else little is worth sharing of so few rows.
-        made[name].worth = 0
-        return made[name]
-
-    return get
 
 
 def random_rows(model, seed, first=()):
@@ -239,7 +222,6 @@ def test_few_positions_are_read_twice(name, family):
     )
     encoded = pad(rows, None, model.pad_id)
     if name == "gpt2":
-        model.latest = None
         counted = encoded.mask.clone()
         counted[:, 0] = False
         model.token_nll(encoded.ids, counted)
