@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -22,9 +22,11 @@ from fuse_lightning.models.placement import (
     input_device,
     keep_gradients,
 )
-from fuse_lightning.models.sharing import Kept
 from fuse_lightning.models.trunks import WORTH
 from fuse_lightning.models.words import WordReader
+
+if TYPE_CHECKING:
+    from fuse_lightning.models.growing import Kept
 
 DType = Literal["float32", "bfloat16", "float16"]
 TokenSet = Literal["any", "ascii", "words"]
@@ -179,6 +181,10 @@ class FrozenModel(ABC):
 
     def prepare(self) -> None:  # noqa: B027
         """Hook: checks and settings that need the loaded network."""
+
+    def forget(self) -> None:
+        """Lets go of what is kept from one forward to the next."""
+        self.kept = None
 
     @property
     def text_config(self) -> PretrainedConfig:

@@ -7,6 +7,8 @@ import torch
 
 FIRST = 1024
 """Positions of the first forwards on a CUDA device, which tell what larger ones will take."""
+TELLING = 256
+"""Positions below which a forward tells nothing: most of what it takes is there at any size."""
 SHARE = 0.8
 """Of the free memory, what one forward may take."""
 
@@ -14,7 +16,8 @@ SHARE = 0.8
 class Budget:
     """Splits work into batches that memory holds, and remembers what it learnt.
 
-    On CUDA devices what the first, small batch takes tells how many positions there is room for.
+    On CUDA devices what the first, small batch takes tells how many positions there is room for,
+    and every larger one tells it better. That resets torch's statistics of the peak.
 
     Args:
         tokens: Most token positions in one forward, padding included. Where memory runs out the
@@ -23,6 +26,8 @@ class Budget:
 
     def __init__(self, tokens: int = 8192) -> None:
         self.tokens = tokens
+        self.most = tokens
+        """What was asked for, or what memory was found to hold."""
         self.measured = 0
         """Positions of the largest batch whose memory was measured."""
 
@@ -32,6 +37,8 @@ class Budget:
         call: Callable[[slice], None],
         waste: float = torch.inf,
         share: float = 1.0,
+        *,
+        inner: bool = False,
     ) -> None:
         """Calls ``call`` for slices of rows, in order.
 
@@ -40,35 +47,39 @@ class Budget:
             call: Computes some rows; it may be called again for the same rows.
             waste: Share of the real positions above which padding ends a batch early.
             share: Share of the budget that one call may use.
+            inner: Whether ``call`` runs a batch of its own, which is the one to measure.
 
         Raises:
             RuntimeError: If memory does not hold even one row.
         """
         start = 0
-        cuda: bool = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+        # Where gradients are asked for, this is part of a call that is measured as a whole.
+        measures = not inner and not torch.is_grad_enabled() and Gauge.works()
         while start < len(lengths):
-            first = cuda and not self.measured
-            most = share * (min(self.tokens, FIRST) if first else self.tokens)
+            most = share * (self.tokens if self.measured or not measures else self._first)
             stop = self._stop(lengths, start, waste, most)
             # The padding is part of what is tried.
             tried = int((stop - start) * max(lengths[start:stop]) / share)
-            gauge = Gauge() if cuda and tried > self.measured else None
+            gauge = Gauge() if measures and tried >= max(TELLING, self.measured + 1) else None
             try:
                 call(slice(start, stop))
             except RuntimeError as error:
                 if stop - start == 1 or not _memory(error):
                     raise
-                self.tokens = max(1, tried // 2)
+                self.most = self.tokens = max(1, tried // 2)
                 error.__traceback__ = None
                 gc.collect()
                 if torch.cuda.is_available():
                     torch.cuda.empty_cache()
             else:
                 start = stop
-                # Work inside of it may have been larger, and told more.
-                if gauge and tried > self.measured:
+                if gauge:
                     self.measured = tried
-                    self.tokens = max(1, int(min(self.tokens, SHARE * gauge.times() * tried)))
+                    self.tokens = max(1, int(min(self.most, SHARE * gauge.times() * tried)))
+
+    @property
+    def _first(self) -> int:
+        return min(self.tokens, FIRST)
 
     @staticmethod
     def _stop(lengths: Sequence[int], start: int, waste: float, most: float) -> int:
@@ -88,6 +99,11 @@ SPARED = 32
 
 class Gauge:
     """What work takes of the memory of the CUDA devices that this process uses."""
+
+    @staticmethod
+    def works() -> bool:
+        """Whether this process uses any."""
+        return bool(torch.cuda.is_initialized())  # type: ignore[no-untyped-call]
 
     def __init__(self) -> None:
         self.before: dict[int, int] = {}

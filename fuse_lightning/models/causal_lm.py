@@ -11,11 +11,10 @@ from transformers import AutoModelForCausalLM, PretrainedConfig
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 
 from fuse_lightning.errors import FuseError
-from fuse_lightning.models.base import Encoded, FrozenModel, pad
+from fuse_lightning.models.base import Encoded, FrozenModel
 from fuse_lightning.models.forward import try_sharing
-from fuse_lightning.models.growing import Ends, read_on
+from fuse_lightning.models.growing import Ends, Kept, behind, can_stay, join, read_on, whole
 from fuse_lightning.models.likelihood import Continuations, token_nll
-from fuse_lightning.models.sharing import Kept, join
 from fuse_lightning.models.trunks import Row
 
 
@@ -175,6 +174,11 @@ class CausalLM(FrozenModel):
         """
         return token_nll(self, ids.cpu(), counted.cpu(), embeds, fixed)
 
+    def forget(self) -> None:
+        """Also lets go of what :meth:`next_log_probs` told."""
+        super().forget()
+        self.latest = None
+
     @property
     def reduced(self) -> bool:
         """Whether the trainer's reduced precision is at work."""
@@ -187,9 +191,9 @@ class CausalLM(FrozenModel):
         They are kept until the next call: :meth:`token_nll` of the rows' continuations needs no
         forward.
         """
-        places: dict[Row, int] = {}
-        chosen = [places.setdefault(tuple(row), len(places)) for row in rows]
-        earlier = self.latest
+        numbers: dict[Row, int] = {}
+        chosen = [numbers.setdefault(tuple(row), len(numbers)) for row in rows]
+        distinct, earlier = [*numbers], self.latest
         found: list[Tensor] = []
 
         def read(ends: Ends) -> None:
@@ -203,17 +207,17 @@ class CausalLM(FrozenModel):
             told = log_probs.gather(1, follows[:, None]).squeeze(1)
             nll[:, 1:] = -torch.zeros_like(nll).masked_scatter(mask, told)[:, :-1]
             if earlier is not None and positions is not None:
-                before = earlier.before[ends.of.to(self.device)]
-                nll = join(before, nll[:, 1:], ends.starts + 1, 1)
+                most = int(ends.starts.max()) + 1
+                before = earlier.before[ends.of.to(self.device), :most]
+                places = behind(ends.starts + 1, most, nll.shape[1] - 1).to(self.device)
+                nll = join(before, nll[:, 1:], places, 1)
             found[:] = nll, log_probs[last, : self.vocab_size]
 
         kept: Kept | None = None
-        if self.shares:
-            known = earlier.kept if earlier else None
-            kept = read_on(self, known, [*places], read).light
+        if self.shares and can_stay(self, distinct):
+            kept = read_on(self, earlier.kept if earlier else None, distinct, read)
         else:
-            batch, none = pad([*places], None, self.pad_id), torch.zeros(len(places))
-            read(Ends(batch.ids, batch.mask, None, none, none))
+            read(whole(distinct, self.pad_id))
         nll, after = found
-        self.latest = Continuations(places, self.reduced, nll, after, kept)
+        self.latest = Continuations(numbers, self.reduced, nll, after, kept)
         return after[chosen]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from fuse_lightning.models.base import Encoded, FrozenModel, pad
-from fuse_lightning.models.growing import Ends, read_on
+from fuse_lightning.models.growing import Ends, can_stay, read_on
 from fuse_lightning.models.sharing import NAME, Store, branching, use
 from fuse_lightning.models.trunks import WORTH, Row, find_trunks
 
@@ -78,6 +78,7 @@ def run(
         if shared:
             members[found.of[index]].append(index)
     order = sorted(members, key=lambda trunk: len(found.rows[trunk]))
+    keep = keep and can_stay(model, found.rows)
 
     def together(chosen: slice) -> None:
         trunks = order[chosen]
@@ -103,12 +104,14 @@ def run(
             beginnings = [found.rows[trunk] for trunk in trunks]
             kept = read_on(model, model.kept if keep else None, beginnings, read)
         if keep:
-            model.kept = kept.light
+            model.kept = kept
         of = dict(zip(following, places, strict=True))
         longer = [index for index in following if len(rows[index]) > found.shared[index]]
         _ends(model, rows, longer, of, found.shared, kept.store, visit)
 
-    model.budget.run([len(found.rows[trunk]) for trunk in order], together, PADDING)
+    # What is kept is that of one forward.
+    waste = torch.inf if keep else PADDING
+    model.budget.run([len(found.rows[trunk]) for trunk in order], together, waste, inner=True)
 
 
 def _ends(

@@ -9,8 +9,29 @@ import torch
 from torch import Tensor
 
 from fuse_lightning.models.base import FrozenModel, pad
-from fuse_lightning.models.sharing import Kept, Store, branching, join, recording
+from fuse_lightning.models.sharing import Store, branching, recording
 from fuse_lightning.models.trunks import Row
+
+MOST_KEPT = 2048
+"""Positions, padding included, whose keys and values may stay from one forward to the next."""
+
+
+@dataclass
+class Kept:
+    """Keys and values of rows.
+
+    A search reads its prompts step after step, each time a token or two longer: only what is new
+    of them is computed.
+
+    Attributes:
+        rows: The rows.
+        store: Their keys and values.
+        inference: Whether they are of inference mode, and of no use where there are gradients.
+    """
+
+    rows: Sequence[Row]
+    store: Store
+    inference: bool
 
 
 @dataclass
@@ -32,6 +53,15 @@ class Ends:
     of: Tensor
 
 
+def can_stay(model: FrozenModel, rows: Sequence[Row]) -> bool:
+    """Whether keys and values of rows may be kept for the next forward.
+
+    In reduced precision they may not: what a resumed run computes anew must be the same.
+    """
+    reduced = torch.is_autocast_enabled(model.device.type)
+    return not reduced and len(rows) * max(map(len, rows), default=0) <= MOST_KEPT
+
+
 def read_on(
     model: FrozenModel,
     kept: Kept | None,
@@ -48,16 +78,52 @@ def read_on(
         rows: The rows, distinct.
         read: Runs the network.
     """
-    mode = (torch.is_autocast_enabled(model.device.type), torch.is_inference_mode_enabled())
-    if kept is not None and kept.mode == mode:
+    inference = torch.is_inference_mode_enabled()
+    if kept is not None and kept.inference == inference:
         of, starts = _longest(kept.rows, rows)
         if any(starts) and sum(starts) >= model.worth:
             return _read_ends(model, kept, rows, of, starts, read)
-    batch = pad(rows, None, model.pad_id)
-    none = torch.zeros(len(rows), dtype=torch.long)
     with recording() as store:
-        read(Ends(batch.ids, batch.mask, None, none, none))
-    return Kept(rows, store, mode)
+        read(whole(rows, model.pad_id))
+    return Kept(rows, store, inference)
+
+
+def whole(rows: Sequence[Row], pad_id: int) -> Ends:
+    """Rows that are read from their first token on."""
+    batch = pad(rows, None, pad_id)
+    none = torch.zeros(len(rows), dtype=torch.long)
+    return Ends(batch.ids, batch.mask, None, none, none)
+
+
+def join(old: Tensor, new: Tensor, places: Tensor, dim: int) -> Tensor:
+    """Entries of old rows along a dimension, and right behind them new ones.
+
+    Args:
+        old: Shape (N, ..., M, ...), M at ``dim``.
+        new: Shape (N, ..., T, ...).
+        places: What :func:`behind` gives, on the device of the others.
+        dim: The dimension.
+    """
+    both = torch.cat([old, new], dim)
+    shape = [len(places) if axis == 0 else 1 for axis in range(both.dim())]
+    shape[dim] = -1
+    return both.take_along_dim(places.view(shape), dim)
+
+
+def behind(lengths: Tensor, most: int, new: int) -> Tensor:
+    """Which of M old and T new entries stand in a row behind ``lengths`` old ones.
+
+    Args:
+        lengths: How many old entries of each row stay, shape (N,).
+        most: M.
+        new: T.
+
+    Returns:
+        Shape (N, M + T); the last new entry stands where there is nothing more.
+    """
+    stays, places = lengths[:, None], torch.arange(most + new)
+    places = torch.where(places < stays, places, most + places - stays)
+    return places.clamp(max=most + new - 1)
 
 
 def _read_ends(
@@ -69,19 +135,27 @@ def _read_ends(
     read: Callable[[Ends], None],
 ) -> Kept:
     batch = pad([row[start:] for row, start in zip(rows, starts, strict=True)], None, model.pad_id)
-    trunk, before = torch.tensor(of), torch.tensor(starts)
+    before, trunk = torch.tensor(starts), torch.tensor(of)
     positions = before[:, None] + torch.arange(batch.ids.shape[1])
     positions = positions.clamp(max=model.max_tokens - 1)
-    new = Store()
-    with branching(kept.store, trunk, before, new):
+    store = Store()
+    with branching(kept.store, trunk, before, store):
         read(Ends(batch.ids, batch.mask, positions, before, trunk))
-    for layer, (keys, values) in new.layers.items():
-        old = (part[trunk.to(part.device)] for part in kept.store.layers[layer])
+    most = max(starts)
+    places = behind(before, most, batch.ids.shape[1])
+    # Layers may lie on several devices; each gets this once.
+    on: dict[torch.device, tuple[Tensor, Tensor]] = {}
+    for layer, added in store.layers.items():
+        device = added[0].device
+        if device not in on:
+            on[device] = trunk.to(device), places.to(device)
+        rows_of, places_of = on[device]
         keys, values = (
-            join(part, more, before, 2) for part, more in zip(old, (keys, values), strict=True)
+            join(old[:, :, :most][rows_of], new, places_of, 2)
+            for old, new in zip(kept.store.layers[layer], added, strict=True)
         )
-        new.layers[layer] = keys, values
-    return Kept(rows, new, kept.mode)
+        store.layers[layer] = keys, values
+    return Kept(rows, store, kept.inference)
 
 
 def _longest(known: Sequence[Row], rows: Sequence[Row]) -> tuple[list[int], list[int]]:

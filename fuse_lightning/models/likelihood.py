@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from fuse_lightning.models.forward import Part, run
-from fuse_lightning.models.sharing import Kept
+from fuse_lightning.models.growing import Kept
 from fuse_lightning.models.trunks import Row
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class Continuations:
         reduced: Whether it ran in the trainer's reduced precision.
         before: -log P of each of their tokens but the first, shape (R, T).
         after: log P of what follows them, shape (R, V).
-        kept: Their keys and values, where these are shared.
+        kept: Their keys and values, where these may stay.
     """
 
     rows: dict[Row, int]

@@ -5,11 +5,11 @@ the interface, text towers without a cache too: positions are given explicitly, 
 attention adds what the trunk of a row left behind.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -19,8 +19,6 @@ from transformers.masking_utils import sdpa_mask
 from transformers.utils import logging
 
 NAME = "fuse_shared_prefix"
-MOST_KEPT = 2048
-"""Positions whose keys and values may stay from one forward to the next."""
 HARMLESS = {
     "scaling",
     "dropout",
@@ -47,26 +45,6 @@ class Store:
     """Keys and values of R trunks, (R, heads, L, width) for each attention layer."""
 
     layers: dict[nn.Module, tuple[Tensor, Tensor]] = field(default_factory=dict)
-
-
-@dataclass
-class Kept:
-    """Keys and values of rows that were read whole.
-
-    Attributes:
-        rows: The rows.
-        store: Their keys and values.
-        mode: Whether autocast and inference mode were on; in another they are of no use.
-    """
-
-    rows: Sequence[tuple[int, ...]]
-    store: Store
-    mode: tuple[bool, bool]
-
-    @property
-    def light(self) -> Self | None:
-        """Itself, if it may stay in memory until the next forward."""
-        return self if sum(map(len, self.rows)) <= MOST_KEPT else None
 
 
 class _Places(NamedTuple):
@@ -232,26 +210,6 @@ def _branched(
     theirs, mine = weights[..., : branches.length], weights[..., branches.length :]
     output = branches.scatter(branches.gather(theirs) @ values) + mine @ value
     return output.transpose(1, 2).contiguous()
-
-
-def join(old: Tensor, new: Tensor, lengths: Tensor, dim: int) -> Tensor:
-    """The first entries of rows along a dimension, and right behind them new ones.
-
-    Args:
-        old: Rows, shape (N, ...).
-        new: What follows, of the same shape but for ``dim``.
-        lengths: How many entries of each row stay, shape (N,), on the CPU.
-        dim: The dimension.
-    """
-    most = int(lengths.max())
-    both = torch.cat([old.narrow(dim, 0, most), new], dim)
-    behind = lengths[:, None]
-    places = torch.arange(both.shape[dim])
-    places = torch.where(places < behind, places, most + places - behind)
-    shape = [len(lengths) if axis == 0 else 1 for axis in range(both.dim())]
-    shape[dim] = -1
-    index = places.clamp(max=both.shape[dim] - 1).view(shape).to(both.device, non_blocking=True)
-    return both.take_along_dim(index, dim)
 
 
 def use(network: PreTrainedModel, name: str) -> None:

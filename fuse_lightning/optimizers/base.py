@@ -176,11 +176,13 @@ class PromptOptimizer(L.LightningModule, ABC):
         return next(callback for callback in callbacks if isinstance(callback, SearchStrategy))
 
     def on_train_end(self) -> None:
-        """Collects the results of several devices, in the order of the targets.
+        """Collects the results of several devices, in the order of the targets; frees memory.
 
         Where the run ended before its targets did, as by ``trainer.max_time``, their best
         prompts so far are among the results.
         """
+        for term in self.objective.terms:
+            term.model.forget()
         for search in self.searches:
             if not search.done:
                 self._add_results(search)

@@ -80,8 +80,8 @@ def test_other_errors_are_not_caught():
 class Card:
     """A CUDA device with so much free memory, of which a position takes so much."""
 
-    def __init__(self, monkeypatch, free, each):
-        self.free, self.each, self.peak = free, each, 0
+    def __init__(self, monkeypatch, free, each, fixed=0):
+        self.free, self.each, self.fixed, self.peak = free, each, fixed, 0
         for name, value in {
             "is_initialized": lambda: True,
             "device_count": lambda: 2,
@@ -99,9 +99,15 @@ class Card:
         self.peak = 0
 
     def take(self, positions):
-        self.peak = max(self.peak, positions * self.each)
+        self.peak = max(self.peak, self.fixed + positions * self.each)
         if self.peak > self.free:
             raise memory_error("cuda")
+
+
+@pytest.fixture(autouse=True)
+def no_grad():
+    with torch.no_grad():
+        yield
 
 
 @pytest.mark.parametrize(("share", "padding"), [(1.0, 1), (0.5, 1), (1.0, 8)])
@@ -115,11 +121,28 @@ def test_the_first_batch_tells_how_much_memory_holds(monkeypatch, share, padding
 
     budget.run(lengths, call, share=share)
     assert sizes[0] == FIRST * share
-    # A batch of its own kind may fill four fifths of what is free: 4800 positions of 10 bytes.
+    # One call may fill four fifths of what is free: 4800 positions of 10 bytes.
     most = min(8192 * share, 4800)
     assert max(sizes) <= most
     assert max(sizes) > most - padding
     assert sum(sizes) == 20_000
+
+
+def test_a_large_batch_corrects_what_a_small_one_told(monkeypatch):
+    """Of a small one most was there at any size."""
+    card, budget = Card(monkeypatch, free=60_000, each=10, fixed=10_000), Budget(8192)
+    sizes = []
+
+    def call(rows):
+        sizes.append(rows.stop - rows.start)
+        card.take(sizes[-1])
+
+    budget.run([1] * 30, call)
+    assert budget.tokens == 8192
+    budget.run([1] * 60_000, call)
+    assert sizes[1] == FIRST
+    assert sizes[2:5] == sorted(sizes[2:5])
+    assert 3500 < sizes[-2] <= 4800
 
 
 def test_where_memory_is_plenty_the_batch_is_as_large_as_was_asked(monkeypatch):
@@ -131,12 +154,26 @@ def test_where_memory_is_plenty_the_batch_is_as_large_as_was_asked(monkeypatch):
     assert sizes == [1024, 9216, 10_000, 8192, 10_000]
 
 
-def test_a_batch_is_not_judged_by_larger_ones_inside_of_it(monkeypatch):
+def test_the_batch_inside_is_the_one_that_is_measured(monkeypatch):
     card, budget = Card(monkeypatch, free=60_000, each=10), Budget(8192)
 
     def outer(rows):
         card.take(4)
-        budget.run([1] * 1000, lambda inner: card.take(inner.stop - inner.start))
+        budget.run([1] * 1000, lambda rows: card.take(rows.stop - rows.start))
 
-    budget.run([4], outer)
+    budget.run([400], outer, inner=True)
+    assert budget.measured == 1000
     assert budget.tokens == 4800
+
+
+def test_a_gradient_is_measured_as_a_whole(monkeypatch):
+    card, budget = Card(monkeypatch, free=60_000, each=10), Budget(8192)
+
+    def backward(rows):
+        with torch.enable_grad():
+            budget.run([1] * 300, lambda rows: card.take(rows.stop - rows.start))
+        card.take(2000)
+
+    budget.run([1] * 400, backward, share=0.5)
+    assert budget.measured == 800
+    assert budget.tokens == int(0.8 * 60_000 / 20_000 * 800)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fuse_lightning.models.base import pad
-from fuse_lightning.models.sharing import join
+from fuse_lightning.models.growing import behind, join
 from tests import families, lookalikes
 
 CAUSAL_LMS = lookalikes.CAUSAL_LMS | families.CAUSAL_LMS
@@ -40,7 +40,9 @@ def counted_positions(model):
 @pytest.mark.parametrize("name", CAUSAL_LMS)
 def test_likelihoods_of_rows_that_grow(name, family):
     model = family(name)
-    for rows in search(model, random.Random(name)):
+    steps = [*search(model, random.Random(name))]
+    # The last rows once more: nothing of them is new.
+    for rows in [*steps, steps[-1]]:
         after = model.next_log_probs(rows)
         ids = pad(rows, None, model.pad_id).ids
         before = model.latest.before
@@ -109,17 +111,33 @@ def test_what_inference_mode_kept_does_not_meet_gradients(family):
 
 def test_much_is_not_kept(family, monkeypatch):
     model = family("gpt2")
-    monkeypatch.setattr("fuse_lightning.models.sharing.MOST_KEPT", 20)
+    monkeypatch.setattr("fuse_lightning.models.growing.MOST_KEPT", 20)
     rows = [(5, 6, 7, 8, 9, token) for token in range(10, 13)]
     model.next_log_probs(rows)
     assert model.latest.kept is not None
     model.next_log_probs([*rows, (5, 6, 7, 8)])
     assert model.latest.kept is None
+    model.forget()
+    assert model.latest is None
+
+
+@pytest.mark.parametrize("name", ["gpt2", "clip"])
+def test_nothing_is_kept_in_reduced_precision(name, family):
+    """A resumed run, which keeps nothing, would round otherwise."""
+    model = family(name)
+    rows = [(5, 6, 7, 8, 9, token, 11) for token in range(12, 20)]
+    with torch.autocast("cpu", torch.bfloat16):
+        if name == "gpt2":
+            model.next_log_probs(rows)
+            assert model.latest.kept is None
+        else:
+            model.text_features(pad(rows, None, model.pad_id))
+            assert model.kept is None
 
 
 @given(
     lengths=st.lists(st.integers(0, 5), min_size=1, max_size=5),
-    new=st.integers(0, 4),
+    new=st.integers(1, 4),
     dim=st.sampled_from([1, 2]),
 )
 def test_new_entries_stand_right_behind_the_old_ones(lengths, new, dim):
@@ -127,7 +145,7 @@ def test_new_entries_stand_right_behind_the_old_ones(lengths, new, dim):
     old = torch.arange(torch.tensor(shape).prod()).view(shape)
     shape = [new if axis == dim else size for axis, size in enumerate(shape)]
     more = -1 - torch.arange(torch.tensor(shape).prod()).view(shape)
-    found = join(old, more, torch.tensor(lengths), dim)
+    found = join(old, more, behind(torch.tensor(lengths), 5, new), dim)
     for row, length in enumerate(lengths):
         expected = torch.cat([old[row].narrow(dim - 1, 0, length), more[row]], dim - 1)
         assert found[row].narrow(dim - 1, 0, length + new).equal(expected)
