@@ -14,6 +14,7 @@ from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models.budget import Budget
+from fuse_lightning.models.compiling import compile_layers
 from fuse_lightning.models.loading import load_config, load_module, load_tokenizer
 from fuse_lightning.models.placement import (
     DeviceMap,
@@ -72,6 +73,7 @@ class FrozenModel(ABC):
         device_map: How to spread the model over several devices: ``auto``, or a device for each
             part by its name.
         quantization: ``4bit`` or ``8bit`` for the weights of linear layers.
+        compile: Whether ``torch.compile`` makes the layers faster, which takes minutes at first.
 
     Attributes:
         device: Where ids go and results come back, once loaded; layers may lie elsewhere.
@@ -94,6 +96,7 @@ class FrozenModel(ABC):
         trust_remote_code: bool = False,
         device_map: DeviceMap | None = None,
         quantization: Quantization | None = None,
+        compile: bool = False,
     ) -> None:
         if not model_id:
             raise FuseError(f"model_id of a {self.kind} is empty; give a hub id or a folder")
@@ -102,6 +105,7 @@ class FrozenModel(ABC):
         self.dtype = dtype
         self.placement = Placement(model_id, device, device_map, quantization)
         self.trust_remote_code = trust_remote_code
+        self.compile = compile
         self.budget = Budget()
         """How much goes into one forward."""
         self.shares = False
@@ -123,6 +127,7 @@ class FrozenModel(ABC):
             self.dtype,
             self.placement.key,
             self.trust_remote_code,
+            self.compile,
         )
 
     @property
@@ -178,6 +183,8 @@ class FrozenModel(ABC):
         else:
             self.module.to(self.device)
         self.prepare()
+        if self.compile:
+            compile_layers(self.text_network)
 
     def prepare(self) -> None:  # noqa: B027
         """Hook: checks and settings that need the loaded network."""
@@ -190,6 +197,12 @@ class FrozenModel(ABC):
     def text_config(self) -> PretrainedConfig:
         """Configuration of the part that reads text."""
         return self.module.config.get_text_config()
+
+    @property
+    def text_network(self) -> nn.Module:
+        """The part that reads text."""
+        network: nn.Module = self.module
+        return network
 
     @property
     def embedding_layer(self) -> nn.Module:

@@ -80,6 +80,12 @@ class CLIP(TextEncoder):
         return 0 if same_direction(*features) else longest
 
     @property
+    def text_network(self) -> nn.Module:
+        """The text tower."""
+        tower: nn.Module = self.module.text_model
+        return tower
+
+    @property
     def embedding_layer(self) -> nn.Module:
         """The text tower's token embedding."""
         layer: nn.Module = self.module.text_model.get_input_embeddings()

@@ -1,0 +1,29 @@
+"""Layers that torch compiles."""
+
+import torch
+from torch import nn
+from transformers import AttentionInterface
+
+from fuse_lightning.models.sharing import NAME, attention
+
+
+def compile_layers(network: nn.Module, backend: str = "inductor") -> None:
+    """Compiles every repeated layer by itself.
+
+    One compilation serves all layers of a kind, for lengths and batches of any size: they change
+    in every step of a search. What stands around the layers (the embeddings, which are replaced
+    to get their gradient, and the head, which reads few tokens) and attention over what rows
+    share stay as they are.
+
+    Args:
+        network: The network.
+        backend: Of ``torch.compile``.
+    """
+    plain = torch.compiler.disable(attention)  # type: ignore[no-untyped-call]
+    AttentionInterface.register(NAME, plain)
+    for part in network.children():
+        if isinstance(part, nn.ModuleList):
+            for layer in part:
+                layer.compile(dynamic=True, backend=backend)
+        else:
+            compile_layers(part, backend)
