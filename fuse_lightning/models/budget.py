@@ -5,12 +5,16 @@ from collections.abc import Callable, Sequence
 
 import torch
 
+from fuse_lightning.models.memory_gauge import MemoryGauge
+
 FIRST = 1024
 """Positions of the first forwards on a CUDA device, which tell what larger ones will take."""
 TELLING = 256
 """Positions below which a forward tells nothing: most of what it takes is there at any size."""
 SHARE = 0.8
 """Of the free memory, what one forward may take."""
+SPARED = 32
+"""Padded positions too few to end a batch for: a forward has a cost of its own."""
 
 
 class Budget:
@@ -54,13 +58,14 @@ class Budget:
         """
         start = 0
         # Where gradients are asked for, this is part of a call that is measured as a whole.
-        measures = not inner and not torch.is_grad_enabled() and Gauge.works()
+        measures = not inner and not torch.is_grad_enabled() and MemoryGauge.works()
         while start < len(lengths):
-            most = share * (self.tokens if self.measured or not measures else self._first)
+            first = measures and not self.measured
+            most = share * (min(self.tokens, FIRST) if first else self.tokens)
             stop = self._stop(lengths, start, waste, most)
             # The padding is part of what is tried.
             tried = int((stop - start) * max(lengths[start:stop]) / share)
-            gauge = Gauge() if measures and tried >= max(TELLING, self.measured + 1) else None
+            gauge = MemoryGauge() if measures and tried >= max(TELLING, self.measured + 1) else None
             try:
                 call(slice(start, stop))
             except RuntimeError as error:
@@ -77,10 +82,6 @@ class Budget:
                     self.measured = tried
                     self.tokens = max(1, int(min(self.most, SHARE * gauge.times() * tried)))
 
-    @property
-    def _first(self) -> int:
-        return min(self.tokens, FIRST)
-
     @staticmethod
     def _stop(lengths: Sequence[int], start: int, waste: float, most: float) -> int:
         real = width = 0
@@ -91,36 +92,6 @@ class Budget:
             if index > start and (padded > most or padded - real > max(SPARED, waste * real)):
                 return index
         return len(lengths)
-
-
-SPARED = 32
-"""Padded positions too few to end a batch for: a forward has a cost of its own."""
-
-
-class Gauge:
-    """What work takes of the memory of the CUDA devices that this process uses."""
-
-    @staticmethod
-    def works() -> bool:
-        """Whether this process uses any."""
-        return bool(torch.cuda.is_initialized())  # type: ignore[no-untyped-call]
-
-    def __init__(self) -> None:
-        self.before: dict[int, int] = {}
-        for device in range(torch.cuda.device_count()):
-            if allocated := torch.cuda.memory_allocated(device):
-                torch.cuda.reset_peak_memory_stats(device)
-                self.before[device] = allocated
-
-    def times(self) -> float:
-        """How many times what the work took at its peak is free now."""
-        found = torch.inf
-        for device, before in self.before.items():
-            taken = torch.cuda.max_memory_allocated(device) - before
-            cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-            free = torch.cuda.mem_get_info(device)[0] + cached
-            found = min(found, free / taken if taken > 0 else torch.inf)
-        return found
 
 
 def _memory(error: RuntimeError) -> bool:

@@ -6,6 +6,10 @@ from transformers import AttentionInterface
 
 from fuse_lightning.models.sharing import NAME, attention
 
+MOST_VARIANTS = 64
+"""Compilations of one function: transformers has one that calls the layers of every architecture,
+and each comes with and without gradients, and for one row or many."""
+
 
 def compile_layers(network: nn.Module, backend: str = "inductor") -> None:
     """Compiles every repeated layer by itself.
@@ -19,11 +23,19 @@ def compile_layers(network: nn.Module, backend: str = "inductor") -> None:
         network: The network.
         backend: Of ``torch.compile``.
     """
+    # Only here: it takes long to import.
+    from torch._dynamo import config
+
+    config.recompile_limit = max(config.recompile_limit, MOST_VARIANTS)
     plain = torch.compiler.disable(attention)  # type: ignore[no-untyped-call]
     AttentionInterface.register(NAME, plain)
+    _compile(network, backend)
+
+
+def _compile(network: nn.Module, backend: str) -> None:
     for part in network.children():
         if isinstance(part, nn.ModuleList):
             for layer in part:
                 layer.compile(dynamic=True, backend=backend)
         else:
-            compile_layers(part, backend)
+            _compile(part, backend)

@@ -3,14 +3,13 @@
 from bisect import bisect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import takewhile
 
 import torch
 from torch import Tensor
 
 from fuse_lightning.models.base import FrozenModel, pad
 from fuse_lightning.models.sharing import Store, branching, recording
-from fuse_lightning.models.trunks import Row
+from fuse_lightning.models.trunks import Row, agreement
 
 MOST_KEPT = 2048
 """Positions, padding included, whose keys and values may stay from one forward to the next."""
@@ -56,7 +55,8 @@ class Ends:
 def can_stay(model: FrozenModel, rows: Sequence[Row]) -> bool:
     """Whether keys and values of rows may be kept for the next forward.
 
-    In reduced precision they may not: what a resumed run computes anew must be the same.
+    In reduced precision they may not: a resumed run computes them anew, among other rows, and
+    coarse rounding would show it.
     """
     reduced = torch.is_autocast_enabled(model.device.type)
     return not reduced and len(rows) * max(map(len, rows), default=0) <= MOST_KEPT
@@ -101,8 +101,11 @@ def join(old: Tensor, new: Tensor, places: Tensor, dim: int) -> Tensor:
     Args:
         old: Shape (N, ..., M, ...), M at ``dim``.
         new: Shape (N, ..., T, ...).
-        places: What :func:`behind` gives, on the device of the others.
+        places: What :func:`behind` gives, on the device of the others, shape (N, M + T).
         dim: The dimension.
+
+    Returns:
+        Shape (N, ..., M + T, ...).
     """
     both = torch.cat([old, new], dim)
     shape = [len(places) if axis == 0 else 1 for axis in range(both.dim())]
@@ -167,15 +170,10 @@ def _longest(known: Sequence[Row], rows: Sequence[Row]) -> tuple[list[int], list
         place = bisect(ranked, row)
         # Of sorted rows, those beside the place of another agree with it longest.
         length, best = max(
-            (_agree(ranked[near], row), near)
+            (agreement(ranked[near], row), near)
             for near in (place - 1, place)
             if 0 <= near < len(ranked)
         )
         of.append(order[best])
         starts.append(max(0, length - 1))
     return of, starts
-
-
-def _agree(a: Row, b: Row) -> int:
-    pairs = zip(a, b, strict=False)
-    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))

@@ -68,8 +68,12 @@ def find_trunks(rows: Sequence[Row], limits: Sequence[int], worth: int = WORTH) 
 def _agree(rows: Sequence[Row], limits: Sequence[int], group: Sequence[int]) -> int:
     """How many leading tokens some rows, in sorted order, agree on and may share."""
     most = min(limits[index] for index in group)
-    first, last = rows[group[0]][:most], rows[group[-1]][:most]
-    for depth, (a, b) in enumerate(zip(first, last, strict=False)):
+    return agreement(rows[group[0]][:most], rows[group[-1]][:most])
+
+
+def agreement(first: Row, second: Row) -> int:
+    """How many leading tokens two rows have in common."""
+    for depth, (a, b) in enumerate(zip(first, second, strict=False)):
         if a != b:
             return depth
-    return min(len(first), len(last))
+    return min(len(first), len(second))
