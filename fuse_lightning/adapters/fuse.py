@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Literal
 
@@ -16,6 +16,7 @@ from fuse_lightning.adapters.maps import MapKind, fit_map, pull_back
 from fuse_lightning.adapters.words import corpus_words, vocabulary_words
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models import FrozenModel
+from fuse_lightning.models.transfer import send
 
 AdapterKind = Literal["lookup", "least_squares", "t_product"]
 CHUNK = 4096
@@ -223,6 +224,7 @@ class FuseAdapter:
         """
         lookup = self.settings.kind == "lookup" and not embeddings
         heads = []
+        there = partial(send, device=grad.device)
         if lookup:
             whole = [
                 (row, word.source[0], word.target)
@@ -237,11 +239,12 @@ class FuseAdapter:
                 counts = torch.tensor([len(target) for target in targets])
                 index = torch.arange(len(whole)).repeat_interleave(counts)
                 flat = torch.tensor([position for target in targets for position in target])
-                pieces = grad[torch.tensor(rows)[index], flat]
+                row, place = there(torch.tensor(rows)), there(torch.tensor(places))
+                index = there(index)
                 summed = grad.new_zeros(len(whole), grad.shape[2])
-                summed.index_add_(0, index.to(grad.device), pieces)
-                out[list(rows), list(places)] = summed
-                valid[list(rows), list(places)] = True
+                summed.index_add_(0, index, grad[row[index], there(flat)])
+                out[row, place] = summed
+                valid[row, place] = True
             heads.append(HeadGradient(self.lookup_table, out, valid, self._looked_up))
         inner = self._map_back(alignments, length, grad, skip_whole=lookup)
         heads.append(inner)
@@ -267,10 +270,10 @@ class FuseAdapter:
                     groups[len(source), len(target)].append((row, source, target))
         for case, members in groups.items():
             rows, sources, targets = zip(*members, strict=True)
-            index = torch.tensor(rows)[:, None]
-            gradient = pull_back(self.maps[case], grad[index, torch.tensor(targets)])
-            out[index, torch.tensor(sources)] = gradient.to(out.dtype)
-            valid[index, torch.tensor(sources)] = True
+            index = send(torch.tensor(rows)[:, None], grad.device)
+            flat, places = (send(torch.tensor(part), grad.device) for part in (targets, sources))
+            out[index, places] = pull_back(self.maps[case], grad[index, flat]).to(out.dtype)
+            valid[index, places] = True
         if skip_whole:
             return HeadGradient(self._inner_table, out, valid, ~self._looked_up)
         return HeadGradient(self.source_table, out, valid)

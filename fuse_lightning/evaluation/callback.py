@@ -146,9 +146,8 @@ class Evaluation(Callback):
             targets = self._prepare([self.objective], share[start : start + size])
             for text, mean in zip(texts, means, strict=True):
                 prompts = captions(self.objective, [text] * len(targets), range(len(targets)))
-                terms = self.objective.terms
-                losses = [self.objective.term_losses(term, prompts) for term in terms]
-                mean.update(self.objective.total(torch.stack(losses, dim=1)).to(device))
+                losses = self.objective.term_matrix(prompts)
+                mean.update(self.objective.total(losses).to(device))
         return min(zip(texts, means, strict=True), key=lambda pair: float(pair[1].compute()))[0]
 
     def _prepare(self, objectives: Iterable[Objective], batch: Sequence[Target]) -> list[Target]:

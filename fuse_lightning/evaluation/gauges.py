@@ -67,7 +67,7 @@ class Gauge:
         Returns:
             Unweighted losses, shape (N,); infinite for a caption that is too long to be read.
         """
-        losses = self.objective.term_losses(self.term, prompts)
+        losses = self.objective.term_losses(self.term, prompts).cpu()
         name, term = self.term.name, self.term
         if self.own:
             metrics[name].update(losses.tolist())

@@ -23,6 +23,7 @@ from fuse_lightning.models.placement import (
     input_device,
     keep_gradients,
 )
+from fuse_lightning.models.transfer import send
 from fuse_lightning.models.trunks import WORTH
 from fuse_lightning.models.words import WordReader
 
@@ -55,7 +56,7 @@ class Encoded:
 
     def to(self, device: torch.device) -> "Encoded":
         """The batch with ids and mask on ``device``; spans stay on the CPU."""
-        return Encoded(self.ids.to(device), self.mask.to(device), self.spans)
+        return Encoded(send(self.ids, device), send(self.mask, device), self.spans)
 
 
 class FrozenModel(ABC):

@@ -1,7 +1,7 @@
 """Causal language models of any architecture."""
 
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -15,6 +15,7 @@ from fuse_lightning.models.base import Encoded, FrozenModel
 from fuse_lightning.models.forward import try_sharing
 from fuse_lightning.models.growing import Ends, Kept, behind, can_stay, join, read_on, whole
 from fuse_lightning.models.likelihood import Continuations, token_nll
+from fuse_lightning.models.transfer import send
 from fuse_lightning.models.trunks import Row
 
 
@@ -124,7 +125,7 @@ class CausalLM(FrozenModel):
         """Next-token logits at M of the tokens only: they are the dearest part of small models.
 
         Args:
-            places: True for these tokens, shape (N, T).
+            places: True for these tokens, shape (N, T), on the CPU.
             ids: Shape (N, T), padded on the right.
             mask: True for tokens, shape (N, T).
             embeds: Input embeddings to use instead of those of ``ids``, shape (N, T, d).
@@ -135,9 +136,14 @@ class CausalLM(FrozenModel):
         """
         head: nn.Module | None = self.module.get_output_embeddings()
         given = {} if positions is None else {"position_ids": positions}
-        handle = head and head.register_forward_pre_hook(
+        row, column = places.nonzero(as_tuple=True)
+
+        def chosen(values: Tensor) -> Tensor:
             # Of a model that is spread the head may lie elsewhere than what reads the ids.
-            lambda _, inputs: inputs[0][places.to(inputs[0].device)].unsqueeze(0)
+            return values[send(row, values.device), send(column, values.device)]
+
+        handle = head and head.register_forward_pre_hook(
+            lambda _, inputs: chosen(inputs[0]).unsqueeze(0)
         )
         try:
             with self.embeddings_replaced(embeds):
@@ -147,7 +153,7 @@ class CausalLM(FrozenModel):
         finally:
             if handle:
                 handle.remove()
-        logits: Tensor = output.logits[0] if handle else output.logits[places]
+        logits: Tensor = output.logits[0] if handle else chosen(output.logits)
         return logits.float()
 
     def token_nll(
@@ -197,21 +203,22 @@ class CausalLM(FrozenModel):
         found: list[Tensor] = []
 
         def read(ends: Ends) -> None:
-            positions = None if ends.positions is None else ends.positions.to(self.device)
-            ids, mask = ends.ids.to(self.device), ends.mask.to(self.device)
-            log_probs = self.logits_at(mask, ids, mask, None, positions).log_softmax(-1)
-            last = mask.sum(1).cumsum(0) - 1
+            there = partial(send, device=self.device)
+            positions = None if ends.positions is None else there(ends.positions)
+            ids, mask = there(ends.ids), there(ends.mask)
+            log_probs = self.logits_at(ends.mask, ids, mask, None, positions).log_softmax(-1)
+            last = ends.mask.sum(1).cumsum(0) - 1
             nll = torch.zeros(ids.shape, device=self.device)
             # Behind the last token of a row stands the first of the next one, which is masked.
-            follows = F.pad(ids, (0, 1))[:, 1:][mask]
-            told = log_probs.gather(1, follows[:, None]).squeeze(1)
+            follows = F.pad(ends.ids, (0, 1))[:, 1:][ends.mask]
+            told = log_probs.gather(1, there(follows)[:, None]).squeeze(1)
             nll[:, 1:] = -torch.zeros_like(nll).masked_scatter(mask, told)[:, :-1]
             if earlier is not None and positions is not None:
                 most = int(ends.starts.max()) + 1
-                before = earlier.before[ends.of.to(self.device), :most]
-                places = behind(ends.starts + 1, most, nll.shape[1] - 1).to(self.device)
-                nll = join(before, nll[:, 1:], places, 1)
-            found[:] = nll, log_probs[last, : self.vocab_size]
+                before = earlier.before[there(ends.of), :most]
+                places = behind(ends.starts + 1, most, nll.shape[1] - 1)
+                nll = join(before, nll[:, 1:], there(places), 1)
+            found[:] = nll, log_probs[there(last), : self.vocab_size]
 
         kept: Kept | None = None
         if self.shares and can_stay(self, distinct):
@@ -220,4 +227,4 @@ class CausalLM(FrozenModel):
             read(whole(distinct, self.pad_id))
         nll, after = found
         self.latest = Continuations(numbers, self.reduced, nll, after, kept)
-        return after[chosen]
+        return after[send(torch.tensor(chosen), self.device)]

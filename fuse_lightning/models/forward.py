@@ -11,6 +11,7 @@ from torch import Tensor
 from fuse_lightning.models.base import Encoded, FrozenModel, pad
 from fuse_lightning.models.growing import Ends, can_stay, read_on
 from fuse_lightning.models.sharing import NAME, Store, branching, use
+from fuse_lightning.models.transfer import send
 from fuse_lightning.models.trunks import WORTH, Row, find_trunks
 
 PADDING = 0.08
@@ -48,7 +49,7 @@ class Part:
         places = (self.starts[:, None] + torch.arange(self.ids.shape[1])).clamp(
             max=whole.shape[1] - 1
         )
-        return whole[self.rows[:, None], places]
+        return whole[send(self.rows, whole.device)[:, None], send(places, whole.device)]
 
 
 def run(
@@ -186,10 +187,10 @@ def run_vectors(
     def visit(part: Part) -> None:
         device, positions = model.device, part.positions
         found = call(
-            part.ids.to(device),
-            part.mask.to(device),
+            send(part.ids, device),
+            send(part.mask, device),
             part.embeds(embeds),
-            None if positions is None else positions.to(device),
+            None if positions is None else send(positions, device),
         )
         if not part.trunk:
             parts.append(found)
@@ -201,7 +202,7 @@ def run_vectors(
     # A row is visited again where memory ran out between its trunk and its end.
     place = torch.empty(len(rows), dtype=torch.long)
     place[visited] = torch.arange(len(visited))
-    return torch.cat(parts)[place[torch.tensor(of)].to(model.device)]
+    return torch.cat(parts)[send(place[torch.tensor(of)], model.device)]
 
 
 def try_sharing(model: FrozenModel, measure: Callable[[], Tensor]) -> None:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from fuse_lightning.models.base import FrozenModel, pad
 from fuse_lightning.models.sharing import Store, branching, recording
+from fuse_lightning.models.transfer import send
 from fuse_lightning.models.trunks import Row, agreement
 
 MOST_KEPT = 2048
@@ -151,7 +152,7 @@ def _read_ends(
     for layer, added in store.layers.items():
         device = added[0].device
         if device not in on:
-            on[device] = trunk.to(device), places.to(device)
+            on[device] = send(trunk, device), send(places, device)
         rows_of, places_of = on[device]
         keys, values = (
             join(old[:, :, :most][rows_of], new, places_of, 2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from fuse_lightning.models.forward import Part, run
 from fuse_lightning.models.growing import Kept
+from fuse_lightning.models.transfer import send
 from fuse_lightning.models.trunks import Row
 
 if TYPE_CHECKING:
@@ -41,10 +43,9 @@ class Continuations:
     def nll(self, row: Tensor, place: Tensor, token: Tensor) -> Tensor:
         """-log P of tokens that stand at a place in a row or right behind it, all shape (M,)."""
         lengths = torch.tensor([len(known) for known in self.rows])
-        device = self.before.device
-        behind = (place == lengths[row]).to(device)
-        row, token = row.to(device), token.to(device)
-        place = place.clamp(max=self.before.shape[1] - 1).to(device)
+        there = partial(send, device=self.before.device)
+        behind, place = there(place == lengths[row]), place.clamp(max=self.before.shape[1] - 1)
+        row, token, place = there(row), there(token), there(place)
         return torch.where(behind, -self.after[row, token], self.before[row, place])
 
 
@@ -88,27 +89,27 @@ def token_nll(
         limits = [len(row) for row in rows]
 
     def visit(part: Part) -> None:
-        device, positions = model.device, part.positions
+        there, positions = partial(send, device=model.device), part.positions
         cell, row, column = _asked(part, [readers[row] for row in part.rows.tolist()], counted)
         places = torch.zeros_like(part.mask)
         places[row, column] = True
         logits = model.logits_at(
-            places.to(device),
-            part.ids.to(device),
-            part.mask.to(device),
+            places,
+            there(part.ids),
+            there(part.mask),
             part.embeds(embeds),
-            None if positions is None else positions.to(device),
+            None if positions is None else there(positions),
         )
-        order = (places.flatten().cumsum(0) - 1).view(places.shape)[row, column].to(device)
+        order = there((places.flatten().cumsum(0) - 1).view(places.shape)[row, column])
         cells.append(cell)
-        found.append(logits.logsumexp(-1)[order] - logits[order, ids[cell].to(device)])
+        found.append(logits.logsumexp(-1)[order] - logits[order, there(ids[cell])])
 
     run(model, rows, limits, visit)
     if not found:
         return torch.zeros(ids.shape, device=model.device)
     values = torch.cat(found)
-    reader, token = (torch.cat(parts).to(model.device) for parts in zip(*cells, strict=True))
-    return values.new_zeros(ids.shape).index_put((reader, token), values)
+    asked = tuple(send(torch.cat(parts), model.device) for parts in zip(*cells, strict=True))
+    return values.new_zeros(ids.shape).index_put(asked, values)
 
 
 def _asked(part: Part, readers: list[list[int]], counted: Tensor) -> tuple[Cells, Tensor, Tensor]:

@@ -18,6 +18,8 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 from transformers.utils import logging
 
+from fuse_lightning.models.transfer import send
+
 NAME = "fuse_shared_prefix"
 HARMLESS = {
     "scaling",
@@ -94,7 +96,7 @@ class _Branches:
     def _at(self, device: torch.device) -> _Places:
         if device not in self._places:
             known = next(iter(self._places.values()))
-            self._places[device] = _Places(*(part.to(device, non_blocking=True) for part in known))
+            self._places[device] = _Places(*(send(part, device) for part in known))
         return self._places[device]
 
     def trunks(self, trunks: Tensor) -> Tensor:
@@ -222,5 +224,17 @@ def use(network: PreTrainedModel, name: str) -> None:
     logging.set_verbosity(level)
 
 
+def mask(*args: Any, attention_mask: Tensor | None = None, **kwargs: Any) -> Tensor | None:
+    """The mask of a causal network whose rows are padded on the right, where none sees the padding.
+
+    Rows that branch off have a mask of their own. Of others transformers would read the padding,
+    and wait for the device, to find out whether it matters.
+    """
+    if isinstance(_active.get(), _Branches):
+        return None
+    found: Tensor | None = sdpa_mask(*args, attention_mask=None, **kwargs)
+    return found
+
+
 AttentionInterface.register(NAME, attention)
-AttentionMaskInterface.register(NAME, sdpa_mask)
+AttentionMaskInterface.register(NAME, mask)

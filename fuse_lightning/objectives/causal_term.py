@@ -5,6 +5,7 @@ from torch import Tensor
 
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models import CausalLM
+from fuse_lightning.models.transfer import send
 from fuse_lightning.objectives.term import Reading, Term
 
 
@@ -36,7 +37,7 @@ class CausalTerm(Term):
     def mean_nll(self, reading: Reading, counted: Tensor, embeds: Tensor | None) -> Tensor:
         """Mean of -log P(token | all before) over the counted tokens of each row, shape (N,)."""
         nll = self.model.token_nll(reading.encoded.ids, counted, embeds, reading.fixed)
-        return nll.sum(1) / counted.to(nll.device).sum(1).clamp(min=1)
+        return nll.sum(1) / send(counted.sum(1), nll.device).clamp(min=1)
 
 
 def mean_over(counted: Tensor, values: Tensor) -> Tensor:

@@ -1,9 +1,12 @@
 """How likely a causal language model finds a prompt."""
 
+from functools import partial
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from fuse_lightning.models.transfer import send
 from fuse_lightning.objectives.causal_term import CausalTerm
 from fuse_lightning.objectives.term import Reading
 
@@ -31,7 +34,8 @@ class Fluency(CausalTerm):
         for token v instead of x_i in a prompt of n tokens.
 
         Args:
-            reading: N prompts as ids of the primary; of other tokens it would say nothing.
+            reading: N prompts as ids of the primary, on the CPU; of other tokens it would say
+                nothing.
             length: L, at least the tokens of the longest prompt.
 
         Returns:
@@ -41,9 +45,10 @@ class Fluency(CausalTerm):
         ids, mask, counted = reading.encoded.ids, reading.encoded.mask, reading.prompt[:, 1:]
         start = int(counted.int().argmax(1).max())
         places = slice(start, start + length)
-        logits = self.model.logits(ids, mask)[:, :-1][:, places]
-        chosen = logits.gather(-1, ids[:, 1:][:, places, None])
+        there = partial(send, device=self.model.device)
+        logits = self.model.logits(there(ids), there(mask))[:, :-1][:, places]
+        chosen = logits.gather(-1, there(ids[:, 1:][:, places, None]))
         # A factor for each place: 1/n in the prompt, 0 outside.
-        share = counted / counted.sum(1, keepdim=True).clamp(min=1)
+        share = there(counted / counted.sum(1, keepdim=True).clamp(min=1))
         change = share[:, places, None] * (chosen - logits[..., : self.model.vocab_size])
         return F.pad(change, (0, 0, 0, length - change.shape[1]))

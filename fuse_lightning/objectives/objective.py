@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import torch
 from torch import Tensor
@@ -14,6 +14,7 @@ from fuse_lightning.errors import FuseError
 from fuse_lightning.models import CausalLM, FrozenModel
 from fuse_lightning.models.base import pad
 from fuse_lightning.models.budget import Budget
+from fuse_lightning.models.transfer import send
 from fuse_lightning.objectives.memory import LossMemory
 from fuse_lightning.objectives.term import Reading, Term
 
@@ -55,8 +56,8 @@ class TermGradient:
     Attributes:
         column: Number of the term.
         heads: The gradients.
-        losses: Unweighted losses where the gradient was taken, shape (N,), on the CPU; infinite
-            for a prompt that is too long to be read.
+        losses: Unweighted losses where the gradient was taken, shape (N,), on the device of the
+            term's model; infinite for a prompt that is too long to be read.
     """
 
     column: int
@@ -283,9 +284,15 @@ class Objective:
             losses[known] = values
         if fresh := sorted({*range(len(keys))}.difference(known)):
             part = prompts.select(fresh)
-            losses[fresh] = torch.stack([self.term_losses(t, part) for t in self.terms], dim=1)
+            losses[fresh] = self.term_matrix(part)
             self.memory.keep([keys[row] for row in fresh], losses[fresh])
         return losses
+
+    def term_matrix(self, prompts: Prompts) -> Tensor:
+        """The same, all of them computed."""
+        found = [self.term_losses(term, prompts).to(self.primary.device) for term in self.terms]
+        # Read once, when all of it is under way.
+        return torch.stack(found, dim=1).cpu()
 
     def _keys(self, prompts: Prompts) -> list[tuple[int, State]]:
         # An objective that needs no targets may have none.
@@ -306,7 +313,7 @@ class Objective:
 
     @torch.no_grad()
     def term_losses(self, term: Term, prompts: Prompts) -> Tensor:
-        """Losses of one term, unweighted, shape (N,), float32 on the CPU."""
+        """Losses of one term, unweighted, shape (N,), float32 on the device of its model."""
         # Different ids can spell one text; a text is scored once for each target.
         first: dict[tuple[object, int], int] = {}
         of: list[object] = list(prompts.states if term.model is self.primary else prompts.texts)
@@ -315,22 +322,23 @@ class Objective:
         for row, place in enumerate(places):
             keep.setdefault(place, row)
         if not keep:
-            return torch.empty(0)
+            return torch.empty(0, device=term.model.device)
         reading = self.read(term, prompts.select(list(keep.values())))
         lengths = reading.encoded.mask.sum(1)
-        losses = torch.full((len(keep),), torch.inf)
+        there = partial(send, device=term.model.device)
+        losses = torch.full((len(keep),), torch.inf, device=term.model.device)
         order = lengths.argsort()[: int((lengths <= term.model.max_tokens).sum())]
 
         def score(chosen: slice) -> None:
             part = reading[order[chosen]]
             part = part if term.splits else part.to(term.model.device)
-            losses[order[chosen]] = term.loss(part).float().cpu()
+            losses[there(order[chosen])] = term.loss(part).float()
 
         if term.splits and len(order):
             score(slice(None))
         else:
             term.model.budget.run(lengths[order].tolist(), score)
-        return losses[torch.tensor(places)]
+        return losses[there(torch.tensor(places))]
 
     def gradients(
         self,
@@ -388,20 +396,21 @@ class Objective:
         """Weighted gradients at all embeddings and losses, of some rows."""
         width = term.model.embedding_table.shape[1]
         grads = torch.zeros(*reading.prompt.shape, width, device=term.model.device)
-        losses = torch.full((len(reading.owner),), torch.inf)
+        losses = torch.full((len(reading.owner),), torch.inf, device=term.model.device)
 
         def together(chosen: slice) -> None:
-            some = rows[chosen]
-            part = reading[some].to(term.model.device)
+            some = send(rows[chosen], term.model.device)
+            part = reading[rows[chosen]]
+            on_device = part.to(term.model.device)
             with torch.enable_grad():
-                embeds = term.model.embed(part.encoded.ids).detach().requires_grad_()
-                loss = term.loss(reading[some] if term.splits else part, embeds)
+                embeds = term.model.embed(on_device.encoded.ids).detach().requires_grad_()
+                loss = term.loss(part if term.splits else on_device, embeds)
                 total = term.weight * loss.sum()
             # Nothing reads the last token of a prompt: its likelihood has no gradient there.
             if total.requires_grad:
                 (grad,) = torch.autograd.grad(total, embeds)
                 grads[some, : grad.shape[1]] = grad.float()
-            losses[some] = loss.detach().float().cpu()
+            losses[some] = loss.detach().float()
 
         lengths = reading.encoded.mask.sum(1)[rows].tolist()
         # A backward keeps activations, several times what a forward needs.
@@ -420,7 +429,7 @@ class Objective:
         total = torch.zeros(())
         losses = torch.full((len(prompts.states), len(self.terms)), torch.nan)
         for found in self.gradients(prompts, lambda _: True, slots, embeddings=True):
-            losses[:, found.column] = found.losses
+            losses[:, found.column] = found.losses.cpu()
             for head in found.heads:
                 grad = torch.where(head.valid.unsqueeze(-1), head.grad, 0.0)
                 total = total + grad.to(self.primary.device)
@@ -431,22 +440,22 @@ class Objective:
         """The part of swaps' changes that gradients of embeddings cannot know.
 
         Returns:
-            Shape (N, L, V) on the CPU, or 0 where no term has such a part; lower is better.
+            Shape (N, L, V) on the primary's device, or 0 where no term has such a part; lower is
+            better.
         """
         length = max(len(state) for state in prompts.states)
         total: Tensor | float = 0.0
         for term in self.terms:
             if term.model is self.primary and term.weight:
-                reading = self.read(term, prompts, ids=True).to(term.model.device)
-                change = term.label_change(reading, length)
-                total = total if change is None else total + term.weight * change.cpu()
+                change = term.label_change(self.read(term, prompts, ids=True), length)
+                total = total if change is None else total + term.weight * change
         return total
 
     def _own_head(self, reading: Reading, length: int, grad: Tensor) -> HeadGradient:
         """Gradients of a term that reads the primary's own ids."""
         start = int(reading.prompt.int().argmax(1).max())
         positions = slice(start, start + length)
-        valid = reading.prompt[:, positions].to(grad.device)
+        valid = send(reading.prompt[:, positions], grad.device)
         return HeadGradient(self.primary.embedding_table.float(), grad[:, positions], valid)
 
     def _alignments(

@@ -13,6 +13,7 @@ from fuse_lightning.data.targets import Target, joined
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models import CLIP, TextEncoder
 from fuse_lightning.models.auto import auto_model
+from fuse_lightning.models.transfer import send
 from fuse_lightning.objectives.kept import Kept
 from fuse_lightning.objectives.term import Reading, Term
 
@@ -41,7 +42,8 @@ class _Similarity(Term):
     def loss(self, reading: Reading, embeds: Tensor | None = None) -> Tensor:
         """1 - cos, shape (N,)."""
         features = self.model.text_features(reading.encoded, embeds, reading.fixed)
-        return 1 - (features * self.vectors[reading.owner]).sum(-1)
+        owner = send(reading.owner, self.vectors.device)
+        return 1 - (features * self.vectors[owner]).sum(-1)
 
 
 class ImageSimilarity(_Similarity):

@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from fuse_lightning.adapters import HeadGradient
+from fuse_lightning.models.transfer import send
 from fuse_lightning.objectives.objective import Objective, State
 from fuse_lightning.objectives.term import Term
 
@@ -92,13 +94,13 @@ def smoothed_gradient(
     means = []
     for found in objective.gradients(prompts, wanted, [sample.slots for sample in samples]):
         for head in found.heads:
-            device = head.grad.device
-            weight = (head.valid & counted.to(device)).float()
+            groups = send(group, head.grad.device)
+            weight = (head.valid & send(counted, head.grad.device)).float()
             shape = (len(owners), length, head.grad.shape[2])
             total = head.grad.new_zeros(shape).index_add_(
-                0, group.to(device), head.grad * weight.unsqueeze(-1)
+                0, groups, head.grad * weight.unsqueeze(-1)
             )
-            number = weight.new_zeros(shape[:2]).index_add_(0, group.to(device), weight)
+            number = weight.new_zeros(shape[:2]).index_add_(0, groups, weight)
             mean = total / number.clamp(min=1).unsqueeze(-1)
             means.append(HeadGradient(head.table, mean, number > 0, head.known))
     return means
@@ -118,13 +120,16 @@ def predicted_change(
         allowed: Boolean, shape (V,).
 
     Returns:
-        Shape (P, V) on the CPU; lower is better.
+        Shape (P, V) on the device of ``allowed``; lower is better.
     """
-    rows, slots = (list(part) for part in zip(*places, strict=True))
-    change = torch.zeros(len(places), len(allowed))
+    rows, slots = torch.tensor(places).T
+    change = torch.zeros(len(places), len(allowed), device=allowed.device)
     for head in heads:
-        scores = (head.grad[rows, slots] @ head.table.T).float().cpu()
-        known = torch.ones_like(allowed) if head.known is None else head.known.cpu()
-        centre = scores[:, known & allowed].mean(1, keepdim=True).nan_to_num()
+        there = partial(send, device=head.grad.device)
+        scores = (head.grad[there(rows), there(slots)] @ head.table.T).float()
+        scores = send(scores, allowed.device)
+        known = torch.ones_like(allowed) if head.known is None else head.known.to(allowed.device)
+        counted = known & allowed
+        centre = scores.masked_fill(~counted, 0.0).sum(1, keepdim=True) / counted.sum().clamp(min=1)
         change += torch.where(known, scores - centre, 0.0)
     return change

@@ -12,6 +12,7 @@ from torch import Tensor
 from fuse_lightning.data.targets import Target
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models import Encoded, FrozenModel
+from fuse_lightning.models.transfer import send
 
 
 @dataclass
@@ -48,8 +49,8 @@ class Reading:
         """The same on another device."""
         return Reading(
             self.encoded.to(device),
-            self.prompt.to(device),
-            self.owner.to(device),
+            send(self.prompt, device),
+            send(self.owner, device),
             self.offset,
             self.fixed,
         )

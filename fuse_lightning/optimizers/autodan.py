@@ -7,6 +7,7 @@ import torch
 
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models import CausalLM
+from fuse_lightning.models.transfer import send
 from fuse_lightning.objectives import (
     Fluency,
     State,
@@ -78,13 +79,16 @@ class AutoDAN(PromptOptimizer):
         if not parents:
             return beams
         head = (*self.writer.start_ids, *self.writer.prefix_ids(self.objective.terms[0].prefix))
-        log_probs = self.writer.next_log_probs([(*head, *state) for state in parents]).cpu()
-        lengths = torch.tensor([[len(state) + 1] for state in parents])
-        scores = self.logit_weight * log_probs / lengths
+        log_probs = self.writer.next_log_probs([(*head, *state) for state in parents])
+        lengths = torch.tensor([[len(state)] for state in parents])
+        lengths = send(lengths, log_probs.device)
+        scores = self.logit_weight * log_probs / (lengths + 1)
         if self.gradient_weight and any(map(self._active, self.objective.terms)):
             scores = scores - self.gradient_weight * self._predict(parents, owners)
-        scores[:, ~self.allowed] = -torch.inf
-        scores[self._ended(parents, log_probs)] = -torch.inf
+        # An empty prompt is always extended: there is nothing to end yet.
+        ended = (lengths > 0) & (self._end(log_probs) > self.end_probability)
+        scores = scores.masked_fill(ended | ~self.allowed, -torch.inf)
+        # From here on states are read on the CPU; before, a device goes on without being asked.
         rows = top_rows(scores, SPARE * self.batch_size)
         extended = [
             [(*parent, token) for token in row] for parent, row in zip(parents, rows, strict=True)
@@ -108,12 +112,10 @@ class AutoDAN(PromptOptimizer):
     def _active(self, term: Term) -> bool:
         return bool(term.weight) and self._predicted(term)
 
-    def _ended(self, parents: list[State], log_probs: torch.Tensor) -> torch.Tensor:
-        ends = list(self.writer.end_ids)
-        ended = log_probs[:, ends].exp().sum(1) > self.end_probability
-        # An empty prompt is always extended: there is nothing to end yet.
-        started = torch.tensor([len(state) > 0 for state in parents])
-        return ended & started
+    def _end(self, log_probs: torch.Tensor) -> torch.Tensor:
+        """Probability that nothing follows, shape (parents, 1)."""
+        ends = send(torch.tensor(self.writer.end_ids, dtype=torch.long), log_probs.device)
+        return log_probs[:, ends].exp().sum(1, keepdim=True)
 
     def _predict(self, parents: list[State], owners: list[int]) -> torch.Tensor:
         """Predicted change of the other terms for every next token, shape (parents, V)."""

@@ -138,8 +138,9 @@ class PromptOptimizer(L.LightningModule, ABC):
         self.objective.load(device)
         if isinstance(self.initial_prompt, CaptionModel):
             self.initial_prompt.load(device)
-        self.allowed = self.constraints.mask(self.objective.primary)
-        self.allowed_ids = self.allowed.nonzero().squeeze(1)
+        allowed = self.constraints.mask(self.objective.primary)
+        self.allowed_ids = allowed.nonzero().squeeze(1)
+        self.allowed = allowed.to(self.objective.primary.device)
 
     def configure_optimizers(self) -> DiscreteStep:
         """The step optimizer that makes Lightning count search steps."""
@@ -492,9 +493,7 @@ def _loop(checkpoint: dict[str, Any]) -> dict[str, Any]:
 
 
 def top_rows(scores: Tensor, count: int) -> list[list[int]]:
-    """Indices of the ``count`` highest finite scores of each row, best first."""
+    """Indices of the ``count`` highest scores of each row above minus infinity, best first."""
     values, indices = scores.topk(min(count, scores.shape[1]), dim=1)
-    return [
-        [index for index, value in zip(row, score, strict=True) if value > -float("inf")]
-        for row, score in zip(indices.tolist(), values.tolist(), strict=True)
-    ]
+    rows = indices.masked_fill(values == -torch.inf, -1).tolist()
+    return [[index for index in row if index >= 0] for row in rows]

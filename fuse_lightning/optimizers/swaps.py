@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from fuse_lightning.errors import FuseError
+from fuse_lightning.models.transfer import send
 from fuse_lightning.objectives import State, Term, predicted_change, resample, smoothed_gradient
 from fuse_lightning.optimizers.base import PromptOptimizer
 
@@ -73,7 +74,7 @@ class SwapOptimizer(PromptOptimizer):
         The token that stands there is none of them.
 
         Returns:
-            For each state the tokens, best first, shape (L, top_k).
+            For each state the tokens, best first, shape (L, top_k), on the CPU.
         """
         samples = [
             sample
@@ -94,10 +95,11 @@ class SwapOptimizer(PromptOptimizer):
         for group, state in enumerate(states):
             change = predicted_change(heads, [(group, i) for i in range(len(state))], self.allowed)
             change += labels if isinstance(labels, float) else labels[group, : len(state)]
-            change[:, ~self.allowed] = torch.inf
-            change[range(len(state)), list(state)] = torch.inf
+            change.masked_fill_(~self.allowed, torch.inf)
+            change.scatter_(1, send(torch.tensor(state)[:, None], change.device), torch.inf)
             tokens.append(change.topk(top_k, largest=False).indices)
-        return tokens
+        lengths = [len(state) for state in states]
+        return [*torch.split(torch.cat(tokens).cpu(), lengths)]
 
     def replaced(
         self, state: State, tokens: Tensor, count: int, n_replace: int, owner: int
