@@ -1,9 +1,12 @@
 """Accelerators that are not there: tensors of the CPU that say they lie elsewhere.
 
 Values are those of the CPU. What torch would refuse, an operation over tensors of two devices, is
-refused; so is reading a tensor of an accelerator as an array.
+refused; so is reading a tensor of an accelerator as an array. What a real one would have to finish its
+work for (reading a value, choosing by a mask, copying without ``non_blocking``) is noted, with the
+line of code that asks for it.
 """
 
+import traceback
 from contextlib import ExitStack, contextmanager
 from unittest.mock import patch
 
@@ -24,6 +27,7 @@ INDEXED = {
     aten._unsafe_index_put.default,
 }
 """Here indices may lie on the CPU, as with a real accelerator."""
+READS = {aten._local_scalar_dense.default, aten.nonzero.default, aten.masked_select.default}
 
 
 def lies(tensor):
@@ -66,13 +70,32 @@ def move(tensor, device):
     return tensor if lies(tensor) == device else _Move.apply(tensor, device)
 
 
+def line():
+    """The line of code that is asking."""
+    stack = traceback.extract_stack()
+    skipped = ("/torch/", "contextlib", __file__, "transfer.py")
+    frame = next(f for f in reversed(stack) if not any(name in f.filename for name in skipped))
+    return f"{frame.filename}:{frame.lineno} {frame.line}"
+
+
 class _Operations(TorchDispatchMode):
     """Below autograd: which device an operation's results are on."""
+
+    def __init__(self, waits):
+        super().__init__()
+        self.waits = waits
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
         if func is aten.lift_fresh.default:
             return func(*args, **kwargs)
+        masks = (
+            [i for i in args[1] if i is not None and not i.dtype.is_signed]
+            if func in INDEXED
+            else []
+        )
+        if (func in READS or masks) and lies(args[0]) not in (CPU, META):
+            self.waits.append(line())
         strict = args
         if func in INDEXED:
             # Neither do indices on the CPU count.
@@ -94,6 +117,10 @@ class _Operations(TorchDispatchMode):
 class _Calls(TorchFunctionMode):
     """Above autograd: what asks for a device, and what moves a tensor."""
 
+    def __init__(self, waits):
+        super().__init__()
+        self.waits = waits
+
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = dict(kwargs or {})
         tensor = torch.Tensor
@@ -102,7 +129,9 @@ class _Calls(TorchFunctionMode):
         if func == tensor.is_cuda.__get__:
             return lies(args[0]).type == "cuda"
         if func is tensor.cpu:
-            return move(args[0], CPU)
+            return self._move(args[0], CPU)
+        if func is tensor.tolist and lies(args[0]) != CPU:
+            self.waits.append(line())
         if func in (tensor.numpy, tensor.__array__) and lies(args[0]) != CPU:
             raise TypeError("can't convert a tensor of an accelerator to numpy")
         if func is tensor.to:
@@ -117,6 +146,12 @@ class _Calls(TorchFunctionMode):
             put(result, numbered(device))
         return result
 
+    def _move(self, tensor, device, non_blocking=False):
+        home = lies(tensor)
+        if numbered(device) != home and not (home == CPU and non_blocking):
+            self.waits.append(line())
+        return move(tensor, device)
+
     def _to(self, source, *args, **kwargs):
         if args and isinstance(args[0], torch.Tensor):
             args = (lies(args[0]), args[0].dtype, *args[1:])
@@ -127,17 +162,18 @@ class _Calls(TorchFunctionMode):
         if type(kwargs.get("device")) is int:
             kwargs["device"] = numbered(kwargs["device"])
         copy = kwargs.pop("copy", False)
-        device, dtype, _, layout = torch._C._nn._parse_to(*args, **kwargs)
+        device, dtype, non_blocking, layout = torch._C._nn._parse_to(*args, **kwargs)
         result = source if dtype is None else source.to(dtype)
         if layout is not None:
             result = result.contiguous(memory_format=layout)
-        result = result if device is None else move(result, device)
+        result = result if device is None else self._move(result, device, non_blocking)
         return result.clone() if copy and result is source else result
 
 
 @contextmanager
 def accelerators(count=2):
-    """While active there are that many devices ``cuda:N``."""
+    """While active there are that many devices ``cuda:N``; gives the waits for them."""
+    waits = []
     with ExitStack() as stack:
         # Optimizers of torch ask for one that is available, to look at its streams.
         for name, value in {
@@ -150,6 +186,6 @@ def accelerators(count=2):
         # Threads know nothing of the modes, and there is no memory to reserve.
         stack.enter_context(patch.dict("os.environ", HF_DEACTIVATE_ASYNC_LOAD="1"))
         stack.enter_context(patch("transformers.modeling_utils.caching_allocator_warmup"))
-        stack.enter_context(_Operations())
-        stack.enter_context(_Calls())
-        yield
+        stack.enter_context(_Operations(waits))
+        stack.enter_context(_Calls(waits))
+        yield waits

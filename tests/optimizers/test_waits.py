@@ -1,4 +1,4 @@
-"""How often a step waits for the device it computes on, counted on a made-up one."""
+"""How often a step waits for the device it computes on, counted on a stand-in."""
 
 from functools import partial
 
@@ -12,10 +12,10 @@ from fuse_lightning.models.transfer import send
 from fuse_lightning.objectives import Fluency, ImageSimilarity
 from fuse_lightning.optimizers import GCG, AutoDAN, RandomSearch
 from fuse_lightning.search import BeamSearch
-from tests.card import CARD, Card
 from tests.optimizers.runs import fit
+from tests.virtual import accelerators
 
-READ = {
+READS = {
     "item": lambda tensor: tensor.sum().item(),
     "condition": lambda tensor: bool(tensor.any()),
     "list": lambda tensor: tensor.tolist(),
@@ -23,20 +23,19 @@ READ = {
     "assignment by mask": lambda tensor: tensor.clone().__setitem__(tensor > 0, 1),
     "nonzero": lambda tensor: tensor.nonzero(),
     "copy": lambda tensor: tensor.cpu(),
-    "plain transfer": lambda tensor: torch.ones(2).to(CARD),
+    "plain transfer": lambda tensor: torch.ones(2).to(tensor.device),
 }
 
 
-@pytest.mark.parametrize("read", READ.values(), ids=READ)
-def test_the_made_up_card_notes_what_waits(read):
-    with Card() as card:
-        tensor = send(torch.arange(3), CARD) * 2
-        tensor = tensor[send(torch.tensor([1, 2]), CARD)]
-        assert tensor.device == CARD
-        assert not card.waits
+@pytest.mark.parametrize("read", READS.values(), ids=READS)
+def test_the_stand_in_notes_what_waits(read):
+    with accelerators(1) as waits:
+        tensor = send(torch.arange(3), torch.device("cuda")) * 2
+        tensor = tensor[send(torch.tensor([1, 2]), tensor.device)]
+        assert not waits
         read(tensor)
-    assert len(card.waits) == 1
-    assert "test_waits.py" in card.waits[0]
+    assert len(waits) == 1
+    assert "test_waits.py" in waits[0]
 
 
 OPTIMIZERS = {
@@ -48,30 +47,24 @@ OPTIMIZERS = {
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_a_step_waits_for_its_candidates_and_for_their_losses(name, folders, pictures, tmp_path):
-    models = (
-        CausalLM(str(folders["gpt2"]), device="cpu:0"),
-        CLIP(str(folders["clip"]), device="cpu:0"),
-    )
-    terms = [Fluency(models[0], prefix="An image of"), ImageSimilarity(models[1], weight=8)]
+    writer, clip = (str(folders[name]) for name in ("gpt2", "clip"))
+    terms = [
+        Fluency(CausalLM(writer, device="cuda"), prefix="An image of"),
+        ImageSimilarity(CLIP(clip, device="cuda"), weight=8),
+    ]
     module = OPTIMIZERS[name](terms, steps=4, adapter=AdapterSettings(cache=False))
-    card, load, search, waits = Card(), module.load, module._search, []
+    search, steps = module._search, []
+    with accelerators(1) as waits:
 
-    def load_there(device):
-        load(device)
-        for model in models:
-            card.put(*model.module.parameters(), *model.module.buffers())
-        card.put(module.allowed)
-
-    def count(batch):
-        card.waits.clear()
-        with card:
+        def count(batch):
+            waits.clear()
             search(batch)
-        waits.append([*card.waits])
+            steps.append([*waits])
 
-    module.load, module._search = load_there, count
-    fit(module, ImageTargets(str(pictures), 3), tmp_path, BeamSearch(3))
+        module._search = count
+        fit(module, ImageTargets(str(pictures), 3), tmp_path, BeamSearch(3))
     proposals = [] if name == "random search" else ["candidates"]
     # The first steps of a run also encode the targets and fit the adapter.
-    assert len(waits) == 4
-    for step in waits[2:]:
+    assert len(steps) == 4
+    for step in steps[2:]:
         assert len(step) == len(proposals) + 1, "\n".join(step)

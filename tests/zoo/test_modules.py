@@ -1,4 +1,4 @@
-"""How the zoo's CLIPs learn: what each stage moves, and what it leaves."""
+"""How the zoo's CLIPs learn: what each stage moves, how, and what it leaves."""
 
 import random
 
@@ -9,6 +9,7 @@ from torch import nn
 from fuse_lightning.zoo.architectures import RECIPES
 from fuse_lightning.zoo.batches import pair_batch
 from fuse_lightning.zoo.modules import AttributeHead, LessonModule, PairModule
+from fuse_lightning.zoo.optimizers import Together
 
 BATCHES = {"flawed": 2, "cut_share": 0.5, "mix_up": 0.5}
 
@@ -70,3 +71,44 @@ def test_lessons_teach_the_text_tower_alone(lessons):
     moved = {name for name, weight in module.model.named_parameters() if weight.grad is not None}
     assert any(name.startswith("text_model.") for name in moved)
     assert not any(name.startswith(("vision_model.", "visual_projection")) for name in moved)
+
+
+def test_layers_learn_by_muon_and_all_else_by_adamw(lessons):
+    module, *_ = lessons
+    for name, weight in module.named_parameters():
+        weight.requires_grad_("vision" not in name)
+    muon, adamw = module.optimizer().parts
+    names = {weight: name for name, weight in module.named_parameters()}
+    by_muon, by_adamw = (
+        [names[weight] for group in part.param_groups for weight in group["params"]]
+        for part in (muon, adamw)
+    )
+    trained = {name for name in names.values() if "vision" not in name}
+    assert sorted(by_muon + by_adamw) == sorted(trained)
+    assert {name.split(".")[-2] for name in by_muon} == {
+        *("q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2")
+    }
+    assert "model.text_model.embeddings.token_embedding.weight" in by_adamw
+
+
+def test_a_schedule_reaches_both_optimizers():
+    weights = [nn.Parameter(torch.ones(3, 3)), nn.Parameter(torch.ones(3))]
+    parts = [torch.optim.SGD([weights[0]], lr=1.0), torch.optim.SGD([weights[1]], lr=2.0)]
+    both = Together(parts)
+    schedule = torch.optim.lr_scheduler.LambdaLR(both, lambda step: 0.5**step)
+    calls = []
+
+    def closure():
+        calls.append(1)
+        both.zero_grad()
+        loss = weights[0].sum() + weights[1].sum()
+        loss.backward()
+        return loss
+
+    with torch.no_grad():
+        assert both.step(closure) == 12
+        schedule.step()
+        both.step(closure)
+    assert len(calls) == 2
+    assert torch.equal(weights[0], torch.full((3, 3), 1 - 1.5))
+    assert torch.equal(weights[1], torch.full((3,), 1 - 3.0))
