@@ -1,9 +1,9 @@
 """Accelerators that are not there: tensors of the CPU that say they lie elsewhere.
 
 Values are those of the CPU. What torch would refuse, an operation over tensors of two devices, is
-refused; so is reading a tensor of an accelerator as an array. What a real one would have to finish its
-work for (reading a value, choosing by a mask, copying without ``non_blocking``) is noted, with the
-line of code that asks for it.
+refused; so is reading a tensor of an accelerator as an array. What a real one would have to finish
+its work for (reading a value, choosing by a mask, copying without ``non_blocking``) is noted, with
+the line of code that asks for it.
 """
 
 import traceback
@@ -74,7 +74,8 @@ def line():
     """The line of code that is asking."""
     stack = traceback.extract_stack()
     skipped = ("/torch/", "contextlib", __file__, "transfer.py")
-    frame = next(f for f in reversed(stack) if not any(name in f.filename for name in skipped))
+    others = (f for f in reversed(stack) if not any(name in f.filename for name in skipped))
+    frame = next(others, stack[-1])
     return f"{frame.filename}:{frame.lineno} {frame.line}"
 
 
@@ -89,12 +90,9 @@ class _Operations(TorchDispatchMode):
         kwargs = kwargs or {}
         if func is aten.lift_fresh.default:
             return func(*args, **kwargs)
-        masks = (
-            [i for i in args[1] if i is not None and not i.dtype.is_signed]
-            if func in INDEXED
-            else []
-        )
-        if (func in READS or masks) and lies(args[0]) not in (CPU, META):
+        indices = [i for i in args[1] if i is not None] if func in INDEXED else []
+        asks = func in READS or any(i.dtype == torch.bool for i in indices)
+        if asks and lies(args[0]) not in (CPU, META):
             self.waits.append(line())
         strict = args
         if func in INDEXED:
