@@ -8,6 +8,7 @@ import lightning as L
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 from transformers import PreTrainedModel
 
@@ -19,6 +20,7 @@ from fuse_lightning.zoo.batches import (
     PairBatch,
     TokenBatch,
 )
+from fuse_lightning.zoo.optimizers import Together, adamw, muon
 
 LABEL_SMOOTHING = 0.03
 LARGEST_SCALE = 50.0
@@ -32,7 +34,7 @@ GROUPS = 4
 
 
 class ZooModule(L.LightningModule):
-    """A model with AdamW, a short warm-up and a cosine decay to zero."""
+    """A model that learns with a short warm-up and a cosine decay to zero."""
 
     def __init__(self, model: PreTrainedModel, learning_rate: float) -> None:
         super().__init__()
@@ -40,11 +42,8 @@ class ZooModule(L.LightningModule):
         self.learning_rate = learning_rate
 
     def configure_optimizers(self) -> Any:
-        """AdamW; norms and biases do not decay."""
-        decayed = [p for p in self.parameters() if p.ndim > 1]
-        rest = [p for p in self.parameters() if p.ndim <= 1]
-        groups = [{"params": decayed, "weight_decay": 0.05}, {"params": rest, "weight_decay": 0.0}]
-        optimizer = torch.optim.AdamW(groups, lr=self.learning_rate, betas=(0.9, 0.98))
+        """What :meth:`optimizer` gives, on that schedule."""
+        optimizer = self.optimizer()
         total = self.trainer.max_steps
         warm = max(1, min(200, total // 10))
 
@@ -53,6 +52,10 @@ class ZooModule(L.LightningModule):
 
         scheduler = {"scheduler": LambdaLR(optimizer, factor), "interval": "step"}
         return {"optimizer": optimizer, "lr_scheduler": scheduler}
+
+    def optimizer(self) -> Optimizer:
+        """AdamW."""
+        return adamw(self.parameters(), self.learning_rate)
 
     def transfer_batch_to_device(
         self, batch: Any, device: torch.device, dataloader_idx: int
@@ -106,7 +109,24 @@ class AttributeHead(nn.Module):
         return torch.stack(losses).mean()
 
 
-class ImageModule(ZooModule):
+class TowerModule(ZooModule):
+    """Part of a CLIP's training: Muon for the matrices of its layers, AdamW for the rest.
+
+    Muon (arXiv 2502.16982) takes these small towers as far as AdamW in less than half the time.
+    """
+
+    def optimizer(self) -> Optimizer:
+        """Both optimizers, for what is trained."""
+        matrices: list[nn.Parameter] = []
+        rest: list[nn.Parameter] = []
+        for name, parameter in self.named_parameters():
+            if parameter.requires_grad:
+                hidden = "encoder.layers" in name and parameter.ndim == 2
+                (matrices if hidden else rest).append(parameter)
+        return Together([muon(matrices, self.learning_rate), adamw(rest, self.learning_rate)])
+
+
+class ImageModule(TowerModule):
     """First stage of a CLIP: the image tower learns what lies where.
 
     Each cell of the image tower's grid tells its object, and the pooled vector the attributes:
@@ -139,7 +159,7 @@ def image_cells(hidden: Tensor) -> Tensor:
     return hidden[:, 1:]
 
 
-class PairModule(ZooModule):
+class PairModule(TowerModule):
     """Second stage: contrast of images and captions, with false and flawed captions.
 
     Both towers go on telling the attributes of what they encode. The text tower also tells for

@@ -17,7 +17,6 @@ from transformers import PreTrainedModel
 from fuse_lightning.zoo.architectures import RECIPES, image_processor
 from fuse_lightning.zoo.batches import (
     Endless,
-    ImageBatch,
     image_batch,
     pair_batch,
     sentence_batch,
@@ -36,8 +35,9 @@ from fuse_lightning.zoo.modules import (
 from fuse_lightning.zoo.render import IMAGE_SIZE
 
 BATCH = 128
-IMAGE_STEPS = {"clip": 1900, "clip-judge": 1500}
-IMAGE_LEARNING_RATE = 2e-3
+CLIP_BATCH = 64
+IMAGE_STEPS = 1200
+IMAGE_LEARNING_RATE = 1e-3
 WORKERS = 1
 
 
@@ -58,18 +58,16 @@ class Stage(NamedTuple):
 TEXT_TOWER = "text_"
 STAGES = {
     "clip": (
-        Stage(PairModule, 1350, 1e-3, "", {"flawed": 1, "cut_share": 0.25, "mix_up": 0.0}),
-        Stage(PairModule, 400, 4e-4, "", {"flawed": 1, "cut_share": 0.5, "mix_up": 0.25}),
-        Stage(LessonModule, 450, 3e-4, TEXT_TOWER, {"flawed": 4, "cut_share": 0.4, "mix_up": 0.5}),
+        Stage(PairModule, 2800, 1e-3, "", {"flawed": 1, "cut_share": 0.5, "mix_up": 0.1}),
+        Stage(LessonModule, 800, 3e-4, TEXT_TOWER, {"flawed": 4, "cut_share": 0.4, "mix_up": 0.5}),
     ),
     "clip-judge": (
-        Stage(PairModule, 1350, 1e-3, "", {"flawed": 1, "cut_share": 0.25, "mix_up": 0.1}),
-        Stage(PairModule, 300, 4e-4, TEXT_TOWER, {"flawed": 1, "cut_share": 0.25, "mix_up": 0.4}),
-        Stage(LessonModule, 350, 3e-4, TEXT_TOWER, {"flawed": 4, "cut_share": 0.4, "mix_up": 0.5}),
+        Stage(PairModule, 2200, 1e-3, "", {"flawed": 1, "cut_share": 0.25, "mix_up": 0.25}),
+        Stage(LessonModule, 800, 3e-4, TEXT_TOWER, {"flawed": 4, "cut_share": 0.4, "mix_up": 0.5}),
     ),
 }
 """What the CLIPs do once their image towers see. The one that guides searches meets what these
-begin with: half-grown captions, and kinds that are mixed up."""
+begin with: half-grown captions."""
 
 TEXT_RECIPES = {
     "gpt2": (sentence_batch, LanguageModule, 2e-3, 2500),
@@ -105,21 +103,22 @@ def train_model(
     source = f"train-{name}-{seed}"
     if name in TEXT_RECIPES:
         make, module, learning_rate, steps = TEXT_RECIPES[name]
-        _fit(module(model, learning_rate), partial(make, tokenizer), source, steps, share)
+        batches = partial(make, tokenizer, BATCH)
+        _fit(module(model, learning_rate), batches, source, steps, share)
     else:
         head = AttributeHead(model.config.projection_dim)
         with torch.no_grad():
             probe = model.vision_model(torch.zeros(1, 3, IMAGE_SIZE, IMAGE_SIZE))
         grid = math.isqrt(image_cells(probe.last_hidden_state).shape[1])
         images = ImageModule(model, IMAGE_LEARNING_RATE, head)
-        make_images = partial(_image_batch, grid)
-        _fit(images, make_images, f"{source}-images", IMAGE_STEPS[name], share)
+        make_images = partial(image_batch, CLIP_BATCH, grid)
+        _fit(images, make_images, f"{source}-images", IMAGE_STEPS, share)
         flaw_head = nn.Linear(model.config.text_config.hidden_size, 2)
         for number, stage in enumerate(STAGES[name]):
             for key, weight in model.named_parameters():
                 weight.requires_grad_(key.startswith(stage.trained))
             pairs = stage.module(model, stage.learning_rate, head, flaw_head)
-            make_pairs = partial(pair_batch, tokenizer, **stage.batches)
+            make_pairs = partial(pair_batch, tokenizer, CLIP_BATCH, **stage.batches)
             _fit(pairs, make_pairs, f"{source}-pairs-{number}", stage.steps, share)
         image_processor().save_pretrained(out)
     # Half precision halves the package; loading turns it back to float32.
@@ -128,13 +127,9 @@ def train_model(
     return time.perf_counter() - start
 
 
-def _image_batch(grid: int, size: int, rng: random.Random) -> ImageBatch:
-    return image_batch(size, grid, rng)
-
-
 def _fit(
     module: ZooModule,
-    make: Callable[[int, random.Random], Any],
+    make: Callable[[random.Random], Any],
     source: str,
     steps: int,
     share: float,
@@ -151,7 +146,7 @@ def _fit(
         enable_model_summary=False,
         use_distributed_sampler=False,
     )
-    data = Endless(partial(make, BATCH), source)
+    data = Endless(make, source)
     loader = DataLoader(
         data,
         batch_size=None,
