@@ -189,8 +189,9 @@ class Setting:
         if isinstance(module, AutoDAN):
             # A language model that has learnt something mostly proposes whole words.
             model = module.objective.primary
-            module.allowed &= torch.tensor([piece[:1] == " " for piece in model.pieces])
-            module.allowed_ids = module.allowed.nonzero().squeeze(1)
+            words = torch.tensor([piece[:1] == " " for piece in model.pieces])
+            module.allowed &= words.to(self.device)
+            module.allowed_ids = module.allowed.cpu().nonzero().squeeze(1)
         return module
 
     def clock(self) -> float:
