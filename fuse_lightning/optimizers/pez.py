@@ -131,7 +131,11 @@ class PEZ(SwapOptimizer):
             return {}
         descents = [self.descents[self.searches[target].name] for target in targets]
         iterates = [descent.param_groups[0]["params"][0] for descent in descents]
-        nearest = [self.project(iterate).tolist() for iterate in iterates]
+        # All at once: the device is asked but one time.
+        flat = self.project(torch.cat([iterate.flatten(0, 1) for iterate in iterates]))
+        sizes = [iterate.shape[:2] for iterate in iterates]
+        parts = torch.split(flat, [size.numel() for size in sizes])
+        nearest = [part.view(size).tolist() for part, size in zip(parts, sizes, strict=True)]
         owners = [target for target, group in zip(targets, nearest, strict=True) for _ in group]
         raw = [tuple(row) for group in nearest for row in group]
         prompts = self.objective.prompts(raw, owners)
