@@ -427,13 +427,14 @@ class Objective:
         """
         slots = [set(range(len(state))) for state in prompts.states]
         total = torch.zeros(())
-        losses = torch.full((len(prompts.states), len(self.terms)), torch.nan)
+        shape = len(prompts.states), len(self.terms)
+        losses = torch.full(shape, torch.nan, device=self.primary.device)
         for found in self.gradients(prompts, lambda _: True, slots, embeddings=True):
-            losses[:, found.column] = found.losses.cpu()
+            losses[:, found.column] = found.losses.to(self.primary.device)
             for head in found.heads:
                 grad = torch.where(head.valid.unsqueeze(-1), head.grad, 0.0)
                 total = total + grad.to(self.primary.device)
-        return total, losses
+        return total, losses.cpu()
 
     @torch.no_grad()
     def label_changes(self, prompts: Prompts) -> Tensor | float:
