@@ -48,9 +48,7 @@ OPTIMIZERS = {
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_a_step_waits_for_little_but_its_candidates_and_their_losses(
-    name, folders, pictures, tmp_path
-):
+def test_a_step_waits_for_candidates_and_losses_alone(name, folders, pictures, tmp_path):
     build, reads = OPTIMIZERS[name]
     writer, clip = (str(folders[name]) for name in ("gpt2", "clip"))
     terms = [
