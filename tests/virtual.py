@@ -121,6 +121,8 @@ class _Calls(TorchFunctionMode):
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = dict(kwargs or {})
+        # Without an accelerator torch has no pinned memory to give.
+        kwargs.pop("pin_memory", None)
         tensor = torch.Tensor
         if func == tensor.device.__get__:
             return lies(args[0])
