@@ -15,7 +15,7 @@ from fuse_lightning.models.base import Encoded, FrozenModel
 from fuse_lightning.models.forward import try_sharing
 from fuse_lightning.models.growing import Ends, Kept, behind, can_stay, join, read_on, whole
 from fuse_lightning.models.likelihood import Continuations, token_nll
-from fuse_lightning.models.transfer import send
+from fuse_lightning.models.transfer import pick, send
 from fuse_lightning.models.trunks import Row
 
 
@@ -136,14 +136,8 @@ class CausalLM(FrozenModel):
         """
         head: nn.Module | None = self.module.get_output_embeddings()
         given = {} if positions is None else {"position_ids": positions}
-        row, column = places.nonzero(as_tuple=True)
-
-        def chosen(values: Tensor) -> Tensor:
-            # Of a model that is spread the head may lie elsewhere than what reads the ids.
-            return values[send(row, values.device), send(column, values.device)]
-
         handle = head and head.register_forward_pre_hook(
-            lambda _, inputs: chosen(inputs[0]).unsqueeze(0)
+            lambda _, inputs: pick(inputs[0], places).unsqueeze(0)
         )
         try:
             with self.embeddings_replaced(embeds):
@@ -153,7 +147,7 @@ class CausalLM(FrozenModel):
         finally:
             if handle:
                 handle.remove()
-        logits: Tensor = output.logits[0] if handle else chosen(output.logits)
+        logits: Tensor = output.logits[0] if handle else pick(output.logits, places)
         return logits.float()
 
     def token_nll(

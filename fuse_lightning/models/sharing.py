@@ -224,7 +224,7 @@ def use(network: PreTrainedModel, name: str) -> None:
     logging.set_verbosity(level)
 
 
-def mask(*args: Any, attention_mask: Tensor | None = None, **kwargs: Any) -> Tensor | None:
+def causal_mask(*args: Any, attention_mask: Tensor | None = None, **kwargs: Any) -> Tensor | None:
     """The mask of a causal network whose rows are padded on the right, where none sees the padding.
 
     Rows that branch off have a mask of their own. Of others transformers would read the padding,
@@ -237,4 +237,4 @@ def mask(*args: Any, attention_mask: Tensor | None = None, **kwargs: Any) -> Ten
 
 
 AttentionInterface.register(NAME, attention)
-AttentionMaskInterface.register(NAME, mask)
+AttentionMaskInterface.register(NAME, causal_mask)

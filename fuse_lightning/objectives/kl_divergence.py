@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from fuse_lightning.objectives.causal_term import CausalTerm, mean_over
+from fuse_lightning.models.transfer import pick, send
+from fuse_lightning.objectives.causal_term import CausalTerm, row_sums
 from fuse_lightning.objectives.term import Reading
 
 CHUNK = 4096
@@ -29,13 +30,15 @@ class KLDivergence(CausalTerm):
 
     def loss(self, reading: Reading, embeds: Tensor | None = None) -> Tensor:
         """Mean over prompt tokens, shape (N,)."""
-        ids, mask, counted = reading.encoded.ids, reading.encoded.mask, reading.prompt[:, 1:]
+        ids, counted = reading.encoded.ids, reading.prompt[:, 1:]
         tokens = self.model.embed(ids) if embeds is None else embeds
-        logits = self.model.logits(ids, mask, embeds)[..., : self.model.vocab_size]
-        expected = logits[:, :-1][counted].log_softmax(-1)
-        implied = self.scores(tokens[:, 1:][counted]).log_softmax(-1)
+        before = F.pad(counted, (0, 1))
+        logits = self.model.logits_at(before, ids, reading.encoded.mask, embeds)
+        expected = logits[:, : self.model.vocab_size].log_softmax(-1)
+        implied = self.scores(pick(tokens[:, 1:], counted)).log_softmax(-1)
         losses = F.kl_div(implied, expected, reduction="none", log_target=True).sum(-1)
-        return mean_over(counted, losses.new_zeros(counted.shape).masked_scatter(counted, losses))
+        counts = send(counted.sum(1), losses.device)
+        return row_sums(losses, counted) / counts.clamp(min=1)
 
     def scores(self, embeds: Tensor) -> Tensor:
         """pinv(table)^T e for each embedding: from (M, d) to (M, V), float32."""

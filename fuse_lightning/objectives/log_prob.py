@@ -2,9 +2,11 @@
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from fuse_lightning.errors import FuseError
-from fuse_lightning.objectives.causal_term import CausalTerm
+from fuse_lightning.models.transfer import pick
+from fuse_lightning.objectives.causal_term import CausalTerm, row_sums
 from fuse_lightning.objectives.term import Reading
 
 
@@ -58,8 +60,8 @@ class LogProb(CausalTerm):
         """Sum over prompt tokens, shape (N,)."""
         ids, counted = reading.encoded.ids, reading.prompt[:, 1:]
         tokens = self.model.embed(ids) if embeds is None else embeds
-        tokens = tokens[:, 1:][counted]
-        states = self._states(ids, reading.encoded.mask, embeds)[:, :-1][counted]
+        tokens = pick(tokens[:, 1:], counted)
+        states = pick(self._states(ids, reading.encoded.mask, embeds), F.pad(counted, (0, 1)))
         scores = states @ self.model.embedding_table.T
         losses = scores.float().logsumexp(-1) - (states.float() * tokens.float()).sum(-1)
-        return losses.new_zeros(counted.shape).masked_scatter(counted, losses).sum(1)
+        return row_sums(losses, counted)

@@ -290,7 +290,8 @@ class Objective:
 
     def term_matrix(self, prompts: Prompts) -> Tensor:
         """The same, all of them computed."""
-        found = [self.term_losses(term, prompts).to(self.primary.device) for term in self.terms]
+        device = self.primary.device
+        found = [send(self.term_losses(term, prompts), device) for term in self.terms]
         # Read once, when all of it is under way.
         return torch.stack(found, dim=1).cpu()
 

@@ -4,7 +4,7 @@ import math
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -21,11 +21,11 @@ class Reading:
 
     Attributes:
         encoded: The tokens of prefix, prompt and what follows it.
-        prompt: True for tokens of the prompt itself, shape (N, T).
+        prompt: True for tokens of the prompt itself, shape (N, T), on the CPU.
         owner: Index of each text's target, shape (N,).
         offset: Where the prompt begins in each text, in characters.
-        fixed: How many leading tokens of each text need no gradient, shape (N,); ``None`` for
-            none of them.
+        fixed: How many leading tokens of each text need no gradient, shape (N,), on the CPU;
+            ``None`` for none of them.
     """
 
     encoded: Encoded
@@ -46,14 +46,9 @@ class Reading:
         )
 
     def to(self, device: torch.device) -> "Reading":
-        """The same on another device."""
-        return Reading(
-            self.encoded.to(device),
-            send(self.prompt, device),
-            send(self.owner, device),
-            self.offset,
-            self.fixed,
-        )
+        """What the model reads on another device, and what says where it stands on the CPU."""
+        owner = send(self.owner, device)
+        return replace(self, encoded=self.encoded.to(device), owner=owner)
 
 
 class Term(ABC):

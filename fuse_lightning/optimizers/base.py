@@ -495,5 +495,5 @@ def _loop(checkpoint: dict[str, Any]) -> dict[str, Any]:
 def top_rows(scores: Tensor, count: int) -> list[list[int]]:
     """Indices of the ``count`` highest scores of each row above minus infinity, best first."""
     values, indices = scores.topk(min(count, scores.shape[1]), dim=1)
-    rows = indices.masked_fill(values == -torch.inf, -1).tolist()
+    rows = indices.masked_fill(~(values > -torch.inf), -1).tolist()
     return [[index for index in row if index >= 0] for row in rows]

@@ -9,7 +9,7 @@ from fuse_lightning.adapters import AdapterSettings
 from fuse_lightning.data import ImageTargets
 from fuse_lightning.models import CLIP, CausalLM
 from fuse_lightning.models.transfer import send
-from fuse_lightning.objectives import Fluency, ImageSimilarity
+from fuse_lightning.objectives import Fluency, ImageSimilarity, KLDivergence, LogProb
 from fuse_lightning.optimizers import GCG, PEZ, AutoDAN, RandomSearch
 from fuse_lightning.search import BeamSearch, GreedySearch
 from tests.optimizers.runs import fit
@@ -45,14 +45,15 @@ OPTIMIZERS = {
     # Also for the losses where the gradient was taken; those of other spellings are scored anew.
     "pez": (partial(PEZ, prompt_length=4, restarts=2), 3),
 }
+CASES = [(name, Fluency) for name in OPTIMIZERS] + [("gcg", KLDivergence), ("gcg", LogProb)]
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
-def test_a_step_waits_for_candidates_and_losses_alone(name, folders, pictures, tmp_path):
+@pytest.mark.parametrize(("name", "loss"), CASES)
+def test_a_step_waits_for_candidates_and_losses_alone(name, loss, folders, pictures, tmp_path):
     build, reads = OPTIMIZERS[name]
     writer, clip = (str(folders[name]) for name in ("gpt2", "clip"))
     terms = [
-        Fluency(CausalLM(writer, device="cuda"), prefix="An image of"),
+        loss(CausalLM(writer, device="cuda"), prefix="An image of"),
         ImageSimilarity(CLIP(clip, device="cuda"), weight=8),
     ]
     module = build(terms, steps=4, adapter=AdapterSettings(cache=False))
