@@ -1,6 +1,7 @@
 """``fuse zoo``: scenes, training, evaluation."""
 
 import json
+import logging
 import os
 import random
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from fuse_lightning.errors import FuseError
+from fuse_lightning.quiet import quiet, quiet_transformers
 
 REFERENCES = 4
 
@@ -90,13 +92,23 @@ def train(
     workers = min(len(names), jobs or cores)
     if workers < 1:
         raise FuseError(f"jobs is {jobs}; it must be at least 1")
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(workers, get_context("spawn"), _quiet_worker) as pool:
         runs = {
             pool.submit(train_model, name, out / name, seed, share, max(1, cores // workers)): name
             for name in names
         }
         for run in as_completed(runs):
             print(f"{runs[run]}: {run.result():.0f} s, written to {out / runs[run]}")
+
+
+def _quiet_worker() -> None:
+    """What a process that trains would say anew in every part of a training."""
+    # It sets its logger's level when it is imported.
+    import lightning.pytorch  # noqa: F401
+
+    quiet()
+    quiet_transformers()
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
 
 
 def evaluate(scenes: int = 512, seed: int = 1000, weights: Path | None = None) -> None:

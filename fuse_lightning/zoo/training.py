@@ -32,6 +32,7 @@ from fuse_lightning.zoo.modules import (
     ZooModule,
     image_cells,
 )
+from fuse_lightning.zoo.progress import ProgressLines
 from fuse_lightning.zoo.render import IMAGE_SIZE
 
 BATCH = 128
@@ -135,6 +136,8 @@ def _fit(
         max_steps=max(1, round(steps * share)),
         gradient_clip_val=1.0,
         logger=False,
+        callbacks=[ProgressLines(source)],
+        enable_progress_bar=False,
         enable_checkpointing=False,
         enable_model_summary=False,
         use_distributed_sampler=False,
@@ -145,6 +148,7 @@ def _fit(
         batch_size=None,
         num_workers=WORKERS,
         prefetch_factor=8 if WORKERS else None,
+        persistent_workers=WORKERS > 0,
         # A fork after the tokenizers have started threads can wait for ever.
         multiprocessing_context="spawn" if WORKERS else None,
     )

@@ -8,6 +8,7 @@ from fuse_lightning.models import CLIP, CausalLM
 from fuse_lightning.models.loading import ZOO
 from fuse_lightning.zoo import training
 from fuse_lightning.zoo.architectures import RECIPES
+from fuse_lightning.zoo.commands import train
 from fuse_lightning.zoo.evaluation import evaluate_zoo
 from fuse_lightning.zoo.training import train_model
 
@@ -65,3 +66,14 @@ def test_training_gives_the_same_weights_for_a_seed(name, tmp_path, monkeypatch)
     kind = CLIP if "clip" in name else None
     if kind:
         kind(str(tmp_path / "a")).load()
+
+
+def test_the_command_trains_in_processes_of_its_own_and_says_how_far_it_is(tmp_path, capfd):
+    train(out=tmp_path, models=["sentiment"], share=0.0005, jobs=1)
+    said = capfd.readouterr()
+    first, last = said.out.splitlines()
+    assert first.startswith("train-sentiment-0: step 1 of 1, ")
+    assert first.endswith(", 0 min left")
+    assert last.endswith(f"s, written to {tmp_path / 'sentiment'}")
+    assert not said.err
+    assert (tmp_path / "sentiment" / "model.safetensors").exists()
