@@ -21,6 +21,9 @@ from fuse_lightning.objectives import (
     Objective,
     Sentiment,
     TextSimilarity,
+    embedding_gradient,
+    label_changes,
+    term_gradients,
 )
 from fuse_lightning.optimizers import GCG, PEZ, AutoDAN, RandomSearch
 from fuse_lightning.search import GreedySearch
@@ -140,11 +143,11 @@ def measured(models, pictures, kind):
     slots = [set(range(len(state))) for state in prompts.states]
     changes = [
         (head.grad @ head.table.T * head.valid[..., None]).cpu()
-        for found in objective.gradients(prompts, lambda _: True, slots)
+        for found in term_gradients(objective, prompts, lambda _: True, slots)
         for head in found.heads
     ]
-    gradient, at_gradient = objective.embedding_gradient(prompts)
-    labels = objective.label_changes(prompts)
+    gradient, at_gradient = embedding_gradient(objective, prompts)
+    labels = label_changes(objective, prompts)
     return [after, losses, *changes, gradient.cpu(), at_gradient, labels]
 
 

@@ -3,9 +3,16 @@
 from fuse_lightning.objectives.continuation import Continuation
 from fuse_lightning.objectives.denoising import Denoising
 from fuse_lightning.objectives.fluency import Fluency
+from fuse_lightning.objectives.gradients import (
+    TermGradient,
+    embedding_gradient,
+    label_changes,
+    term_gradients,
+)
 from fuse_lightning.objectives.kl_divergence import KLDivergence
 from fuse_lightning.objectives.log_prob import LogProb
-from fuse_lightning.objectives.objective import Objective, Prompts, State
+from fuse_lightning.objectives.objective import Objective
+from fuse_lightning.objectives.prompts import Prompts, Speller, State
 from fuse_lightning.objectives.sentiment import Sentiment
 from fuse_lightning.objectives.similarity import ImageSimilarity, TextSimilarity
 from fuse_lightning.objectives.smoothing import (
@@ -28,10 +35,15 @@ __all__ = [
     "Reading",
     "Sample",
     "Sentiment",
+    "Speller",
     "State",
     "Term",
+    "TermGradient",
     "TextSimilarity",
+    "embedding_gradient",
+    "label_changes",
     "predicted_change",
     "resample",
     "smoothed_gradient",
+    "term_gradients",
 ]

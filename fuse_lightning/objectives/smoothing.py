@@ -9,7 +9,9 @@ from torch import Tensor
 
 from fuse_lightning.adapters import HeadGradient
 from fuse_lightning.models.transfer import send
-from fuse_lightning.objectives.objective import Objective, State
+from fuse_lightning.objectives.gradients import term_gradients
+from fuse_lightning.objectives.objective import Objective
+from fuse_lightning.objectives.prompts import State
 from fuse_lightning.objectives.term import Term
 
 
@@ -92,7 +94,7 @@ def smoothed_gradient(
         counted[row, list(sample.slots)] = True
     group = torch.tensor([sample.group for sample in samples])
     means = []
-    for found in objective.gradients(prompts, wanted, [sample.slots for sample in samples]):
+    for found in term_gradients(objective, prompts, wanted, [sample.slots for sample in samples]):
         for head in found.heads:
             groups = send(group, head.grad.device)
             weight = (head.valid & send(counted, head.grad.device)).float()

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from fuse_lightning.errors import FuseError
-from fuse_lightning.objectives import State, Term
+from fuse_lightning.objectives import State, Term, embedding_gradient
 from fuse_lightning.optimizers.base import SPARE
 from fuse_lightning.optimizers.swaps import SwapOptimizer
 from fuse_lightning.search import GreedySearch
@@ -139,7 +139,7 @@ class PEZ(SwapOptimizer):
         owners = [target for target, group in zip(targets, nearest, strict=True) for _ in group]
         raw = [tuple(row) for group in nearest for row in group]
         prompts = self.objective.prompts(raw, owners)
-        gradient, losses = self.objective.embedding_gradient(prompts)
+        gradient, losses = embedding_gradient(self.objective, prompts)
         # The encoder has just read what is about to be scored, unless it spells another prompt.
         exact = torch.tensor(prompts.canonical) & ~losses.isnan().any(1)
         rows = exact.nonzero().flatten().tolist()

@@ -9,7 +9,14 @@ from torch import Tensor
 
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models.transfer import send
-from fuse_lightning.objectives import State, Term, predicted_change, resample, smoothed_gradient
+from fuse_lightning.objectives import (
+    State,
+    Term,
+    label_changes,
+    predicted_change,
+    resample,
+    smoothed_gradient,
+)
 from fuse_lightning.optimizers.base import PromptOptimizer
 
 
@@ -90,7 +97,7 @@ class SwapOptimizer(PromptOptimizer):
             )
         ]
         heads = smoothed_gradient(self.objective, samples, owners, lambda term: bool(term.weight))
-        labels = self.objective.label_changes(self.objective.prompts(states, owners))
+        labels = label_changes(self.objective, self.objective.prompts(states, owners))
         tokens = []
         for group, state in enumerate(states):
             change = predicted_change(heads, [(group, i) for i in range(len(state))], self.allowed)

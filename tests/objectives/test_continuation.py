@@ -7,7 +7,7 @@ from fuse_lightning.adapters import AdapterSettings
 from fuse_lightning.data import Target
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models import CausalLM
-from fuse_lightning.objectives import Continuation, Fluency, Objective
+from fuse_lightning.objectives import Continuation, Fluency, Objective, term_gradients
 from tests.objectives.causal import (
     PREFIX,
     SUFFIX,
@@ -133,7 +133,9 @@ def test_prompts_too_long_to_read_have_no_gradient(causal_folders, number, first
     def gradients(states):
         prompts = objective.prompts(states, [0] * len(states))
         wanted = objective.terms[number]
-        (found,) = objective.gradients(prompts, lambda term: term is wanted, slots[: len(states)])
+        (found,) = term_gradients(
+            objective, prompts, lambda term: term is wanted, slots[: len(states)]
+        )
         return found.heads
 
     for head, alone in zip(gradients(states), gradients([short]), strict=True):

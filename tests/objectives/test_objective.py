@@ -21,6 +21,7 @@ from fuse_lightning.objectives import (
     predicted_change,
     resample,
     smoothed_gradient,
+    term_gradients,
 )
 from tests import tiny
 
@@ -345,7 +346,7 @@ def test_the_last_token_has_no_gradient_of_its_likelihood_and_that_is_no_error(
     samples = [(*state[:-1], token) for token in state for _ in range(8)]
     prompts = objective.prompts(samples, [0] * len(samples))
     slots = [{len(state) - 1}] * len(samples)
-    (found,) = objective.gradients(prompts, lambda term: term is objective.terms[0], slots)
+    (found,) = term_gradients(objective, prompts, lambda term: term is objective.terms[0], slots)
     (head,) = found.heads
     assert not head.grad[:, -1].any()
     torch.testing.assert_close(found.losses, objective.losses(prompts)[:, 0])
