@@ -8,6 +8,7 @@ import json
 import random
 from pathlib import Path
 
+import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import (
     CLIPConfig,
@@ -53,6 +54,7 @@ def build(folder: Path, layers: int, count: int = WORDS) -> None:
         layers: Of both; 12 in the real ones.
         count: Made-up words that the tokenizers learn from; of few words most become one token.
     """
+    torch.manual_seed(0)
     for name, size, suffix, share in (("gpt2", 31_700, "", 0.4), ("clip", 48_500, "</w>", 0.8)):
         words = made_up_words(count, 0)[: int(count * share)]
         text = words if suffix else [f"a {word}" for word in words]
