@@ -1,4 +1,4 @@
-"""From the CPU, where what is known of a batch is made, to where a model computes."""
+"""Between the CPU, where what is known of a batch is made, and where a model computes."""
 
 import torch
 from torch import Tensor
@@ -9,10 +9,15 @@ def send(tensor: Tensor, device: torch.device) -> Tensor:
     return tensor.to(device, non_blocking=device.type == "cuda")
 
 
-def pick(values: Tensor, places: Tensor) -> Tensor:
-    """What stands at the M places where a mask is true: from (N, T, ...) to (M, ...).
+def indices(places: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Rows and columns where a mask (N, T) is true, on a device.
 
     The mask lies on the CPU; one on the device would be waited for.
     """
-    row, column = (send(index, values.device) for index in places.nonzero(as_tuple=True))
-    return values[row, column]
+    row, column = places.nonzero(as_tuple=True)
+    return send(row, device), send(column, device)
+
+
+def pick(values: Tensor, places: Tensor) -> Tensor:
+    """What stands at the M places where a mask on the CPU is true: from (N, T, ...) to (M, ...)."""
+    return values[indices(places, values.device)]

@@ -4,7 +4,7 @@ from torch import Tensor
 
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models import CausalLM
-from fuse_lightning.models.transfer import send
+from fuse_lightning.models.transfer import indices, send
 from fuse_lightning.objectives.term import Reading, Term
 
 
@@ -40,6 +40,6 @@ class CausalTerm(Term):
 
 
 def row_sums(values: Tensor, places: Tensor) -> Tensor:
-    """Sums of values that stand at the M places of a mask, on the CPU: from (M,) to (N,)."""
-    row, column = (send(index, values.device) for index in places.nonzero(as_tuple=True))
-    return values.new_zeros(places.shape).index_put((row, column), values).sum(1)
+    """Sums of values that stand at the M places of a mask on the CPU: from (M,) to (N,)."""
+    where = indices(places, values.device)
+    return values.new_zeros(places.shape).index_put(where, values).sum(1)

@@ -45,6 +45,9 @@ def term_gradients(
         wanted: Which terms.
         slots: Positions of each prompt whose gradient is needed.
         embeddings: Whether all must be gradients of the primary's embeddings.
+
+    Yields:
+        The gradients of one term and its losses.
     """
     length = max(len(state) for state in prompts.states)
     for column, term in enumerate(objective.terms):
@@ -112,6 +115,10 @@ def _backward(term: Term, reading: Reading, rows: Tensor) -> tuple[Tensor, Tenso
 def embedding_gradient(objective: Objective, prompts: Prompts) -> tuple[Tensor, Tensor]:
     """Gradient of the objective at the primary's input embeddings, and the losses there.
 
+    Args:
+        objective: The objective.
+        prompts: N prompts, the longest of L tokens.
+
     Returns:
         The gradient, shape (N, L, d), zero at positions that an adapter has nothing to say
         of; and unweighted losses, shape (N, terms) on the CPU, no number for a term of
@@ -132,6 +139,10 @@ def embedding_gradient(objective: Objective, prompts: Prompts) -> tuple[Tensor, 
 @torch.no_grad()
 def label_changes(objective: Objective, prompts: Prompts) -> Tensor | float:
     """The part of swaps' changes that gradients of embeddings cannot know.
+
+    Args:
+        objective: The objective.
+        prompts: N prompts, the longest of L tokens.
 
     Returns:
         Shape (N, L, V) on the primary's device, or 0 where no term has such a part; lower is
@@ -157,6 +168,7 @@ def _own_head(objective: Objective, reading: Reading, length: int, grad: Tensor)
 def _alignments(
     speller: Speller, prompts: Prompts, reading: Reading, slots: Sequence[set[int]]
 ) -> list[list[AlignedWord]]:
+    """Words of each prompt that hold a wanted slot: tokens of the primary and of the reader."""
     raw = speller.spell(prompts.states)
     inside = reading.prompt.unsqueeze(-1)
     targets = torch.where(inside, reading.encoded.spans - reading.offset, 0).tolist()

@@ -493,7 +493,11 @@ def _loop(checkpoint: dict[str, Any]) -> dict[str, Any]:
 
 
 def top_rows(scores: Tensor, count: int) -> list[list[int]]:
-    """Indices of the ``count`` highest scores of each row above minus infinity, best first."""
+    """Indices of the ``count`` highest scores of each row above minus infinity, best first.
+
+    A score that is not a number is none; torch would take it for the highest.
+    """
+    scores = scores.masked_fill(scores.isnan(), -torch.inf)
     values, indices = scores.topk(min(count, scores.shape[1]), dim=1)
     rows = indices.masked_fill(~(values > -torch.inf), -1).tolist()
     return [[index for index in row if index >= 0] for row in rows]

@@ -102,7 +102,7 @@ def train(
 
 
 def _quiet_worker() -> None:
-    """What a process that trains would say anew in every part of a training."""
+    """Silences what a training process would say anew in each of its stages."""
     # It sets its logger's level when it is imported.
     import lightning.pytorch  # noqa: F401
 

@@ -4,6 +4,8 @@ from functools import partial
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from fuse_lightning.adapters import AdapterSettings
@@ -12,6 +14,7 @@ from fuse_lightning.errors import FuseError
 from fuse_lightning.models import CLIP
 from fuse_lightning.objectives import Fluency, ImageSimilarity, Sentiment, TextSimilarity
 from fuse_lightning.optimizers import AutoDAN
+from fuse_lightning.optimizers.base import top_rows
 from fuse_lightning.search import BeamSearch, GreedySearch
 from tests import tiny
 from tests.optimizers.runs import build, fit
@@ -120,3 +123,17 @@ def test_sentiment_targets_run(folders, pictures, tmp_path, images):
 def test_a_clip_cannot_write(folders):
     with pytest.raises(FuseError, match="put Fluency first"):
         AutoDAN([TextSimilarity(CLIP(folders["clip"]))])
+
+
+SCORES = st.sampled_from([-torch.inf, torch.nan]) | st.integers(-8, 8).map(float)
+
+
+@given(
+    st.lists(st.lists(SCORES, min_size=7, max_size=7), min_size=1, max_size=3), st.integers(1, 9)
+)
+def test_the_best_scores_are_taken_and_none_that_is_forbidden_or_no_number(scores, count):
+    rows = top_rows(torch.tensor(scores), count)
+    for row, found in zip(scores, rows, strict=True):
+        known = sorted((value for value in row if value > -torch.inf), reverse=True)
+        assert [row[index] for index in found] == known[:count]
+        assert len(set(found)) == len(found)

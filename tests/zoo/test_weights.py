@@ -72,7 +72,7 @@ def test_the_command_trains_in_processes_of_its_own_and_says_how_far_it_is(tmp_p
     train(out=tmp_path, models=["sentiment"], share=0.0005, jobs=1)
     said = capfd.readouterr()
     first, last = said.out.splitlines()
-    assert first.startswith("train-sentiment-0: step 1 of 1, ")
+    assert first.startswith("train-sentiment-0: step 1 of 1, loss ")
     assert first.endswith(", 0 min left")
     assert last.endswith(f"s, written to {tmp_path / 'sentiment'}")
     assert not said.err
