@@ -4,6 +4,7 @@ from functools import partial
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models import CausalLM
@@ -16,7 +17,7 @@ from fuse_lightning.objectives import (
     resample,
     smoothed_gradient,
 )
-from fuse_lightning.optimizers.base import SPARE, PromptOptimizer, top_rows
+from fuse_lightning.optimizers.base import SPARE, PromptOptimizer
 
 
 class AutoDAN(PromptOptimizer):
@@ -112,12 +113,12 @@ class AutoDAN(PromptOptimizer):
     def _active(self, term: Term) -> bool:
         return bool(term.weight) and self._predicted(term)
 
-    def _end(self, log_probs: torch.Tensor) -> torch.Tensor:
+    def _end(self, log_probs: Tensor) -> Tensor:
         """Probability that nothing follows, shape (parents, 1)."""
         ends = send(torch.tensor(self.writer.end_ids, dtype=torch.long), log_probs.device)
         return log_probs[:, ends].exp().sum(1, keepdim=True)
 
-    def _predict(self, parents: list[State], owners: list[int]) -> torch.Tensor:
+    def _predict(self, parents: list[State], owners: list[int]) -> Tensor:
         """Predicted change of the other terms for every next token, shape (parents, V)."""
         samples = []
         for group, (state, owner) in enumerate(zip(parents, owners, strict=True)):
@@ -135,3 +136,14 @@ class AutoDAN(PromptOptimizer):
         return predicted_change(
             heads, [(g, len(state)) for g, state in enumerate(parents)], self.allowed
         )
+
+
+def top_rows(scores: Tensor, count: int) -> list[list[int]]:
+    """Indices of the ``count`` highest scores of each row above minus infinity, best first.
+
+    A score that is not a number is none; torch would take it for the highest.
+    """
+    scores = scores.masked_fill(scores.isnan(), -torch.inf)
+    values, indices = scores.topk(min(count, scores.shape[1]), dim=1)
+    rows = indices.masked_fill(~(values > -torch.inf), -1).tolist()
+    return [[index for index in row if index >= 0] for row in rows]

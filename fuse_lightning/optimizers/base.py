@@ -8,30 +8,24 @@ from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import Callback, RichProgressBar, TQDMProgressBar
+from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
 from fuse_lightning.adapters import AdapterSettings
-from fuse_lightning.callbacks import (
-    PromptProgressBar,
-    PromptTable,
-    PromptWriter,
-    TensorBoardPrompts,
-)
 from fuse_lightning.data import Target, TargetBatch, TargetDataModule
 from fuse_lightning.errors import FuseError
-from fuse_lightning.evaluation import Evaluation, Predictions
 from fuse_lightning.models import CaptionModel
 from fuse_lightning.objectives import Objective, Prompts, State, Term
+from fuse_lightning.optimizers.checkpoints import add_ranks, join_results, take_rank
 from fuse_lightning.optimizers.constraints import Constraints
+from fuse_lightning.optimizers.defaults import missing_callbacks
 from fuse_lightning.optimizers.precision import settle_precision
 from fuse_lightning.optimizers.step import DiscreteStep
 from fuse_lightning.optimizers.target_search import Best, TargetSearch
 from fuse_lightning.results import Result
-from fuse_lightning.search import GreedySearch, Scored, SearchStrategy
-from fuse_lightning.strategy import gather, gathered
+from fuse_lightning.search import Scored, SearchStrategy
+from fuse_lightning.strategy import gathered
 
-LOADER = "combined_loader"
 STARTS = 100
 SPARE = 2
 """Candidates proposed for one wanted: some are not read back as the same ids."""
@@ -147,28 +141,8 @@ class PromptOptimizer(L.LightningModule, ABC):
         return DiscreteStep(self.counter)
 
     def configure_callbacks(self) -> Sequence[Callback]:
-        """Adds what the trainer was not given: greedy search, result files, TensorBoard, figures.
-
-        Lightning's default progress bar makes room for one that shows the best prompt.
-        """
-        given: list[Callback] = self.trainer.callbacks  # type: ignore[attr-defined]
-        shown = [bar for bar in given if type(bar) in (TQDMProgressBar, RichProgressBar)]
-        for bar in shown:
-            given.remove(bar)
-        kinds: tuple[tuple[type[Callback], type[Callback]], ...] = (
-            (SearchStrategy, GreedySearch),
-            (PromptWriter, PromptWriter),
-            (TensorBoardPrompts, TensorBoardPrompts),
-            (PromptTable, PromptTable),
-            (Evaluation, Evaluation),
-            (Predictions, Predictions),
-        )
-        added = [
-            default()
-            for kind, default in kinds
-            if not any(isinstance(callback, kind) for callback in given)
-        ]
-        return [*added, PromptProgressBar()] if shown else added
+        """Adds what the trainer was not given, such as greedy search and result files."""
+        return missing_callbacks(self.trainer.callbacks)  # type: ignore[attr-defined]
 
     @property
     def strategy(self) -> SearchStrategy:
@@ -437,41 +411,20 @@ class PromptOptimizer(L.LightningModule, ABC):
     # State
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Adds what the other devices know: Lightning writes the state of one."""
-        states = gather(
-            {
-                "module": self.get_extra_state(),
-                "search": self.strategy.state_dict(),
-                "loader": _loop(checkpoint).get(LOADER),
-            }
-        )
-        if len(states) > 1:
-            checkpoint["ranks"] = states
+        """Adds what the other devices know."""
+        add_ranks(checkpoint, self.get_extra_state(), self.strategy.state_dict())
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Takes this device's part of a checkpoint.
+        """Takes this device's part of a checkpoint, or all results where nothing is resumed.
 
         Raises:
             FuseError: If another number of devices wrote it.
         """
-        states = checkpoint.get("ranks", [None])
         if self._trainer is None or self.trainer.state.fn != "fit":
-            # There is nothing to resume, only results to read: those of all devices.
-            own = checkpoint["state_dict"]["_extra_state"]
-            parts = [state["module"] for state in states if state] or [own]
-            rows = [row for part in parts for row in part["results"]]
-            own["results"] = [*{(row["target"], row["rank"]): row for row in rows}.values()]
-            return
-        if len(states) != self.trainer.world_size:
-            raise FuseError(
-                f"the checkpoint was written by {len(states)} processes, but there are "
-                f"{self.trainer.world_size}; resume with as many"
-            )
-        state = states[self.trainer.global_rank]
-        if state is not None:
-            checkpoint["state_dict"]["_extra_state"] = state["module"]
-            checkpoint["callbacks"][self.strategy.state_key] = state["search"]
-            _loop(checkpoint)[LOADER] = state["loader"]
+            join_results(checkpoint)
+        else:
+            rank, size = self.trainer.global_rank, self.trainer.world_size
+            take_rank(checkpoint, rank, size, self.strategy.state_key)
 
     def get_extra_state(self) -> dict[str, Any]:
         """Results and the searches under way, as plain containers and tensors."""
@@ -484,20 +437,3 @@ class PromptOptimizer(L.LightningModule, ABC):
         """Restores :meth:`get_extra_state`."""
         self.results = [Result(**result) for result in state["results"]]
         self.searches = [TargetSearch.from_state(saved) for saved in state["searches"]]
-
-
-def _loop(checkpoint: dict[str, Any]) -> dict[str, Any]:
-    """Where a checkpoint keeps the position of the loader."""
-    loop: dict[str, Any] = checkpoint["loops"]["fit_loop"]["state_dict"]
-    return loop
-
-
-def top_rows(scores: Tensor, count: int) -> list[list[int]]:
-    """Indices of the ``count`` highest scores of each row above minus infinity, best first.
-
-    A score that is not a number is none; torch would take it for the highest.
-    """
-    scores = scores.masked_fill(scores.isnan(), -torch.inf)
-    values, indices = scores.topk(min(count, scores.shape[1]), dim=1)
-    rows = indices.masked_fill(~(values > -torch.inf), -1).tolist()
-    return [[index for index in row if index >= 0] for row in rows]

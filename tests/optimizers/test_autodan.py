@@ -14,7 +14,7 @@ from fuse_lightning.errors import FuseError
 from fuse_lightning.models import CLIP
 from fuse_lightning.objectives import Fluency, ImageSimilarity, Sentiment, TextSimilarity
 from fuse_lightning.optimizers import AutoDAN
-from fuse_lightning.optimizers.base import top_rows
+from fuse_lightning.optimizers.autodan import top_rows
 from fuse_lightning.search import BeamSearch, GreedySearch
 from tests import tiny
 from tests.optimizers.runs import build, fit
