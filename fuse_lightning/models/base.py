@@ -3,9 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -15,6 +13,7 @@ from transformers import PretrainedConfig, PreTrainedTokenizerBase
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models.budget import Budget
 from fuse_lightning.models.compiling import compile_layers
+from fuse_lightning.models.encoded import Encoded, pad
 from fuse_lightning.models.loading import load_config, load_module, load_tokenizer
 from fuse_lightning.models.placement import (
     DeviceMap,
@@ -23,7 +22,6 @@ from fuse_lightning.models.placement import (
     input_device,
     keep_gradients,
 )
-from fuse_lightning.models.transfer import send
 from fuse_lightning.models.trunks import WORTH
 from fuse_lightning.models.words import WordReader
 
@@ -32,31 +30,6 @@ if TYPE_CHECKING:
 
 DType = Literal["float32", "bfloat16", "float16"]
 TokenSet = Literal["any", "ascii", "words"]
-
-
-@dataclass
-class Encoded:
-    """A batch of N texts as a model reads them, padded on the right to T tokens.
-
-    Attributes:
-        ids: Token ids, shape (N, T).
-        mask: True for tokens, false for padding, shape (N, T).
-        spans: First and last-plus-one character of each token in its text, shape (N, T, 2);
-            empty spans for special tokens and padding.
-    """
-
-    ids: Tensor
-    mask: Tensor
-    spans: Tensor
-
-    def __getitem__(self, rows: slice | Tensor) -> "Encoded":
-        """Some of the texts, trimmed to the longest of them."""
-        width = int(self.mask[rows].sum(1).max())
-        return Encoded(self.ids[rows, :width], self.mask[rows, :width], self.spans[rows, :width])
-
-    def to(self, device: torch.device) -> "Encoded":
-        """The batch with ids and mask on ``device``; spans stay on the CPU."""
-        return Encoded(send(self.ids, device), send(self.mask, device), self.spans)
 
 
 class FrozenModel(ABC):
@@ -344,27 +317,3 @@ class FrozenModel(ABC):
         if not mask.any():
             raise FuseError(f"no token of {self.model_id!r} is in the set {tokens!r}; use 'any'")
         return mask
-
-
-def pad(
-    rows: Sequence[Sequence[int]],
-    spans: Sequence[Sequence[int]] | None,
-    pad_id: int,
-) -> Encoded:
-    """Rows of different lengths as one batch, padded on the right.
-
-    Args:
-        rows: Ids.
-        spans: First and last-plus-one character of each token, one behind the other.
-        pad_id: What fills up short rows.
-    """
-    lengths = torch.tensor([len(row) for row in rows], dtype=torch.long)
-    width = int(lengths.max()) if len(rows) else 0
-    mask = torch.arange(width) < lengths[:, None]
-    ids = torch.full(mask.shape, pad_id, dtype=torch.long)
-    ids[mask] = torch.tensor([*chain.from_iterable(rows)], dtype=torch.long)
-    offsets = torch.zeros(*mask.shape, 2, dtype=torch.long)
-    if spans is not None:
-        flat = [*chain.from_iterable(spans)]
-        offsets[mask] = torch.tensor(flat, dtype=torch.long).view(-1, 2)
-    return Encoded(ids, mask, offsets)

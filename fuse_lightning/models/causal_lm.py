@@ -11,7 +11,8 @@ from transformers import AutoModelForCausalLM, PretrainedConfig
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 
 from fuse_lightning.errors import FuseError
-from fuse_lightning.models.base import Encoded, FrozenModel
+from fuse_lightning.models.base import FrozenModel
+from fuse_lightning.models.encoded import Encoded
 from fuse_lightning.models.forward import try_sharing
 from fuse_lightning.models.growing import Ends, Kept, behind, can_stay, join, read_on, whole
 from fuse_lightning.models.likelihood import Continuations, token_nll

@@ -8,7 +8,8 @@ from transformers import AutoModelForSequenceClassification, PretrainedConfig
 from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING
 
 from fuse_lightning.errors import FuseError
-from fuse_lightning.models.base import Encoded, FrozenModel
+from fuse_lightning.models.base import FrozenModel
+from fuse_lightning.models.encoded import Encoded
 from fuse_lightning.models.forward import run_vectors
 
 

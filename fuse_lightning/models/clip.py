@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from transformers import AutoImageProcessor, PretrainedConfig
 
 from fuse_lightning.errors import FuseError
-from fuse_lightning.models.base import Encoded
+from fuse_lightning.models.encoded import Encoded
 from fuse_lightning.models.forward import run_vectors, try_sharing
 from fuse_lightning.models.loading import first_line, resolve
 from fuse_lightning.models.text_encoder import TextEncoder, same_direction

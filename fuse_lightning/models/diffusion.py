@@ -11,7 +11,8 @@ from torch.nn import functional as F
 from transformers import CLIPTextModel, PretrainedConfig
 
 from fuse_lightning.errors import FuseError
-from fuse_lightning.models.base import DType, Encoded, FrozenModel
+from fuse_lightning.models.base import DType, FrozenModel
+from fuse_lightning.models.encoded import Encoded
 from fuse_lightning.models.loading import load_module, resolve, unreadable
 
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fuse_lightning.models.base import Encoded, FrozenModel, pad
+from fuse_lightning.models.base import FrozenModel
+from fuse_lightning.models.encoded import Encoded, pad
 from fuse_lightning.models.growing import Ends, can_stay, read_on
 from fuse_lightning.models.sharing import NAME, Store, branching, use
 from fuse_lightning.models.transfer import send

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fuse_lightning.models.base import FrozenModel, pad
+from fuse_lightning.models.base import FrozenModel
+from fuse_lightning.models.encoded import pad
 from fuse_lightning.models.sharing import Store, branching, recording
 from fuse_lightning.models.transfer import send
 from fuse_lightning.models.trunks import Row, agreement

@@ -12,7 +12,8 @@ from transformers import AutoModel, PretrainedConfig
 from transformers.utils import cached_file
 
 from fuse_lightning.errors import FuseError
-from fuse_lightning.models.base import Encoded, FrozenModel
+from fuse_lightning.models.base import FrozenModel
+from fuse_lightning.models.encoded import Encoded
 from fuse_lightning.models.forward import run_vectors
 from fuse_lightning.models.loading import resolve
 

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from fuse_lightning.data.targets import Target
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models import CausalLM, Encoded
-from fuse_lightning.models.base import pad
+from fuse_lightning.models.encoded import pad
 from fuse_lightning.objectives.causal_term import CausalTerm
 from fuse_lightning.objectives.term import Reading
 

@@ -11,8 +11,8 @@ from fuse_lightning.adapters import AdapterSettings, FuseAdapter
 from fuse_lightning.data.targets import Target
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models import CausalLM, FrozenModel
-from fuse_lightning.models.base import pad
 from fuse_lightning.models.budget import Budget
+from fuse_lightning.models.encoded import pad
 from fuse_lightning.models.transfer import send
 from fuse_lightning.objectives.memory import LossMemory
 from fuse_lightning.objectives.prompts import Prompts, Speller, State

@@ -4,7 +4,7 @@ from transformers import AutoModelForCausalLM
 
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models import CausalLM
-from fuse_lightning.models.base import pad
+from fuse_lightning.models.encoded import pad
 from fuse_lightning.objectives import Fluency, Objective
 from fuse_lightning.objectives.term import Reading
 from tests.lookalikes import CAUSAL_LMS

@@ -5,8 +5,8 @@ import torch
 from torch._dynamo.utils import counters
 from transformers import AttentionInterface
 
-from fuse_lightning.models.base import pad
 from fuse_lightning.models.compiling import compile_layers
+from fuse_lightning.models.encoded import pad
 from fuse_lightning.models.sharing import NAME, attention
 
 TOLERANCE = {"rtol": 1e-5, "atol": 1e-5}

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fuse_lightning.models.base import pad
+from fuse_lightning.models.encoded import pad
 from fuse_lightning.models.growing import behind, join
 from tests import families, lookalikes
 

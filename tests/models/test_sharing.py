@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from fuse_lightning.models import CausalLM
-from fuse_lightning.models.base import Encoded, pad
+from fuse_lightning.models.encoded import Encoded, pad
 from fuse_lightning.models.sharing import Store, attention, branching
 from tests import families, lookalikes
 
