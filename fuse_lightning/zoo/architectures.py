@@ -124,7 +124,7 @@ def sentiment(seed: int) -> tuple[BertForSequenceClassification, PreTrainedToken
 RECIPES: dict[str, Callable[[int], tuple[Any, PreTrainedTokenizerBase]]] = {
     "clip": clip,
     "clip-judge": clip_judge,
-    "sentiment": sentiment,
     "gpt2": gpt2,
+    "sentiment": sentiment,
 }
 """The models by name, those that train longest first."""
