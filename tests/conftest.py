@@ -8,6 +8,10 @@ import lightning  # noqa: F401
 import pytest
 import torch
 
+# Small tensors are slower on several threads, sums depend on how many there are, and test processes
+# beside each other would wait for each other's. Here, as fixtures of a module come before a test's.
+torch.set_num_threads(1)
+
 
 @pytest.fixture(autouse=True)
 def scratch(tmp_path, monkeypatch):
@@ -19,8 +23,6 @@ def scratch(tmp_path, monkeypatch):
 
 @pytest.fixture(autouse=True)
 def one_thread():
-    """Small tensors are slower on several threads, and sums depend on how many there are."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+    """Whatever threads a test asks for, the next has one."""
     yield
-    torch.set_num_threads(threads)
+    torch.set_num_threads(1)
