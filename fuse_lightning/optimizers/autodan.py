@@ -145,5 +145,5 @@ def top_rows(scores: Tensor, count: int) -> list[list[int]]:
     """
     scores = scores.masked_fill(scores.isnan(), -torch.inf)
     values, indices = scores.topk(min(count, scores.shape[1]), dim=1)
-    rows = indices.masked_fill(~(values > -torch.inf), -1).tolist()
+    rows = indices.masked_fill(values == -torch.inf, -1).tolist()
     return [[index for index in row if index >= 0] for row in rows]

@@ -4,7 +4,7 @@ from functools import partial
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from lightning.pytorch.callbacks import ModelCheckpoint
 
@@ -128,6 +128,7 @@ def test_a_clip_cannot_write(folders):
 SCORES = st.sampled_from([-torch.inf, torch.nan]) | st.integers(-8, 8).map(float)
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.lists(SCORES, min_size=7, max_size=7), min_size=1, max_size=3), st.integers(1, 9)
 )
