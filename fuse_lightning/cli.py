@@ -111,7 +111,8 @@ def _tool(words: list[str]) -> None:
         from fuse_lightning.report import report
 
         # A folder needs no name.
-        words = [words[0], *(["--run"] if words[1:2] and words[1][0] != "-" else []), *words[1:]]
+        named = words[1:2] and not words[1].startswith("-")
+        words = [words[0], *(["--run"] if named else []), *words[1:]]
         tools = report
     else:
         from fuse_lightning.metrics.fidelity import evaluate

@@ -50,7 +50,7 @@ def invert_command(words: Sequence[str]) -> None:
     as_json = options.pop("json")
     from fuse_lightning.presets import invert
 
-    results = invert(**options, progress=sys.stderr.isatty())
+    results = invert(**options, progress=sys.stdout.isatty() and sys.stderr.isatty())
     if as_json:
         for result in results:
             print(visible(json.dumps(result.to_dict(), ensure_ascii=False)))

@@ -70,8 +70,9 @@ class FuseCLI(LightningCLI):
         try:
             super().instantiate_classes()
         except (MisconfigurationException, RuntimeError, TypeError, ValueError) as error:
-            remedy = "; an option is null that needs a value" if "NoneType" in str(error) else ""
-            raise FuseError(explain(error) + remedy) from error
+            told = explain(error)
+            remedy = "; an option is null that needs a value" if "NoneType" in told else ""
+            raise FuseError(told + remedy) from error
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Builds the trainer; Lightning's own word on two strategies names no remedy."""
@@ -128,7 +129,9 @@ def _check_checkpoint(path: str | Path | None) -> None:
     if not Path(path).is_file():
         raise FuseError(f"checkpoint {str(path)!r} does not exist; check --ckpt_path")
     try:
-        torch.load(path, weights_only=True, map_location="cpu")
+        saved = torch.load(path, weights_only=True, map_location="cpu")
+        # What every search writes.
+        _ = saved["loops"], saved["state_dict"]["_extra_state"]
     # Foreign bytes make the unpickler raise anything.
     except Exception as error:
         raise FuseError(

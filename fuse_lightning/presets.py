@@ -189,7 +189,7 @@ def _search(
     if fluent:
         return AutoDAN(
             terms,
-            steps=steps or setting.steps,
+            steps=setting.steps if steps is None else steps,
             batch_size=setting.batch_size,
             gradient_samples=8,
             patience=12,
@@ -200,7 +200,7 @@ def _search(
         ), BeamSearch(setting.beam_width)
     return GCG(
         terms,
-        steps=steps or setting.swap_steps,
+        steps=setting.swap_steps if steps is None else steps,
         batch_size=4 * setting.batch_size,
         top_k=64,
         top=top,

@@ -23,6 +23,7 @@ class Result:
         seed: Seed of the run.
         seconds: The target's share of the wall time of its steps: those of a batch share alike.
         rank: 1 for the best prompt of the target, 2 for the next.
+        finished: Whether its search came to its end, and was not cut short with the run.
     """
 
     target: str
@@ -34,6 +35,7 @@ class Result:
     seed: int
     seconds: float
     rank: int = 1
+    finished: bool = True
 
     def to_dict(self) -> dict[str, Any]:
         """Plain containers, for JSON and checkpoints."""
@@ -59,8 +61,8 @@ def _is(value: Any, kind: Any) -> bool:
         return isinstance(value, list) and all(_is(item, int) for item in value)
     if kind == dict[str, float]:
         return isinstance(value, dict) and all(_is(item, float) for item in value.values())
-    if kind is str:
-        return isinstance(value, str)
+    if kind in (str, bool):
+        return isinstance(value, kind)
     # Larger numbers fit no table.
     whole = isinstance(value, int) and abs(value) < 2**63
     return whole or (kind is float and isinstance(value, float))
@@ -80,9 +82,8 @@ def read_results(path: Path) -> list[Result]:
                 results.append(Result.from_dict(json.loads(line.decode("utf-8"))))
         except (RecursionError, TypeError, ValueError) as error:
             if number < len(lines):
-                raise FuseError(
-                    f"line {number} of {str(path)!r} is no result; remove the line"
-                ) from error
+                remedy = "give prompts.jsonl" if path.suffix == ".csv" else "remove the line"
+                raise FuseError(f"line {number} of {str(path)!r} is no result; {remedy}") from error
     return results
 
 

@@ -4,8 +4,10 @@ import json
 from pathlib import Path
 
 import torch
+import yaml
 
 from fuse_lightning.errors import FuseError
+from fuse_lightning.terminal import visible
 
 RESUME, RUN = "--resume", "--run"
 EVALUATES = ("validate", "test", "predict")
@@ -29,6 +31,8 @@ def expand(words: list[str]) -> list[str]:
             raise FuseError(f"{RESUME} goes on with a search; use it with fuse fit")
         folder = _folder(RESUME, resumed[-1])
         checkpoint = last_checkpoint(folder)
+        if checkpoint is None:
+            print(f"no checkpoint in {visible(str(folder))}: the run begins again")
         return [command, *_given(folder), f"--ckpt_path={checkpoint or 'null'}", *words[1:]]
     words, runs = _take(words, RUN)
     words, transfer = _take(words, "--transfer")
@@ -83,10 +87,24 @@ def _folder(flag: str, name: str) -> Path:
 
 def _given(folder: Path) -> list[str]:
     """A run's own configuration and log folder."""
-    logger = "--trainer.logger.init_args."
-    found = ["--config", str(folder / "config.yaml")]
-    found += [f"{logger}save_dir={folder.parent.parent}", f"{logger}name={folder.parent.name}"]
-    return [*found, f"{logger}version={folder.name}"]
+    config = ["--config", str(folder / "config.yaml")]
+    try:
+        given = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+        logger = given["trainer"]["logger"]
+    # What is wrong with it Lightning finds out.
+    except (KeyError, TypeError, ValueError, yaml.YAMLError):
+        return config
+    if logger is False:
+        return [*config, f"--trainer.default_root_dir={folder}"]
+    parts = (folder.parent.parent, folder.parent.name, folder.name)
+    place = dict(zip(("save_dir", "name", "version"), map(str, parts), strict=True))
+    if not isinstance(logger, dict | list):
+        logger = {"class_path": "lightning.pytorch.loggers.TensorBoardLogger", "init_args": {}}
+        logger["init_args"] |= place
+    for each in logger if isinstance(logger, list) else [logger]:
+        options = each.get("init_args", {})
+        options |= {name: value for name, value in place.items() if name in options}
+    return [*config, f"--trainer.logger={json.dumps(logger)}"]
 
 
 def _callback(name: str, **options: object) -> list[str]:

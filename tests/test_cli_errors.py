@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 
 from fuse_lightning import __version__
@@ -46,6 +47,15 @@ def with_term(term, **options):
 def placed(**options):
     model = {"class_path": "CausalLM", "init_args": {"model_id": "zoo/gpt2", **options}}
     return with_term(FLUENCY, model=model)
+
+
+def pictures(images):
+    return {"class_path": "ImageTargets", "init_args": {"images": images}}
+
+
+def checkpoint(content):
+    torch.save(content, "a.ckpt")
+    return [*search(), "--ckpt_path", "a.ckpt"]
 
 
 def wants(sentiment):
@@ -300,6 +310,14 @@ CASES = {
         ["unknown command 'bogus'", f"there are: {', '.join(COMMANDS)}"],
     ),
     "unknown first flag": (lambda: ["--bogus"], ["unknown option '--bogus'", "--help"]),
+    "checkpoint of something else": (
+        lambda: checkpoint({"weights": torch.zeros(1)}),
+        ["checkpoint 'a.ckpt' cannot be read", "a search has written"],
+    ),
+    "checkpoint of another module": (
+        lambda: checkpoint({"loops": {}, "state_dict": {"weight": torch.zeros(1)}}),
+        ["checkpoint 'a.ckpt' cannot be read", "a search has written"],
+    ),
     "unknown zoo command": (
         lambda: ["zoo", "bogus"],
         ["unknown command 'bogus'", "'scenes', 'train', 'evaluate'"],
@@ -312,6 +330,19 @@ CASES = {
     "no scenes": (
         lambda: ["zoo", "scenes", "--out", "out", "--count", "0"],
         ["count is 0", "at least 1"],
+    ),
+    "no scenes to measure on": (
+        lambda: ["zoo", "evaluate", "--scenes", "0"],
+        ["scenes is 0", "at least 1"],
+    ),
+    "nothing trains": (
+        lambda: ["zoo", "train", "--jobs", "0"],
+        ["jobs is 0", "at least 1"],
+    ),
+    "an empty folder name": (lambda: ["report", ""], ["holds no prompts.jsonl"]),
+    "home of nobody": (
+        lambda: search(data=pictures("~nobody-of-this-name/a.png")),
+        ["image '~nobody-of-this-name/a.png'", "write the whole path"],
     ),
     "scenes into a file": (
         lambda: ["zoo", "scenes", "--out", "a.png"],

@@ -87,6 +87,18 @@ def test_command_prints_lines_or_json(pictures, capsys):
         assert f"{row['loss']:7.3f}  {row['prompt']}  (fluency" in line
 
 
+@pytest.mark.parametrize("shown", [True, False])
+def test_a_bar_stands_only_where_nothing_else_reads_the_prompts(shown, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        "fuse_lightning.presets.invert", lambda progress, **_: asked.append(progress) or []
+    )
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: shown)
+    main(["invert", "--text", "a", "--json"])
+    assert asked == [shown]
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -95,6 +107,8 @@ def test_command_prints_lines_or_json(pictures, capsys):
         (["--preset", "poem"], "invalid choice: 'poem'"),
         (["--top", "x"], "invalid int value: 'x'"),
         (["--top", "0", "--text", "a"], "top is 0"),
+        (["--steps", "0", "--text", "a"], "steps is 0"),
+        (["--text", "none.txt"], "give an existing file, or a text that does not end in .txt"),
         (["--nothing"], "unrecognized arguments: --nothing"),
     ],
 )

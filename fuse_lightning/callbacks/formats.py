@@ -45,6 +45,7 @@ def csv_row(result: Result) -> dict[str, str | float | int]:
         "step": result.step,
         "seed": result.seed,
         "seconds": result.seconds,
+        "finished": result.finished,
         "ids": " ".join(map(str, result.ids)),
     }
 

@@ -10,3 +10,10 @@ def target_ids(trainer: L.Trainer) -> list[str] | None:
     data: Any = getattr(trainer, "datamodule", None)
     targets = getattr(data, "targets", None)
     return None if targets is None else [target.id for target in targets]
+
+
+def known_ids(trainer: L.Trainer) -> list[str] | None:
+    """The same, and those that are left out because they are finished."""
+    ids = target_ids(trainer)
+    data: Any = getattr(trainer, "datamodule", None)
+    return ids and [*ids, *sorted(getattr(data, "finished", ()))]

@@ -12,7 +12,7 @@ import lightning as L
 from lightning.pytorch.callbacks import Callback
 
 from fuse_lightning.callbacks.formats import csv_text, json_lines
-from fuse_lightning.callbacks.share import target_ids
+from fuse_lightning.callbacks.share import known_ids, target_ids
 from fuse_lightning.errors import FuseError
 from fuse_lightning.files import append_lines, replace_file
 from fuse_lightning.results import Result, read_targets, result_files
@@ -58,8 +58,10 @@ class PromptWriter(Callback):
         self.written = self.whole = 0
         with self._told(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
-        ids = target_ids(trainer)
-        own = ids and ids[trainer.global_rank :: trainer.world_size]
+        if trainer.world_size == 1:
+            own = known_ids(trainer)
+        elif own := target_ids(trainer):
+            own = own[trainer.global_rank :: trainer.world_size]
         self._begin(self.paths(trainer), pl_module, own)
         if trainer.world_size > 1:
             trainer.strategy.barrier()
@@ -91,7 +93,7 @@ class PromptWriter(Callback):
         if self.folder is None:
             return
         if trainer.is_global_zero:
-            self._begin(self._files(""), pl_module, target_ids(trainer))
+            self._begin(self._files(""), pl_module, known_ids(trainer))
         if trainer.world_size == 1:
             return
         trainer.strategy.barrier()
@@ -134,9 +136,12 @@ class PromptWriter(Callback):
         self._write_anew(paths, pl_module.results)  # type: ignore[arg-type]
 
     def _write_anew(self, paths: tuple[Path, Path], results: list[Result]) -> None:
-        done = {result.target for result in results}
+        # A search that was cut short does not take the place of one that came to its end.
+        ended = {name for name, rows in self.earlier.items() if rows[0].finished}
+        new = [result for result in results if result.finished or result.target not in ended]
+        done = {result.target for result in new}
         earlier = {name: rows for name, rows in self.earlier.items() if name not in done}
-        rows = [*results, *chain.from_iterable(earlier.values())]
+        rows = [*new, *chain.from_iterable(earlier.values())]
         table, lines = paths
         with self._told(lines):
             replace_file(lines, json_lines(rows))

@@ -13,7 +13,12 @@ def finished_ids(sources: Iterable[str]) -> set[str]:
     Raises:
         FuseError: If there is no such file, or a line of it is no result.
     """
-    return {name for source in sources for name in read_targets(_files(source))}
+    return {
+        name
+        for source in sources
+        for name, rows in read_targets(_files(source)).items()
+        if rows[0].finished
+    }
 
 
 def _files(source: str) -> list[Path]:

@@ -1,5 +1,6 @@
 """Reading pictures of any kind as upright RGB."""
 
+import struct
 import warnings
 from io import BytesIO
 from os.path import isfile
@@ -69,7 +70,8 @@ def read_image(file: Path | bytes, name: str | None = None) -> Image.Image:
                 layers = image.convert("RGBA")
                 image = Image.alpha_composite(Image.new("RGBA", layers.size, "white"), layers)
             image = image.convert("RGB")
-    except (OSError, ValueError, SyntaxError) as error:
+    # Rotations are read by struct.
+    except (OSError, ValueError, SyntaxError, struct.error) as error:
         raise FuseError(
             f"image {name} is broken ({error}); save it again or leave it out"
         ) from error

@@ -1,5 +1,7 @@
 """A loader whose batch is refilled as targets end, and that knows where it is."""
 
+import hashlib
+import json
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
@@ -106,10 +108,29 @@ class TargetLoader:
 
     def state_dict(self) -> dict[str, Any]:
         """Steps served, targets that have entered, and places of those that stay."""
-        return {"served": self.served, "entered": self.entered, "running": self._staying()}
+        return {
+            "served": self.served,
+            "entered": self.entered,
+            "running": self._staying(),
+            "targets": self._names(),
+        }
+
+    def _names(self) -> str:
+        """Stands for the ids of all targets, in order."""
+        names = json.dumps([target.id for target in self.targets])
+        return hashlib.sha256(names.encode()).hexdigest()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Goes on behind the step that was served last."""
+        """Goes on behind the step that was served last.
+
+        Raises:
+            FuseError: If it was served other targets.
+        """
+        if state_dict["targets"] != self._names():
+            raise FuseError(
+                "the checkpoint is of a search for other targets; resume with the same data, or "
+                "start a new run with data.skip_finished"
+            )
         self._reset()
         self.served, self.entered = state_dict["served"], state_dict["entered"]
         self.running = list(state_dict["running"])

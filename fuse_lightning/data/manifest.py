@@ -25,7 +25,8 @@ def read_manifest(path: Path, lists: Collection[str]) -> list[Any]:
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
-        rows = _csv_rows(text, lists) if path.suffix == ".csv" else _json_rows(text, path.suffix)
+        suffix = path.suffix.lower()
+        rows = _csv_rows(text, lists) if suffix == ".csv" else _json_rows(text, suffix)
     except (OSError, RecursionError, ValueError, csv.Error) as error:
         raise FuseError(f"manifest {str(path)!r} cannot be read: {error}") from error
     if not rows:

@@ -48,7 +48,10 @@ class Sources:
             table = hub_table(name, self.revision, self.stream, self.seed)
             stem = name.partition("@")[0].partition(":")[0].rpartition("/")[2]
             return table_targets(table, stem, None, self.columns, Web(self.urls, hub=True))
-        path = Path(source).expanduser()
+        try:
+            path = Path(source).expanduser()
+        except RuntimeError as error:
+            raise FuseError(f"image {source!r}: {error}; write the whole path") from error
         if path.is_dir():
             return self._folder(path)
         if path.exists():
@@ -67,9 +70,10 @@ class Sources:
 
     def _file(self, path: Path) -> list[Target]:
         web = Web(self.urls)
-        if path.suffix in manifest.SUFFIXES:
+        suffix = path.suffix.lower()
+        if suffix in manifest.SUFFIXES:
             return manifest_targets(path, self.columns, web)
-        if path.suffix in tables.SUFFIXES:
+        if suffix in tables.SUFFIXES:
             return table_targets(open_table(path), path.stem, path.parent, self.columns, web)
         return [Target(path.stem, [path])]
 

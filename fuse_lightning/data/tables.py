@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from itertools import accumulate
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Lock
 from typing import Any
 
 from fuse_lightning.errors import FuseError
@@ -98,11 +99,17 @@ class ParquetTable(Table):
         self._batches: Iterator[Any] = iter(())
         self._batch: Any = ()
         self._first = 0
+        # Pictures are read in several threads.
+        self._lock = Lock()
 
     def _read(self, columns: list[str]) -> list[dict[str, Any]]:
         return self.file.read(columns).to_pylist()  # type: ignore[no-any-return]
 
     def _cell(self, row: int, column: str) -> Any:
+        with self._lock:
+            return self._seek(row, column)
+
+    def _seek(self, row: int, column: str) -> Any:
         group = bisect_right(self._starts, row) - 1
         if self._reads != (column, group) or row < self._first:
             self._batches = self.file.iter_batches(BATCH, [group], [column])
@@ -120,7 +127,7 @@ def open_table(path: Path) -> Table:
     Raises:
         FuseError: If it cannot be read.
     """
-    return ParquetTable(path) if path.suffix == ".parquet" else _arrow(path, _named(path))
+    return ParquetTable(path) if path.suffix.lower() == ".parquet" else _arrow(path, _named(path))
 
 
 def saved_table(folder: Path) -> Table:

@@ -53,10 +53,11 @@ def _texts(source: str) -> list[str]:
     if not source.endswith(".txt"):
         return [source.strip()]
     try:
-        lines = Path(source).expanduser().read_text(encoding="utf-8").splitlines()
+        lines = Path(source).expanduser().read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise FuseError(
-            f"text file {source!r} cannot be read ({error}); check data.texts"
+            f"text file {source!r} cannot be read ({error}); give an existing file, or a text "
+            "that does not end in .txt"
         ) from error
     if not (found := [line.strip() for line in lines if line.strip()]):
         raise FuseError(f"text file {source!r} holds no text; give one with a text a line")

@@ -148,6 +148,8 @@ class Evaluation(Callback):
                 prompts = captions(self.objective, [text] * len(targets), range(len(targets)))
                 losses = self.objective.term_matrix(prompts)
                 mean.update(self.objective.total(losses).to(device))
+            for target in targets:
+                target.release()
         return min(zip(texts, means, strict=True), key=lambda pair: float(pair[1].compute()))[0]
 
     def _prepare(self, objectives: Iterable[Objective], batch: Sequence[Target]) -> list[Target]:

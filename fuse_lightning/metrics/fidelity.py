@@ -234,7 +234,7 @@ def evaluate(
         seed: Seed.
     """
     try:
-        lines = [line.strip() for line in texts.read_text(encoding="utf-8").splitlines()]
+        lines = [line.strip() for line in texts.read_text(encoding="utf-8-sig").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
         raise FuseError(
             f"texts {str(texts)!r} cannot be read ({error}); give a text file"

@@ -78,6 +78,7 @@ class TargetSearch:
                 seed,
                 self.seconds,
                 rank,
+                self.done,
             )
             for rank, best in enumerate(self.kept, start=1)
         ]

@@ -89,9 +89,9 @@ def train(
         if name not in RECIPES:
             raise FuseError(f"unknown zoo model {name!r}; there are: {', '.join(RECIPES)}")
     cores = os.cpu_count() or 1
-    workers = min(len(names), jobs or cores)
-    if workers < 1:
+    if jobs is not None and jobs < 1:
         raise FuseError(f"jobs is {jobs}; it must be at least 1")
+    workers = min(len(names), jobs or cores)
     with ProcessPoolExecutor(workers, get_context("spawn"), _quiet_worker) as pool:
         runs = {
             pool.submit(train_model, name, out / name, seed, share, max(1, cores // workers)): name
@@ -121,5 +121,7 @@ def evaluate(scenes: int = 512, seed: int = 1000, weights: Path | None = None) -
     """
     from fuse_lightning.zoo.evaluation import evaluate_zoo
 
+    if scenes < 1:
+        raise FuseError(f"scenes is {scenes}; it must be at least 1")
     for name, value in evaluate_zoo(scenes, seed, weights).items():
         print(f"{name}: {value:.4f}")

@@ -1,5 +1,6 @@
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -101,6 +102,37 @@ def test_a_resumed_run_that_dies_at_once_has_lost_nothing():
 def test_targets_that_a_run_does_not_have_are_not_its_results():
     resumed("a", targets=("a", "c"))
     assert [line["target"] for line in read()[1]] == ["a", "c"]
+
+
+def test_targets_that_are_left_out_as_finished_stay():
+    run = trainer(targets=("a", "c"))
+    run.datamodule.finished = {"b"}
+    before = SimpleNamespace(results=[result(name) for name in "abd"])
+    PromptWriter().on_train_start(trainer(targets=("a", "b", "d")), before)
+    writer, module = PromptWriter(), SimpleNamespace(results=[])
+    writer.on_train_start(run, module)
+    module.results += [result("c"), result("a", "anew")]
+    writer.on_train_batch_end(run, module)
+    writer.on_fit_end(run, module)
+    assert {(line["target"], line["prompt"]) for line in read()[1]} == {
+        ("a", "anew"),
+        ("b", "a red cube"),
+        ("c", "a red cube"),
+    }
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_a_search_that_was_cut_short_does_not_undo_one_that_ended(before):
+    first = replace(result("a", "first"), finished=before)
+    PromptWriter().on_train_start(trainer(targets="a"), SimpleNamespace(results=[first]))
+    writer, module = PromptWriter(), SimpleNamespace(results=[])
+    writer.on_train_start(trainer(targets="a"), module)
+    module.results.append(replace(result("a", "second"), finished=False))
+    writer.on_fit_end(trainer(targets="a"), module)
+    expect([first] if before else module.results)
+    module.results[:] = [result("a", "third")]
+    writer.on_fit_end(trainer(targets="a"), module)
+    expect(module.results)
 
 
 def test_a_line_that_was_half_written_is_left_out():

@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from fuse_lightning.callbacks.formats import json_lines
+from fuse_lightning.callbacks.formats import csv_text, json_lines
 from fuse_lightning.cli import main
 from fuse_lightning.data import ImageTargets, SentimentTargets, TextTargets
 from fuse_lightning.errors import FuseError
@@ -81,6 +82,18 @@ class TestFinished:
         assert ids(TextTargets(TEXTS[:4], skip_finished=both)) == ["text-2"]
         one = TextTargets(TEXTS[:4], skip_finished="run/prompts-rank1.jsonl")
         assert ids(one) == ["text-0", "text-1", "text-2"]
+
+    def test_targets_whose_search_was_cut_short_are_not_finished(self):
+        Path("run").mkdir()
+        rows = [result("text-0"), replace(result("text-1"), finished=False)]
+        Path("run/prompts.jsonl").write_text(json_lines(rows))
+        assert ids(TextTargets(TEXTS[:2], skip_finished="run")) == ["text-1"]
+
+    def test_a_table_of_prompts_is_no_source(self):
+        Path("run").mkdir()
+        Path("run/prompts.csv").write_text(csv_text([result("text-0")]))
+        with pytest.raises(FuseError, match=r"is no result; give prompts\.jsonl"):
+            ids(TextTargets(TEXTS[:2], skip_finished="run/prompts.csv"))
 
     def test_how_many_is_said(self, monkeypatch):
         said = []

@@ -1,3 +1,4 @@
+import struct
 from contextlib import suppress
 
 import numpy as np
@@ -222,3 +223,14 @@ def test_damaged_bytes_never_raise_anything_else(tmp_path_factory, data):
 
 def test_names_of_any_script(saved):
     assert read_image(saved(Image.new("RGB", (16, 16), RED), "ünï 🐈.png")).getpixel((1, 1)) == RED
+
+
+def test_a_damaged_rotation_is_a_broken_picture(saved, monkeypatch):
+    path = saved(noise(), "a.png")
+
+    def damaged(image):
+        return struct.pack("H", None)
+
+    monkeypatch.setattr("fuse_lightning.data.images.ImageOps.exif_transpose", damaged)
+    with pytest.raises(FuseError, match=r"image .*a\.png' is broken \(required argument"):
+        read_image(path)

@@ -151,3 +151,10 @@ def test_pictures_are_read_ahead_and_let_go(tmp_path):
         assert held <= {str(place) for place in range(2 * step, 2 * step + 4)}
         batch.done.update(target.id for target in batch.targets)
     assert not any("images" in vars(target) for target in targets)
+
+
+def test_a_checkpoint_of_other_targets_is_refused():
+    state = loader([1, 2, 3], 2).state_dict()
+    loader([3, 1, 2], 2).load_state_dict(state)
+    with pytest.raises(FuseError, match=r"for other targets; .* data\.skip_finished"):
+        loader([1, 2], 2).load_state_dict(state)

@@ -3,6 +3,8 @@
 import io
 import itertools
 import json
+import random
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -311,6 +313,17 @@ def test_parquet_values_in_any_order(tmp_path_factory, wanted, group):
     table = ParquetTable(path)
     for index, column in zip(wanted, itertools.cycle("aab"), strict=False):
         assert table.cell(index, column) == (values if column == "a" else values[::-1])[index]
+
+
+def test_parquet_values_from_several_threads():
+    values = [f"value {index}" for index in range(400)]
+    parquet({"a": values, "b": values[::-1]}, Path("threads.parquet"), row_group_size=30)
+    table = ParquetTable(Path("threads.parquet"))
+    rows = random.Random(0).choices(range(400), k=1200)
+    with ThreadPoolExecutor(4) as pool:
+        cells = [pool.submit(table.cell, row, "ab"[row % 2]) for row in rows]
+    for row, cell in zip(rows, cells, strict=True):
+        assert cell.result() == (values if row % 2 == 0 else values[::-1])[row]
 
 
 class TestHub:

@@ -167,6 +167,8 @@ class TestManifests:
 
     def test_a_byte_order_mark_is_skipped(self):
         assert ids(ImageTargets(manifest("m.csv", "\ufefffile_name\np/a.png\n"))) == ["p/a"]
+        assert ids(ImageTargets(manifest("M.CSV", "file_name\np/a.png\n"))) == ["p/a"]
+        assert ids(ImageTargets(manifest("M.JsonL", rows({"file_name": "p/a.png"})))) == ["p/a"]
 
     @pytest.mark.parametrize("name", ["metadata.jsonl", "metadata.csv"])
     def test_a_folders_manifest_says_what_it_holds(self, name):

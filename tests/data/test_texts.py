@@ -23,6 +23,13 @@ def test_texts_and_files_become_targets_with_distinct_names(tmp_path):
     assert len(TextTargets(str(file), limit=1).find_targets()) == 1
 
 
+def test_a_mark_of_the_byte_order_is_no_text(tmp_path):
+    file = tmp_path / "windows.txt"
+    file.write_text("a red star\n", encoding="utf-8-sig")
+    (target,) = TextTargets(str(file)).find_targets()
+    assert (target.id, target.text) == ("a-red-star", "a red star")
+
+
 @pytest.mark.parametrize(
     ("texts", "message"),
     [

@@ -182,6 +182,20 @@ def test_a_checkpoint_serves_too(run, tmp_path, monkeypatch):
     )
 
 
+def test_pictures_that_were_measured_are_let_go(run, tmp_path, monkeypatch):
+    held = []
+    prepare = Evaluation._prepare
+
+    def watched(self, objectives, batch):
+        held.append(sum("images" in vars(target) for target in self.targets))
+        return prepare(self, objectives, batch)
+
+    monkeypatch.setattr(Evaluation, "_prepare", watched)
+    main(["validate", "--run", str(copy(run, tmp_path)), "--data.batch_size=1"])
+    assert len(held) > COUNT
+    assert max(held) < COUNT
+
+
 @pytest.mark.parametrize("name", ["prompts.csv", "prompts.jsonl"])
 def test_predictions_are_the_rows_of_the_run(run, tmp_path, name, capsys):
     main(["predict", "--run", str(run), "--out", name])
@@ -218,6 +232,12 @@ def test_what_cannot_be_measured_is_said_in_one_line(run, words, message, capsys
     assert error.value.code == 2
     (line,) = [line for line in capsys.readouterr().err.splitlines() if "error:" in line]
     assert message in line
+
+
+def test_a_kind_of_file_that_nobody_writes_is_said_in_one_line(run, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["predict", "--run", str(run), "--out", "out.txt"])
+    assert capsys.readouterr().err.endswith("out is 'out.txt'; it must end in .csv or .jsonl\n")
 
 
 def test_a_run_without_prompts_is_refused(run, tmp_path, capsys):

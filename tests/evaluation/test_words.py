@@ -12,7 +12,7 @@ from fuse_lightning.resume import expand
 def run(tmp_path):
     folder = tmp_path / "logs" / "search" / "version_0"
     folder.mkdir(parents=True)
-    (folder / "config.yaml").write_text("")
+    (folder / "config.yaml").write_text("trainer: {logger: true}")
     return folder
 
 
@@ -25,7 +25,12 @@ def test_a_run_stands_for_its_config_its_folder_and_its_prompts(run):
     words = expand(["validate", "--run", str(run), "--trainer.devices=2"])
     assert words[0] == "validate"
     assert words[words.index("--config") + 1] == str(run / "config.yaml")
-    assert "--trainer.logger.init_args.version=version_0" in words
+    (logger,) = [word for word in words if word.startswith("--trainer.logger=")]
+    assert json.loads(logger.removeprefix("--trainer.logger="))["init_args"] == {
+        "save_dir": str(run.parent.parent),
+        "name": "search",
+        "version": "version_0",
+    }
     assert words.index("--ckpt_path=null") < words.index("--trainer.devices=2")
     assert callbacks(words) == [{"class_path": "StoredPrompts", "init_args": {"run": str(run)}}]
 
