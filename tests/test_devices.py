@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
 
 from fuse_lightning.adapters import AdapterSettings
 from fuse_lightning.cli import main
@@ -199,6 +200,26 @@ def test_a_search_over_devices_finds_the_same_prompts(name, models, pictures, tm
             fit(search, ImageTargets(str(pictures), batch_size=2), tmp_path, GreedySearch())
         rows.append(found(search))
     assert rows[1] == close(rows[0])
+
+
+def test_a_search_on_an_accelerator_goes_on(models, pictures, tmp_path):
+    whole, rest = (
+        PEZ(
+            [ImageSimilarity(models("apart")["clip"])],
+            steps=4,
+            restarts=2,
+            prompt_length=3,
+        )
+        for _ in range(2)
+    )
+    data = {"images": str(pictures / "0.png")}
+    saver = ModelCheckpoint(tmp_path, every_n_train_steps=2, save_top_k=-1)
+    with accelerators():
+        fit(whole, ImageTargets(**data), tmp_path, GreedySearch(), saver)
+        (half,) = tmp_path.glob("*step=2.ckpt")
+        # Lightning reads tensors to the CPU, wherever they lay.
+        fit(rest, ImageTargets(**data), tmp_path, GreedySearch(), ckpt_path=half)
+    assert found(rest) == close(found(whole))
 
 
 def test_a_configuration_says_where_models_lie(folders, pictures, tmp_path, monkeypatch):

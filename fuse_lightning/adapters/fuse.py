@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -20,6 +20,8 @@ from fuse_lightning.models.transfer import send
 
 AdapterKind = Literal["lookup", "least_squares", "t_product"]
 CHUNK = 4096
+FEWEST = 2
+"""Words of a case that a map is fitted on: of one alone it would be zero."""
 
 
 @dataclass
@@ -46,6 +48,8 @@ class AdapterSettings:
     cache_dir: str | None = None
 
     def __post_init__(self) -> None:
+        if self.kind not in (kinds := get_args(AdapterKind)):
+            raise FuseError(f"adapter kind is {self.kind!r}; give one of {', '.join(kinds)}")
         for name in ("max_subtokens", "max_examples_per_case"):
             if getattr(self, name) < 1:
                 raise FuseError(f"adapter {name} is {getattr(self, name)}; it must be at least 1")
@@ -103,7 +107,7 @@ class FuseAdapter:
         )
         key = cache_key(
             {
-                "format": 1,
+                "format": 2,
                 "models": [
                     (model.model_id, model.revision, _fingerprint(model))
                     for model in (self.source, self.target)
@@ -133,8 +137,9 @@ class FuseAdapter:
                 f"{self.source.model_id!r} and {self.target.model_id!r}; raise max_subtokens or "
                 "give another word list"
             )
+        often = {case: words for case, words in cases.items() if len(words[0]) >= FEWEST}
         maps = {}
-        for (m, n), (source_ids, target_ids) in sorted(cases.items()):
+        for (m, n), (source_ids, target_ids) in sorted((often or cases).items()):
             x = self.source.embedding_table.float().cpu()[torch.tensor(source_ids)]
             y = self.target.embedding_table.float().cpu()[torch.tensor(target_ids)]
             maps[f"{m}.{n}"] = fit_map(self.map_kind, x, y)
@@ -171,16 +176,20 @@ class FuseAdapter:
 
         Zero for tokens that do not begin a word.
         """
-        device = self.target.device
-        starts = [
-            index
-            for index, piece in enumerate(self.source.pieces)
-            if piece[:1].isspace() and piece.strip()
-        ]
-        table = torch.zeros(len(self.source.pieces), self.target.embedding_table.shape[1])
-        for start in range(0, len(starts), CHUNK):
-            chunk = starts[start : start + CHUNK]
-            texts = [f"a {self.source.pieces[index].strip()}" for index in chunk]
+        return self._lookup([piece[:1].isspace() for piece in self.source.pieces])
+
+    @cached_property
+    def opening_table(self) -> Tensor:
+        """The same at the very beginning of a text, where no space marks a word."""
+        return self._lookup([True for _ in self.source.pieces])
+
+    def _lookup(self, wanted: Sequence[bool]) -> Tensor:
+        device, pieces = self.target.device, [piece.strip() for piece in self.source.pieces]
+        words = [index for index, piece in enumerate(pieces) if piece and wanted[index]]
+        table = torch.zeros(len(pieces), self.target.embedding_table.shape[1])
+        for start in range(0, len(words), CHUNK):
+            chunk = words[start : start + CHUNK]
+            texts = [f"a {pieces[index]}" for index in chunk]
             for index, ids in zip(chunk, _word_ids(self.target, texts), strict=True):
                 if ids:
                     rows = self.target.embedding_table[torch.tensor(ids, device=device)]
@@ -198,9 +207,24 @@ class FuseAdapter:
         return self.lookup_table.any(1)
 
     @cached_property
+    def _opening(self) -> Tensor:
+        """Tokens that :attr:`opening_table` speaks for, shape (V_A,)."""
+        return self.opening_table.any(1)
+
+    @cached_property
+    def _inner(self) -> Tensor:
+        """Tokens that can stand inside a word, shape (V_A,).
+
+        Tokenizers that mark where words end tell no beginnings: there any token can.
+        """
+        inside = ~self._looked_up
+        spelt = torch.tensor([bool(piece.strip()) for piece in self.source.pieces])
+        return inside if inside[spelt].any() else torch.ones_like(inside)
+
+    @cached_property
     def _inner_table(self) -> Tensor:
-        """``source_table`` with zeros for tokens that the lookup speaks for."""
-        return self.source_table.masked_fill(self._looked_up.unsqueeze(1), 0.0)
+        """``source_table`` with zeros for tokens that cannot stand inside a word."""
+        return self.source_table.masked_fill(~self._inner.unsqueeze(1), 0.0)
 
     def pull_back(
         self,
@@ -209,6 +233,7 @@ class FuseAdapter:
         grad: Tensor,
         *,
         embeddings: bool = False,
+        opening: bool = False,
     ) -> list[HeadGradient]:
         """Gradients at source positions from gradients of target embeddings.
 
@@ -218,9 +243,10 @@ class FuseAdapter:
             grad: Gradient at the target embeddings, shape (N, T, d_B).
             embeddings: Whether gradients of the source's embeddings themselves are wanted, which
                 "lookup" then takes from its maps.
+            opening: Whether position 0 is the first of the source model's text.
 
         Returns:
-            One head, or two for "lookup".
+            One head, or more for "lookup".
         """
         lookup = self.settings.kind == "lookup" and not embeddings
         heads = []
@@ -245,6 +271,10 @@ class FuseAdapter:
                 summed.index_add_(0, index, grad[row[index], there(flat)])
                 out[row, place] = summed
                 valid[row, place] = True
+            if opening:
+                first = valid & (torch.arange(length, device=valid.device) == 0)
+                heads.append(HeadGradient(self.opening_table, out, first, self._opening))
+                valid = valid & ~first
             heads.append(HeadGradient(self.lookup_table, out, valid, self._looked_up))
         inner = self._map_back(alignments, length, grad, skip_whole=lookup)
         heads.append(inner)
@@ -275,7 +305,7 @@ class FuseAdapter:
             out[index, places] = pull_back(self.maps[case], grad[index, flat]).to(out.dtype)
             valid[index, places] = True
         if skip_whole:
-            return HeadGradient(self._inner_table, out, valid, ~self._looked_up)
+            return HeadGradient(self._inner_table, out, valid, self._inner)
         return HeadGradient(self.source_table, out, valid)
 
     def _split(

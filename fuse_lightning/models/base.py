@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -74,6 +74,8 @@ class FrozenModel(ABC):
     ) -> None:
         if not model_id:
             raise FuseError(f"model_id of a {self.kind} is empty; give a hub id or a folder")
+        if dtype not in (dtypes := get_args(DType)):
+            raise FuseError(f"dtype of {model_id!r} is {dtype!r}; give one of {', '.join(dtypes)}")
         self.model_id = model_id
         self.revision = revision
         self.dtype = dtype

@@ -195,7 +195,7 @@ class CausalLM(FrozenModel):
         numbers: dict[Row, int] = {}
         chosen = [numbers.setdefault(tuple(row), len(numbers)) for row in rows]
         distinct, earlier = [*numbers], self.latest
-        found: list[Tensor] = []
+        found: list[tuple[Tensor, Tensor]] = []
 
         def read(ends: Ends) -> None:
             there = partial(send, device=self.device)
@@ -213,13 +213,16 @@ class CausalLM(FrozenModel):
                 before = earlier.before[there(ends.of), :most]
                 places = behind(ends.starts + 1, most, nll.shape[1] - 1)
                 nll = join(before, nll[:, 1:], there(places), 1)
-            found[:] = nll, log_probs[there(last), : self.vocab_size]
+            found.append((nll, log_probs[there(last), : self.vocab_size]))
 
         kept: Kept | None = None
         if self.shares and can_stay(self, distinct):
             kept = read_on(self, earlier.kept if earlier else None, distinct, read)
         else:
-            read(whole(distinct, self.pad_id))
-        nll, after = found
-        self.latest = Continuations(numbers, self.reduced, nll, after, kept)
+            lengths = [len(row) for row in distinct]
+            self.budget.run(lengths, lambda chosen: read(whole(distinct[chosen], self.pad_id)))
+        width = max(nll.shape[1] for nll, _ in found)
+        before = torch.cat([F.pad(nll, (0, width - nll.shape[1])) for nll, _ in found])
+        after = torch.cat([told for _, told in found])
+        self.latest = Continuations(numbers, self.reduced, before, after, kept)
         return after[send(torch.tensor(chosen), self.device)]

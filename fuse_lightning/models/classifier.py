@@ -43,6 +43,11 @@ class Classifier(FrozenModel):
         names = self.module.config.id2label
         return [names[index] for index in sorted(names)]
 
+    @property
+    def multi_label(self) -> bool:
+        """Whether several labels may apply to one text."""
+        return bool(self.module.config.problem_type == "multi_label_classification")
+
     def label_index(self, label: str) -> int:
         """Class of a label given by its name, in any case, or by its number.
 

@@ -44,6 +44,11 @@ def first_line(error: BaseException) -> str:
 
 def unreadable(model_id: str, error: Exception) -> FuseError:
     """One line about a model that cannot be read."""
+    if "trust_remote_code" in str(error):
+        return FuseError(
+            f"{model_id!r} comes with code of its own; read it, and if you trust it set "
+            "trust_remote_code"
+        )
     path = Path(resolve(model_id))
     if path.is_dir():
         return FuseError(

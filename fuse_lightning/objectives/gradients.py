@@ -65,7 +65,11 @@ def term_gradients(
             heads = [_own_head(objective, reading, length, grads)]
         else:
             heads = objective.adapter(term).pull_back(
-                alignments, length, grads, embeddings=embeddings
+                alignments,
+                length,
+                grads,
+                embeddings=embeddings,
+                opening=not objective.terms[0].prefix.strip(),
             )
         yield TermGradient(column, heads, losses)
 

@@ -51,11 +51,13 @@ class Objective:
         self._numbers: list[tuple[Target, int]] = []
         self._count = itertools.count()
         self.speller = Speller(self.terms[0])
-        names: dict[str, int] = {}
-        for term in self.terms:
-            names[term.name] = names.get(term.name, 0) + 1
-            if names[term.name] > 1:
-                term.name = f"{term.name}_{names[term.name]}"
+        for place, term in enumerate(self.terms):
+            others = {other.name for other in self.terms if other is not term}
+            if term.name in {other.name for other in self.terms[:place]}:
+                name = term.name
+                numbers = itertools.count(2)
+                while term.name in others:
+                    term.name = f"{name}_{next(numbers)}"
 
     @property
     def primary(self) -> FrozenModel:

@@ -15,6 +15,9 @@ from fuse_lightning.objectives.term import Reading, Term
 class Sentiment(Term):
     """Cross-entropy of the wanted label under a sequence classifier (nats).
 
+    Where several labels may apply at once (``multi_label_classification``), that of the wanted one
+    alone.
+
     Args:
         model: The classifier, or its id.
         weight: Factor in the objective; negative repels.
@@ -42,8 +45,13 @@ class Sentiment(Term):
         self.label = label
 
     def check(self) -> None:
-        """Also requires that the classifier knows the label."""
+        """Also requires that the classifier tells labels apart, and knows the label."""
         super().check()
+        if len(self.model.labels) < 2:
+            raise FuseError(
+                f"{self.model.model_id!r} of {self.name} has {len(self.model.labels)} label, whose "
+                "probability is always 1; give a classifier with at least 2"
+            )
         if self.label is not None:
             self.model.label_index(self.label)
 
@@ -67,4 +75,7 @@ class Sentiment(Term):
     def loss(self, reading: Reading, embeds: Tensor | None = None) -> Tensor:
         """-log P(wanted label | text), shape (N,)."""
         logits = self.model.logits(reading.encoded, embeds)
-        return F.cross_entropy(logits, self.labels[reading.owner], reduction="none")
+        wanted = self.labels[reading.owner]
+        if self.model.multi_label:
+            return -F.logsigmoid(logits.gather(1, wanted[:, None]).squeeze(1))
+        return F.cross_entropy(logits, wanted, reduction="none")

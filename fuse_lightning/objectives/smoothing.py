@@ -1,5 +1,6 @@
 """Gradients averaged over prompts that hold random tokens."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -50,17 +51,23 @@ def resample(
         group: Its number.
         slots: Positions that may be replaced.
         samples: How many variants; 0 gives the prompt itself, as published methods use it.
-        rate: Share of ``slots`` replaced in each variant, at least one of them.
+        rate: Share of ``slots`` replaced in each variant; more where some would never be.
         draw: Gives that many random allowed tokens.
         uniform: Gives that many random numbers in [0, 1).
     """
     if samples == 0:
         return [Sample(state, group, set(slots))]
     variants = []
-    count = max(1, round(rate * len(slots)))
+    # Dealt like cards, slots are replaced equally often, and each of them at least once.
+    count = max(1, round(rate * len(slots)), math.ceil(len(slots) / samples))
+    deck: list[int] = []
     for _ in range(samples):
-        order = sorted(zip(uniform(len(slots)), slots, strict=True))
-        replaced = [slot for _, slot in order[:count]]
+        replaced, deck = deck[:count], deck[count:]
+        if (wanted := count - len(replaced)) > 0:
+            shuffled = [slot for _, slot in sorted(zip(uniform(len(slots)), slots, strict=True))]
+            more = [slot for slot in shuffled if slot not in replaced][:wanted]
+            replaced += more
+            deck = [slot for slot in shuffled if slot not in more]
         tokens = list(state)
         for slot, token in zip(replaced, draw(count), strict=True):
             tokens[slot] = token

@@ -96,13 +96,10 @@ class AutoDAN(PromptOptimizer):
         ]
         chosen: list[dict[State, None]] = [{} for _ in states]
         for owner, found in zip(
-            owners, self.admitted(extended, owners, self.batch_size), strict=True
+            owners, self.admitted(extended, owners, self.batch_size, growing=True), strict=True
         ):
             chosen[owner].update(dict.fromkeys(found))
         return [[*found] for found in chosen]
-
-    def _admits(self, text: str) -> bool:
-        return self.constraints.admits(text, growing=True)
 
     def _room(self) -> int:
         """Most tokens of a prompt that the writer can read behind its prefix."""

@@ -26,7 +26,8 @@ from fuse_lightning.results import Result
 from fuse_lightning.search import Scored, SearchStrategy
 from fuse_lightning.strategy import gathered
 
-STARTS = 100
+TRIES = 16
+"""Tokens tried at once for the next place of a random start."""
 SPARE = 2
 """Candidates proposed for one wanted: some are not read back as the same ids."""
 
@@ -54,7 +55,8 @@ class PromptOptimizer(L.LightningModule, ABC):
         adapter: How gradients of models with another tokenizer reach the primary's tokens.
         gradient_samples: Prompts with random tokens that a gradient is averaged over; 0 takes
             the gradient at the current tokens, as published methods do.
-        gradient_resample: Share of the positions that hold random tokens in each of them.
+        gradient_resample: Share of the positions that hold random tokens in each of them; more
+            where the samples would leave positions out.
         max_batch_tokens: Most token positions in one forward; fewer where memory runs out.
         rescore: Whether the best candidates of a step are scored again in float32 where the
             trainer's precision is a reduced one, such as ``bf16-mixed``.
@@ -242,10 +244,19 @@ class PromptOptimizer(L.LightningModule, ABC):
         target.need_images("the captioner of initial_prompt", "a text to start from")
         (captions,) = self.initial_prompt.captions(target.images[:1], 1)
         words = next(iter(captions), "").split()
-        # A captioner knows nothing of what the models read.
-        while words and not self._fits(" ".join(words)):
+        # A captioner knows nothing of what the models read, nor of what a prompt may say.
+        words = [word for word in words if not self._forbidden(word)]
+        while words and (self._forbidden(" ".join(words)) or not self._fits(" ".join(words))):
             words.pop()
         return " ".join(words)
+
+    def _forbidden(self, text: str) -> str:
+        """What of a text no prompt may hold; empty if nothing."""
+        allowed = set(self.allowed_ids.tolist())
+        bad = [token for token in self.objective.encode_prompt(text) if token not in allowed]
+        if bad:
+            return " ".join(self.objective.primary.pieces[token].strip() for token in bad)
+        return "" if self.constraints.admits(text) else text
 
     def _fits(self, text: str) -> bool:
         prompts = self.objective.prompts([self.objective.encode_prompt(text)], [0])
@@ -257,11 +268,29 @@ class PromptOptimizer(L.LightningModule, ABC):
     def initial_state(self, target: int) -> State:
         """The prompt that the search of a target starts from."""
         if text := self._initial_text(self.targets[target]).strip():
+            if bad := self._forbidden(text):
+                raise FuseError(
+                    f"initial_prompt holds {bad!r}, which the constraints forbid; change one of "
+                    "the two"
+                )
             return self.objective.encode_prompt(text)
-        # Few random draws read back as the same ids.
-        length = self.start_length(target)
-        states = [tuple(self.draw(target, length)) for _ in range(STARTS)]
-        return next(iter(self.admitted([states], [target], 1)[0]), states[0])
+        return self._random_state(target)
+
+    def _random_state(self, target: int) -> State:
+        """Random tokens, one after another: few draws of all at once read back as the same ids."""
+        length, state = self.start_length(target), State()
+        for _ in range(TRIES * (length + 1)):
+            if len(state) == length:
+                return state
+            longer = [(*state, token) for token in self.draw(target, TRIES)]
+            growing = len(state) + 1 < length
+            (found,) = self.admitted([longer], [target], 1, growing=growing)
+            # Behind some tokens hardly any other may stand.
+            state = found[0] if found else state[:-1]
+        raise FuseError(
+            f"no {length} random tokens were found that read back as the same and that the "
+            "constraints admit; give initial_prompt, or relax constraints"
+        )
 
     def start_length(self, target: int) -> int:
         """Tokens of a random start."""
@@ -334,7 +363,12 @@ class PromptOptimizer(L.LightningModule, ABC):
         return [row for best in chosen for row in best]
 
     def admitted(
-        self, groups: Sequence[Sequence[State]], owners: Sequence[int], most: int
+        self,
+        groups: Sequence[Sequence[State]],
+        owners: Sequence[int],
+        most: int,
+        *,
+        growing: bool = False,
     ) -> list[list[State]]:
         """The first ``most`` states of each group that the constraints admit, each once.
 
@@ -342,6 +376,7 @@ class PromptOptimizer(L.LightningModule, ABC):
             groups: States, best first.
             owners: Target of each group.
             most: How many of each group are wanted.
+            growing: Whether their last words may still be beginnings of allowed ones.
         """
         flat = [state for group in groups for state in group]
         prompts = self.objective.prompts(
@@ -353,15 +388,11 @@ class PromptOptimizer(L.LightningModule, ABC):
             chosen: dict[State, None] = {}
             for state in group:
                 text, canonical = next(rows)
-                good = canonical or not self.constraints.canonical
-                if good and len(chosen) < most and self._admits(text):
+                good = len(chosen) < most and (canonical or not self.constraints.canonical)
+                if good and self.constraints.admits(text, growing=growing):
                     chosen[state] = None
             result.append([*chosen])
         return result
-
-    def _admits(self, text: str) -> bool:
-        """Whether a prompt may be a candidate."""
-        return self.constraints.admits(text)
 
     def _over(self, place: int) -> bool:
         """Whether a target's search is over."""
@@ -418,17 +449,29 @@ class PromptOptimizer(L.LightningModule, ABC):
         """Takes this device's part of a checkpoint, or all results where nothing is resumed.
 
         Raises:
-            FuseError: If another number of devices wrote it.
+            FuseError: If another number of devices wrote it, or another search.
         """
         if self._trainer is None or self.trainer.state.fn != "fit":
             join_results(checkpoint)
         else:
             rank, size = self.trainer.global_rank, self.trainer.world_size
             take_rank(checkpoint, rank, size, self.strategy.state_key)
+            written = checkpoint["state_dict"]["_extra_state"]["search"]
+            if written != self._kind:
+                raise FuseError(
+                    f"the checkpoint was written by {written}, not by {self._kind}; resume with "
+                    "the same optimizer and terms"
+                )
+
+    @property
+    def _kind(self) -> str:
+        """What a checkpoint must be of to go on."""
+        return f"{type(self).__name__} of {', '.join(term.name for term in self.objective.terms)}"
 
     def get_extra_state(self) -> dict[str, Any]:
         """Results and the searches under way, as plain containers and tensors."""
         return {
+            "search": self._kind,
             "results": [result.to_dict() for result in self.results],
             "searches": [search.state_dict() for search in self.searches],
         }

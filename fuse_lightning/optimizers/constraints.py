@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass, field
+from typing import get_args
 
 from torch import Tensor
 
@@ -34,11 +35,18 @@ class Constraints:
     canonical: bool = True
 
     def __post_init__(self) -> None:
+        if self.tokens not in (sets := get_args(TokenSet)):
+            raise FuseError(f"constraints.tokens is {self.tokens!r}; give one of {', '.join(sets)}")
         for name in ("block", "allow"):
-            if any(not text.strip() for text in getattr(self, name)):
+            texts = getattr(self, name)
+            if isinstance(texts, str):
+                raise FuseError(f"constraints.{name} is {texts!r}; give a list of strings")
+            if any(not text.strip() for text in texts):
                 raise FuseError(f"constraints.{name} holds an empty string; remove it")
         self._blocked = [_plain(text) for text in self.block]
         self._words = {word for text in self.allow for word in WORD.findall(_plain(text))}
+        if self.allow and not self._words:
+            raise FuseError(f"constraints.allow is {self.allow}, without a word; give words")
 
     def mask(self, model: FrozenModel) -> Tensor:
         """Which tokens can be part of an admitted prompt, boolean, shape (V,).

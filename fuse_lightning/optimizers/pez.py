@@ -23,8 +23,8 @@ class PEZ(SwapOptimizer):
     scored is the text of the projection as it is read back. All restarts and targets run in one
     batch; the search strategy has nothing to choose and must be greedy.
 
-    Only ``learning_rate * weight_decay`` and the start matter beside the gradients' directions:
-    the projection ignores length.
+    The projection ignores length: beside the gradients only ``learning_rate * weight_decay`` and
+    the start over ``learning_rate`` matter.
 
     Args:
         terms: The objective; the model of the first term is the primary, its ids are the state.
@@ -97,7 +97,9 @@ class PEZ(SwapOptimizer):
 
     def project(self, embeddings: Tensor) -> Tensor:
         """Allowed tokens nearest by cosine: from (..., d) to (...)."""
-        nearest = (F.normalize(embeddings, dim=-1) @ self._directions.T).argmax(-1)
+        # Near tokens differ by less than the trainer's reduced precision tells apart.
+        with torch.autocast(embeddings.device.type, enabled=False):
+            nearest = (F.normalize(embeddings, dim=-1) @ self._directions.T).argmax(-1)
         return self.allowed_ids[nearest.cpu()]
 
     def _begin(self, places: Sequence[int]) -> list[list[State]]:
@@ -113,6 +115,14 @@ class PEZ(SwapOptimizer):
     def _descent(self, embeddings: Tensor) -> torch.optim.AdamW:
         iterate = embeddings.detach().clone().requires_grad_()
         return torch.optim.AdamW([iterate], lr=self.learning_rate, weight_decay=self.weight_decay)
+
+    def _move(self, states: list[list[State]]) -> int:
+        """Goes on too where no projection could be read: the next ones may be."""
+        before = self.strategy.frontiers
+        count = super()._move(states)
+        now = self.strategy.frontiers
+        self.strategy.frontiers = [new or old for new, old in zip(now, before, strict=True)]
+        return count
 
     def propose(self, states: list[list[State]]) -> list[list[State]]:
         """The projections, then one step of descent; near the end, swaps in the best prompt."""
@@ -188,5 +198,5 @@ class PEZ(SwapOptimizer):
         super().set_extra_state(state)
         self.descents = {}
         for name, saved in state["descents"].items():
-            self.descents[name] = self._descent(saved["iterate"])
+            self.descents[name] = self._descent(saved["iterate"].to(self._table.device))
             self.descents[name].load_state_dict(saved["moments"])

@@ -4,6 +4,7 @@ from transformers import AutoModelForCausalLM
 
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models import CausalLM
+from fuse_lightning.models.budget import Budget
 from fuse_lightning.models.encoded import pad
 from fuse_lightning.objectives import Fluency, Objective
 from fuse_lightning.objectives.term import Reading
@@ -118,6 +119,28 @@ def test_next_log_probs_are_those_after_each_row(name, load, plain):
             logits = reference(input_ids=torch.tensor([ids])).logits[0, -1]
         expected = logits.log_softmax(-1)[: model.vocab_size]
         torch.testing.assert_close(got[row], expected, rtol=1e-5, atol=1e-5)
+
+
+def test_next_log_probs_keep_to_the_budget(load, monkeypatch):
+    model = load("gpt2")
+    rows = [(1, *range(2, 2 + index % 5), index) for index in range(60)]
+    expected = model.next_log_probs(rows)
+    before = model.latest.before
+    sizes = []
+    logits_at = model.logits_at
+
+    def watched(places, ids, *args):
+        sizes.append(ids.numel())
+        return logits_at(places, ids, *args)
+
+    monkeypatch.setattr(model, "logits_at", watched)
+    monkeypatch.setattr(model, "budget", Budget(64))
+    monkeypatch.setattr("fuse_lightning.models.causal_lm.can_stay", lambda *_: False)
+    got = model.next_log_probs(rows)
+    torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(model.latest.before, before, rtol=1e-5, atol=1e-5)
+    assert len(sizes) > 4
+    assert max(sizes) <= 64
 
 
 @every_lm

@@ -113,3 +113,20 @@ def test_more_than_ten_labels_keep_their_order(tmp_path, load):
     model = load(bert_classifier(tmp_path / "many", names), Classifier)
     assert model.labels == names
     assert model.label_index("Emotion 10") == 10
+
+
+def test_a_label_that_may_stand_beside_others_is_scored_alone(load, monkeypatch):
+    model = load("bert_classifier")
+    monkeypatch.setattr(model.module.config, "problem_type", "multi_label_classification")
+    term = Sentiment(model, label="1")
+    term.set_targets([Target("t")])
+    encoded = model.encode(TEXTS)
+    got = term.loss(Reading(encoded, encoded.mask, torch.zeros(3, dtype=torch.long), 0))
+    torch.testing.assert_close(got, -model.logits(encoded)[:, 1].sigmoid().log())
+
+
+def test_a_single_label_is_refused(load, monkeypatch):
+    model = load("bert_classifier")
+    monkeypatch.setattr(model, "labels", ["score"])
+    with pytest.raises(FuseError, match=r"has 1 label, .* always 1; give a classifier with at"):
+        Sentiment(model, label="score").check()

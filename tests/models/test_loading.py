@@ -1,3 +1,4 @@
+import json
 import os
 import shutil
 
@@ -197,3 +198,16 @@ def test_the_kind_of_a_model_is_read_from_its_configuration(name, kind, folder):
     model = auto_model(str(folder(name)))
     assert type(model) is kind
     model.load()
+
+
+def test_a_model_with_code_of_its_own_asks_for_trust(tmp_path, load):
+    config = {"model_type": "own", "auto_map": {"AutoConfig": "own.OwnConfig"}}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    (tmp_path / "own.py").write_text("raise SystemExit")
+    with pytest.raises(FuseError, match=r"comes with code of its own; .* set trust_remote_code"):
+        CausalLM(str(tmp_path)).load()
+
+
+def test_an_unknown_dtype_is_refused():
+    with pytest.raises(FuseError, match="dtype of 'zoo/gpt2' is 'fp16'; give one of float32"):
+        CausalLM("zoo/gpt2", dtype="fp16")

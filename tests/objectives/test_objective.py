@@ -1,10 +1,13 @@
 """Losses and gradients against one prompt at a time, with plain transformers calls."""
 
 import random
+from collections import Counter
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from fuse_lightning.adapters import AdapterSettings
@@ -263,6 +266,9 @@ def test_smoothed_gradient_is_the_mean_over_samples_that_count(objective):
     for sample in samples:
         changed = {i for i, (a, b) in enumerate(zip(state, sample.state, strict=True)) if a != b}
         assert changed <= sample.slots
+    times = Counter(slot for sample in samples for slot in sample.slots)
+    assert len(times) == len(state)
+    assert max(times.values()) - min(times.values()) <= 1
     together = smoothed_gradient(objective, samples, [0], wanted)
     single = [smoothed_gradient(objective, [s], [0], wanted) for s in samples]
     for number, head in enumerate(together):
@@ -281,6 +287,52 @@ def test_smoothed_gradient_is_the_mean_over_samples_that_count(objective):
 def test_no_resampling_takes_the_gradient_at_the_prompt_itself():
     (sample,) = resample((1, 2, 3), 5, [2], 0, 1.0, lambda n: [], lambda n: [])
     assert sample == Sample((1, 2, 3), 5, {2})
+
+
+@given(st.integers(1, 20), st.integers(1, 9), st.floats(0.01, 1), st.integers())
+def test_every_slot_is_replaced_equally_often(slots, samples, rate, seed):
+    rng = random.Random(seed)
+    found = resample(
+        (0,) * slots,
+        0,
+        range(slots),
+        samples,
+        rate,
+        lambda n: [1] * n,
+        lambda n: [rng.random() for _ in range(n)],
+    )
+    least = max(1, round(rate * slots))
+    assert all(len(sample.slots) == sum(sample.state) >= least for sample in found)
+    times = Counter(slot for sample in found for slot in sample.slots)
+    assert len(times) == slots
+    assert max(times.values()) - min(times.values()) <= 1
+
+
+def test_a_lookup_speaks_for_the_first_tokens_of_a_text_too(folders):
+    """Without a prefix they have no space before them."""
+    terms = [Fluency(folders["gpt2"]), TextSimilarity(folders["clip"], text="a red star")]
+    objective = Objective(terms, AdapterSettings(cache=False))
+    objective.load()
+    objective.set_targets([Target("t")])
+    state = objective.encode_prompt("red house")
+    samples = [Sample(state, 0, {0, 1})]
+    heads = smoothed_gradient(objective, samples, [0], lambda term: term is terms[1])
+    allowed = objective.primary.allowed_tokens()
+    change = predicted_change(heads, [(0, 0)], allowed)[0]
+    states = [(token, *state[1:]) for token in allowed.nonzero().squeeze(1).tolist()]
+    prompts = objective.prompts(states, [0] * len(states))
+    firsts = [state[0] for state, good in zip(states, prompts.canonical, strict=True) if good]
+    told = [token for token in firsts if change[token] != 0]
+    assert len(firsts) > 50
+    assert len(told) > 0.9 * len(firsts)
+
+
+def test_names_of_terms_stay_distinct_when_terms_are_used_again(folders):
+    terms = [TextSimilarity(folders["clip"], text=text) for text in ("a", "b", "c", "d")]
+    Objective(terms[:2])
+    Objective([*terms[:2], terms[2], terms[3]])
+    assert len({term.name for term in terms}) == 4
+    assert [term.name for term in terms[:2]] == ["text_similarity", "text_similarity_2"]
 
 
 def test_words_beyond_all_cases_use_smaller_ones_and_are_never_noise(objective):

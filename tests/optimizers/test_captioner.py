@@ -14,7 +14,7 @@ from fuse_lightning.data import ImageTargets, SentimentTargets
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models import CaptionModel
 from fuse_lightning.objectives import Fluency, ImageSimilarity, Sentiment
-from fuse_lightning.optimizers import Captioner, Constraints
+from fuse_lightning.optimizers import GCG, Captioner, Constraints
 from fuse_lightning.search import BeamSearch, GreedySearch, HistorySearch, UniformCostSearch
 from tests.captioners import blip
 from tests.optimizers.runs import fit, found
@@ -220,3 +220,13 @@ def test_it_runs_from_a_configuration(folders, pictures, writer, tmp_path, neste
     main(["fit", "--config", "own.yaml", "--trainer.accelerator", "cpu"])
     (lines,) = (tmp_path / "logs" / "search").glob("*/prompts.jsonl")
     assert json.loads(lines.read_text())["prompt"]
+
+
+def test_a_start_leaves_out_what_prompts_may_not_say(folders, pictures, tmp_path):
+    said = "two RED stars # and a green tree"
+    limits = Constraints(tokens="words", block=["red", "tree"])
+    terms = [Fluency(folders["gpt2"]), ImageSimilarity(folders["clip"])]
+    module = GCG(terms, steps=1, top_k=9, initial_prompt=Fixed(said), constraints=limits)
+    fit(module, ImageTargets(str(pictures / "0.png")), tmp_path)
+    assert module.caption(module.targets[0]) == "two stars and a green"
+    assert len(module.results) == 1

@@ -83,3 +83,17 @@ def test_constraints_that_leave_nothing_are_refused(model, options, message):
 def test_empty_strings_are_refused(name):
     with pytest.raises(FuseError, match=rf"constraints\.{name} holds an empty string"):
         Constraints(**{name: ["a", " "]})
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"tokens": "Any"}, "tokens is 'Any'; give one of any, ascii, words"),
+        ({"block": "red"}, "block is 'red'; give a list"),
+        ({"allow": "red"}, "allow is 'red'; give a list"),
+        ({"allow": ["!!!"]}, "without a word; give words"),
+    ],
+)
+def test_slips_are_no_constraints(options, message):
+    with pytest.raises(FuseError, match=message):
+        Constraints(**options)

@@ -1,6 +1,7 @@
 """What holds for every optimizer: true losses, seeds, batches, resuming, constraints."""
 
 import json
+import re
 from functools import partial
 
 import pytest
@@ -186,6 +187,66 @@ def test_impossible_settings_are_refused(folders, name, changes, message):
 def test_a_swap_needs_something_to_replace(folders, pictures, tmp_path, kind):
     module = build(kind, folders, steps=3, prompt_length=0)
     with pytest.raises(FuseError, match=rf"{kind.__name__} replaces tokens.*prompt_length"):
+        fit(module, ImageTargets(str(pictures / "0.png")), tmp_path, GreedySearch())
+
+
+@pytest.mark.parametrize("kind", [GCG, RandomSearch, PEZ])
+@pytest.mark.parametrize("length", [16, 40])
+def test_a_random_start_reads_back_as_itself(pictures, tmp_path, kind, length):
+    """Few draws of so many tokens of a CLIP do: from another one no swap would be admitted."""
+    starts = []
+
+    class Watched(kind):
+        def initial_state(self, target):
+            starts.append(super().initial_state(target))
+            return starts[-1]
+
+    module = Watched([TextSimilarity("zoo/clip", text="a red star")], steps=2, prompt_length=length)
+    fit(module, ImageTargets(str(pictures), batch_size=3), tmp_path, GreedySearch())
+    prompts = module.objective.prompts(starts, [0] * len(starts))
+    assert prompts.canonical == [True] * 3
+    assert [len(start) for start in starts] == [length] * 3
+    assert len(set(starts)) == 3
+    assert len(module.results) == 3
+
+
+def test_a_random_start_under_constraints_that_hardly_anything_meets(pictures, tmp_path):
+    words = Constraints(tokens="words", allow=["turquoise", "pentagram"])
+    module = GCG(
+        [TextSimilarity("zoo/clip", text="a red star")],
+        steps=2,
+        batch_size=4,
+        top_k=4,
+        prompt_length=6,
+        constraints=words,
+    )
+    fit(module, ImageTargets(str(pictures / "0.png")), tmp_path, GreedySearch())
+    (row,) = module.results
+    assert set(re.findall(r"\w+", row.prompt)) <= {"turquoise", "pentagram"}
+    assert len(row.ids) == 6
+
+
+def test_where_no_random_start_is_admitted_the_error_says_so(folders, pictures, tmp_path):
+    class Never(Constraints):
+        def admits(self, text, *, growing=False):
+            return False
+
+    module = build(GCG, folders, steps=2, top_k=4, constraints=Never())
+    with pytest.raises(FuseError, match=r"no 8 random tokens .* give initial_prompt, or relax"):
+        fit(module, ImageTargets(str(pictures / "0.png")), tmp_path, GreedySearch())
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize(
+    ("constraints", "bad"),
+    [(Constraints(tokens="words"), r"#|#1"), (Constraints(block=["STAR"]), "a star #1")],
+)
+def test_a_start_that_the_constraints_forbid_is_refused(
+    folders, pictures, tmp_path, name, constraints, bad
+):
+    options = {"initial_prompt": "a star #1", "constraints": constraints}
+    module = OPTIMIZERS[name](folders, **options)
+    with pytest.raises(FuseError, match=rf"initial_prompt holds '.*(star|{bad}).*'.* change one"):
         fit(module, ImageTargets(str(pictures / "0.png")), tmp_path, GreedySearch())
 
 

@@ -132,6 +132,29 @@ def test_gradients_cross_tokenizers_in_the_primarys_space(folders, pictures):
     assert (gradient[0].abs().sum(-1) > 0).all()
 
 
+def test_a_projection_that_is_too_long_does_not_end_the_search(folders, pictures, tmp_path):
+    class Watched(PEZ):
+        def _score(self, proposed):
+            scored = super()._score(proposed)
+            if self.searches[0].step == 3:
+                return [[(float("inf"), state) for _, state in group] for group in scored]
+            return scored
+
+    module = build(Watched, folders, steps=6, prompt_length=4)
+    fit(module, ImageTargets(str(pictures / "0.png")), tmp_path, GreedySearch())
+    assert module.searches[0].step == 6
+
+
+def test_reduced_precision_does_not_reach_the_projection(folders):
+    module = build(PEZ, folders)
+    module.load()
+    torch.manual_seed(0)
+    points = torch.randn(500, module._table.shape[1])
+    expected = module.project(points)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(module.project(points), expected)
+
+
 def test_other_strategies_are_refused(folders, pictures, tmp_path):
     module = PEZ([Fluency(folders["gpt2"])], steps=3)
     with pytest.raises(FuseError, match="replace BeamSearch by GreedySearch"):
