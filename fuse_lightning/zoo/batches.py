@@ -22,6 +22,7 @@ from fuse_lightning.zoo.scenes import (
     corruptions,
     edits,
     exchanges,
+    named_objects,
     sample_scene,
     sample_sentence,
     sample_wording,
@@ -29,6 +30,7 @@ from fuse_lightning.zoo.scenes import (
 from fuse_lightning.zoo.words import (
     BACKGROUNDS,
     COLORS,
+    COUNTS,
     MOODS,
     OPENERS,
     RELATIONS,
@@ -43,7 +45,7 @@ UNTOLD = IGNORE = -100
 CAPTIONS = 6
 """Captions for each picture: a true one and five false or flawed ones."""
 HARDNESS = {
-    **{"shape": 3, "relation": 3, "count": 2, "size": 2},
+    **{"shape": 3, "relation": 6, "count": 2, "size": 2},
     **{"swapped": 4, "repeated": 3, "broken": 3},
 }
 """How often an edit or a flaw comes against the others: what is hardest to notice comes most."""
@@ -121,50 +123,59 @@ class PairBatch:
 
     ``texts`` holds B x T captions of L tokens, ``flaws`` (B T, L) tells for each token whether the
     text up to it is ungrammatical (1) or not (0), ``labels`` (B, T, 10) what a caption tells,
-    ``image_labels`` (B, 10) what the image shows, ``valid`` (B, T) is false for a false caption
-    equal to the true one, ``whole`` (B,) is false where all captions of the row are cut short.
+    ``objects`` (B, T, 240) which :data:`OBJECTS` it names, none where it is ungrammatical,
+    ``image_labels`` (B, 10) and ``image_objects`` (B, 240) what the image shows, ``valid`` (B, T)
+    is false for a false caption equal to the true one, ``whole`` (B,) is false where all captions
+    of the row are cut short.
     """
 
     pixels: Tensor
     texts: TokenBatch
     flaws: Tensor
     labels: Tensor
+    objects: Tensor
     image_labels: Tensor
+    image_objects: Tensor
     valid: Tensor
     whole: Tensor
 
 
 @dataclass
 class ImageBatch:
-    """Pictures (B, 3, H, W), their attributes (B, 10) and what lies in each grid cell (B, G)."""
+    """Pictures (B, 3, H, W), their attributes (B, 10), objects (B, 240) and grid cells (B, G)."""
 
     pixels: Tensor
     labels: Tensor
+    objects: Tensor
     cells: Tensor
 
 
 def image_batch(size: int, grid: int, rng: random.Random) -> ImageBatch:
     """``size`` pictures; a cell's class is its object's shape and colour, ``EMPTY`` without one."""
-    images, labels = [], []
+    images, labels, objects = [], [], []
     cells = torch.full((size, grid, grid), EMPTY)
     side = IMAGE_SIZE / grid
     for row in range(size):
         scene = sample_scene(rng)
-        objects = layout(scene, rng)
-        images.append(draw(scene, objects, rng))
-        labels.append(attributes(sample_wording(scene, rng, full=True)[0]))
-        for placed in objects:
+        placements = layout(scene, rng)
+        images.append(draw(scene, placements, rng))
+        wording, _ = sample_wording(scene, rng, full=True)
+        labels.append(attributes(wording))
+        objects.append(_named(wording, wording.text()))
+        for placed in placements:
             shape, color = _shapes.index(placed.kind.shape), _colors.index(placed.kind.color)
             reach = max(placed.radius - 1, side / 2 + 0.5)
             for y, x in product(range(grid), repeat=2):
                 distance = max(abs((x + 0.5) * side - placed.x), abs((y + 0.5) * side - placed.y))
                 if distance < reach:
                     cells[row, y, x] = shape * len(COLORS) + color
-    return ImageBatch(pixels(images), torch.tensor(labels), cells.flatten(1))
+    return ImageBatch(pixels(images), torch.tensor(labels), torch.tensor(objects), cells.flatten(1))
 
 
 _shapes, _colors = list(SHAPES), list(COLORS)
 EMPTY = len(SHAPES) * len(COLORS)
+OBJECTS = [*product(SHAPES, COLORS, SIZES, COUNTS)]
+"""Kinds of objects told apart: (shape, colour, size, count)."""
 
 
 def pair_batch(
@@ -188,7 +199,8 @@ def pair_batch(
         mix_up: Share of false captions that give one kind the colour, shape or count of the
             other, or exchange them.
     """
-    images, texts, labels, image_labels, valid, whole = [], [], [], [], [], []
+    images, texts, labels, objects = [], [], [], []
+    image_labels, image_objects, valid, whole = [], [], [], []
     sound: list[int] = []
     for _ in range(size):
         scene = sample_scene(rng)
@@ -196,10 +208,10 @@ def pair_batch(
         wording, _ = sample_wording(scene, rng, rng.choice(SENTIMENTS))
         full, _ = sample_wording(scene, rng, full=True)
         image_labels.append(attributes(full))
+        image_objects.append(_named(full, full.text()))
         keep = letters = None
         if rng.random() < cut_share:
-            keep = rng.randrange(2, len(wording.text().split()) + 1)
-            letters = rng.randrange(1, LETTERS) if rng.random() < 0.5 else None
+            keep, letters = _cut(wording, rng)
         true = _beginning(wording, keep, letters)
         by_attribute: dict[str, list[Wording]] = {}
         # Both edits of an exchange at once are rarer among edits than in what a search finds.
@@ -216,6 +228,7 @@ def pair_batch(
             for attribute in _hardest(by_attribute, false_ones, rng)
         ]
         row = [true, *(_beginning(edit, keep, letters) for edit in false)]
+        named = [_named(each, text) for each, text in zip((wording, *false), row, strict=True)]
         opener = rng.choice(OPENERS) + " " if rng.random() < 0.5 else ""
         if keep is None:
             sound += [SOUND] * len(row)
@@ -226,10 +239,13 @@ def pair_batch(
                 sound.append(len(opener) + _sound_part(true, versions[name]))
             told = [attributes(edit) for edit in (wording, *false)]
             labels.append(told + [[UNTOLD] * 10] * flawed)
+            named += [[0.0] * len(OBJECTS)] * flawed
         else:
             row += [true] * (CAPTIONS - len(row))
+            named += named[:1] * (CAPTIONS - len(named))
             sound += [UNFINISHED] * CAPTIONS
             labels.append([[UNTOLD] * 10] * CAPTIONS)
+        objects.append(named)
         valid.append([True] + [text != true for text in row[1:]])
         whole.append(keep is None)
         texts += [opener + text for text in row]
@@ -237,7 +253,9 @@ def pair_batch(
         pixels(images),
         *_with_flaws(tokenizer, texts, sound),
         torch.tensor(labels),
+        torch.tensor(objects),
         torch.tensor(image_labels),
+        torch.tensor(image_objects),
         torch.tensor(valid),
         torch.tensor(whole),
     )
@@ -245,8 +263,46 @@ def pair_batch(
 
 LETTERS = 6
 """A half-grown caption may end within a word: after fewer letters than so many."""
+PHRASE_END = 0.5
+"""Share of half-grown captions that end with a noun or soon after it: there a kind has its shape
+and its colour, and no later word helps to tell whose they are."""
+SOON = 5
+"""After a noun come fewer words than so many."""
 SOUND, UNFINISHED = -1, -2
 """In place of the length of a text's sound part: all of it; all, but it stops too early."""
+
+
+def _named(wording: Wording, text: str) -> list[float]:
+    """1 for each of :data:`OBJECTS` that the beginning ``text`` of a caption names.
+
+    One whose size is not told counts half for each size.
+    """
+    found, named = [0.0] * len(OBJECTS), named_objects(text)
+    for phrase in wording.phrases:
+        shape, color = (
+            _names(SHAPES, phrase.noun)[0],
+            _names(COLORS, phrase.color_word)[0],
+        )
+        if (color, shape) in named:
+            sizes = _names(SIZES, phrase.size_word) if phrase.size_word else [*SIZES]
+            for size in sizes:
+                found[OBJECTS.index((shape, color, size, phrase.number))] = 1 / len(sizes)
+    return found
+
+
+def _names(values: dict[str, tuple[Any, ...]], word: object) -> list[str]:
+    return [name for name, words in values.items() if word in words]
+
+
+def _cut(wording: Wording, rng: random.Random) -> tuple[int, int | None]:
+    """Words of a half-grown caption, and letters of the last of them, all by default."""
+    words = wording.text().split()
+    nouns = {phrase.noun[phrase.number > 1] for phrase in wording.phrases}
+    if rng.random() < PHRASE_END:
+        ends = [number for number, word in enumerate(words, 1) if word.strip(",") in nouns]
+        return min(len(words), rng.choice(ends) + rng.randrange(SOON)), None
+    letters = rng.randrange(1, LETTERS) if rng.random() < 0.5 else None
+    return rng.randrange(2, len(words) + 1), letters
 
 
 def _beginning(wording: Wording, words: int | None, letters: int | None) -> str:

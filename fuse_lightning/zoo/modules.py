@@ -15,6 +15,7 @@ from transformers import PreTrainedModel
 from fuse_lightning.zoo.batches import (
     ATTRIBUTES,
     EMPTY,
+    OBJECTS,
     UNTOLD,
     ImageBatch,
     PairBatch,
@@ -29,6 +30,8 @@ LESSON_SCALE = 100.0
 """The same in lessons, where captions differ in a word and their cosines by little."""
 ANCHOR = 100.0
 """What it costs in lessons if vectors of sound captions move, against the contrast."""
+ATTRIBUTE_WEIGHT = 3.0
+"""Of the mean over attributes against objects, which tell most attributes but no relation."""
 GROUPS = 4
 """Forwards for the captions of a batch, each padded to its own longest."""
 
@@ -92,13 +95,35 @@ class SentimentModule(ZooModule):
 
 
 class AttributeHead(nn.Module):
-    """Tells attributes from features, by one linear map that pictures and captions share."""
+    """Tells attributes and objects from features, by linear maps that pictures and captions share.
+
+    An object is a shape, a colour, a size and a count together. Features that tell those of both
+    kinds one by one do not know, of a caption that names one kind, whose colour or count it is.
+    """
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.linear = nn.Linear(width, sum(ATTRIBUTES))
+        self.objects = nn.Linear(width, len(OBJECTS))
 
-    def loss(self, features: Tensor, labels: Tensor) -> Tensor:
+    def loss(self, features: Tensor, labels: Tensor, objects: Tensor) -> Tensor:
+        """Weighted sum of both losses.
+
+        Args:
+            features: Of pictures or captions, (N, d).
+            labels: Their attributes, (N, 10).
+            objects: 1 for each object that they show or name, (N, 240).
+        """
+        told = self.attribute_loss(features, labels)
+        return ATTRIBUTE_WEIGHT * told + self.object_loss(features, objects)
+
+    def object_loss(self, features: Tensor, objects: Tensor) -> Tensor:
+        """Mean cross-entropy over rows with objects (nats), all objects of a row as likely."""
+        shares = F.normalize(objects, p=1.0, dim=-1)
+        total = F.cross_entropy(self.objects(features), shares, reduction="sum")
+        return total / objects.any(-1).sum().clamp(min=1)
+
+    def attribute_loss(self, features: Tensor, labels: Tensor) -> Tensor:
         """Mean cross-entropy over attributes that are told (nats)."""
         parts = self.linear(features).split(ATTRIBUTES, dim=-1)
         losses = [
@@ -149,7 +174,7 @@ class ImageModule(TowerModule):
         weights: Any = self.class_weights
         dense = F.cross_entropy(logits, batch.cells.flatten(), weight=weights)
         pooled = self.model.visual_projection(output.pooler_output).float()
-        told = self.head.loss(pooled, batch.labels)
+        told = self.head.loss(pooled, batch.labels, batch.objects)
         self.log("dense", dense, prog_bar=True)
         self.log("told", told, prog_bar=True)
         return dense + told
@@ -184,8 +209,8 @@ class PairModule(TowerModule):
         size, choices = batch.valid.shape
         image = self.model.get_image_features(batch.pixels).pooler_output.float()
         text, flaw = self.read(batch.texts, batch.flaws)
-        told = self.head.loss(image, batch.image_labels)
-        told = told + self.head.loss(text, batch.labels.flatten(0, 1))
+        told = self.head.loss(image, batch.image_labels, batch.image_objects)
+        told = told + self.head.loss(text, batch.labels.flatten(0, 1), batch.objects.flatten(0, 1))
         image = F.normalize(image, dim=-1)
         text = F.normalize(text, dim=-1).view(size, choices, -1)
         scale = self.model.logit_scale.exp().clamp(max=LARGEST_SCALE)

@@ -274,22 +274,32 @@ def edits(scene: Scene, wording: Wording) -> Iterator[tuple[str, str, Wording]]:
 
 
 def exchanges(wording: Wording) -> list[Wording]:
-    """Wordings of two kinds with their colours, shapes or counts exchanged; none of one kind."""
+    """Wordings of two kinds with something of theirs exchanged; none of one kind.
+
+    Colours, shapes, counts if they differ, sizes if those that are told differ; then also colours
+    and shapes together, which is false of the picture from the first noun on.
+    """
     if len(wording.phrases) == 1:
         return []
     a, b = wording.phrases
+    other_count = a.number != b.number
+    other_size = bool(a.size_word and b.size_word) and _size(a) != _size(b)
+    wanted: list[tuple[str, ...]] = [("color_word",), ("noun",)]
+    wanted += [("number", "count_word")] if other_count else []
+    wanted += [("size_word",)] if other_size else []
+    wanted += [("color_word", "noun")] if other_count or other_size else []
     pairs = [
-        (a._replace(color_word=b.color_word), b._replace(color_word=a.color_word)),
-        (a._replace(noun=b.noun), b._replace(noun=a.noun)),
-    ]
-    if a.number != b.number:
-        pairs.append(
-            (
-                a._replace(number=b.number, count_word=b.count_word),
-                b._replace(number=a.number, count_word=a.count_word),
-            )
+        (
+            a._replace(**{name: getattr(b, name) for name in names}),
+            b._replace(**{name: getattr(a, name) for name in names}),
         )
+        for names in wanted
+    ]
     return [wording._replace(phrases=phrases) for phrases in pairs]
+
+
+def _size(phrase: NounPhrase) -> str:
+    return next(name for name, words in SIZES.items() if phrase.size_word in words)
 
 
 def _phrase_edits(kind: Kind, phrase: NounPhrase) -> Iterator[tuple[str, str, NounPhrase]]:

@@ -58,13 +58,13 @@ class Stage(NamedTuple):
 
 TEXT_TOWER = "text_"
 STAGES = (
-    Stage(PairModule, 2200, 1e-3, "", {"flawed": 1, "cut_share": 0.25, "mix_up": 0.25}),
-    Stage(LessonModule, 800, 3e-4, TEXT_TOWER, {"flawed": 4, "cut_share": 0.4, "mix_up": 0.5}),
+    Stage(PairModule, 2400, 1e-3, "", {"flawed": 1, "cut_share": 0.35, "mix_up": 0.3}),
+    Stage(LessonModule, 500, 3e-4, TEXT_TOWER, {"flawed": 4, "cut_share": 0.4, "mix_up": 0.5}),
 )
 """What the CLIPs do once their image towers see."""
 
 TEXT_RECIPES = {
-    "gpt2": (sentence_batch, LanguageModule, 2e-3, 2500),
+    "gpt2": (sentence_batch, LanguageModule, 2e-3, 1500),
     "sentiment": (sentiment_batch, SentimentModule, 1e-3, 1500),
 }
 """Batches, module, learning rate and steps of the models that read text alone."""

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from fuse_lightning.zoo.architectures import RECIPES
-from fuse_lightning.zoo.batches import pair_batch
+from fuse_lightning.zoo.batches import OBJECTS, pair_batch
 from fuse_lightning.zoo.modules import AttributeHead, LessonModule, PairModule
 from fuse_lightning.zoo.optimizers import Together
 
@@ -43,6 +43,17 @@ def test_captions_are_read_as_each_by_itself(lessons):
             count += int((flaws >= 0).sum())
     torch.testing.assert_close(found, torch.cat(singles), rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(flaw, nll / count)
+
+
+def test_objects_are_told_as_likely_as_each_other():
+    torch.manual_seed(0)
+    head = AttributeHead(8)
+    features, objects = torch.randn(4, 8), torch.zeros(4, len(OBJECTS))
+    objects[0, 3] = objects[2, 5] = objects[2, 7] = objects[3, 0] = 1
+    log_probs = head.objects(features).log_softmax(-1)
+    losses = [log_probs[0, 3], (log_probs[2, 5] + log_probs[2, 7]) / 2, log_probs[3, 0]]
+    torch.testing.assert_close(head.object_loss(features, objects), -torch.stack(losses).mean())
+    assert head.object_loss(features, torch.zeros_like(objects)) == 0
 
 
 def test_lessons_hold_sound_captions_where_they_were(lessons):

@@ -19,6 +19,7 @@ from fuse_lightning.zoo import scenes as language
 from fuse_lightning.zoo.batches import (
     CAPTIONS,
     IGNORE,
+    OBJECTS,
     UNTOLD,
     attributes,
     image_batch,
@@ -114,10 +115,15 @@ def test_every_edit_is_false_and_every_value_is_edited(rng):
     assert len(values["color"]) == len(COLORS) if scene.relation else len(COLORS) - 1
     assert len(values["background"]) == 5
     assert len(values["relation"]) == (3 if scene.relation else 0)
-    for exchanged in language.exchanges(wording):
-        assert attributes(exchanged) != truth
-        counts = [[phrase.number for phrase in each.phrases] for each in (exchanged, wording)]
-        assert scene.mentioned_in(exchanged.text()) == (counts[0] != counts[1])
+    exchanged = language.exchanges(wording)
+    differ = (
+        len({kind.count for kind in scene.kinds}) + len({kind.size for kind in scene.kinds}) - 2
+    )
+    assert len(exchanged) == (2 + differ + (differ > 0) if scene.relation else 0)
+    for place, each in enumerate(exchanged):
+        assert attributes(each) != truth
+        # A colour or a shape alone makes other objects.
+        assert scene.mentioned_in(each.text()) == (place > 1)
     for version in language.corruptions(wording.text(), rng).values():
         assert version != wording.text()
 
@@ -237,6 +243,29 @@ def test_pair_batches_begin_with_the_true_caption():
             assert not torch.equal(other, batch.labels[row, 0])
 
 
+@pytest.mark.parametrize("cut_share", [0.0, 0.5])
+def test_objects_are_those_that_a_caption_names_and_a_picture_shows(cut_share):
+    reader = tokenizer("clip")
+    batch = pair_batch(reader, 20, random.Random(1), flawed=2, cut_share=cut_share)
+    texts = iter(reader.batch_decode(batch.texts.ids, skip_special_tokens=True))
+    for row, whole in enumerate(batch.whole.tolist()):
+        shown = {OBJECTS[index] for index in batch.image_objects[row].nonzero()}
+        assert 1 <= len(shown) <= 2
+        assert batch.image_objects[row].sum() == len(shown)
+        for column in range(CAPTIONS):
+            shares = batch.objects[row, column]
+            told = {OBJECTS[index] for index in shares.nonzero()}
+            named = {(shape, color) for color, shape in language.named_objects(next(texts))}
+            named = set() if whole and column >= CAPTIONS - 2 else named
+            assert {(shape, color) for shape, color, *_ in told} == named
+            # An object whose size is not told has half for each.
+            assert shares.sum() == len(named)
+            if column == 0:
+                known = told & shown
+                assert len(known) == len(named)
+                assert {kind[:2] + kind[3:] for kind in told} == {k[:2] + k[3:] for k in known}
+
+
 @pytest.mark.parametrize("flawed", [1, 2])
 @pytest.mark.parametrize("name", ["clip", "pieces"])
 def test_flaws_begin_after_the_first_word_that_departs_from_the_true_caption(name, flawed):
@@ -274,16 +303,21 @@ def test_captions_of_a_half_grown_row_differ_from_the_true_one():
     batch = pair_batch(tokenizer("clip"), 60, random.Random(5), cut_share=1.0)
     assert not batch.whole.any()
     rows = tokenizer("clip").batch_decode(batch.texts.ids, skip_special_tokens=True)
-    cut_words = 0
+    cut_words = nouns = 0
     for row, valid in enumerate(batch.valid.tolist()):
         true, *false = rows[row * CAPTIONS : (row + 1) * CAPTIONS]
         assert [text != true for text in false] == valid[1:]
-        cut_words += true.replace(" ,", ",").split()[-1] not in WORDS
-    # Half of the rows end within a word, unless the word is short.
-    assert 10 < cut_words < 40
+        last = true.replace(" ,", ",").split()[-1]
+        cut_words += last not in WORDS
+        nouns += last.strip(",") in NOUNS
+    # Half of the rows end up to four words behind a noun, half of the others within a word, unless
+    # it is short.
+    assert 10 < nouns < 35
+    assert 5 < cut_words < 25
 
 
 _corpus = random.Random(0)
+NOUNS = {noun for nouns in SHAPES.values() for pair in nouns for noun in pair}
 WORDS = {word for _ in range(3000) for word in language.sample_sentence(_corpus)[0].lower().split()}
 
 
