@@ -192,7 +192,7 @@ def _search(
             steps=setting.steps if steps is None else steps,
             batch_size=setting.batch_size,
             gradient_samples=8,
-            patience=12,
+            patience=18,
             # A mood often stands where a caption could end: ", how lovely".
             end_probability=0.95 if preset == "sentiment" else 0.5,
             top=top,
