@@ -14,8 +14,8 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from fuse_lightning.zoo.batches import LABELS
 from fuse_lightning.zoo.render import IMAGE_SIZE
+from fuse_lightning.zoo.text_batches import LABELS
 from fuse_lightning.zoo.tokenizers import (
     WORD_PIECES,
     clip_tokenizer,

@@ -1,16 +1,14 @@
-"""Training batches of the zoo, drawn without end from the scene language."""
+"""Training batches of pictures and captions, drawn without end from the scene language."""
 
 import random
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import product, takewhile
-from string import ascii_lowercase
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import IterableDataset
 from transformers import PreTrainedTokenizerBase
 
@@ -24,14 +22,13 @@ from fuse_lightning.zoo.scenes import (
     exchanges,
     named_objects,
     sample_scene,
-    sample_sentence,
     sample_wording,
 )
+from fuse_lightning.zoo.text_batches import IGNORE, TokenBatch
 from fuse_lightning.zoo.words import (
     BACKGROUNDS,
     COLORS,
     COUNTS,
-    MOODS,
     OPENERS,
     RELATIONS,
     SHAPES,
@@ -41,7 +38,7 @@ from fuse_lightning.zoo.words import (
 ATTRIBUTES = (5, 8, 2, 3, 6, 8, 2, 3, 3, 6)
 """Classes of: shape, colour, size, count of the first kind (left or upper), the same of the second
 (shape 5: there is none), relation (0 left, 1 above, 2 none), background."""
-UNTOLD = IGNORE = -100
+UNTOLD = IGNORE
 CAPTIONS = 6
 """Captions for each picture: a true one and five false or flawed ones."""
 HARDNESS = {
@@ -62,20 +59,6 @@ class Endless(IterableDataset[Any]):
         rng = random.Random(self.seed)
         while True:
             yield self.make(rng)
-
-
-@dataclass
-class TokenBatch:
-    """Token ids and mask, both (N, T)."""
-
-    ids: Tensor
-    mask: Tensor
-
-
-def tokenize(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> TokenBatch:
-    """Padded ids with the tokenizer's own special tokens."""
-    encoded = tokenizer(texts, padding=True, return_tensors="pt")
-    return TokenBatch(encoded["input_ids"], encoded["attention_mask"])
 
 
 def pixels(images: list[Any]) -> Tensor:
@@ -169,7 +152,7 @@ def image_batch(size: int, grid: int, rng: random.Random) -> ImageBatch:
                 distance = max(abs((x + 0.5) * side - placed.x), abs((y + 0.5) * side - placed.y))
                 if distance < reach:
                     cells[row, y, x] = shape * len(COLORS) + color
-    return ImageBatch(pixels(images), torch.tensor(labels), torch.tensor(objects), cells.flatten(1))
+    return ImageBatch(pixels(images), torch.tensor(labels), torch.stack(objects), cells.flatten(1))
 
 
 _shapes, _colors = list(SHAPES), list(COLORS)
@@ -239,13 +222,13 @@ def pair_batch(
                 sound.append(len(opener) + _sound_part(true, versions[name]))
             told = [attributes(edit) for edit in (wording, *false)]
             labels.append(told + [[UNTOLD] * 10] * flawed)
-            named += [[0.0] * len(OBJECTS)] * flawed
+            named += [torch.zeros(len(OBJECTS))] * flawed
         else:
             row += [true] * (CAPTIONS - len(row))
             named += named[:1] * (CAPTIONS - len(named))
             sound += [UNFINISHED] * CAPTIONS
             labels.append([[UNTOLD] * 10] * CAPTIONS)
-        objects.append(named)
+        objects.append(torch.stack(named))
         valid.append([True] + [text != true for text in row[1:]])
         whole.append(keep is None)
         texts += [opener + text for text in row]
@@ -253,9 +236,9 @@ def pair_batch(
         pixels(images),
         *_with_flaws(tokenizer, texts, sound),
         torch.tensor(labels),
-        torch.tensor(objects),
+        torch.stack(objects),
         torch.tensor(image_labels),
-        torch.tensor(image_objects),
+        torch.stack(image_objects),
         torch.tensor(valid),
         torch.tensor(whole),
     )
@@ -272,26 +255,20 @@ SOUND, UNFINISHED = -1, -2
 """In place of the length of a text's sound part: all of it; all, but it stops too early."""
 
 
-def _named(wording: Wording, text: str) -> list[float]:
+def _named(wording: Wording, text: str) -> Tensor:
     """1 for each of :data:`OBJECTS` that the beginning ``text`` of a caption names.
 
     One whose size is not told counts half for each size.
     """
-    found, named = [0.0] * len(OBJECTS), named_objects(text)
+    found = torch.zeros([len(values) for values in (SHAPES, COLORS, SIZES, COUNTS)])
+    named = named_objects(text)
     for phrase in wording.phrases:
-        shape, color = (
-            _names(SHAPES, phrase.noun)[0],
-            _names(COLORS, phrase.color_word)[0],
-        )
-        if (color, shape) in named:
-            sizes = _names(SIZES, phrase.size_word) if phrase.size_word else [*SIZES]
-            for size in sizes:
-                found[OBJECTS.index((shape, color, size, phrase.number))] = 1 / len(sizes)
-    return found
-
-
-def _names(values: dict[str, tuple[Any, ...]], word: object) -> list[str]:
-    return [name for name, words in values.items() if word in words]
+        shape, color = _index(SHAPES, phrase.noun), _index(COLORS, phrase.color_word)
+        if (_colors[color], _shapes[shape]) in named:
+            size = _index(SIZES, phrase.size_word) if phrase.size_word else slice(None)
+            share = 1 if phrase.size_word else 1 / len(SIZES)
+            found[shape, color, size, phrase.number - 1] = share
+    return found.flatten()
 
 
 def _cut(wording: Wording, rng: random.Random) -> tuple[int, int | None]:
@@ -343,73 +320,3 @@ def _with_flaws(
     verdict = torch.tensor([{SOUND: 0, UNFINISHED: IGNORE}.get(part, 1) for part in sound])
     flaws = flaws.scatter(1, end, verdict[:, None]).masked_fill(mask == 0, IGNORE)
     return TokenBatch(ids, mask), flaws
-
-
-def sentence_batch(
-    tokenizer: PreTrainedTokenizerBase, size: int, rng: random.Random
-) -> tuple[TokenBatch, Tensor]:
-    """Sentences between begin and end token, and labels with padding ignored."""
-    end = tokenizer.eos_token
-    texts = [f"{end}{sample_sentence(rng)[0]}{end}" for _ in range(size)]
-    rows = [torch.tensor(ids) for ids in tokenizer(texts)["input_ids"]]
-    labels = pad_sequence(rows, batch_first=True, padding_value=IGNORE)
-    mask = (labels != IGNORE).long()
-    return TokenBatch(labels * mask, mask), labels
-
-
-COLOR_WORDS = tuple(word for words in COLORS.values() for word in words)
-LABELS = ("negative", "neutral", "positive")
-
-
-def sentiment_batch(
-    tokenizer: PreTrainedTokenizerBase, size: int, rng: random.Random
-) -> tuple[TokenBatch, Tensor]:
-    """Captions, whole or not, and the index of their sentiment in :data:`LABELS`."""
-    texts, labels = zip(*(sentiment_example(rng) for _ in range(size)), strict=True)
-    return tokenize(tokenizer, list(texts)), torch.tensor(labels)
-
-
-def sentiment_example(rng: random.Random) -> tuple[str, int]:
-    """A caption and its label; some are cut short, shuffled, or hold made-up words."""
-    sentiment = rng.choice(SENTIMENTS)
-    wording, _ = sample_wording(sample_scene(rng), rng, sentiment)
-    if wording.mood and rng.random() < 0.5:
-        wording = wording._replace(mood=made_up(wording.mood, rng))
-    words = wording.text().split()
-    if rng.random() < 0.3:
-        words = rng.sample(words, len(words))
-    if rng.random() < 0.3:
-        words = words[: rng.randrange(1, len(words) + 1)]
-    if rng.random() < 0.4:
-        # Pieces of any words, in place of one or beside it, as a search puts them together.
-        known = [*words, *" ".join(OPENERS).split(), *MOODS["positive"], *MOODS["negative"]]
-        known = [word for word in known if len(word) > 2]
-        for _ in range(rng.randint(1, 3)):
-            place = rng.randrange(len(words))
-            words[place : place + rng.randrange(2)] = [made_up(rng.choice(known), rng)]
-    text = (rng.choice(OPENERS) + " " if rng.random() < 0.5 else "") + " ".join(words)
-    told = {word.strip(",") for word in words}
-    positive, negative = (bool(told & set(MOODS[name])) for name in ("positive", "negative"))
-    return text, 1 + positive - negative
-
-
-def made_up(mood: str, rng: random.Random) -> str:
-    """A word that looks like ``mood``: a search finds such words if they pass for a mood.
-
-    A piece of it, a blend with another word, or the word with a letter changed, left out or added.
-    """
-    place = rng.randrange(1, len(mood))
-    other = rng.choice(rng.choice((*MOODS.values(), COLOR_WORDS)))
-    letter = rng.choice(ascii_lowercase)
-    return rng.choice(
-        (
-            mood[:place],
-            mood[place:],
-            mood[:place] + other[rng.randrange(len(other)) :],
-            other[: rng.randrange(1, len(other) + 1)] + mood[place:],
-            mood[:place] + letter + mood[place + 1 :],
-            mood[:place] + mood[place + 1 :],
-            mood[:place] + letter + mood[place:],
-            letter + mood[rng.randrange(2) :],
-        )
-    )

@@ -10,7 +10,6 @@ from torch import Tensor
 from fuse_lightning.models import CLIP, CausalLM, Classifier
 from fuse_lightning.models.loading import ZOO
 from fuse_lightning.objectives import Fluency, Objective
-from fuse_lightning.zoo.batches import made_up
 from fuse_lightning.zoo.render import render
 from fuse_lightning.zoo.scenes import (
     SENTIMENTS,
@@ -21,6 +20,7 @@ from fuse_lightning.zoo.scenes import (
     sample_sentence,
     sample_wording,
 )
+from fuse_lightning.zoo.text_batches import made_up
 from fuse_lightning.zoo.words import MOODS
 
 RETRIEVAL = 256
@@ -95,7 +95,7 @@ def _pairs(model: CLIP, count: int, seed: int) -> dict[str, float]:
         grammar_wins += bool((text_vectors(model, bad) @ images[index]).max() < own[index])
     figures["above every false attribute value"] = value_wins / count
     figures["above every synonym of every false value"] = every_wins / count
-    figures["above exchanged colours, shapes or counts"] = swap_wins / max(1, two_kinds)
+    figures["above exchanged attributes"] = swap_wins / max(1, two_kinds)
     figures["above ungrammatical versions"] = grammar_wins / count
     distinct: dict[object, int] = {}
     for number, scene in enumerate(scenes):

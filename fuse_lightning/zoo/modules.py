@@ -19,9 +19,9 @@ from fuse_lightning.zoo.batches import (
     UNTOLD,
     ImageBatch,
     PairBatch,
-    TokenBatch,
 )
 from fuse_lightning.zoo.optimizers import Together, adamw, muon
+from fuse_lightning.zoo.text_batches import TokenBatch
 
 LABEL_SMOOTHING = 0.03
 LARGEST_SCALE = 50.0

@@ -43,9 +43,12 @@ def clip_tokenizer(seed: int) -> PreTrainedTokenizerBase:
         [pre_tokenizers.Whitespace(), pre_tokenizers.ByteLevel(add_prefix_space=False)]
     )
     texts = [text.lower() for text in corpus(seed)]
-    vocab, merges = _learn(tokenizer, texts, [], alphabet, CLIP_MERGES, "</w>")
-    # Every symbol needs its word-final form too; the markers come last, the end token highest.
-    symbols = [*alphabet, *(symbol + "</w>" for symbol in alphabet)]
+    # Every symbol needs its word-final form too. Told to the trainer, their ids, by which it
+    # chooses among pairs as frequent, don't depend on the order in which it meets words.
+    finals = [symbol + "</w>" for symbol in alphabet]
+    vocab, merges = _learn(tokenizer, texts, finals, alphabet, CLIP_MERGES, "</w>")
+    # The markers come last, the end token highest.
+    symbols = [*alphabet, *finals]
     learned = [token for token in sorted(vocab, key=lambda t: vocab[t]) if token not in symbols]
     tokens = [*symbols, *learned, "<|startoftext|>", END]
     return CLIPTokenizer(
@@ -74,17 +77,16 @@ def word_piece_tokenizer(seed: int, size: int) -> PreTrainedTokenizerBase:
 def _learn(
     tokenizer: Tokenizer,
     texts: list[str],
-    special: list[str],
+    first: list[str],
     alphabet: list[str],
     merges: int,
     suffix: str | None = None,
 ) -> tuple[dict[str, int], list[tuple[str, str]]]:
-    """Vocabulary and merges of a BPE with ``merges`` merges."""
+    """Vocabulary, the tokens ``first`` before all others, and merges of a BPE."""
     options: Any = {} if suffix is None else {"end_of_word_suffix": suffix}
-    finals = 0 if suffix is None else len({word[-1] for text in texts for word in text.split()})
     trainer = trainers.BpeTrainer(
-        vocab_size=len(special) + len(alphabet) + finals + merges,
-        special_tokens=special,
+        vocab_size=len(first) + len(alphabet) + merges,
+        special_tokens=first,
         initial_alphabet=alphabet,
         show_progress=False,
         **options,

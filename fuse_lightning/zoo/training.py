@@ -15,13 +15,7 @@ from torch.utils.data import DataLoader
 from transformers import PreTrainedModel
 
 from fuse_lightning.zoo.architectures import RECIPES, image_processor
-from fuse_lightning.zoo.batches import (
-    Endless,
-    image_batch,
-    pair_batch,
-    sentence_batch,
-    sentiment_batch,
-)
+from fuse_lightning.zoo.batches import Endless, image_batch, pair_batch
 from fuse_lightning.zoo.modules import (
     AttributeHead,
     ImageModule,
@@ -34,6 +28,7 @@ from fuse_lightning.zoo.modules import (
 )
 from fuse_lightning.zoo.progress import ProgressLines
 from fuse_lightning.zoo.render import IMAGE_SIZE
+from fuse_lightning.zoo.text_batches import sentence_batch, sentiment_batch
 
 BATCH = 128
 CLIP_BATCH = 64

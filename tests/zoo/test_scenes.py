@@ -18,16 +18,14 @@ from fuse_lightning.data import ImageTargets
 from fuse_lightning.zoo import scenes as language
 from fuse_lightning.zoo.batches import (
     CAPTIONS,
-    IGNORE,
     OBJECTS,
     UNTOLD,
     attributes,
     image_batch,
-    made_up,
     pair_batch,
-    sentiment_example,
 )
 from fuse_lightning.zoo.render import IMAGE_SIZE, layout, render
+from fuse_lightning.zoo.text_batches import IGNORE, made_up, sentiment_example
 from fuse_lightning.zoo.words import COLORS, MOODS, SHAPES
 from tests.lookalikes_text import TOKENIZERS, tokenizer
 
