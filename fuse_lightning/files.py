@@ -1,8 +1,22 @@
-"""Files that are whole at every moment, whenever a process is killed or a disk is full."""
+"""Paths as people write them; files that are whole whenever a process is killed or a disk full."""
 
 import os
 from contextlib import suppress
 from pathlib import Path
+
+from fuse_lightning.errors import FuseError
+
+
+def home_path(source: str, what: str) -> Path:
+    """A path that may begin with ``~``, a home folder.
+
+    Raises:
+        FuseError: If there is no such home; ``what`` names the option.
+    """
+    try:
+        return Path(source).expanduser()
+    except RuntimeError as error:
+        raise FuseError(f"{what} {source!r}: {error}; write the whole path") from error
 
 
 def replace_file(path: Path, content: str | bytes) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 import yaml
+from lightning.pytorch.utilities import rank_zero_info
 
 from fuse_lightning.errors import FuseError
 from fuse_lightning.terminal import visible
@@ -32,7 +33,7 @@ def expand(words: list[str]) -> list[str]:
         folder = _folder(RESUME, resumed[-1])
         checkpoint = last_checkpoint(folder)
         if checkpoint is None:
-            print(f"no checkpoint in {visible(str(folder))}: the run begins again")
+            rank_zero_info(f"no checkpoint in {visible(str(folder))}: the run begins again")
         return [command, *_given(folder), f"--ckpt_path={checkpoint or 'null'}", *words[1:]]
     words, runs = _take(words, RUN)
     words, transfer = _take(words, "--transfer")
@@ -102,8 +103,8 @@ def _given(folder: Path) -> list[str]:
         logger = {"class_path": "lightning.pytorch.loggers.TensorBoardLogger", "init_args": {}}
         logger["init_args"] |= place
     for each in logger if isinstance(logger, list) else [logger]:
-        options = each.get("init_args", {})
-        options |= {name: value for name, value in place.items() if name in options}
+        if isinstance(each, dict) and isinstance(options := each.get("init_args"), dict):
+            options |= {name: value for name, value in place.items() if name in options}
     return [*config, f"--trainer.logger={json.dumps(logger)}"]
 
 

@@ -49,8 +49,8 @@ def placed(**options):
     return with_term(FLUENCY, model=model)
 
 
-def pictures(images):
-    return {"class_path": "ImageTargets", "init_args": {"images": images}}
+def pictures(images, **options):
+    return {"class_path": "ImageTargets", "init_args": {"images": images, **options}}
 
 
 def checkpoint(content):
@@ -343,6 +343,10 @@ CASES = {
     "home of nobody": (
         lambda: search(data=pictures("~nobody-of-this-name/a.png")),
         ["image '~nobody-of-this-name/a.png'", "write the whole path"],
+    ),
+    "finished runs of nobody": (
+        lambda: search(data=pictures("a.png", skip_finished="~nobody-of-this-name")),
+        ["data.skip_finished '~nobody-of-this-name'", "write the whole path"],
     ),
     "scenes into a file": (
         lambda: ["zoo", "scenes", "--out", "a.png"],

@@ -16,6 +16,7 @@ from fuse_lightning.callbacks.formats import json_lines
 from fuse_lightning.cli import main
 from fuse_lightning.results import Result, read_results
 from tests.disk import at_most
+from tests.short_search import short_search
 
 RUN = Path("logs/search/version_0")
 
@@ -26,28 +27,7 @@ def words(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["fuse"])
     for name in ("a.png", "b.png"):
         Image.effect_noise((32, 32), 90).save(name)
-    config = {
-        "model": {
-            "class_path": "AutoDAN",
-            "init_args": {
-                "terms": [
-                    {"class_path": "Fluency", "init_args": {"model": "zoo/gpt2"}},
-                    {"class_path": "ImageSimilarity", "init_args": {"model": "zoo/clip"}},
-                ],
-                "steps": 2,
-                "batch_size": 2,
-                "gradient_samples": 1,
-            },
-        },
-        "data": {"class_path": "ImageTargets", "init_args": {"images": ["a.png", "b.png"]}},
-        "trainer": {
-            "accelerator": "cpu",
-            "enable_progress_bar": False,
-            "callbacks": [
-                {"class_path": "ModelCheckpoint", "init_args": {"every_n_train_steps": 1}}
-            ],
-        },
-    }
+    config = short_search(["a.png", "b.png"], 2, batch_size=2)
     Path("run.yaml").write_text(json.dumps(config))
     return ["fit", "--config", "run.yaml"]
 

@@ -1,14 +1,17 @@
 """Going on with runs of every kind of logger, and with other data, models and limits of time."""
 
+import json
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
 from fuse_lightning.cli import main
 from fuse_lightning.results import read_results
-from fuse_lightning.resume import last_checkpoint
+from fuse_lightning.resume import expand, last_checkpoint
 from fuse_lightning.zoo.commands import scenes
+from tests.short_search import short_search
 
 STEPS = 6
 LOGGERS = {
@@ -29,30 +32,9 @@ LOGGERS = {
 def write(logger=None, **options):
     """Configuration of a short search for two scenes."""
     scenes(Path("scenes"), 2, 5)
-    config = {
-        "model": {
-            "class_path": "AutoDAN",
-            "init_args": {
-                "steps": STEPS,
-                "batch_size": 4,
-                "gradient_samples": 1,
-                "terms": [
-                    {"class_path": "Fluency", "init_args": {"model": "zoo/gpt2"}},
-                    {"class_path": "ImageSimilarity", "init_args": {"model": "zoo/clip"}},
-                ],
-            },
-        },
-        "data": {"class_path": "ImageTargets", "init_args": {"images": "scenes", "batch_size": 2}},
-        "trainer": {
-            "accelerator": "cpu",
-            "enable_progress_bar": False,
-            "callbacks": [
-                {"class_path": "ModelCheckpoint", "init_args": {"every_n_train_steps": 1}}
-            ],
-            **({} if logger is None else {"logger": logger}),
-            **options,
-        },
-    }
+    trainer = options if logger is None else {"logger": logger, **options}
+    config = short_search("scenes", STEPS, trainer, batch_size=4)
+    config["data"]["init_args"]["batch_size"] = 2
     Path("run.yaml").write_text(yaml.safe_dump(config))
 
 
@@ -122,15 +104,37 @@ def test_another_search_does_not_go_on(changes, message, capsys):
     assert rows() == before
 
 
-def test_without_a_checkpoint_a_run_says_that_it_begins_again(capsys):
+def test_without_a_checkpoint_a_run_says_that_it_begins_again(caplog):
     write()
     main(["fit", "--config", "run.yaml"])
     whole = rows()
     for path in folder().rglob("*.ckpt"):
         path.unlink()
-    main(["fit", "--resume", str(folder())])
-    assert f"no checkpoint in {folder().resolve()}: the run begins again" in capsys.readouterr().out
+    with caplog.at_level("INFO"):
+        main(["fit", "--resume", str(folder())])
+    assert f"no checkpoint in {folder().resolve()}: the run begins again" in caplog.messages
     assert rows() == whole
+
+
+def test_a_checkpoint_that_does_not_tell_its_search_does_not_go_on(capsys):
+    write()
+    main(["fit", "--config", "run.yaml", "--trainer.max_steps=3"])
+    path = last_checkpoint(folder())
+    checkpoint = torch.load(path, weights_only=True)
+    del checkpoint["state_dict"]["_extra_state"]["search"]
+    torch.save(checkpoint, path)
+    with pytest.raises(SystemExit, match="2"):
+        main(["fit", "--resume", str(folder())])
+    assert "was written by an earlier version, not by AutoDAN" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("logger", [["csv"], [None], {"init_args": 3}, {"init_args": None}])
+def test_a_logger_that_is_none_is_left_to_lightning(logger):
+    write(logger)
+    Path("run").mkdir()
+    Path("run.yaml").rename("run/config.yaml")
+    given = expand(["fit", "--resume", "run"])
+    assert f"--trainer.logger={json.dumps(logger)}" in given
 
 
 def test_a_finished_search_stays_where_the_same_command_is_given_again():

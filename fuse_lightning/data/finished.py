@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from fuse_lightning.errors import FuseError
+from fuse_lightning.files import home_path
 from fuse_lightning.results import read_targets, result_files
 
 
@@ -22,7 +23,7 @@ def finished_ids(sources: Iterable[str]) -> set[str]:
 
 
 def _files(source: str) -> list[Path]:
-    path = Path(source).expanduser()
+    path = home_path(source, "data.skip_finished")
     # A run over several devices that was killed has a file of each.
     files = result_files(path) if path.is_dir() else [path]
     if not files or not files[0].is_file():

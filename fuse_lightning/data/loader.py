@@ -126,7 +126,7 @@ class TargetLoader:
         Raises:
             FuseError: If it was served other targets.
         """
-        if state_dict["targets"] != self._names():
+        if state_dict.get("targets") != self._names():
             raise FuseError(
                 "the checkpoint is of a search for other targets; resume with the same data, or "
                 "start a new run with data.skip_finished"

@@ -11,6 +11,7 @@ from fuse_lightning.data.tables import hub_table, is_saved, open_table, saved_ta
 from fuse_lightning.data.targets import Target
 from fuse_lightning.data.web import Web
 from fuse_lightning.errors import FuseError
+from fuse_lightning.files import home_path
 
 ZOO_SCENES = Path(__file__).parents[1] / "zoo" / "images"
 HUB = "hub:"
@@ -48,10 +49,7 @@ class Sources:
             table = hub_table(name, self.revision, self.stream, self.seed)
             stem = name.partition("@")[0].partition(":")[0].rpartition("/")[2]
             return table_targets(table, stem, None, self.columns, Web(self.urls, hub=True))
-        try:
-            path = Path(source).expanduser()
-        except RuntimeError as error:
-            raise FuseError(f"image {source!r}: {error}; write the whole path") from error
+        path = home_path(source, "image")
         if path.is_dir():
             return self._folder(path)
         if path.exists():

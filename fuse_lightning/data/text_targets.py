@@ -1,11 +1,11 @@
 """Texts to find prompts for."""
 
-from pathlib import Path
 from typing import Any
 
 from fuse_lightning.data.module import TargetDataModule
 from fuse_lightning.data.targets import Target, unique
 from fuse_lightning.errors import FuseError
+from fuse_lightning.files import home_path
 
 NAME_WORDS = 5
 
@@ -52,8 +52,9 @@ def _texts(source: str) -> list[str]:
         raise FuseError("data.texts holds an empty text; give one that says something")
     if not source.endswith(".txt"):
         return [source.strip()]
+    path = home_path(source, "text file")
     try:
-        lines = Path(source).expanduser().read_text(encoding="utf-8-sig").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise FuseError(
             f"text file {source!r} cannot be read ({error}); give an existing file, or a text "

@@ -8,7 +8,7 @@ from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.callbacks import Callback, Timer
 from torch import Tensor
 
 from fuse_lightning.adapters import AdapterSettings
@@ -20,6 +20,7 @@ from fuse_lightning.optimizers.checkpoints import add_ranks, join_results, take_
 from fuse_lightning.optimizers.constraints import Constraints
 from fuse_lightning.optimizers.defaults import missing_callbacks
 from fuse_lightning.optimizers.precision import settle_precision
+from fuse_lightning.optimizers.start import Start
 from fuse_lightning.optimizers.step import DiscreteStep
 from fuse_lightning.optimizers.target_search import Best, TargetSearch
 from fuse_lightning.results import Result
@@ -137,6 +138,7 @@ class PromptOptimizer(L.LightningModule, ABC):
         allowed = self.constraints.mask(self.objective.primary)
         self.allowed_ids = allowed.nonzero().squeeze(1)
         self.allowed = allowed.to(self.objective.primary.device)
+        self.start = Start(self.initial_prompt, self.objective, self.constraints, self.allowed_ids)
 
     def configure_optimizers(self) -> DiscreteStep:
         """The step optimizer that makes Lightning count search steps."""
@@ -182,7 +184,7 @@ class PromptOptimizer(L.LightningModule, ABC):
 
     def caption(self, target: Target) -> str:
         """What the captioner says of a target, as a start for its search."""
-        return self._initial_text(target)
+        return self.start.text(target)
 
     # One step
 
@@ -237,44 +239,9 @@ class PromptOptimizer(L.LightningModule, ABC):
             self.objective.check_length(prompts, "the prompt to start from")
         return [[state] for state in states]
 
-    def _initial_text(self, target: Target) -> str:
-        """What the search of a target starts from; empty for random tokens."""
-        if isinstance(self.initial_prompt, str):
-            return self.initial_prompt
-        target.need_images("the captioner of initial_prompt", "a text to start from")
-        (captions,) = self.initial_prompt.captions(target.images[:1], 1)
-        words = next(iter(captions), "").split()
-        # A captioner knows nothing of what the models read, nor of what a prompt may say.
-        words = [word for word in words if not self._forbidden(word)]
-        while words and (self._forbidden(" ".join(words)) or not self._fits(" ".join(words))):
-            words.pop()
-        return " ".join(words)
-
-    def _forbidden(self, text: str) -> str:
-        """What of a text no prompt may hold; empty if nothing."""
-        allowed = set(self.allowed_ids.tolist())
-        bad = [token for token in self.objective.encode_prompt(text) if token not in allowed]
-        if bad:
-            return " ".join(self.objective.primary.pieces[token].strip() for token in bad)
-        return "" if self.constraints.admits(text) else text
-
-    def _fits(self, text: str) -> bool:
-        prompts = self.objective.prompts([self.objective.encode_prompt(text)], [0])
-        return all(
-            int(self.objective.read(term, prompts).encoded.mask.sum()) <= term.model.max_tokens
-            for term in self.objective.terms
-        )
-
     def initial_state(self, target: int) -> State:
         """The prompt that the search of a target starts from."""
-        if text := self._initial_text(self.targets[target]).strip():
-            if bad := self._forbidden(text):
-                raise FuseError(
-                    f"initial_prompt holds {bad!r}, which the constraints forbid; change one of "
-                    "the two"
-                )
-            return self.objective.encode_prompt(text)
-        return self._random_state(target)
+        return self.start.state(self.targets[target]) or self._random_state(target)
 
     def _random_state(self, target: int) -> State:
         """Random tokens, one after another: few draws of all at once read back as the same ids."""
@@ -456,7 +423,9 @@ class PromptOptimizer(L.LightningModule, ABC):
         else:
             rank, size = self.trainer.global_rank, self.trainer.world_size
             take_rank(checkpoint, rank, size, self.strategy.state_key)
-            written = checkpoint["state_dict"]["_extra_state"]["search"]
+            # What the run may take is counted anew.
+            checkpoint["callbacks"].pop(Timer.__qualname__, None)
+            written = checkpoint["state_dict"]["_extra_state"].get("search", "an earlier version")
             if written != self._kind:
                 raise FuseError(
                     f"the checkpoint was written by {written}, not by {self._kind}; resume with "

@@ -5,8 +5,6 @@ Lightning alone would write the state of one.
 
 from typing import Any
 
-from lightning.pytorch.callbacks import Timer
-
 from fuse_lightning.errors import FuseError
 from fuse_lightning.strategy import gather
 
@@ -39,8 +37,6 @@ def take_rank(checkpoint: dict[str, Any], rank: int, world_size: int, search: st
     Raises:
         FuseError: If another number of devices wrote it.
     """
-    # What the run may take is counted anew.
-    checkpoint["callbacks"].pop(Timer.__qualname__, None)
     states = checkpoint.get("ranks", [None])
     if len(states) != world_size:
         raise FuseError(

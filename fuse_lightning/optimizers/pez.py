@@ -198,5 +198,6 @@ class PEZ(SwapOptimizer):
         super().set_extra_state(state)
         self.descents = {}
         for name, saved in state["descents"].items():
-            self.descents[name] = self._descent(saved["iterate"].to(self._table.device))
+            iterate = saved["iterate"].to(self.objective.primary.device)
+            self.descents[name] = self._descent(iterate)
             self.descents[name].load_state_dict(saved["moments"])

@@ -158,3 +158,6 @@ def test_a_checkpoint_of_other_targets_is_refused():
     loader([3, 1, 2], 2).load_state_dict(state)
     with pytest.raises(FuseError, match=r"for other targets; .* data\.skip_finished"):
         loader([1, 2], 2).load_state_dict(state)
+    del state["targets"]
+    with pytest.raises(FuseError, match="for other targets"):
+        loader([3, 1, 2], 2).load_state_dict(state)

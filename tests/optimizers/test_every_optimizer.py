@@ -250,6 +250,12 @@ def test_a_start_that_the_constraints_forbid_is_refused(
         fit(module, ImageTargets(str(pictures / "0.png")), tmp_path, GreedySearch())
 
 
+def test_a_start_with_a_special_token_is_refused(folders, pictures, tmp_path):
+    module = build(GCG, folders, steps=2, top_k=4, initial_prompt="star <|endoftext|>")
+    with pytest.raises(FuseError, match=r"initial_prompt holds 'star <\|endoftext\|>', which"):
+        fit(module, ImageTargets(str(pictures / "0.png")), tmp_path, GreedySearch())
+
+
 def test_more_choices_than_tokens_are_refused(folders):
     module = GCG([Fluency(folders["gpt2"])], top_k=100_000)
     with pytest.raises(FuseError, match=r"top_k is 100000, but .* lower top_k"):
