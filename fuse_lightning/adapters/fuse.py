@@ -1,11 +1,12 @@
 """FUSE: gradients of one model's text carried to another model's tokens (arXiv 2408.04816)."""
 
+import json
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -107,7 +108,7 @@ class FuseAdapter:
         )
         key = cache_key(
             {
-                "format": 2,
+                "format": 3,
                 "models": [
                     (model.model_id, model.revision, _fingerprint(model))
                     for model in (self.source, self.target)
@@ -226,6 +227,11 @@ class FuseAdapter:
         """``source_table`` with zeros for tokens that cannot stand inside a word."""
         return self.source_table.masked_fill(~self._inner.unsqueeze(1), 0.0)
 
+    @cached_property
+    def _first_table(self) -> Tensor:
+        """``source_table`` with zeros for tokens that cannot begin a word."""
+        return self.source_table.masked_fill(~self._looked_up.unsqueeze(1), 0.0)
+
     def pull_back(
         self,
         alignments: Sequence[Sequence[AlignedWord]],
@@ -276,18 +282,16 @@ class FuseAdapter:
                 heads.append(HeadGradient(self.opening_table, out, first, self._opening))
                 valid = valid & ~first
             heads.append(HeadGradient(self.lookup_table, out, valid, self._looked_up))
-        inner = self._map_back(alignments, length, grad, skip_whole=lookup)
-        heads.append(inner)
-        return heads
+        return [*heads, *self._map_back(alignments, length, grad, lookup, opening)]
 
     def _map_back(
         self,
         alignments: Sequence[Sequence[AlignedWord]],
         length: int,
         grad: Tensor,
-        *,
         skip_whole: bool,
-    ) -> HeadGradient:
+        opening: bool,
+    ) -> list[HeadGradient]:
         out = grad.new_zeros(len(alignments), length, self.source_table.shape[1])
         valid = torch.zeros(len(alignments), length, dtype=torch.bool, device=grad.device)
         groups: dict[tuple[int, int], list[tuple[int, tuple[int, ...], tuple[int, ...]]]]
@@ -304,9 +308,23 @@ class FuseAdapter:
             flat, places = (send(torch.tensor(part), grad.device) for part in (targets, sources))
             out[index, places] = pull_back(self.maps[case], grad[index, flat]).to(out.dtype)
             valid[index, places] = True
-        if skip_whole:
-            return HeadGradient(self._inner_table, out, valid, self._inner)
-        return HeadGradient(self.source_table, out, valid)
+        if not skip_whole:
+            return [HeadGradient(self.source_table, out, valid)]
+        heads = []
+        # A word of several tokens begins with one that can, where the tokenizer tells.
+        begins = [
+            (row, word.source[0])
+            for row, words in enumerate(alignments)
+            for word in words
+            if len(word.source) > 1 and not (opening and word.source[0] == 0)
+        ]
+        if begins and not self._inner.all():
+            first = torch.zeros_like(valid, device="cpu")
+            first[tuple(torch.tensor(begins).T)] = True
+            first = send(first, grad.device)
+            heads.append(HeadGradient(self._first_table, out, valid & first, self._looked_up))
+            valid = valid & ~first
+        return [*heads, HeadGradient(self._inner_table, out, valid, self._inner)]
 
     def _split(
         self, source: tuple[int, ...], target: tuple[int, ...]
@@ -327,10 +345,14 @@ class FuseAdapter:
 
 def _fingerprint(model: FrozenModel) -> str:
     """Changes with the vocabulary and with the embedding table."""
-    table = model.embedding_table.float()
-    sample = table[:: max(1, len(table) // 64)].double()
-    vocabulary = sorted(model.tokenizer.get_vocab().items())
-    return cache_key({"vocab": vocabulary, "table": [table.shape, sample.sum(1).tolist()]})
+    table = model.embedding_table
+    rows = table.double().sum(1).tolist()
+    reads: Any = sorted(model.tokenizer.get_vocab().items())
+    if model.tokenizer.is_fast:
+        state = json.loads(model.tokenizer.backend_tokenizer.to_str())
+        # Padding and truncation change from call to call.
+        reads = [state[part] for part in ("normalizer", "pre_tokenizer", "model")]
+    return cache_key({"vocab": reads, "table": [table.shape, rows]})
 
 
 def _word_ids(model: FrozenModel, texts: Sequence[str]) -> list[list[int]]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from random import Random
 
 from fuse_lightning.adapters.alignment import WORD
 from fuse_lightning.errors import FuseError
@@ -11,9 +12,14 @@ MAX_WORDS = 200_000
 
 
 def vocabulary_words(*models: FrozenModel) -> list[str]:
-    """The tokens of the models' vocabularies that are words by themselves."""
+    """The tokens of the models' vocabularies that are words by themselves, shuffled.
+
+    Where there are more than an adapter is fitted on, the first are as good as any.
+    """
     texts = (piece.strip() for model in models for piece in model.pieces)
-    return sorted({text for text in texts if text.isalpha()})
+    words = sorted({text for text in texts if text.isalpha()})
+    Random(0).shuffle(words)
+    return words
 
 
 def corpus_words(source: str) -> list[str]:

@@ -291,6 +291,13 @@ class FrozenModel(ABC):
             for index, text in enumerate(full)
         ]
 
+    @cached_property
+    def marks(self) -> set[str]:
+        """Texts that the tokenizer reads as special tokens."""
+        added = self.tokenizer.added_tokens_decoder.values()
+        special = {token.content for token in added if token.special}
+        return {text for text in special | {*self.tokenizer.all_special_tokens} if text.strip()}
+
     def allowed_tokens(self, tokens: TokenSet = "ascii") -> Tensor:
         """Which tokens a prompt may hold, boolean, shape (V,).
 

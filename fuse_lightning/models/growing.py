@@ -60,7 +60,11 @@ def can_stay(model: FrozenModel, rows: Sequence[Row]) -> bool:
     In reduced precision they may not: a resumed run computes them anew, among other rows, and
     coarse rounding would show it.
     """
-    reduced = torch.is_autocast_enabled(model.device.type)
+    reduced = (
+        torch.is_autocast_enabled(model.device.type)
+        or model.dtype != "float32"
+        or model.placement.quantization is not None
+    )
     return not reduced and len(rows) * max(map(len, rows), default=0) <= MOST_KEPT
 
 

@@ -2,6 +2,7 @@
 
 import json
 from abc import abstractmethod
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,12 @@ class SentenceEncoder(TextEncoder):
             _raise_exceptions_for_connection_errors=False,
         )
         return {} if path is None else json.loads(Path(path).read_text(encoding="utf-8"))
+
+    @cached_property
+    def max_tokens(self) -> int:
+        """Longest input in tokens: sentence-transformers may read less than the network could."""
+        limit = self._read("sentence_bert_config.json").get("max_seq_length")
+        return min(super().max_tokens, int(limit)) if limit else super().max_tokens
 
     def _pooling(self) -> str:
         for module in self._read("modules.json"):

@@ -2,16 +2,18 @@
 
 import random
 import re
+from dataclasses import replace
 
 import pytest
 import torch
 
 from fuse_lightning.adapters import AdapterSettings, AlignedWord, FuseAdapter
-from fuse_lightning.adapters.maps import fit_map
+from fuse_lightning.adapters.maps import fit_map, pull_back
 from fuse_lightning.adapters.words import corpus_words, vocabulary_words
 from fuse_lightning.cli import main
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models import CLIP, CausalLM
+from fuse_lightning.objectives import predicted_change
 from fuse_lightning.zoo.scenes import sample_sentence
 from tests import tiny
 
@@ -177,3 +179,37 @@ def test_command_refuses_too_few_texts_in_one_line(tmp_path, models, capsys, con
 def test_an_unknown_kind_is_refused():
     with pytest.raises(FuseError, match="adapter kind is 'lookups'; give one of lookup,"):
         AdapterSettings(kind="lookups")
+
+
+def test_a_word_of_several_tokens_begins_with_one_that_can(models):
+    source, target = models
+    adapter = FuseAdapter(source, target, AdapterSettings(cache=False))
+    begins = adapter.lookup_table.any(1)
+    assert begins.any()
+    assert not begins.all()
+    words = [[AlignedWord((0, 1), (0,), (0,)), AlignedWord((2, 4), (1, 2), (1, 2))]]
+    grad = torch.randn(1, 3, target.embedding_table.shape[1])
+    heads = adapter.pull_back(words, 3, grad)
+    assert len(heads) == 3
+    slots = [{place for place in range(3) if head.valid[0, place]} for head in heads]
+    assert slots == [{0}, {1}, {2}]
+    heads = [replace(head, grad=head.grad * head.valid[..., None]) for head in heads]
+    change = predicted_change(heads, [(0, 1), (0, 2)], torch.ones(len(begins), dtype=torch.bool))
+    pulled = pull_back(adapter.maps[2, 2], grad[0, 1:][None])[0]
+    for row, known in enumerate((begins, ~begins)):
+        expected = source.embedding_table @ pulled[row]
+        expected = torch.where(known, expected - expected[known].mean(), 0.0)
+        torch.testing.assert_close(change[row], expected, rtol=1e-3, atol=1e-4)
+    # Where the text itself begins, its first token need not.
+    heads = adapter.pull_back([[AlignedWord((0, 2), (0, 1), (0, 1))]], 3, grad, opening=True)
+    assert [bool(head.valid.any()) for head in heads] == [False, False, True]
+
+
+def test_words_come_in_no_order(models):
+    words = vocabulary_words(*models)
+    assert words != sorted(words)
+    assert words == vocabulary_words(*models)
+    half = words[: len(words) // 2]
+    assert sum(word < "m" for word in half) / len(half) == pytest.approx(
+        sum(word < "m" for word in words) / len(words), abs=0.15
+    )

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fuse_lightning.models.encoded import pad
-from fuse_lightning.models.growing import behind, join
+from fuse_lightning.models.growing import behind, can_stay, join
 from tests import families, lookalikes
 
 CAUSAL_LMS = lookalikes.CAUSAL_LMS | families.CAUSAL_LMS
@@ -133,6 +133,16 @@ def test_nothing_is_kept_in_reduced_precision(name, family):
         else:
             model.text_features(pad(rows, None, model.pad_id))
             assert model.kept is None
+
+
+@pytest.mark.parametrize("change", [{"dtype": "bfloat16"}, {"quantization": "8bit"}])
+def test_nothing_is_kept_of_a_model_in_reduced_precision(change, family, monkeypatch):
+    model = family("gpt2")
+    rows = [(5, 6, 7, 8, 9, token, 11) for token in range(12, 20)]
+    assert can_stay(model, rows)
+    for name, value in change.items():
+        monkeypatch.setattr(model if name == "dtype" else model.placement, name, value)
+    assert not can_stay(model, rows)
 
 
 @given(

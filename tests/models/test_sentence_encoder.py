@@ -110,3 +110,16 @@ def test_layers_after_the_pooling_are_refused(tmp_path, load):
     with pytest.raises(FuseError, match="ends in a Dense layer") as raised:
         load(folder, SentenceEncoder)
     assert "\n" not in str(raised.value)
+
+
+def test_what_sentence_transformers_cut_off_is_not_read(tmp_path, load):
+    folder = sentence_encoder(tmp_path / "encoder")
+    whole = load(folder, SentenceEncoder).max_tokens
+    (folder / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": 7}))
+    short = load(folder, SentenceEncoder)
+    assert short.max_tokens == 7 < whole
+    term = TextSimilarity(short)
+    with pytest.warns(UserWarning, match=f"which {str(folder)!r} reads 5; the prompt will not"):
+        term.set_targets([Target("a", text="two old boats on a calm lake at night")])
+    (folder / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": None}))
+    assert load(folder, SentenceEncoder).max_tokens == whole
