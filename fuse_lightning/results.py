@@ -19,7 +19,8 @@ class Result:
         ids: Its ids in the primary tokenizer.
         loss: The objective; lower is better.
         losses: Loss of each term, unweighted.
-        step: Step of the target's search in which it was found, from 1.
+        step: Step of the target's search in which it was found, from 1; 0 for what it was given
+            to start from.
         seed: Seed of the run.
         seconds: The target's share of the wall time of its steps: those of a batch share alike.
         rank: 1 for the best prompt of the target, 2 for the next.

@@ -1,8 +1,15 @@
 """Callbacks that show and keep what a search finds."""
 
+from fuse_lightning.callbacks.checkpoints import TimedCheckpoints
 from fuse_lightning.callbacks.progress import PromptProgressBar
 from fuse_lightning.callbacks.table import PromptTable
 from fuse_lightning.callbacks.tensorboard import TensorBoardPrompts
 from fuse_lightning.callbacks.writer import PromptWriter
 
-__all__ = ["PromptProgressBar", "PromptTable", "PromptWriter", "TensorBoardPrompts"]
+__all__ = [
+    "PromptProgressBar",
+    "PromptTable",
+    "PromptWriter",
+    "TensorBoardPrompts",
+    "TimedCheckpoints",
+]

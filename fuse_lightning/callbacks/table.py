@@ -33,7 +33,7 @@ class PromptTable(Callback):
 def print_results(results: Sequence[Result]) -> None:
     """Prints target, prompt and losses, with a column for each term."""
     table = Table()
-    for name in ("target", "prompt", "loss", *results[0].losses):
+    for name in ("target", "prompt", "loss", *(results[0].losses if results else ())):
         table.add_column(Text(visible(name)))
     for result in results:
         numbers = [result.loss, *result.losses.values()]

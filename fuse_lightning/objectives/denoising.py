@@ -84,6 +84,11 @@ class Denoising(Term):
     def _encode(self, targets: Sequence[Target]) -> list[Tensor]:
         for target in targets:
             target.need_images(self.name, "remove the term")
+            if self.samples < len(target.images) and not self.redraw:
+                raise FuseError(
+                    f"samples of {self.name} is {self.samples}, but target {target.id!r} has "
+                    f"{len(target.images)} pictures; give at least as many samples, or redraw: true"
+                )
         return [self.model.latents(target.images) for target in targets]
 
     def begin_step(self, steps: Sequence[int]) -> None:

@@ -156,9 +156,23 @@ def label_changes(objective: Objective, prompts: Prompts) -> Tensor | float:
     total: Tensor | float = 0.0
     for term in objective.terms:
         if term.model is objective.primary and term.weight:
-            change = term.label_change(objective.read(term, prompts, ids=True), length)
-            total = total if change is None else total + term.weight * change
+            parts = _label_parts(term, objective.read(term, prompts, ids=True), length)
+            total = total + term.weight * torch.cat(parts) if parts else total
     return total
+
+
+def _label_parts(term: Term, reading: Reading, length: int) -> list[Tensor]:
+    """A term's part for some prompts after the others: logits at whole vocabularies are large."""
+    parts: list[Tensor] = []
+
+    def together(chosen: slice) -> None:
+        rows = torch.arange(len(reading.owner))[chosen]
+        if (change := term.label_change(reading[rows], length)) is not None:
+            parts.append(change)
+
+    lengths = reading.encoded.mask.sum(1).tolist()
+    term.model.budget.run(lengths, together, share=0.5)
+    return parts
 
 
 def _own_head(objective: Objective, reading: Reading, length: int, grad: Tensor) -> HeadGradient:

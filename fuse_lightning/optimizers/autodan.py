@@ -51,7 +51,10 @@ class AutoDAN(PromptOptimizer):
     ) -> None:
         # Only the next token is ever replaced.
         super().__init__(terms, gradient_resample=1.0, **options)
-        for name, value in (("batch_size", batch_size), ("max_length", max_length or 1)):
+        for name, value in (
+            ("batch_size", batch_size),
+            ("max_length", 1 if max_length is None else max_length),
+        ):
             if value < 1:
                 raise FuseError(f"{name} is {value}; it must be at least 1")
         primary = self.objective.primary
@@ -67,9 +70,13 @@ class AutoDAN(PromptOptimizer):
         self.max_length = max_length
         self.end_probability = end_probability
 
+    def _exact(self, term: Term) -> bool:
+        """Whether a term's change is known: it is the writer's own likelihood."""
+        return isinstance(term, Fluency) and term.model is self.objective.primary
+
     def _predicted(self, term: Term) -> bool:
-        """Whether a term's change must be predicted: the writer's own likelihood is exact."""
-        return not (isinstance(term, Fluency) and term.model is self.objective.primary)
+        """Whether a term's change must be predicted from gradients."""
+        return not self._exact(term)
 
     def propose(self, states: list[list[State]]) -> list[list[State]]:
         """The most promising extensions of each state."""
@@ -79,11 +86,10 @@ class AutoDAN(PromptOptimizer):
         parents = [state for found in beams for state in found]
         if not parents:
             return beams
-        head = (*self.writer.start_ids, *self.writer.prefix_ids(self.objective.terms[0].prefix))
-        log_probs = self.writer.next_log_probs([(*head, *state) for state in parents])
+        log_probs, fluency = self._next(parents)
         lengths = torch.tensor([[len(state)] for state in parents])
         lengths = send(lengths, log_probs.device)
-        scores = self.logit_weight * log_probs / (lengths + 1)
+        scores = self.logit_weight * fluency / (lengths + 1)
         if self.gradient_weight and any(map(self._active, self.objective.terms)):
             scores = scores - self.gradient_weight * self._predict(parents, owners)
         # An empty prompt is always extended: there is nothing to end yet.
@@ -100,6 +106,22 @@ class AutoDAN(PromptOptimizer):
         ):
             chosen[owner].update(dict.fromkeys(found))
         return [[*found] for found in chosen]
+
+    def _next(self, parents: list[State]) -> tuple[Tensor, Tensor]:
+        """Log-probabilities of what follows, twice (parents, V).
+
+        Behind the first term's prefix, and of all likelihoods by the writer in the first's unit.
+        """
+        first, *others = self.objective.terms
+        likelihoods = [first, *(term for term in others if term.weight and self._exact(term))]
+        heads = [(*self.writer.start_ids, *self.writer.prefix_ids(t.prefix)) for t in likelihoods]
+        told = self.writer.next_log_probs([(*head, *state) for head in heads for state in parents])
+        log_probs, *rest = told.view(len(heads), len(parents), -1)
+        fluency = log_probs
+        for term, part in zip(likelihoods[1:], rest, strict=True):
+            # The first may have no weight itself.
+            fluency = fluency + term.weight / (abs(first.weight) or 1.0) * part
+        return log_probs, fluency
 
     def _room(self) -> int:
         """Most tokens of a prompt that the writer can read behind its prefix."""

@@ -25,7 +25,7 @@ from fuse_lightning.optimizers.step import DiscreteStep
 from fuse_lightning.optimizers.target_search import Best, TargetSearch
 from fuse_lightning.results import Result
 from fuse_lightning.search import Scored, SearchStrategy
-from fuse_lightning.strategy import gathered
+from fuse_lightning.strategy import PromptStrategy, gathered
 
 TRIES = 16
 """Tokens tried at once for the next place of a random start."""
@@ -62,6 +62,9 @@ class PromptOptimizer(L.LightningModule, ABC):
         rescore: Whether the best candidates of a step are scored again in float32 where the
             trainer's precision is a reduced one, such as ``bf16-mixed``.
     """
+
+    persists = False
+    """Whether a search goes on where a step brought nothing that the constraints admit."""
 
     def __init__(
         self,
@@ -126,15 +129,36 @@ class PromptOptimizer(L.LightningModule, ABC):
         """Loads the models on the trainer's device and finds the allowed tokens."""
         settle_precision(self.trainer)
         if stage == "fit":
+            self._check_trainer()
             self.results, self.targets, self.searches = [], [], []
         if stage != "predict":
             self.load(self.trainer.strategy.root_device)
+
+    def _check_trainer(self) -> None:
+        """Refuses what a search cannot do.
+
+        Raises:
+            FuseError: If there is such an option.
+        """
+        strategy = self.trainer.strategy
+        if self.trainer.world_size > 1 and not isinstance(strategy, PromptStrategy):
+            raise FuseError(
+                f"trainer.strategy is {type(strategy).__name__}, which averages gradients that "
+                "searches do not have; give strategy: prompts"
+            )
+        for each in self.trainer.checkpoint_callbacks:
+            if getattr(each, "save_on_exception", False):
+                raise FuseError(
+                    "ModelCheckpoint saves on exceptions, in the middle of a step, which cannot "
+                    "be resumed; give every_n_train_steps or train_time_interval"
+                )
 
     def load(self, device: torch.device | str = "cpu") -> None:
         """Loads the models; a second call does nothing."""
         self.objective.load(device)
         if isinstance(self.initial_prompt, CaptionModel):
             self.initial_prompt.load(device)
+        self.constraints.forbid_marks(term.model for term in self.objective.terms)
         allowed = self.constraints.mask(self.objective.primary)
         self.allowed_ids = allowed.nonzero().squeeze(1)
         self.allowed = allowed.to(self.objective.primary.device)
@@ -153,6 +177,10 @@ class PromptOptimizer(L.LightningModule, ABC):
         """The trainer's search strategy."""
         callbacks = self.trainer.callbacks  # type: ignore[attr-defined]
         return next(callback for callback in callbacks if isinstance(callback, SearchStrategy))
+
+    def on_train_epoch_end(self) -> None:
+        """Ends the run: an epoch serves every target for all its steps."""
+        self.trainer.should_stop = True
 
     def on_train_end(self) -> None:
         """Collects the results of several devices, in the order of the targets; frees memory.
@@ -221,7 +249,11 @@ class PromptOptimizer(L.LightningModule, ABC):
             self._set_targets(targets)
         self.searches = [self.searches[place] for place in staying]
         self.searches += [TargetSearch.begin(target.id, self.seed) for target in new]
-        self.strategy.regroup(staying, self._begin(range(len(staying), len(targets))))
+        entered = range(len(staying), len(targets))
+        begun = self._begin(entered)
+        self.strategy.regroup(staying, begun)
+        if self.initial_prompt and begun:
+            self._score_starts(entered, begun)
 
     def _set_targets(self, targets: Sequence[Target]) -> None:
         self.targets = list(targets)
@@ -238,6 +270,15 @@ class PromptOptimizer(L.LightningModule, ABC):
             prompts = self.objective.prompts(states, places)
             self.objective.check_length(prompts, "the prompt to start from")
         return [[state] for state in states]
+
+    def _score_starts(self, places: Sequence[int], begun: Sequence[Sequence[State]]) -> None:
+        """A prompt that was given is a candidate too: nothing worse may be the result."""
+        proposed: list[list[State]] = [[] for _ in self.searches]
+        for place, states in zip(places, begun, strict=True):
+            proposed[place] = [state for state in states if state]
+        for place, scored in enumerate(self._score(proposed)):
+            if scored:
+                self.strategy.frontiers[place] = scored
 
     def initial_state(self, target: int) -> State:
         """The prompt that the search of a target starts from."""
@@ -296,7 +337,11 @@ class PromptOptimizer(L.LightningModule, ABC):
         more = self.refine(scored)
         if any(more):
             scored = [a + b for a, b in zip(scored, self._score(more), strict=True)]
+        before = self.strategy.frontiers
         self.strategy.update(scored)
+        if self.persists:
+            now = self.strategy.frontiers
+            self.strategy.frontiers = [new or old for new, old in zip(now, before, strict=True)]
         return sum(map(len, scored))
 
     def _score(self, proposed: list[list[State]]) -> list[list[Scored]]:
@@ -370,8 +415,12 @@ class PromptOptimizer(L.LightningModule, ABC):
             return True
         if search.best is None:
             return False
-        stalled = self.patience is not None and search.step - search.best.step >= self.patience
-        return stalled or (self.stop_loss is not None and search.best.loss <= self.stop_loss)
+        reached = self.stop_loss is not None and search.best.loss <= self.stop_loss
+        return reached or self._stalled(search, search.best.step)
+
+    def _stalled(self, search: TargetSearch, since: int) -> bool:
+        """Whether nothing better was found in too many steps after ``since``."""
+        return self.patience is not None and search.step - since >= self.patience
 
     def _finish(self, place: int) -> None:
         search = self.searches[place]
@@ -425,7 +474,13 @@ class PromptOptimizer(L.LightningModule, ABC):
             take_rank(checkpoint, rank, size, self.strategy.state_key)
             # What the run may take is counted anew.
             checkpoint["callbacks"].pop(Timer.__qualname__, None)
-            written = checkpoint["state_dict"]["_extra_state"].get("search", "an earlier version")
+            state = checkpoint["state_dict"]["_extra_state"]
+            # Searches that were cut short go on, though the epoch ended with them.
+            state["results"] = [row for row in state["results"] if row.get("finished", True)]
+            checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"].update(
+                processed=0, completed=0
+            )
+            written = state.get("search", "an earlier version")
             if written != self._kind:
                 raise FuseError(
                     f"the checkpoint was written by {written}, not by {self._kind}; resume with "

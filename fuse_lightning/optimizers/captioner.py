@@ -33,6 +33,8 @@ class Captioner(PromptOptimizer):
     """
 
     captioner: CaptionModel
+    # What the next step draws may be admitted.
+    persists = True
 
     def __init__(
         self,
@@ -44,16 +46,24 @@ class Captioner(PromptOptimizer):
         steps: int = 4,
         constraints: Constraints | None = None,
         patience: int | None = None,
+        stop_loss: float | None = None,
+        stop_seconds: float | None = None,
+        top: int = 1,
         seed: int = 0,
         max_batch_tokens: int = 8192,
+        rescore: bool = True,
     ) -> None:
         super().__init__(
             terms,
             steps=steps,
             constraints=constraints,
             patience=patience,
+            stop_loss=stop_loss,
+            stop_seconds=stop_seconds,
+            top=top,
             seed=seed,
             max_batch_tokens=max_batch_tokens,
+            rescore=rescore,
         )
         for name, value in (("count", count), ("max_new_tokens", max_new_tokens)):
             if value < 1:

@@ -1,6 +1,7 @@
 """What a prompt may say, checked on its text."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import get_args
 
@@ -21,7 +22,7 @@ class Constraints:
 
     Attributes:
         tokens: "any"; "ascii" for printable ASCII; "words" for plain letters, commas and full
-            stops. Special tokens are never allowed.
+            stops. Special tokens are never allowed, nor text that a model reads as one.
         block: Strings that the prompt must not hold, in upper or lower case, inside a word too.
         allow: The only words that the prompt may hold, if any are given, in upper or lower case.
         canonical: Whether a prompt's text must be read by the primary tokenizer, behind its
@@ -43,10 +44,15 @@ class Constraints:
                 raise FuseError(f"constraints.{name} is {texts!r}; give a list of strings")
             if any(not text.strip() for text in texts):
                 raise FuseError(f"constraints.{name} holds an empty string; remove it")
+        self._marks: list[str] = []
         self._blocked = [_plain(text) for text in self.block]
         self._words = {word for text in self.allow for word in WORD.findall(_plain(text))}
         if self.allow and not self._words:
             raise FuseError(f"constraints.allow is {self.allow}, without a word; give words")
+
+    def forbid_marks(self, models: Iterable[FrozenModel]) -> None:
+        """Also forbids texts that one of the models would read a special token in."""
+        self._marks = sorted(set().union(*(model.marks for model in models)))
 
     def mask(self, model: FrozenModel) -> Tensor:
         """Which tokens can be part of an admitted prompt, boolean, shape (V,).
@@ -79,6 +85,8 @@ class Constraints:
             growing: Whether its last word may still be the beginning of an allowed one.
         """
         plain = _plain(text)
+        if any(mark in text for mark in self._marks):
+            return False
         if any(string in plain for string in self._blocked):
             return False
         if not self._words:

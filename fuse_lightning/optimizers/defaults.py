@@ -9,7 +9,9 @@ from fuse_lightning.callbacks import (
     PromptTable,
     PromptWriter,
     TensorBoardPrompts,
+    TimedCheckpoints,
 )
+from fuse_lightning.callbacks.checkpoints import is_untold, step_checkpoint
 from fuse_lightning.evaluation import Evaluation, Predictions
 from fuse_lightning.search import GreedySearch, SearchStrategy
 
@@ -17,6 +19,7 @@ DEFAULTS: tuple[tuple[type[Callback], Callable[[], Callback]], ...] = (
     (SearchStrategy, GreedySearch),
     (PromptWriter, PromptWriter),
     (TensorBoardPrompts, TensorBoardPrompts),
+    (TimedCheckpoints, TimedCheckpoints),
     (PromptTable, PromptTable),
     (Evaluation, Evaluation),
     (Predictions, Predictions),
@@ -27,11 +30,15 @@ DEFAULTS: tuple[tuple[type[Callback], Callable[[], Callback]], ...] = (
 def missing_callbacks(given: list[Callback]) -> list[Callback]:
     """Callbacks to add to a trainer's.
 
-    Lightning's default progress bar is taken from ``given``, to make room for one that shows the
-    best prompt.
+    Lightning's default progress bar and checkpoints are taken from ``given``, to make room for a
+    bar that shows the best prompt, and for checkpoints while the search goes on.
     """
-    shown = [bar for bar in given if type(bar) in (TQDMProgressBar, RichProgressBar)]
-    for bar in shown:
-        given.remove(bar)
     added = [make() for kind, make in DEFAULTS if not any(isinstance(each, kind) for each in given)]
-    return [*added, PromptProgressBar()] if shown else added
+    for each in [*given]:
+        if type(each) in (TQDMProgressBar, RichProgressBar):
+            given.remove(each)
+            added.append(PromptProgressBar())
+        elif is_untold(each):
+            given.remove(each)
+            added.append(step_checkpoint())
+    return added

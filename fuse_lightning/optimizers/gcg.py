@@ -57,12 +57,7 @@ class GCG(SwapOptimizer):
     def load(self, *args: Any) -> None:
         """Loads the models and compares ``top_k`` with what a prompt may hold."""
         super().load(*args)
-        # One allowed token already stands at a position.
-        if self.top_k > len(self.allowed_ids) - 1:
-            raise FuseError(
-                f"top_k is {self.top_k}, but a token can be replaced by only "
-                f"{len(self.allowed_ids) - 1} others; lower top_k or relax constraints"
-            )
+        self.check_choices("top_k", self.top_k)
 
     def _replacements(self, target: int) -> int:
         """How many tokens a candidate of this step replaces."""

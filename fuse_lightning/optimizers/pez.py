@@ -12,6 +12,7 @@ from fuse_lightning.errors import FuseError
 from fuse_lightning.objectives import State, Term, embedding_gradient
 from fuse_lightning.optimizers.base import SPARE
 from fuse_lightning.optimizers.swaps import SwapOptimizer
+from fuse_lightning.optimizers.target_search import TargetSearch
 from fuse_lightning.search import GreedySearch
 
 
@@ -32,12 +33,15 @@ class PEZ(SwapOptimizer):
             from random tokens.
         learning_rate: Of AdamW.
         weight_decay: Of AdamW, decoupled.
-        polish_steps: How many of the last steps replace single tokens of the best prompt instead,
-            as GCG does.
+        polish_steps: How many steps at the end replace single tokens of the best prompt instead,
+            as GCG does; the end of a descent that ``patience`` stops too.
         batch_size: Candidates of a polishing step.
         top_k: Tokens with the best predicted change among which a polishing swap is drawn.
         **options: What every optimizer that replaces tokens takes.
     """
+
+    # Where no projection could be read the next ones may be.
+    persists = True
 
     def __init__(
         self,
@@ -76,6 +80,13 @@ class PEZ(SwapOptimizer):
         self.batch_size = batch_size
         self.top_k = top_k
         self.descents: dict[str, torch.optim.AdamW] = {}
+        self.polish_after: dict[str, int] = {}
+
+    def load(self, *args: Any) -> None:
+        """Loads the models and compares ``top_k`` with what a prompt may hold."""
+        super().load(*args)
+        if self.polish_steps:
+            self.check_choices("top_k", self.top_k)
 
     def setup(self, stage: str) -> None:
         """Also checks the search strategy."""
@@ -106,6 +117,7 @@ class PEZ(SwapOptimizer):
         begun = super()._begin(places)
         running = {search.name for search in self.searches}
         self.descents = {name: d for name, d in self.descents.items() if name in running}
+        self.polish_after = {n: step for n, step in self.polish_after.items() if n in running}
         for place, (first,) in zip(places, begun, strict=True):
             others = [self.draw(place, len(first)) for _ in range(self.restarts - 1)]
             iterate = self._table[torch.tensor([list(first), *others])]
@@ -116,19 +128,30 @@ class PEZ(SwapOptimizer):
         iterate = embeddings.detach().clone().requires_grad_()
         return torch.optim.AdamW([iterate], lr=self.learning_rate, weight_decay=self.weight_decay)
 
-    def _move(self, states: list[list[State]]) -> int:
-        """Goes on too where no projection could be read: the next ones may be."""
-        before = self.strategy.frontiers
-        count = super()._move(states)
-        now = self.strategy.frontiers
-        self.strategy.frontiers = [new or old for new, old in zip(now, before, strict=True)]
-        return count
+    def _polish_from(self, search: TargetSearch) -> int:
+        """The last step of a target's descent."""
+        return self.polish_after.get(search.name, self.steps - self.polish_steps)
+
+    def _stalled(self, search: TargetSearch, since: int) -> bool:
+        """A descent that brings nothing better leads to the polish, and only that to the end."""
+        last = self._polish_from(search)
+        if search.step > last:
+            done = search.step - last >= self.polish_steps
+            return done or super()._stalled(search, max(since, last))
+        stalled = super()._stalled(search, since)
+        if stalled and self.polish_steps:
+            self.polish_after[search.name] = search.step
+            return False
+        return stalled
 
     def propose(self, states: list[list[State]]) -> list[list[State]]:
         """The projections, then one step of descent; near the end, swaps in the best prompt."""
         running = [target for target, group in enumerate(states) if group]
-        last = self.steps - self.polish_steps
-        polished = [target for target in running if self.searches[target].step > last]
+        polished = [
+            target
+            for target, search in enumerate(self.searches)
+            if target in running and search.step > self._polish_from(search)
+        ]
         moved = [target for target in running if target not in polished]
         found: list[list[State]] = [[] for _ in states]
         for propose, targets in ((self._descend, moved), (self._polish, polished)):
@@ -140,14 +163,8 @@ class PEZ(SwapOptimizer):
         if not targets:
             return {}
         descents = [self.descents[self.searches[target].name] for target in targets]
-        iterates = [descent.param_groups[0]["params"][0] for descent in descents]
-        # All at once: the device is asked but one time.
-        flat = self.project(torch.cat([iterate.flatten(0, 1) for iterate in iterates]))
-        sizes = [iterate.shape[:2] for iterate in iterates]
-        parts = torch.split(flat, [size.numel() for size in sizes])
-        nearest = [part.view(size).tolist() for part, size in zip(parts, sizes, strict=True)]
-        owners = [target for target, group in zip(targets, nearest, strict=True) for _ in group]
-        raw = [tuple(row) for group in nearest for row in group]
+        iterates = [_iterate(descent) for descent in descents]
+        raw, owners = self._projected(targets)
         prompts = self.objective.prompts(raw, owners)
         gradient, losses = embedding_gradient(self.objective, prompts)
         # The encoder has just read what is about to be scored, unless it spells another prompt.
@@ -160,20 +177,41 @@ class PEZ(SwapOptimizer):
             iterate.grad = gradient[start:stop, : iterate.shape[1]].to(iterate.device)
             descent.step()
             start = stop
+        ends = [
+            target
+            for target in targets
+            if self.searches[target].step == self._polish_from(self.searches[target])
+        ]
+        # What the last step of a descent leads to is a candidate as well.
+        last, last_owners = self._projected(ends)
+        texts = [*prompts.texts, *self.objective.prompts(last, last_owners).texts]
+        owners += last_owners
         # What is told is a text, so what is scored is that text as it is read back.
-        read = [[state] for state in self.objective.encode_prompts(prompts.texts)]
+        read = [[state] for state in self.objective.encode_prompts(texts)]
         found: dict[int, dict[State, None]] = {target: {} for target in targets}
         for owner, group in zip(owners, self.admitted(read, owners, 1), strict=True):
             found[owner].update(dict.fromkeys(group))
         return {target: [*group] for target, group in found.items()}
+
+    def _projected(self, targets: Sequence[int]) -> tuple[list[State], list[int]]:
+        """Projections of the targets' restarts, and whose they are."""
+        if not targets:
+            return [], []
+        iterates = [_iterate(self.descents[self.searches[target].name]) for target in targets]
+        # All at once: the device is asked but one time.
+        flat = self.project(torch.cat([iterate.flatten(0, 1) for iterate in iterates]))
+        sizes = [iterate.shape[:2] for iterate in iterates]
+        parts = torch.split(flat, [size.numel() for size in sizes])
+        nearest = [part.view(size).tolist() for part, size in zip(parts, sizes, strict=True)]
+        owners = [target for target, group in zip(targets, nearest, strict=True) for _ in group]
+        return [tuple(row) for group in nearest for row in group], owners
 
     def _polish(self, targets: Sequence[int]) -> dict[int, list[State]]:
         best = {target: self.best[target] for target in targets}
         parents = {target: found.state for target, found in best.items() if found is not None}
         if not parents:
             return {}
-        top_k = min(self.top_k, len(self.allowed_ids) - 1)
-        favoured = self.best_tokens([*parents.values()], [*parents], top_k)
+        favoured = self.best_tokens([*parents.values()], [*parents], self.top_k)
         drawn = [
             self.replaced(state, tokens, SPARE * self.batch_size, 1, target)
             for (target, state), tokens in zip(parents.items(), favoured, strict=True)
@@ -184,20 +222,28 @@ class PEZ(SwapOptimizer):
     def get_extra_state(self) -> dict[str, Any]:
         """Also the continuous embeddings and the moments of their gradients."""
         return super().get_extra_state() | {
+            "polish_after": dict(self.polish_after),
             "descents": {
                 name: {
-                    "iterate": descent.param_groups[0]["params"][0].detach(),
+                    "iterate": _iterate(descent).detach(),
                     "moments": descent.state_dict(),
                 }
                 for name, descent in self.descents.items()
-            }
+            },
         }
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
         """Restores :meth:`get_extra_state`."""
         super().set_extra_state(state)
+        self.polish_after = dict(state["polish_after"])
         self.descents = {}
         for name, saved in state["descents"].items():
             iterate = saved["iterate"].to(self.objective.primary.device)
             self.descents[name] = self._descent(iterate)
             self.descents[name].load_state_dict(saved["moments"])
+
+
+def _iterate(descent: torch.optim.AdamW) -> Tensor:
+    """The continuous embeddings of a target's restarts, (R, L, d)."""
+    iterate: Tensor = descent.param_groups[0]["params"][0]
+    return iterate

@@ -51,6 +51,11 @@ class RandomSearch(SwapOptimizer):
         self.radius = radius
         self.neighbours = neighbours
 
+    def load(self, *args: Any) -> None:
+        """Loads the models and compares ``neighbours`` with what a prompt may hold."""
+        super().load(*args)
+        self.check_choices("neighbours", self.neighbours if self.search_ball == "L2" else 1)
+
     def propose(self, states: list[list[State]]) -> list[list[State]]:
         """Random swaps, and the states themselves."""
         owners = [target for target, found in enumerate(states) for _ in found]
@@ -78,5 +83,5 @@ class RandomSearch(SwapOptimizer):
         ids = ids.to(table.device)
         distances = torch.cdist(table[list(state)], table[ids])
         distances.masked_fill_(torch.tensor(state, device=table.device)[:, None] == ids, torch.inf)
-        nearest = distances.topk(min(self.neighbours, len(ids) - 1), largest=False).indices
+        nearest = distances.topk(self.neighbours, largest=False).indices
         return ids[nearest].cpu()

@@ -43,6 +43,20 @@ class SwapOptimizer(PromptOptimizer):
             raise FuseError(f"length_ratio is {length_ratio}; it must be above 0")
         self.length_ratio = length_ratio
 
+    def check_choices(self, name: str, count: int) -> None:
+        """Compares an option with how many tokens may replace one.
+
+        Raises:
+            FuseError: If there are fewer.
+        """
+        # One allowed token already stands at a position.
+        others = len(self.allowed_ids) - 1
+        if count > others:
+            raise FuseError(
+                f"{name} is {count}, but a token can be replaced by only {others} others; "
+                f"lower {name} or relax constraints"
+            )
+
     def start_length(self, target: int) -> int:
         """Tokens of a random start."""
         if self.length_ratio is None:

@@ -12,9 +12,18 @@ from fuse_lightning.adapters import AdapterSettings
 from fuse_lightning.data import ImageTargets, SentimentTargets
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models import CLIP
-from fuse_lightning.objectives import Fluency, ImageSimilarity, Sentiment, TextSimilarity
+from fuse_lightning.objectives import (
+    Fluency,
+    ImageSimilarity,
+    Sample,
+    Sentiment,
+    TextSimilarity,
+    predicted_change,
+    smoothed_gradient,
+)
 from fuse_lightning.optimizers import AutoDAN
 from fuse_lightning.optimizers.autodan import top_rows
+from fuse_lightning.optimizers.target_search import TargetSearch
 from fuse_lightning.search import BeamSearch, GreedySearch
 from tests import tiny
 from tests.optimizers.runs import build, fit
@@ -138,3 +147,71 @@ def test_the_best_scores_are_taken_and_none_that_is_forbidden_or_no_number(score
         known = sorted((value for value in row if value > -torch.inf), reverse=True)
         assert [row[index] for index in found] == known[:count]
         assert len(set(found)) == len(found)
+
+
+def prediction(module, states, weights):
+    """What ranks next tokens, from the objective's parts, one state at a time."""
+    objective, writer, rows = module.objective, module.writer, []
+    for state in states:
+        total = torch.zeros(writer.vocab_size)
+        for weight, prefix in weights:
+            ids = [*writer.start_ids, *writer.prefix_ids(prefix), *state]
+            logits = writer.module(torch.tensor([ids])).logits[0, -1]
+            total += weight * logits.log_softmax(-1)[: writer.vocab_size] / (len(state) + 1)
+        if module.gradient_weight:
+            dummy = (*state, int(module.allowed_ids[0]))
+            heads = smoothed_gradient(
+                objective, [Sample(dummy, 0, {len(state)})], [0], module._predicted
+            )
+            change = predicted_change(heads, [(0, len(state))], module.allowed)[0]
+            total -= module.gradient_weight * change
+        rows.append(total.masked_fill(~module.allowed, -torch.inf))
+    return rows
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"logit_weight": 0.0, "gradient_weight": 1.0},
+        {"logit_weight": 1.0, "gradient_weight": 0.0},
+        {"logit_weight": 0.5, "gradient_weight": 0.7},
+    ],
+)
+@torch.no_grad()
+def test_proposals_are_what_is_likely_and_predicted_to_lower_the_loss(folders, pictures, options):
+    module = optimizer(folders, batch_size=12, gradient_samples=0, end_probability=1.0, **options)
+    module.load()
+    module.searches = [TargetSearch.begin("0", 0)]
+    module.objective.set_targets(ImageTargets(str(pictures / "0.png")).find_targets())
+    state = module.objective.encode_prompt("two red")
+    (proposed,) = module.propose([[state]])
+    (scores,) = prediction(module, [state], [(module.logit_weight, "An image of")])
+    ranked = scores.argsort(descending=True).tolist()
+    places = [ranked.index(found[-1]) for found in proposed]
+    assert places == sorted(places)
+    children = [(*state, token) for token in ranked[: places[-1] + 1]]
+    canonical = module.objective.prompts(children, [0] * len(children)).canonical
+    assert len(proposed) == sum(canonical) == 12
+
+
+@torch.no_grad()
+def test_every_likelihood_by_the_writer_ranks_with_its_weight(folders, pictures):
+    terms = [
+        Fluency(folders["gpt2"], weight=2.0, prefix="An image of"),
+        Fluency(folders["gpt2"], weight=-3.0, prefix="the snow, how", name="other"),
+    ]
+    module = AutoDAN(terms, batch_size=10, gradient_weight=0.0, end_probability=1.0)
+    module.load()
+    module.searches = [TargetSearch.begin("0", 0)]
+    state = module.objective.encode_prompt("two red")
+    (proposed,) = module.propose([[state]])
+    weights = [(1.0, "An image of"), (-1.5, "the snow, how")]
+    ranked = prediction(module, [state], weights)[0].argsort(descending=True).tolist()
+    places = [ranked.index(found[-1]) for found in proposed]
+    assert places == sorted(places)
+    assert places[0] < 5
+
+
+def test_a_length_of_nothing_is_refused(folders):
+    with pytest.raises(FuseError, match="max_length is 0; it must be at least 1"):
+        optimizer(folders, max_length=0)

@@ -230,3 +230,22 @@ def test_a_start_leaves_out_what_prompts_may_not_say(folders, pictures, tmp_path
     fit(module, ImageTargets(str(pictures / "0.png")), tmp_path)
     assert module.caption(module.targets[0]) == "two stars and a green"
     assert len(module.results) == 1
+
+
+def test_a_step_whose_captions_are_all_forbidden_is_not_the_end(folders, pictures, tmp_path):
+    class Second(Fixed):
+        def captions(self, images, *args, **kwargs):
+            self.texts = ["a red star"] if "num_beams" in kwargs else ["two dogs"]
+            return super().captions(images)
+
+    module = optimizer(folders, Second(), constraints=Constraints("words", block=["dog"]))
+    fit(module, ImageTargets(str(pictures / "0.png")), tmp_path, GreedySearch())
+    assert [row.prompt for row in module.results] == ["a red star"]
+
+
+def test_the_ranking_is_reported(folders, pictures, writer, tmp_path):
+    module = optimizer(folders, writer, top=3)
+    fit(module, ImageTargets(str(pictures / "0.png")), tmp_path, GreedySearch())
+    losses = [row.loss for row in module.results]
+    assert len(losses) == 3
+    assert losses == sorted(losses)

@@ -3,16 +3,22 @@
 import json
 import re
 from functools import partial
+from itertools import pairwise
+from types import SimpleNamespace
 
+import lightning as L
 import pytest
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.strategies import DDPStrategy
 
+from fuse_lightning.callbacks import PromptTable
 from fuse_lightning.data import ImageTargets, TextTargets
 from fuse_lightning.errors import FuseError
 from fuse_lightning.objectives import Fluency, TextSimilarity
 from fuse_lightning.optimizers import GCG, PEZ, AutoDAN, Constraints, RandomSearch
 from fuse_lightning.search import BeamSearch, GreedySearch, HistorySearch, UniformCostSearch
+from fuse_lightning.strategy import PromptStrategy
 from tests.optimizers.runs import build, close, fit, found
 
 STEPS = 5
@@ -137,12 +143,16 @@ def test_resumed_run_equals_an_uninterrupted_one(folders, pictures, tmp_path, na
 def test_constraints_hold_for_every_optimizer(folders, pictures, tmp_path, name):
     free = OPTIMIZERS[name](folders)
     fit(free, ImageTargets(str(pictures / "0.png")), tmp_path, GreedySearch())
-    letters = sorted({letter for letter in free.results[0].prompt.lower() if letter.isalpha()})
-    block = letters[:2]
+    # What two tokens spell together: no token alone is to blame.
+    pieces = [free.objective.primary.pieces[token] for token in free.results[0].ids]
+    block = [
+        left[-1].lower() + right[0].lower()
+        for left, right in pairwise(pieces)
+        if left[-1].isalpha() and right[0].isalpha()
+    ]
+    block = block or re.findall("[a-z]+", free.results[0].prompt.lower())[-1:]
     bound = OPTIMIZERS[name](
-        folders,
-        constraints=Constraints("words", block=block),
-        initial_prompt="" if name != "l2" else "you",
+        folders, constraints=Constraints("words", block=block), initial_prompt=""
     )
     fit(bound, ImageTargets(str(pictures / "0.png")), tmp_path, GreedySearch())
     prompt = bound.results[0].prompt
@@ -291,3 +301,119 @@ def test_a_share_needs_a_text(folders, pictures, tmp_path):
     module = build(GCG, folders, length_ratio=0.5)
     with pytest.raises(FuseError, match=r"target '0' has no text that length_ratio"):
         fit(module, ImageTargets(str(pictures / "0.png")), tmp_path, GreedySearch())
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_nothing_worse_than_a_given_start_is_the_result(folders, pictures, tmp_path, name):
+    module = OPTIMIZERS[name](folders, initial_prompt="two red stars")
+    data = ImageTargets(str(pictures / "0.png"))
+    worst = []
+
+    def propose(states):
+        """The worst of some prompts, worse than the start."""
+        texts = ["the", "snow", "in the above", "a circle", "lovely teal"]
+        found = [module.objective.encode_prompt(text) for text in texts]
+        prompts = module.objective.prompts(found, [0] * len(found))
+        totals = module.objective.total(module.objective.losses(prompts)).tolist()
+        worst.append(max(zip(totals, found, strict=True)))
+        return [[worst[-1][1]] if group else [] for group in states]
+
+    module.propose = propose
+    module.refine = lambda scored: [[] for _ in scored]
+    fit(module, data, tmp_path, GreedySearch())
+    (row,) = module.results
+    assert (row.prompt, row.step) == ("two red stars", 0)
+    assert row.loss < worst[0][0]
+
+
+def test_a_history_begins_with_the_start_that_was_given(folders, pictures, tmp_path):
+    scored, expanded = [], []
+
+    class Watched(GCG):
+        def _score(self, proposed):
+            scored.extend(super()._score(proposed))
+            return scored[-1:]
+
+        def propose(self, states):
+            expanded.append(states[0])
+            return super().propose(states)
+
+    module = build(Watched, folders, steps=4, top_k=4, batch_size=1, initial_prompt="two red stars")
+    fit(module, ImageTargets(str(pictures / "0.png")), tmp_path, HistorySearch(patience=9))
+    start = module.objective.encode_prompt("two red stars")
+    assert [state for _, state in scored[0]] == [start]
+    for step in range(1, 4):
+        best = min(found for group in scored[: step + 1] for found in group)
+        assert expanded[step] == [best[1]]
+
+
+def test_texts_that_a_model_reads_as_special_tokens_are_no_prompts(folders):
+    module = build(AutoDAN, folders)
+    module.load()
+    assert module.constraints.admits("two red stars")
+    for mark in ("<|endoftext|>", "<|startoftext|>"):
+        assert not module.constraints.admits(f"two red{mark} stars")
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "message"),
+    [
+        (RandomSearch, {"search_ball": "L2", "neighbours": 10**5}, "neighbours is 100000, but"),
+        (PEZ, {"polish_steps": 3, "top_k": 10**5}, "top_k is 100000, but"),
+    ],
+)
+def test_fewer_tokens_than_choices_are_refused(folders, kind, options, message):
+    module = build(kind, folders, **options)
+    with pytest.raises(FuseError, match=message):
+        module.load()
+    module.allowed_ids = torch.tensor([5])
+    with pytest.raises(FuseError, match="by only 0 others; lower top_k or relax constraints"):
+        module.check_choices("top_k", 1)
+
+
+def test_every_epoch_would_serve_the_targets_again(folders, pictures, tmp_path):
+    module = build(RandomSearch, folders, steps=2, batch_size=4)
+    trainer = L.Trainer(
+        accelerator="cpu",
+        max_epochs=3,
+        logger=False,
+        callbacks=[GreedySearch(), PromptTable(enabled=False)],
+        enable_progress_bar=False,
+        default_root_dir=tmp_path,
+    )
+    trainer.fit(module, ImageTargets(str(pictures)))
+    assert [row.target for row in module.results] == ["0", "1", "2"]
+    assert trainer.global_step == 6
+
+
+def test_checkpoints_on_exceptions_are_refused(folders, pictures, tmp_path):
+    saver = ModelCheckpoint(tmp_path, save_on_exception=True)
+    module, data = build(AutoDAN, folders), ImageTargets(str(pictures / "0.png"))
+    with pytest.raises(FuseError, match=r"saves on exceptions, .* give every_n_train_steps"):
+        fit(module, data, tmp_path, GreedySearch(), saver)
+
+
+def test_a_checkpoint_written_after_a_fit_that_was_cut_short_goes_on(folders, pictures, tmp_path):
+    data = {"images": str(pictures), "batch_size": 2}
+    whole = build(RandomSearch, folders, steps=4, batch_size=4)
+    fit(whole, ImageTargets(**data), tmp_path / "whole", GreedySearch())
+    first = build(RandomSearch, folders, steps=4, batch_size=4)
+    trainer = fit(first, ImageTargets(**data), tmp_path / "cut", GreedySearch(), max_steps=2)
+    trainer.save_checkpoint(tmp_path / "after.ckpt")
+    again = build(RandomSearch, folders, steps=4, batch_size=4)
+    place = tmp_path / "after.ckpt"
+    fit(again, ImageTargets(**data), tmp_path / "rest", GreedySearch(), ckpt_path=place)
+    assert found(again) == close(found(whole))
+
+
+@pytest.mark.parametrize("strategy", [DDPStrategy(), PromptStrategy()])
+def test_a_strategy_that_averages_is_refused_before_it_wraps_anything(folders, strategy):
+    module = build(AutoDAN, folders)
+    module.trainer = SimpleNamespace(world_size=2, strategy=strategy, checkpoint_callbacks=[])
+    if isinstance(strategy, PromptStrategy):
+        module._check_trainer()
+        return
+    with pytest.raises(
+        FuseError, match=r"is DDPStrategy, which averages .* give strategy: prompts"
+    ):
+        module._check_trainer()

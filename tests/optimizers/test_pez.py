@@ -159,3 +159,45 @@ def test_other_strategies_are_refused(folders, pictures, tmp_path):
     module = PEZ([Fluency(folders["gpt2"])], steps=3)
     with pytest.raises(FuseError, match="replace BeamSearch by GreedySearch"):
         fit(module, ImageTargets(str(pictures / "0.png")), tmp_path, BeamSearch(2))
+
+
+def test_what_the_last_step_of_a_descent_leads_to_is_scored(folders, pictures, tmp_path):
+    scored = []
+
+    class Watched(PEZ):
+        def propose(self, states):
+            found = super().propose(states)
+            scored.append(found[0])
+            return found
+
+    module = Watched(
+        [ImageSimilarity(folders["clip"])], steps=3, prompt_length=LENGTH, learning_rate=2.0
+    )
+    fit(module, ImageTargets(str(pictures / "0.png")), tmp_path, GreedySearch())
+    (descent,) = module.descents.values()
+    (last,) = module.project(pez._iterate(descent)).tolist()
+    (text,) = module.objective.prompts([tuple(last)], [0]).texts
+    assert module.objective.encode_prompt(text) in scored[-1]
+    assert [len(found) for found in scored] == [1, 1, 2]
+
+
+def test_a_descent_that_stalls_is_polished(folders, pictures, tmp_path):
+    steps = []
+
+    class Watched(PEZ):
+        def _polish(self, targets):
+            steps.extend(self.searches[target].step for target in targets)
+            return super()._polish(targets)
+
+        def _descend(self, targets):
+            found = super()._descend(targets)
+            # Nothing better is found but at the start.
+            return found if self.searches[0].step == 1 else {target: [] for target in targets}
+
+    terms = [ImageSimilarity(folders["clip"])]
+    options = {"prompt_length": 4, "patience": 3, "polish_steps": 5, "top_k": 1, "batch_size": 1}
+    module = Watched(terms, steps=100, **options)
+    fit(module, ImageTargets(str(pictures / "0.png")), tmp_path, GreedySearch())
+    assert steps[0] == 5
+    assert steps == list(range(5, module.searches[0].step + 1))
+    assert 3 <= len(steps) <= 5

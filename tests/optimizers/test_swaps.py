@@ -4,10 +4,18 @@ from itertools import pairwise
 
 import pytest
 import torch
+from torch.nn import functional as F
 
 from fuse_lightning.data import ImageTargets
-from fuse_lightning.objectives import ImageSimilarity, embedding_gradient
+from fuse_lightning.objectives import (
+    Fluency,
+    ImageSimilarity,
+    Objective,
+    embedding_gradient,
+    label_changes,
+)
 from fuse_lightning.optimizers import GCG, Constraints, RandomSearch
+from fuse_lightning.optimizers.target_search import TargetSearch
 from fuse_lightning.search import GreedySearch
 from tests.optimizers.runs import build, fit
 
@@ -179,3 +187,44 @@ def test_swaps_run_over_a_clip_alone(folders, pictures, tmp_path):
     embeds = term.model.embed(read.encoded.ids).detach().requires_grad_()
     (expected,) = torch.autograd.grad(term.loss(read, embeds).sum(), embeds)
     torch.testing.assert_close(gradient[0], expected[read.prompt])
+
+
+def test_favoured_tokens_are_those_of_the_gradient_at_one_hot_vectors(folders):
+    """A token is read, and it is what the model should have expected: both count."""
+    module = GCG([Fluency(folders["gpt2"], prefix="An image of")], gradient_samples=0)
+    module.load()
+    module.searches = [TargetSearch.begin("0", 0)]
+    model = module.objective.primary
+    state = module.objective.encode_prompt("two red stars above")
+    (tokens,) = module.best_tokens([state], [0], 7)
+    head = [*model.start_ids, *model.prefix_ids("An image of")]
+    one_hot = F.one_hot(torch.tensor([*head, *state]), len(model.embedding_table)).float()
+    one_hot.requires_grad_()
+    logits = model.module(inputs_embeds=(one_hot @ model.embedding_table)[None]).logits[0, :-1]
+    likely = (logits.log_softmax(-1) * one_hot[1:]).sum(-1)
+    (grad,) = torch.autograd.grad(-likely[len(head) - 1 :].mean(), one_hot)
+    for place, (token, found) in enumerate(zip(state, tokens.tolist(), strict=True)):
+        change = grad[len(head) + place].masked_fill(~module.allowed, torch.inf)
+        change[token] = torch.inf
+        assert found == change.argsort()[:7].tolist()
+
+
+def test_memory_bounds_what_labels_are_read_at_once(folders):
+    changes, rows = [], []
+    for tokens in (8192, 16):
+        objective = Objective([Fluency(folders["gpt2"])], max_batch_tokens=tokens)
+        objective.load()
+        plain = objective.primary.logits
+
+        def watched(ids, *args, plain=plain, **kwargs):
+            rows.append(len(ids))
+            return plain(ids, *args, **kwargs)
+
+        objective.primary.logits = watched
+        texts = ["two red stars", "a circle", "the snow above a circle", "lovely"]
+        states = [objective.encode_prompt(text) for text in texts]
+        changes.append(label_changes(objective, objective.prompts(states, [0] * 4)))
+    torch.testing.assert_close(changes[0], changes[1], rtol=1e-4, atol=1e-5)
+    assert rows[0] == 4
+    assert sum(rows[1:]) == 4
+    assert len(rows) > 2

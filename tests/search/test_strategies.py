@@ -9,7 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fuse_lightning.errors import FuseError
-from fuse_lightning.search import BeamSearch, GreedySearch, UniformCostSearch, distinct
+from fuse_lightning.search import (
+    BeamSearch,
+    GreedySearch,
+    HistorySearch,
+    UniformCostSearch,
+    distinct,
+)
 
 VOCABULARY = range(4)
 DEPTH = 4
@@ -171,3 +177,21 @@ def test_resuming_with_another_strategy_is_refused():
 def test_impossible_sizes_are_refused(make, text):
     with pytest.raises(FuseError, match=text):
         make()
+
+
+@given(st.integers(0, 10**6), st.integers(1, 4), st.integers(1, 3))
+def test_a_history_goes_on_from_the_best_of_all_steps(seed, size, patience):
+    generator = torch.Generator().manual_seed(seed)
+    strategy = HistorySearch(size, patience)
+    strategy.start([[(0,)]])
+    history, idle = [(float("inf"), (0,))], 0
+    for step in range(12):
+        (expanded,) = strategy.expand()
+        assert expanded == [history[idle // patience % len(history)][1]]
+        numbers = torch.randint(0, 9, (3,), generator=generator).tolist()
+        found = [(float(number), (step, place)) for place, number in enumerate(numbers)]
+        strategy.update([found])
+        after = sorted(each for each in [*history, *found] if each[0] < float("inf"))[:size]
+        idle = idle + 1 if after == history else 0
+        history = after
+        assert sorted(strategy.frontiers[0]) == history

@@ -1,0 +1,50 @@
+"""Checkpoints while a search goes on."""
+
+import time
+from typing import Any
+
+import lightning as L
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+
+STEPS = 8
+"""Steps between the checkpoints of a run that was not told when to write them."""
+
+
+class TimedCheckpoints(Callback):
+    """Makes ``ModelCheckpoint(train_time_interval=…)`` work in searches.
+
+    Lightning looks at the clock only where it optimizes by itself.
+    """
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, *args: Any
+    ) -> None:
+        """Writes those checkpoints whose time has come, on all devices together."""
+        for each in trainer.checkpoint_callbacks:
+            interval = getattr(each, "_train_time_interval", None)
+            if interval is None or not isinstance(each, ModelCheckpoint):
+                continue
+            last = each._last_time_checked
+            due = last is not None and time.monotonic() - last >= interval.total_seconds()
+            if trainer.strategy.broadcast(due) and not each._should_skip_saving_checkpoint(trainer):
+                each._last_time_checked = time.monotonic()
+                candidates = each._monitor_candidates(trainer)
+                each._save_topk_checkpoint(trainer, candidates)
+                each._save_last_checkpoint(trainer, candidates)
+
+
+def is_untold(callback: Callback) -> bool:
+    """Whether this is Lightning's default, which writes nothing before a run's end."""
+    return (
+        type(callback) is ModelCheckpoint
+        and callback.dirpath is None
+        and callback.filename is None
+        and callback.monitor is None
+        and callback._every_n_train_steps < 1
+        and callback._train_time_interval is None
+    )
+
+
+def step_checkpoint() -> ModelCheckpoint:
+    """What takes its place."""
+    return ModelCheckpoint(every_n_train_steps=STEPS)
