@@ -10,8 +10,13 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch import Trainer
-from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.cli import (
+    ArgsType,
+    LightningArgumentParser,
+    LightningCLI,
+    SaveConfigCallback,
+)
 from lightning.pytorch.loggers import TensorBoardLogger
 
 # Short class names on the command line and in YAML resolve for imported modules only.
@@ -21,6 +26,7 @@ import fuse_lightning.models
 import fuse_lightning.objectives  # noqa: F401
 from fuse_lightning.data import TargetDataModule
 from fuse_lightning.errors import FuseError
+from fuse_lightning.files import replace_file
 from fuse_lightning.messages import explain
 from fuse_lightning.optimizers import PromptOptimizer
 from fuse_lightning.optimizers.precision import settle_precision
@@ -28,6 +34,20 @@ from fuse_lightning.search import SearchStrategy
 
 LARGEST_SEED = 2**32 - 1
 UNREADABLE = "Problems parsing config: "
+
+
+class WholeConfig(SaveConfigCallback):
+    """Writes a run's configuration at once, so that a kill leaves the old one or the new one."""
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Writes it on the first device, before the search."""
+        # All devices ask for the folder together.
+        folder = Path(trainer.log_dir or trainer.default_root_dir)
+        if trainer.is_global_zero and not self.already_saved:
+            folder.mkdir(parents=True, exist_ok=True)
+            text = self.parser.dump(self.config, skip_none=False)
+            replace_file(folder / self.config_filename, text)
+        self.already_saved = True
 
 
 class FuseCLI(LightningCLI):
@@ -164,7 +184,7 @@ def run(words: list[str]) -> None:
                 "enable_model_summary": False,
                 "use_distributed_sampler": False,
             },
-            save_config_kwargs={"overwrite": True},
+            save_config_callback=WholeConfig,
             parser_kwargs={"prog": "fuse", "exit_on_error": False},
             # Lightning warns if it is given the words that it would read itself.
             args=None if words == sys.argv[1:] else words,

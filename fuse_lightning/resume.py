@@ -92,8 +92,9 @@ def _given(folder: Path) -> list[str]:
     try:
         given = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
         logger = given["trainer"]["logger"]
+        json.dumps(logger)
     # What is wrong with it Lightning finds out.
-    except (KeyError, TypeError, ValueError, yaml.YAMLError):
+    except (KeyError, RecursionError, TypeError, ValueError, yaml.YAMLError):
         return config
     if logger is False:
         return [*config, f"--trainer.default_root_dir={folder}"]

@@ -1,11 +1,13 @@
 """Going on with runs of every kind of logger, and with other data, models and limits of time."""
 
+import itertools
 import json
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from fuse_lightning.cli import main
 from fuse_lightning.results import read_results
@@ -144,3 +146,101 @@ def test_a_finished_search_stays_where_the_same_command_is_given_again():
     main(["fit", "--config", "run.yaml", "--data.skip_finished=."])
     assert {row[0] for row in rows()} == {"scene-0", "scene-1"}
     assert first in rows()
+
+
+def callbacks(*others):
+    """Changes what the run is given as callbacks."""
+    config = yaml.safe_load(Path("run.yaml").read_text())
+    config["trainer"]["callbacks"] = list(others)
+    Path("run.yaml").write_text(yaml.safe_dump(config))
+
+
+def saved():
+    return sorted(int(path.stem.split("step=")[1]) for path in folder().rglob("*.ckpt"))
+
+
+def test_checkpoints_by_time(monkeypatch):
+    write()
+    times = {"train_time_interval": "0:01:00", "save_top_k": -1}
+    callbacks({"class_path": "ModelCheckpoint", "init_args": times})
+    clock = itertools.count(step=25)
+    monkeypatch.setattr("fuse_lightning.callbacks.checkpoints.time.monotonic", lambda: next(clock))
+    main(["fit", "--config", "run.yaml"])
+    assert 1 < len(saved()) < STEPS
+    assert saved()[0] < STEPS
+    whole = rows()
+    for path in folder().rglob("*.ckpt"):
+        if int(path.stem.split("step=")[1]) > saved()[0]:
+            path.unlink()
+    main(["fit", "--resume", str(folder())])
+    assert rows() == whole
+
+
+def test_a_run_that_was_not_told_when_writes_checkpoints_as_it_goes(monkeypatch):
+    monkeypatch.setattr("fuse_lightning.callbacks.checkpoints.STEPS", 2)
+    write()
+    callbacks()
+    main(["fit", "--config", "run.yaml", "--trainer.max_steps=3"])
+    assert saved() == [2]
+    main(["fit", "--resume", str(folder()), "--trainer.max_steps=-1"])
+    assert [row[3] for row in rows()] == [True, True]
+    assert saved()[-1] == 6
+
+
+def test_a_configuration_that_cannot_be_written_leaves_the_old_one(monkeypatch, capsys):
+    write()
+    main(["fit", "--config", "run.yaml", "--trainer.max_steps=3"])
+    config = folder() / "config.yaml"
+    before = config.read_text()
+    assert yaml.safe_load(before)["trainer"]["max_steps"] == 3
+
+    def full(*args):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as disk:
+        disk.setattr("os.fsync", full)
+        with pytest.raises(SystemExit, match="2"):
+            main(["fit", "--resume", str(folder())])
+    assert "No space left on device" in capsys.readouterr().err
+    assert config.read_text() == before
+    main(["fit", "--resume", str(folder()), "--trainer.max_steps=-1"])
+    assert [row[3] for row in rows()] == [True, True]
+
+
+@pytest.mark.parametrize(
+    "logger", ["&a [*a]", "{init_args: {version: 2026-01-01}}", "[" * 3000, "{: ]"]
+)
+def test_a_logger_that_makes_no_sense_is_left_to_lightning(logger):
+    Path("run").mkdir()
+    Path("run/config.yaml").write_text(f"trainer:\n  logger: {logger}\n")
+    assert expand(["fit", "--resume", "run"])[1:3] == [
+        "--config",
+        str(Path("run").resolve() / "config.yaml"),
+    ]
+
+
+def test_tensorboard_shows_the_losses_of_every_term_and_the_options_with_the_final_ones():
+    write({"class_path": "TensorBoardLogger", "init_args": {"save_dir": "logs", "name": "search"}})
+    main(["fit", "--config", "run.yaml"])
+    results = read_results(folder() / "prompts.jsonl")
+    events = EventAccumulator(str(folder()), {"scalars": 0}).Reload()
+    points = {tag: events.Scalars(tag) for tag in events.Tags()["scalars"]}
+    for name in ("fluency", "image_similarity"):
+        last = points[f"train/{name}"][-1].value
+        mean = sum(row.losses[name] for row in results) / len(results)
+        assert last == pytest.approx(mean, rel=1e-5)
+        assert points[f"final/{name}"][-1].value == pytest.approx(mean, rel=1e-5)
+    total = sum(row.loss for row in results) / len(results)
+    best = [point.value for point in points["train/best"]]
+    assert best == sorted(best, reverse=True)
+    assert best[-1] == pytest.approx(total, rel=1e-5)
+    assert points["final/best"][-1].value == pytest.approx(total, rel=1e-5)
+    assert all(point.value > 0 for point in points["train/candidates_per_second"])
+    plugins = (
+        events.summary_metadata[tag].plugin_data.content
+        for tag in events.summary_metadata
+        if "hparams" in tag
+    )
+    told = b"".join(plugins)
+    for words in (b"AutoDAN", b"GreedySearch", b"image_similarity/weight", b"zoo/clip"):
+        assert words in told

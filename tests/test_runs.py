@@ -16,6 +16,7 @@ import torch
 import yaml
 
 from fuse_lightning.errors import FuseError
+from fuse_lightning.report.run import read_run
 from fuse_lightning.results import read_targets, result_files
 from fuse_lightning.resume import expand, last_checkpoint
 from fuse_lightning.zoo.commands import scenes
@@ -217,24 +218,15 @@ def test_where_one_process_fails_the_others_say_so_in_one_line(runs):
 
 
 @pytest.mark.timeout(300)
-def test_a_run_without_a_checkpoint_begins_again(runs, reference):
-    folder = runs / "early"
-    finish(start(runs, folder, "--config", "run.yaml"))
-    for path in (folder / RUN).glob("checkpoints/*.ckpt"):
-        path.unlink()
-    finish(start(runs, folder, "--resume", RUN))
+def test_three_devices_show_all_targets_and_another_number_cannot_go_on(runs, reference):
+    folder = runs / "three"
+    finish(start(runs, folder, "--config", "run.yaml", "--trainer.devices=3"))
     assert found(folder) == reference
-
-
-@pytest.mark.timeout(300)
-def test_another_number_of_devices_cannot_go_on(runs, reference):
-    folder = runs / "two"
-    finish(start(runs, folder, "--config", "run.yaml", "--trainer.devices=2"))
-    assert found(folder) == reference
+    assert sorted(read_run(folder / RUN).pictures) == [row["target"] for row in reference]
     process = start(runs, folder, "--resume", RUN, "--trainer.devices=1")
     output, _ = process.communicate(timeout=200)
     assert process.returncode == 2
-    assert "written by 2 processes" in output.strip().splitlines()[-1]
+    assert "written by 3 processes" in output.strip().splitlines()[-1]
 
 
 def test_the_checkpoint_that_got_furthest_is_found_and_broken_ones_are_not(tmp_path):

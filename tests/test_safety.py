@@ -12,6 +12,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
 
+import lightning as L
 import pytest
 import torch
 from datasets import Dataset
@@ -30,9 +31,13 @@ from fuse_lightning.callbacks import (
 )
 from fuse_lightning.callbacks.formats import FORMULA, csv_text, json_lines
 from fuse_lightning.cli import main
-from fuse_lightning.data import Target
+from fuse_lightning.data import ImageTargets, Target
+from fuse_lightning.data.module import _report
 from fuse_lightning.data.targets import TargetBatch
 from fuse_lightning.errors import FuseError
+from fuse_lightning.evaluation import Evaluation
+from fuse_lightning.objectives import Fluency
+from fuse_lightning.optimizers import AutoDAN
 from fuse_lightning.report.run import Run, read_run
 from fuse_lightning.report.write import page, table
 from fuse_lightning.results import Result, read_results
@@ -196,11 +201,15 @@ class Tags(HTMLParser):
 def board(tmp_path):
     """A run whose targets and prompts are all hostile, with pictures."""
     logger = TensorBoardLogger(tmp_path, name="", version="")
-    trainer = SimpleNamespace(loggers=[logger], global_step=1)
+    trainer = SimpleNamespace(
+        loggers=[logger], global_step=1, log_dir=str(tmp_path), is_global_zero=True
+    )
     Image.new("RGB", (9, 7), "red").save("a.png")
     targets = [Target(text, [Path("a.png")]) for text in HOSTILE]
     module = SimpleNamespace(best=[found(text) for text in HOSTILE])
-    TensorBoardPrompts().on_train_batch_end(trainer, module, None, TargetBatch(targets), 0)
+    prompts = TensorBoardPrompts()
+    prompts.on_train_start(trainer, module)
+    prompts.on_train_batch_end(trainer, module, None, TargetBatch(targets), 0)
     logger.experiment.close()
     (tmp_path / "prompts.jsonl").write_text(
         json_lines([result(target.id) for target in targets]), encoding="utf-8"
@@ -306,3 +315,38 @@ def test_a_text_that_is_no_unicode_is_one_line(capsys):
     assert "has a text that is no Unicode" in capsys.readouterr().err.splitlines()[-1]
     with pytest.raises(FuseError, match="write it in UTF-8"):
         Target("a", text="\ud800")
+
+
+@pytest.mark.parametrize("text", ["\x1b[31mred\x1b[0m", "\x1b]0;title\x07"])
+def test_an_evaluation_shows_and_does_not_obey(text, capsys, tmp_path):
+    """The constant is a prompt or a caption of others, targets are files of others."""
+    for name in ("a", text):
+        Image.new("RGB", (9, 9)).save(tmp_path / f"{name}.png")
+    module = AutoDAN([Fluency("zoo/gpt2", name="=1+1")])
+    losses = {"=1+1": 1.0}
+    module.results = [Result("a", f"a star {text}", [1], 1.0, losses, 1, 0, 1.0)]
+    trainer = L.Trainer(
+        accelerator="cpu",
+        logger=False,
+        callbacks=[Evaluation()],
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        default_root_dir=tmp_path / "out",
+    )
+    trainer.validate(module, ImageTargets(str(tmp_path)), verbose=False)
+    said = capsys.readouterr().out
+    assert "constant: a star" in said
+    assert "no prompt yet: " in said
+    assert not hidden(said.replace("\n", ""))
+    header, *_ = csv.reader((tmp_path / "out" / "evaluation.csv").open())
+    assert "'=1+1" in header
+    assert not any(cell.startswith(FORMULA) for cell in header)
+
+
+@pytest.mark.parametrize("text", CONTROLS)
+def test_why_a_target_is_left_out_is_shown_and_not_obeyed(text, caplog):
+    data = ImageTargets("zoo/scenes", on_error="skip")
+    data.skip(Target("a"), f"404 {text}")
+    _report([("a", f"404 {text}")])
+    assert len(caplog.messages) == 2
+    assert not any(hidden(message) for message in caplog.messages)

@@ -37,9 +37,9 @@ def csv_text(results: Sequence[Result], header: bool = True) -> str:
 def csv_row(result: Result) -> dict[str, str | float | int]:
     """A result as one flat row: a column for each term's loss, ids separated by spaces."""
     return {
-        "target": _cell(result.target),
+        "target": safe_cell(result.target),
         "rank": result.rank,
-        "prompt": _cell(result.prompt),
+        "prompt": safe_cell(result.prompt),
         "loss": result.loss,
         **{f"loss_{visible(name)}": loss for name, loss in result.losses.items()},
         "step": result.step,
@@ -50,7 +50,7 @@ def csv_row(result: Result) -> dict[str, str | float | int]:
     }
 
 
-def _cell(text: str) -> str:
+def safe_cell(text: str) -> str:
     """A text that a spreadsheet shows and does not compute."""
     shown = visible(text)
     return f"'{shown}" if shown.lstrip().startswith(FORMULA) else shown

@@ -1,5 +1,8 @@
 """Target pictures and best prompts in TensorBoard."""
 
+from inspect import signature
+from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import lightning as L
@@ -15,10 +18,29 @@ THUMBNAIL = 256
 
 
 class TensorBoardPrompts(Callback):
-    """Shows each target's pictures once, and its best prompt whenever that changes."""
+    """Shows each target's pictures once, and its best prompt whenever that changes.
+
+    Over several devices each but the first writes a run of its own below the run's folder,
+    ``rank1`` and so on. At the end come the options of the search with its final losses.
+    """
 
     def __init__(self) -> None:
         self.shown: dict[str, str] = {}
+        self.boards: list[Any] = []
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Finds where to write."""
+        # All devices ask for the folder together.
+        folder = Path(trainer.log_dir or trainer.default_root_dir)
+        loggers = _loggers(trainer)
+        if trainer.is_global_zero:
+            self.boards = [logger.experiment for logger in loggers]
+        elif loggers:
+            # Slow to import, and only needed here.
+            from torch.utils.tensorboard import SummaryWriter
+
+            place = folder / f"rank{trainer.global_rank}"
+            self.boards = [SummaryWriter(str(place))]
 
     def on_train_batch_end(
         self,
@@ -29,15 +51,12 @@ class TensorBoardPrompts(Callback):
         batch_idx: int,
     ) -> None:
         """Writes what is new."""
-        boards = [
-            logger.experiment for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)
-        ]
         step = trainer.global_step
         found: Any = pl_module.best
         for target, best in zip(batch.targets, found, strict=True):
             name = visible(target.id)
             new = name not in self.shown
-            for board in boards:
+            for board in self.boards:
                 if new and target.pictures:
                     board.add_image(
                         f"target/{name}", _strip(target.images), step, dataformats="HWC"
@@ -47,6 +66,41 @@ class TensorBoardPrompts(Callback):
                     text = f"    {visible(best.prompt)}\n\nloss {best.loss:.4f}"
                     board.add_text(f"prompt/{name}", text, step)
             self.shown[name] = "" if best is None else best.prompt
+
+    def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Writes options and final losses side by side, for TensorBoard's tables of runs."""
+        for board in self.boards:
+            board.flush()
+        results: Any = pl_module.results
+        best = [result for result in results if result.rank == 1]
+        if not best or not trainer.is_global_zero:
+            return
+        final = {"final/best": fmean(result.loss for result in best)}
+        for name in best[0].losses:
+            final[f"final/{name}"] = fmean(result.losses[name] for result in best)
+        for logger in _loggers(trainer):
+            logger.log_hyperparams(_options(pl_module), final)
+
+
+def _loggers(trainer: L.Trainer) -> list[TensorBoardLogger]:
+    return [logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
+
+
+def _options(module: Any) -> dict[str, Any]:
+    """What the search was given: numbers, words, and the models and weights of its terms."""
+    kinds = [kind for kind in type(module).__mro__ if hasattr(kind, "propose")]
+    names = {name for kind in kinds for name in signature(kind).parameters}
+    told = {name: getattr(module, name, None) for name in sorted(names)}
+    plain = {name: value for name, value in told.items() if isinstance(value, str | int | float)}
+    options = {
+        "optimizer": type(module).__name__,
+        "search": type(module.strategy).__name__,
+        **plain,
+    }
+    for term in module.objective.terms:
+        options[f"{term.name}/model"] = visible(term.model.model_id)
+        options[f"{term.name}/weight"] = term.weight
+    return options
 
 
 def _strip(images: list[Image.Image]) -> np.ndarray[Any, Any]:

@@ -12,7 +12,7 @@ import lightning as L
 from lightning.pytorch.callbacks import Callback
 
 from fuse_lightning.callbacks.formats import csv_text, json_lines
-from fuse_lightning.callbacks.share import known_ids, target_ids
+from fuse_lightning.callbacks.share import known_ids, own_ids
 from fuse_lightning.errors import FuseError
 from fuse_lightning.files import append_lines, replace_file
 from fuse_lightning.results import Result, read_targets, result_files
@@ -58,11 +58,15 @@ class PromptWriter(Callback):
         self.written = self.whole = 0
         with self._told(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
-        if trainer.world_size == 1:
-            own = known_ids(trainer)
-        elif own := target_ids(trainer):
-            own = own[trainer.global_rank :: trainer.world_size]
-        self._begin(self.paths(trainer), pl_module, own)
+        paths, results = self.paths(trainer), pl_module.results
+        self._read(paths, own_ids(trainer))
+        # What one device takes over from another is whole in a file at every moment: all read,
+        # then the first writes, then the others.
+        for writes in (trainer.is_global_zero, not trainer.is_global_zero):
+            if trainer.world_size > 1:
+                trainer.strategy.barrier()
+            if writes:
+                self._write_anew(paths, results)  # type: ignore[arg-type]
         if trainer.world_size > 1:
             trainer.strategy.barrier()
         if trainer.is_global_zero:
@@ -93,7 +97,8 @@ class PromptWriter(Callback):
         if self.folder is None:
             return
         if trainer.is_global_zero:
-            self._begin(self._files(""), pl_module, known_ids(trainer))
+            self._read(self._files(""), known_ids(trainer))
+            self._write_anew(self._files(""), pl_module.results)  # type: ignore[arg-type]
         if trainer.world_size == 1:
             return
         trainer.strategy.barrier()
@@ -119,10 +124,8 @@ class PromptWriter(Callback):
         assert self.folder is not None
         return self.folder / f"prompts{rank}.csv", self.folder / f"prompts{rank}.jsonl"
 
-    def _begin(
-        self, paths: tuple[Path, Path], pl_module: L.LightningModule, ids: list[str] | None
-    ) -> None:
-        """Writes the results there are, before those of other targets that the files hold."""
+    def _read(self, paths: tuple[Path, Path], ids: list[str] | None) -> None:
+        """Finds the results of some targets that the files hold."""
         assert self.folder is not None
         files = result_files(self.folder)
         if ids is None and paths != self._files(""):
@@ -133,9 +136,9 @@ class PromptWriter(Callback):
         self.earlier = (
             found if ids is None else {name: found[name] for name in ids if name in found}
         )
-        self._write_anew(paths, pl_module.results)  # type: ignore[arg-type]
 
     def _write_anew(self, paths: tuple[Path, Path], results: list[Result]) -> None:
+        """Writes the results there are, before those of other targets that were found earlier."""
         # A search that was cut short does not take the place of one that came to its end.
         ended = {name for name, rows in self.earlier.items() if rows[0].finished}
         new = [result for result in results if result.finished or result.target not in ended]

@@ -13,6 +13,8 @@ from fuse_lightning.data.finished import finished_ids
 from fuse_lightning.data.loader import TargetLoader
 from fuse_lightning.data.targets import Target, TargetBatch, unique
 from fuse_lightning.errors import FuseError
+from fuse_lightning.strategy import gather
+from fuse_lightning.terminal import visible
 
 logger = logging.getLogger(__name__)
 
@@ -149,12 +151,15 @@ class TargetDataModule(L.LightningDataModule, ABC):
         if self.on_error == "raise":
             raise FuseError(reason)
         self.skipped[target.id] = reason
-        logger.warning("target %r is left out: %s", target.id, reason)
+        logger.warning("target %r is left out: %s", target.id, visible(reason))
 
     def setup(self, stage: str) -> None:
         """Finds the targets before any model is loaded."""
         if not self.targets:
-            self.targets = self.find_targets()
+            targets = self.find_targets()
+            # What one device cannot read, such as an address, none searches: shares must fit.
+            ids = set[str].intersection(*gather({target.id for target in targets}))
+            self.targets = [target for target in targets if target.id in ids]
 
     def transfer_batch_to_device(
         self, batch: TargetBatch, device: torch.device, dataloader_idx: int
@@ -194,6 +199,6 @@ def _turn(seed: int, name: str) -> bytes:
 @rank_zero_only
 def _report(skipped: list[tuple[str, str]]) -> None:
     for name, reason in skipped[:NAMED]:
-        logger.warning("target %r is left out: %s", name, reason)
+        logger.warning("target %r is left out: %s", name, visible(reason))
     if len(skipped) > NAMED:
         logger.warning("%d targets are left out in all", len(skipped))

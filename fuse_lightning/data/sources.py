@@ -1,6 +1,8 @@
 """Where pictures come from: files, folders, patterns, manifests, tables, the hub."""
 
 import glob
+import os
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,7 +60,7 @@ class Sources:
             names = sorted(Path(name) for name in glob.glob(str(path), recursive=True))
             for suffixes in (SUFFIXES, tables.SUFFIXES):
                 if found := [name for name in names if name.suffix.lower() in suffixes]:
-                    return [target for name in found for target in self._file(name)]
+                    return _apart(found, [self._file(name) for name in found])
             raise FuseError(
                 f"no image matches {source!r}; check the pattern and quote it in the shell"
             )
@@ -95,6 +97,19 @@ class Sources:
                 f"or in {' or '.join(tables.SUFFIXES)}"
             )
         return targets
+
+
+def _apart(paths: list[Path], found: list[list[Target]]) -> list[Target]:
+    """Targets of files, those of one name told apart by their folders.
+
+    Numbers would do so too, but go to other files once a folder is added.
+    """
+    times = Counter(path.stem for path in paths)
+    top = Path(os.path.commonpath([path.parent for path in paths]))
+    for path, targets in zip(paths, found, strict=True):
+        if times[path.stem] > 1 and len(targets) == 1:
+            targets[0].id = "-".join(path.relative_to(top).with_suffix("").parts)
+    return [target for targets in found for target in targets]
 
 
 def _files(folder: Path, suffixes: frozenset[str] | tuple[str, ...]) -> list[Path]:

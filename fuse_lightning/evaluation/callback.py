@@ -19,6 +19,7 @@ from fuse_lightning.evaluation.table import Figures, print_figures, write_figure
 from fuse_lightning.metrics import Distinct, RougeL, words
 from fuse_lightning.models import Classifier
 from fuse_lightning.objectives import Objective
+from fuse_lightning.terminal import visible
 from fuse_lightning.zoo.scenes import names_all
 from fuse_lightning.zoo.words import COLORS, SHAPES
 
@@ -255,10 +256,10 @@ class Evaluation(Callback):
         write_figures(folder, self.figures, about)
         if self.printed:
             print_figures(self.figures)
-            print(f"constant: {self.constant}")
+            print(visible(f"constant: {self.constant}"))
             if self.missing:
-                print(f"no prompt yet: {', '.join(self.missing)}")
-            print(f"wrote {folder / 'evaluation.json'} and evaluation.csv")
+                print(visible(f"no prompt yet: {', '.join(self.missing)}"))
+            print(visible(f"wrote {folder / 'evaluation.json'} and evaluation.csv"))
 
     on_test_epoch_end = on_validation_epoch_end
 

@@ -63,7 +63,8 @@ def matched(
             "there are no prompts yet; give --run FOLDER of a run, or --ckpt_path of its last "
             "checkpoint"
         )
-    if unknown := [name for name in found if name not in {target.id for target in targets}]:
+    known = {target.id for target in targets}
+    if unknown := [name for name in found if name not in known]:
         raise FuseError(
             f"there is a prompt for target {unknown[0]!r}, which the data does not have; give the "
             "data that the run searched"

@@ -9,6 +9,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
+from fuse_lightning.callbacks.formats import safe_cell
 from fuse_lightning.callbacks.table import print_table
 
 Figures = dict[str, dict[str, float]]
@@ -39,9 +40,10 @@ def write_figures(folder: Path, figures: Figures, about: dict[str, Any]) -> None
     text = json.dumps({**about, "figures": rows}, indent=2, ensure_ascii=False)
     (folder / "evaluation.json").write_text(text + "\n", encoding="utf-8")
     with (folder / "evaluation.csv").open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, ["captions", *names(figures)], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows({"captions": source, **row} for source, row in rows.items())
+        columns = ["captions", *names(figures)]
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
+        writer.writerow({name: safe_cell(name) for name in columns})
+        writer.writerows({"captions": safe_cell(source), **row} for source, row in rows.items())
 
 
 def print_figures(figures: Figures) -> None:

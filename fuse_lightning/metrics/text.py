@@ -12,6 +12,8 @@ from torchmetrics.functional.text import rouge_score
 from torchmetrics.utilities import dim_zero_cat
 
 TIE = 1e-6
+ROWS = 1024
+"""Captions compared with all pictures at once."""
 
 
 def words(text: str) -> list[str]:
@@ -128,5 +130,6 @@ class Retrieval(Metric):
         texts, images = (
             dim_zero_cat(flat).view(-1, int(self.width)) for flat in (self.texts, self.images)
         )
-        cosines = texts @ images.T
-        return (cosines.diagonal() >= cosines.amax(1) - TIE).float().mean()
+        # Not all cosines at once: there are as many as targets squared.
+        best = torch.cat([(part @ images.T).amax(1) for part in torch.split(texts, ROWS)])
+        return ((texts * images).sum(1) >= best - TIE).float().mean()

@@ -1,6 +1,7 @@
 """What a run has left in its folder."""
 
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -42,7 +43,9 @@ def read_run(folder: Path) -> Run:
         run.config = config.read_text(encoding="utf-8", errors="replace")
     # A resumed run has several files of events; a later one repeats what came after its checkpoint.
     curves: dict[str, dict[int, float]] = {}
-    for path in sorted(folder.glob("events.out.tfevents.*")):
+    # Over several devices the others write below.
+    files = [sorted(folder.glob(f"{place}events.out.tfevents.*")) for place in ("", "rank*/")]
+    for path in chain.from_iterable(files):
         events = EventAccumulator(str(path), KEEP).Reload()
         for tag in events.Tags()["scalars"]:
             points = {event.step: event.value for event in events.Scalars(tag)}

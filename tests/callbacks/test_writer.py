@@ -1,5 +1,7 @@
 import csv
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,7 +12,7 @@ from lightning.pytorch.callbacks import Callback
 from PIL import Image
 
 from fuse_lightning.callbacks import PromptTable, PromptWriter
-from fuse_lightning.callbacks.formats import csv_row
+from fuse_lightning.callbacks.formats import csv_row, json_lines
 from fuse_lightning.data import ImageTargets, Target
 from fuse_lightning.errors import FuseError
 from fuse_lightning.objectives import Fluency, ImageSimilarity
@@ -334,3 +336,35 @@ def test_a_search_writes_each_target_when_it_finishes():
         assert found.loss == pytest.approx(
             found.losses["fluency"] + 8 * found.losses["image_similarity"], rel=1e-5
         )
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 3])
+def test_finished_targets_that_are_left_out_keep_their_results_on_every_device(ranks):
+    """The same command again, in the folder of a run that was killed."""
+    names = ["a", "b", "c", "d"]
+    Path("run").mkdir()
+    for rank in range(2):
+        Path(f"run/prompts-rank{rank}.jsonl").write_text(json_lines([result(names[rank])]))
+    writers = [PromptWriter() for _ in range(ranks)]
+    modules = [SimpleNamespace(results=[]) for _ in range(ranks)]
+
+    barrier = threading.Barrier(ranks)
+    devices = [trainer(rank, ranks, targets=names[2:]) for rank in range(ranks)]
+    for device in devices:
+        device.datamodule.finished = {"a", "b"}
+        device.strategy.barrier = barrier.wait
+
+    def together(method):
+        with ThreadPoolExecutor(ranks) as pool:
+            [
+                *pool.map(
+                    lambda each: getattr(each[0], method)(*each[1:]),
+                    zip(writers, devices, modules, strict=True),
+                )
+            ]
+
+    together("on_train_start")
+    assert sorted(read_targets(result_files(Path("run")))) == ["a", "b"]
+    modules[0].results.append(result("c"))
+    together("on_train_batch_end")
+    assert sorted(read_targets(result_files(Path("run")))) == ["a", "b", "c"]

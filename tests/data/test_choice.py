@@ -204,3 +204,33 @@ def test_options_on_the_command_line(pictures, config, capsys, monkeypatch):
     assert "none of 1 targets can be read; the first, 'a': image 'p/gone.png'" in (
         capsys.readouterr().err
     )
+
+
+class TestSeveralDevices:
+    def test_what_one_device_cannot_read_none_searches(self, pictures, monkeypatch):
+        """Shares are counted off: all must have the same list."""
+        others = [{"a", "b", "d", "e"}, {"a", "b", "c", "d"}]
+        monkeypatch.setattr("fuse_lightning.data.module.gather", lambda own: [own, *others])
+        data = ImageTargets(pictures, on_error="skip")
+        data.setup("fit")
+        assert [target.id for target in data.targets] == ["a", "b", "d"]
+
+
+class TestNames:
+    def test_a_folder_that_is_added_takes_no_name_from_others(self):
+        for folder in ("cat", "dog"):
+            Path("p", folder).mkdir(parents=True)
+            Image.new("RGB", (9, 9)).save(f"p/{folder}/1.png")
+        Image.new("RGB", (9, 9)).save("p/dog/2.png")
+        before = ids(ImageTargets("p/*/*.png"))
+        assert before == ["cat-1", "dog-1", "2"]
+        Path("p/ant").mkdir()
+        Image.new("RGB", (9, 9)).save("p/ant/1.png")
+        found = ids(ImageTargets("p/*/*.png", skip_finished=run("run", *before)))
+        assert found == ["ant-1"]
+
+    def test_folders_of_one_name_are_told_apart(self):
+        for folder in ("x/cat", "y/cat"):
+            Path("p", folder).mkdir(parents=True)
+            Image.new("RGB", (9, 9)).save(f"p/{folder}/1.png")
+        assert ids(ImageTargets("p/*/*/*.png")) == ["x-cat-1", "y-cat-1"]

@@ -92,3 +92,14 @@ def test_retrieval_of_equal_pictures_and_of_unreadable_captions():
     metric = Retrieval()
     metric.update(torch.stack([images[0], images[1], torch.full((3,), torch.nan)]), images)
     assert float(metric.compute()) == pytest.approx(2 / 3)
+
+
+def test_retrieval_in_parts_is_that_of_all_at_once(monkeypatch):
+    texts, images = torch.randn(2, 9, 4).unbind()
+    shares = []
+    for rows in (1024, 2):
+        monkeypatch.setattr("fuse_lightning.metrics.text.ROWS", rows)
+        metric = Retrieval()
+        metric.update(texts, images)
+        shares.append(float(metric.compute()))
+    assert shares[0] == shares[1]
