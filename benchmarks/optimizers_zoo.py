@@ -83,7 +83,6 @@ def search(row: Row, data: ImageTargets, seed: int, keep: Path | None) -> dict[s
     module = kind(terms(), seed=seed, **options)
     curves, seconds = run(module, data, strategy())
     found = {
-        "prompts": [result.prompt for result in module.results],
         "curves": [vars(curves[result.target]) for result in module.results],
         "seconds": seconds,
     }
@@ -146,11 +145,12 @@ def main() -> None:
                 keep = options.keep and options.keep / f"{label.replace(' ', '_')}-{seed}.json"
                 found = search(ROWS[label], data, seed, keep)
                 curves.setdefault(label, []).append([Curve(**each) for each in found["curves"]])
+                texts = [curve.prompt_at(EVALUATIONS) for curve in curves[label][-1]]
                 right = [
                     names_all(text, row["objects"])
-                    for row, text in zip(metadata, found["prompts"], strict=True)
+                    for row, text in zip(metadata, texts, strict=True)
                 ]
-                score = float(judge_scores(judge, data, found["prompts"]).mean() / true)
+                score = float(judge_scores(judge, data, texts).mean() / true)
                 quality.setdefault(label, []).append((score, mean(right)))
                 print(label, seed, f"{found['seconds']:.0f} s", flush=True)
     # What the fastest needs for all evaluations.
@@ -182,7 +182,8 @@ def main() -> None:
         f"{EVALUATIONS} exact evaluations of a scene, and within {seconds:.1f} s. Prompts begin as "
         f"{LENGTH} random tokens; AutoDAN grows its own, beam 8. *Judge*: cosine under "
         "`zoo/clip-judge` over that of the true captions; *objects right*: every colour and shape "
-        "is named.\n\n"
+        "is named; both of the best prompt within these evaluations. The zoo has no captioner "
+        "that `Captioner` could rank.\n\n"
         + table(
             [
                 "optimizer",

@@ -29,15 +29,21 @@ class Curve:
 
     evaluations: list[int] = field(default_factory=list)
     losses: list[float] = field(default_factory=list)
-    """The lowest so far."""
+    """Of the best prompt so far."""
+    prompts: list[str] = field(default_factory=list)
+    """That prompt."""
     seconds: list[float] = field(default_factory=list)
     """Since its batch began, for each target of the batch."""
 
     def at(self, limit: float, axis: str = "evaluations") -> float:
         """The lowest loss within ``limit`` evaluations or seconds."""
-        places = getattr(self, axis)
-        found = [loss for place, loss in zip(places, self.losses, strict=True) if place <= limit]
-        return found[-1] if found else float("inf")
+        count = sum(place <= limit for place in getattr(self, axis))
+        return self.losses[count - 1] if count else float("inf")
+
+    def prompt_at(self, limit: float) -> str:
+        """The best prompt within ``limit`` evaluations."""
+        count = sum(place <= limit for place in self.evaluations)
+        return self.prompts[count - 1] if count else ""
 
 
 def run(
@@ -51,13 +57,13 @@ def run(
     def tracked(proposed: list[list[Any]]) -> Any:
         scored = score(proposed)
         now = time.perf_counter()
-        for target, found in zip(module.targets, scored, strict=True):
+        for target, best, found in zip(module.targets, module.best, scored, strict=True):
             curve = curves.setdefault(target.id, Curve())
             if found:
-                before = curve.losses[-1] if curve.losses else float("inf")
                 done = curve.evaluations[-1] if curve.evaluations else 0
                 curve.evaluations.append(done + len(found))
-                curve.losses.append(min(before, min(loss for loss, _ in found)))
+                curve.losses.append(float("inf") if best is None else best.loss)
+                curve.prompts.append("" if best is None else best.prompt)
                 curve.seconds.append((now - begun[target.id]) / len(module.targets))
         return scored
 

@@ -53,7 +53,7 @@ class Setting:
 
 
 SETTINGS: dict[Models, Setting] = {
-    "zoo": Setting("zoo/gpt2", "zoo/clip", "zoo/sentiment", 5, 16, 32, 24, 100),
+    "zoo": Setting("zoo/gpt2", "zoo/clip", "zoo/sentiment", 6, 16, 32, 28, 100),
     "hub": Setting(
         "openai-community/gpt2-medium",
         "openai/clip-vit-base-patch32",
@@ -106,12 +106,18 @@ def invert(
             raise FuseError(f"{name} is {value!r}; it must be one of {', '.join(get_args(values))}")
     if not images and text is None:
         raise FuseError("there is nothing to invert; give images or --text")
+    if images and text is not None and text.endswith(".txt"):
+        (text, *more) = [target.text for target in TextTargets(text).all_targets()]
+        if more:
+            raise FuseError("--text is a file of several texts; beside images give one")
     setting = SETTINGS[models]
     module, strategy = _search(preset, setting, bool(images), text, sentiment, top, steps, seed)
     data = _data([str(image) for image in images], text, preset, sentiment)
     with tempfile.TemporaryDirectory() as folder:
         trainer = L.Trainer(
             max_epochs=1,
+            # One picture more or less is no work for several devices.
+            devices=1,
             logger=False,
             callbacks=[strategy, PromptTable(enabled=False), PromptWriter(enabled=False)],
             default_root_dir=folder,
@@ -183,7 +189,9 @@ def _search(
     if images:
         terms.append(ImageSimilarity(setting.clip, weight, opening))
     if text is not None:
-        terms.append(TextSimilarity(setting.clip, weight, opening, text=text))
+        # Without pictures the text, or each line of a file, is a target.
+        stand_in = text if images else None
+        terms.append(TextSimilarity(setting.clip, weight, opening, text=stand_in))
     if preset == "sentiment":
         terms.append(Sentiment(setting.classifier, prefix=opening, label=sentiment))
     if fluent:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,10 @@ import yaml
 from PIL import Image
 
 from fuse_lightning.cli import main
+from fuse_lightning.data.sources import ZOO_SCENES
+from fuse_lightning.models import CLIP
+from fuse_lightning.results import read_results
+from fuse_lightning.zoo.words import MOODS
 from tests import captioners, lookalikes, tiny
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))
@@ -166,3 +171,62 @@ def test_real_pictures_go_through_the_whole_run(mode, models, tmp_path):
     own.write_text(yaml.safe_dump({"model": model, "data": {"class_path": "ImageTargets"}}))
     main(["fit", "--config", str(own), "--data.images", str(path)])
     assert (tmp_path / "logs" / "search" / "version_0" / "prompts.jsonl").read_text().strip()
+
+
+def outcome(name, data=None, beam_width=3, **options):
+    """What a configuration finds with the zoo, by a narrow search."""
+    config = yaml.safe_load((CONFIGS[0].parent / f"{name}.yaml").read_text())
+    config["model"]["init_args"] |= options
+    config["data"]["init_args"] |= data or {}
+    grows = config["model"]["class_path"] == "AutoDAN"
+    beam = {"class_path": "BeamSearch", "init_args": {"beam_width": beam_width}}
+    config["trainer"] = {
+        "callbacks": [beam if grows else {"class_path": "HistorySearch"}],
+        "logger": False,
+        "enable_checkpointing": False,
+        "enable_progress_bar": False,
+    }
+    Path("own.yaml").write_text(yaml.safe_dump(config))
+    main(["fit", "--config", "own.yaml"])
+    return read_results(Path("prompts.jsonl"))
+
+
+def test_blocked_words_are_not_said():
+    (row,) = outcome("block_list", {"limit": 1}, steps=12)
+    assert not re.search("star|square|circle|triangle|cross|pair", row.prompt, re.IGNORECASE)
+    assert len(row.prompt.split()) > 3
+
+
+def test_a_negative_weight_repels():
+    terms = yaml.safe_load((CONFIGS[0].parent / "negative_prompt.yaml").read_text())
+    terms = terms["model"]["init_args"]["terms"]
+    # What the scene shows.
+    terms[2]["init_args"]["text"] = "An image of a couple of large blue crosses"
+    found = []
+    for weight in (-2, 0.001):
+        terms[2]["init_args"]["weight"] = weight
+        found += outcome("negative_prompt", {"limit": 1}, steps=9, terms=terms)
+    assert found[0].losses["repel"] > found[1].losses["repel"] + 0.1
+
+
+def test_a_mood_is_reached():
+    scene = {"images": str(ZOO_SCENES / "scene-1.png")}
+    rows = outcome("quickstart_sentiment", scene, beam_width=12, steps=14)
+    assert [row.target for row in rows] == ["scene-1-positive", "scene-1-negative"]
+    for row, mood in zip(rows, ("positive", "negative"), strict=True):
+        assert {*re.findall(r"\w+", row.prompt)} & {*MOODS[mood]}
+
+
+def test_a_ratio_sets_the_length():
+    (row,) = outcome("distill", steps=4, length_ratio=0.3)
+    config = yaml.safe_load((CONFIGS[0].parent / "distill.yaml").read_text())
+    model = CLIP("zoo/clip")
+    model.load()
+    text = config["data"]["init_args"]["texts"]
+    whole = model.tokenizer(text, add_special_tokens=False).input_ids
+    assert len(row.ids) == round(0.3 * len(whole))
+
+
+def test_pictures_together_share_one_prompt():
+    (row,) = outcome("style", steps=3)
+    assert row.target == "together"

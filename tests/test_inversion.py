@@ -1,7 +1,9 @@
 """The short command and the function behind it."""
 
 import json
+from pathlib import Path
 
+import lightning as L
 import pytest
 import torch
 from PIL import Image
@@ -123,3 +125,40 @@ def test_bad_input_is_one_line(words, message, capsys):
 def test_unknown_names_are_refused():
     with pytest.raises(FuseError, match="models is 'moon'; it must be one of zoo, hub"):
         invert(text="a", models="moon")
+
+
+def test_a_file_of_texts_is_a_target_a_line():
+    Path("texts.txt").write_text("a big red star\n\ntwo blue boxes\n")
+    results = invert(text="texts.txt", preset="clip", steps=2, top=1)
+    assert [row.target for row in results] == ["a-big-red-star", "two-blue-boxes"]
+    model = CLIP("zoo/clip")
+    model.load()
+    with torch.no_grad():
+        for row, text in zip(results, ("a big red star", "two blue boxes"), strict=True):
+            found, wanted = model.text_features(model.encode([row.prompt, text]))
+            assert row.losses["text_similarity"] == pytest.approx(
+                float(1 - found @ wanted), abs=1e-5
+            )
+
+
+def test_beside_pictures_there_is_one_text(pictures):
+    Path("one.txt").write_text("a big red star\n")
+    Path("two.txt").write_text("a big red star\ntwo boxes\n")
+    (file,) = invert(pictures[:1], "one.txt", preset="clip", steps=2, top=1)
+    (text,) = invert(pictures[:1], "a big red star", preset="clip", steps=2, top=1)
+    assert (file.prompt, file.losses) == (text.prompt, text.losses)
+    with pytest.raises(FuseError, match="a file of several texts; beside images give one"):
+        invert(pictures[:1], "two.txt", **SHORT)
+
+
+def test_one_device_is_enough(pictures, monkeypatch):
+    given = {}
+
+    class Watched(L.Trainer):
+        def __init__(self, **options):
+            given.update(options)
+            super().__init__(**options)
+
+    monkeypatch.setattr(L, "Trainer", Watched)
+    invert(pictures[:1], **SHORT)
+    assert given["devices"] == 1
