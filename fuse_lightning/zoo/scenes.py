@@ -1,7 +1,8 @@
 """The scene language: what a zoo scene holds, and the captions that describe it.
 
-A caption is drawn from a small probabilistic grammar. Each text has one derivation, so its
-log-probability is known exactly, and with it the entropy that a language model can reach.
+A caption is drawn from a small probabilistic grammar. Each text has one derivation (only "a picture
+of" and "an image of" can open it in two ways), so its log-probability is known, and with it the
+entropy that a language model can reach.
 """
 
 import math
