@@ -1,5 +1,6 @@
 """Result files that grow as targets finish."""
 
+import json
 import shlex
 import sys
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from fuse_lightning.callbacks.share import known_ids, own_ids
 from fuse_lightning.errors import FuseError
 from fuse_lightning.files import append_lines, replace_file
 from fuse_lightning.results import Result, read_targets, result_files
+from fuse_lightning.strategy import gather
 from fuse_lightning.terminal import visible
 
 
@@ -30,6 +32,8 @@ class PromptWriter(Callback):
     checkpoint holds; what was found later stays in the files until it is found again. Over several
     devices each writes files of its own, named by rank; at the end they become one, in the order
     of the targets.
+
+    Targets that were left out because they cannot be read are in ``skipped.jsonl``.
 
     The JSON lines hold the exact text. In the CSV controls are written as escapes, and a text that
     a spreadsheet would compute stands behind a single quote.
@@ -71,6 +75,7 @@ class PromptWriter(Callback):
             trainer.strategy.barrier()
         if trainer.is_global_zero:
             self._remove_stale(trainer.world_size)
+        self._write_skipped(trainer)
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, *args: Any
@@ -96,6 +101,7 @@ class PromptWriter(Callback):
         """Puts the results in the order of targets; joins the files of several devices."""
         if self.folder is None:
             return
+        self._write_skipped(trainer)
         if trainer.is_global_zero:
             self._read(self._files(""), known_ids(trainer))
             self._write_anew(self._files(""), pl_module.results)  # type: ignore[arg-type]
@@ -152,6 +158,20 @@ class PromptWriter(Callback):
         with self._told(table):
             replace_file(table, csv_text(rows))
         self.written, self.earlier = len(results), earlier
+
+    def _write_skipped(self, trainer: L.Trainer) -> None:
+        """Names every target that was left out, and why; all devices ask together."""
+        assert self.folder is not None
+        data: Any = getattr(trainer, "datamodule", None)
+        skipped: dict[str, str] = {}
+        for share in gather(getattr(data, "skipped", {})):
+            skipped |= share
+        path = self.folder / "skipped.jsonl"
+        if skipped and trainer.is_global_zero:
+            rows = [{"target": name, "reason": reason} for name, reason in skipped.items()]
+            lines = [visible(json.dumps(row, ensure_ascii=False)) for row in rows]
+            with self._told(path):
+                replace_file(path, "".join(f"{line}\n" for line in lines))
 
     def _remove_stale(self, ranks: int) -> None:
         """Removes files of devices that there no longer are; every device has read them."""

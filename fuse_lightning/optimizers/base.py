@@ -22,10 +22,11 @@ from fuse_lightning.optimizers.defaults import missing_callbacks
 from fuse_lightning.optimizers.precision import settle_precision
 from fuse_lightning.optimizers.start import Start
 from fuse_lightning.optimizers.step import DiscreteStep
+from fuse_lightning.optimizers.suitable import check_trainer
 from fuse_lightning.optimizers.target_search import Best, TargetSearch
 from fuse_lightning.results import Result
 from fuse_lightning.search import Scored, SearchStrategy
-from fuse_lightning.strategy import PromptStrategy, gathered
+from fuse_lightning.strategy import gathered
 
 TRIES = 16
 """Tokens tried at once for the next place of a random start."""
@@ -129,29 +130,10 @@ class PromptOptimizer(L.LightningModule, ABC):
         """Loads the models on the trainer's device and finds the allowed tokens."""
         settle_precision(self.trainer)
         if stage == "fit":
-            self._check_trainer()
+            check_trainer(self.trainer)
             self.results, self.targets, self.searches = [], [], []
         if stage != "predict":
             self.load(self.trainer.strategy.root_device)
-
-    def _check_trainer(self) -> None:
-        """Refuses what a search cannot do.
-
-        Raises:
-            FuseError: If there is such an option.
-        """
-        strategy = self.trainer.strategy
-        if self.trainer.world_size > 1 and not isinstance(strategy, PromptStrategy):
-            raise FuseError(
-                f"trainer.strategy is {type(strategy).__name__}, which averages gradients that "
-                "searches do not have; give strategy: prompts"
-            )
-        for each in self.trainer.checkpoint_callbacks:
-            if getattr(each, "save_on_exception", False):
-                raise FuseError(
-                    "ModelCheckpoint saves on exceptions, in the middle of a step, which cannot "
-                    "be resumed; give every_n_train_steps or train_time_interval"
-                )
 
     def load(self, device: torch.device | str = "cpu") -> None:
         """Loads the models; a second call does nothing."""

@@ -368,3 +368,16 @@ def test_finished_targets_that_are_left_out_keep_their_results_on_every_device(r
     modules[0].results.append(result("c"))
     together("on_train_batch_end")
     assert sorted(read_targets(result_files(Path("run")))) == ["a", "b", "c"]
+
+
+def test_targets_that_are_left_out_are_all_written_down():
+    module, device = SimpleNamespace(results=[]), trainer(targets=["a"])
+    device.datamodule.skipped = {f"b{i}\n": "broken \x1b[31m" for i in range(12)}
+    writer = PromptWriter()
+    writer.on_train_start(device, module)
+    device.datamodule.skipped["late"] = "gone"
+    writer.on_fit_end(device, module)
+    lines = Path("run/skipped.jsonl").read_text().splitlines()
+    expected = [{"target": name, "reason": why} for name, why in device.datamodule.skipped.items()]
+    assert [json.loads(line) for line in lines] == expected
+    assert not any("\x1b" in line for line in lines)

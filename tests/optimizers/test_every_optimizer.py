@@ -17,6 +17,7 @@ from fuse_lightning.data import ImageTargets, TextTargets
 from fuse_lightning.errors import FuseError
 from fuse_lightning.objectives import Fluency, TextSimilarity
 from fuse_lightning.optimizers import GCG, PEZ, AutoDAN, Constraints, RandomSearch
+from fuse_lightning.optimizers.suitable import check_trainer
 from fuse_lightning.search import BeamSearch, GreedySearch, HistorySearch, UniformCostSearch
 from fuse_lightning.strategy import PromptStrategy
 from tests.optimizers.runs import build, close, fit, found
@@ -406,14 +407,11 @@ def test_a_checkpoint_written_after_a_fit_that_was_cut_short_goes_on(folders, pi
     assert found(again) == close(found(whole))
 
 
-@pytest.mark.parametrize("strategy", [DDPStrategy(), PromptStrategy()])
-def test_a_strategy_that_averages_is_refused_before_it_wraps_anything(folders, strategy):
-    module = build(AutoDAN, folders)
-    module.trainer = SimpleNamespace(world_size=2, strategy=strategy, checkpoint_callbacks=[])
-    if isinstance(strategy, PromptStrategy):
-        module._check_trainer()
-        return
+def test_a_strategy_that_averages_is_refused_before_it_wraps_anything():
+    trainer = SimpleNamespace(world_size=2, strategy=PromptStrategy(), checkpoint_callbacks=[])
+    check_trainer(trainer)
+    trainer.strategy = DDPStrategy()
     with pytest.raises(
         FuseError, match=r"is DDPStrategy, which averages .* give strategy: prompts"
     ):
-        module._check_trainer()
+        check_trainer(trainer)

@@ -1,0 +1,26 @@
+"""What a trainer must not be told in a search."""
+
+import lightning as L
+
+from fuse_lightning.errors import FuseError
+from fuse_lightning.strategy import PromptStrategy
+
+
+def check_trainer(trainer: L.Trainer) -> None:
+    """Refuses strategies that average, and checkpoints in the middle of a step.
+
+    Raises:
+        FuseError: If there is one.
+    """
+    strategy = trainer.strategy
+    if trainer.world_size > 1 and not isinstance(strategy, PromptStrategy):
+        raise FuseError(
+            f"trainer.strategy is {type(strategy).__name__}, which averages gradients that "
+            "searches do not have; give strategy: prompts"
+        )
+    for each in trainer.checkpoint_callbacks:
+        if getattr(each, "save_on_exception", False):
+            raise FuseError(
+                "ModelCheckpoint saves on exceptions, in the middle of a step, which cannot be "
+                "resumed; give every_n_train_steps or train_time_interval"
+            )
