@@ -7,6 +7,11 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 import lightning  # noqa: F401
 import pytest
 import torch
+from hypothesis import settings
+
+# How long an example takes says how busy the machine is.
+settings.register_profile("any time", deadline=None)
+settings.load_profile("any time")
 
 # Small tensors are slower on several threads, sums depend on how many there are, and test processes
 # beside each other would wait for each other's. Here, as fixtures of a module come before a test's.

@@ -6,8 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 import fuse_lightning
+from fuse_lightning.presets import SETTINGS
 
 ROOT = Path(__file__).parents[1]
 
@@ -43,7 +45,7 @@ def test_cli_file_and_module_are_the_console_command():
 def test_python_example_of_the_readme_runs(capsys):
     (code,) = readme_blocks("python")
     assert len(code.strip().splitlines()) <= 14
-    quick = code.replace("steps=24", "steps=2, batch_size=4, gradient_samples=2")
+    quick = re.sub(r"steps=28.*patience=18", "steps=2, batch_size=4, gradient_samples=2", code)
     assert quick != code
     exec(compile(quick, "README.md", "exec"), {})
     assert capsys.readouterr().out.strip()
@@ -60,3 +62,17 @@ def test_packaged_data_is_declared():
     weights = sum(path.stat().st_size for path in (zoo / "weights").rglob("*") if path.is_file())
     assert 0 < weights < 12e6
     assert not [path for path in zoo.rglob("*") if path.suffix in (".bin", ".pt", ".pkl")]
+
+
+def test_the_readme_and_the_presets_search_as_the_quickstart_does():
+    config = yaml.safe_load((ROOT / "configs" / "quickstart.yaml").read_text())
+    options = config["model"]["init_args"]
+    weight = options["terms"][1]["init_args"]["weight"]
+    width = config["trainer"]["callbacks"][0]["init_args"]["beam_width"]
+    (code,) = readme_blocks("python")
+    names = ("steps", "batch_size", "gradient_samples", "patience")
+    for words in (f"weight={weight}", f"Search({width})", *(f"{n}={options[n]}" for n in names)):
+        assert words in code
+    zoo = SETTINGS["zoo"]
+    found = zoo.similarity, zoo.beam_width, zoo.batch_size, zoo.steps
+    assert found == (weight, width, options["batch_size"], options["steps"])

@@ -228,6 +228,11 @@ class FuseAdapter:
         return self.source_table.masked_fill(~self._inner.unsqueeze(1), 0.0)
 
     @cached_property
+    def _tells_beginnings(self) -> bool:
+        """Whether tokens that begin a word are others than those inside."""
+        return not bool(self._inner.all())
+
+    @cached_property
     def _first_table(self) -> Tensor:
         """``source_table`` with zeros for tokens that cannot begin a word."""
         return self.source_table.masked_fill(~self._looked_up.unsqueeze(1), 0.0)
@@ -318,7 +323,7 @@ class FuseAdapter:
             for word in words
             if len(word.source) > 1 and not (opening and word.source[0] == 0)
         ]
-        if begins and not self._inner.all():
+        if begins and self._tells_beginnings:
             first = torch.zeros_like(valid, device="cpu")
             first[tuple(torch.tensor(begins).T)] = True
             first = send(first, grad.device)

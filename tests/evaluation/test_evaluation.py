@@ -161,7 +161,7 @@ def test_two_devices_measure_the_same(run, tmp_path):
     main(words)
     alone = figures(folder)
     command = [Path(sys.executable).with_name("fuse"), *words, "--trainer.devices=2"]
-    subprocess.run(command, env=environment, check=True, capture_output=True, timeout=100)
+    subprocess.run(command, env=environment, check=True, capture_output=True, timeout=250)
     together = figures(folder)
     assert [*together] == [*alone]
     for source, row in alone.items():
