@@ -54,7 +54,7 @@ class Stage(NamedTuple):
 TEXT_TOWER = "text_"
 STAGES = (
     Stage(PairModule, 2400, 1e-3, "", {"flawed": 1, "cut_share": 0.35, "mix_up": 0.3}),
-    Stage(LessonModule, 500, 3e-4, TEXT_TOWER, {"flawed": 4, "cut_share": 0.4, "mix_up": 0.5}),
+    Stage(LessonModule, 800, 3e-4, TEXT_TOWER, {"flawed": 4, "cut_share": 0.4, "mix_up": 0.5}),
 )
 """What the CLIPs do once their image towers see."""
 

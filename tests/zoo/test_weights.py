@@ -15,17 +15,18 @@ from fuse_lightning.zoo.training import train_model
 
 @pytest.fixture(scope="module")
 def figures():
-    return evaluate_zoo(scenes=80, seed=4321)
+    return evaluate_zoo(scenes=64, seed=4321)
 
 
-# Well below the model card's shares, so that chance among 80 scenes does not fail a good model.
-FLOORS = {"clip": (0.96, 0.94, 0.97), "clip-judge": (0.96, 0.94, 0.97)}
+# Well below the model card's shares, so that chance among 64 scenes does not fail a good model.
+FLOORS = {"clip": (0.97, 0.95, 0.97), "clip-judge": (0.97, 0.95, 0.97)}
 
 
 @pytest.mark.parametrize("name", FLOORS)
 def test_clips_tell_true_from_false(figures, name):
     values, grammar, exchanges = FLOORS[name]
     assert figures[f"{name} above every false attribute value"] >= values
+    assert figures[f"{name} above every synonym of every false value"] >= values
     assert figures[f"{name} above exchanged attributes"] >= exchanges
     assert figures[f"{name} above ungrammatical versions"] >= grammar
     retrieval = [value for key, value in figures.items() if key.startswith(f"{name} retrieval")]
