@@ -40,6 +40,8 @@ def is_untold(callback: Callback) -> bool:
         and callback.dirpath is None
         and callback.filename is None
         and callback.monitor is None
+        and callback.save_last is None
+        and callback.save_top_k == 1
         and callback._every_n_train_steps < 1
         and callback._train_time_interval is None
     )

@@ -91,16 +91,14 @@ def _options(module: Any) -> dict[str, Any]:
     kinds = [kind for kind in type(module).__mro__ if hasattr(kind, "propose")]
     names = {name for kind in kinds for name in signature(kind).parameters}
     told = {name: getattr(module, name, None) for name in sorted(names)}
-    plain = {name: value for name, value in told.items() if isinstance(value, str | int | float)}
-    options = {
-        "optimizer": type(module).__name__,
-        "search": type(module.strategy).__name__,
-        **plain,
-    }
+    told |= {"optimizer": type(module).__name__, "search": type(module.strategy).__name__}
     for term in module.objective.terms:
-        options[f"{term.name}/model"] = visible(term.model.model_id)
-        options[f"{term.name}/weight"] = term.weight
-    return options
+        told |= {f"{term.name}/model": term.model.model_id, f"{term.name}/weight": term.weight}
+    return {
+        visible(name): visible(value) if isinstance(value, str) else value
+        for name, value in told.items()
+        if isinstance(value, str | int | float)
+    }
 
 
 def _strip(images: list[Image.Image]) -> np.ndarray[Any, Any]:

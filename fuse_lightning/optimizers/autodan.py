@@ -117,10 +117,11 @@ class AutoDAN(PromptOptimizer):
         heads = [(*self.writer.start_ids, *self.writer.prefix_ids(t.prefix)) for t in likelihoods]
         told = self.writer.next_log_probs([(*head, *state) for head in heads for state in parents])
         log_probs, *rest = told.view(len(heads), len(parents), -1)
-        fluency = log_probs
+        # A first term without weight proposes too.
+        unit = abs(first.weight) or 1.0
+        fluency = -log_probs if first.weight < 0 and self._exact(first) else log_probs
         for term, part in zip(likelihoods[1:], rest, strict=True):
-            # The first may have no weight itself.
-            fluency = fluency + term.weight / (abs(first.weight) or 1.0) * part
+            fluency = fluency + term.weight / unit * part
         return log_probs, fluency
 
     def _room(self) -> int:

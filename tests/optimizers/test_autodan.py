@@ -194,10 +194,11 @@ def test_proposals_are_what_is_likely_and_predicted_to_lower_the_loss(folders, p
     assert len(proposed) == sum(canonical) == 12
 
 
+@pytest.mark.parametrize("sign", [1, -1])
 @torch.no_grad()
-def test_every_likelihood_by_the_writer_ranks_with_its_weight(folders, pictures):
+def test_every_likelihood_by_the_writer_ranks_with_its_weight(sign, folders):
     terms = [
-        Fluency(folders["gpt2"], weight=2.0, prefix="An image of"),
+        Fluency(folders["gpt2"], weight=2.0 * sign, prefix="An image of"),
         Fluency(folders["gpt2"], weight=-3.0, prefix="the snow, how", name="other"),
     ]
     module = AutoDAN(terms, batch_size=10, gradient_weight=0.0, end_probability=1.0)
@@ -205,7 +206,7 @@ def test_every_likelihood_by_the_writer_ranks_with_its_weight(folders, pictures)
     module.searches = [TargetSearch.begin("0", 0)]
     state = module.objective.encode_prompt("two red")
     (proposed,) = module.propose([[state]])
-    weights = [(1.0, "An image of"), (-1.5, "the snow, how")]
+    weights = [(1.0 * sign, "An image of"), (-1.5, "the snow, how")]
     ranked = prediction(module, [state], weights)[0].argsort(descending=True).tolist()
     places = [ranked.index(found[-1]) for found in proposed]
     assert places == sorted(places)
