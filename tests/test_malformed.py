@@ -315,7 +315,7 @@ def damaged_configurations():
     rng = random.Random(0)
     whole = yaml.safe_dump(CONFIG)
     for place in paths_of(CONFIG):
-        for value in rng.sample(WRONG, 2):
+        for value in rng.sample(WRONG, 1):
             config = copy.deepcopy(CONFIG)
             inner = config
             for key in place[:-1]:
@@ -359,7 +359,7 @@ def test_damaged_configurations_are_one_line_or_are_read(monkeypatch, capsys):
             refused += 1
     assert not Path("ran").exists()
     assert refused + next(reached) == total
-    assert total > 110
+    assert total > 60
     assert refused > 0.7 * total
 
 
