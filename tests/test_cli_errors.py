@@ -344,6 +344,12 @@ CASES = {
         lambda: search(data=pictures("~nobody-of-this-name/a.png")),
         ["image '~nobody-of-this-name/a.png'", "write the whole path"],
     ),
+    "texts of nobody": (
+        lambda: search(
+            data={"class_path": "TextTargets", "init_args": {"texts": "~nobody-of-this-name/a.txt"}}
+        ),
+        ["text file '~nobody-of-this-name/a.txt'", "write the whole path"],
+    ),
     "finished runs of nobody": (
         lambda: search(data=pictures("a.png", skip_finished="~nobody-of-this-name")),
         ["data.skip_finished '~nobody-of-this-name'", "write the whole path"],

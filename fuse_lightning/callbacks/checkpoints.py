@@ -13,7 +13,8 @@ STEPS = 8
 class TimedCheckpoints(Callback):
     """Makes ``ModelCheckpoint(train_time_interval=…)`` work in searches.
 
-    Lightning looks at the clock only where it optimizes by itself.
+    Lightning looks at the clock only where it optimizes by itself, and has no public way to ask
+    for a checkpoint under its own name; the names with an underscore are its own.
     """
 
     def on_train_batch_end(

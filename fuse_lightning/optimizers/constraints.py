@@ -44,7 +44,7 @@ class Constraints:
                 raise FuseError(f"constraints.{name} is {texts!r}; give a list of strings")
             if any(not text.strip() for text in texts):
                 raise FuseError(f"constraints.{name} holds an empty string; remove it")
-        self._marks: list[str] = []
+        self._marks: re.Pattern[str] | None = None
         self._blocked = [_plain(text) for text in self.block]
         self._words = {word for text in self.allow for word in WORD.findall(_plain(text))}
         if self.allow and not self._words:
@@ -52,7 +52,9 @@ class Constraints:
 
     def forbid_marks(self, models: Iterable[FrozenModel]) -> None:
         """Also forbids texts that one of the models would read a special token in."""
-        self._marks = sorted(set().union(*(model.marks for model in models)))
+        marks = sorted(set().union(*(model.marks for model in models)))
+        # One pass over a text, however many a model reserves.
+        self._marks = re.compile("|".join(map(re.escape, marks))) if marks else None
 
     def mask(self, model: FrozenModel) -> Tensor:
         """Which tokens can be part of an admitted prompt, boolean, shape (V,).
@@ -85,7 +87,7 @@ class Constraints:
             growing: Whether its last word may still be the beginning of an allowed one.
         """
         plain = _plain(text)
-        if any(mark in text for mark in self._marks):
+        if self._marks and self._marks.search(text):
             return False
         if any(string in plain for string in self._blocked):
             return False

@@ -6,8 +6,10 @@ from dataclasses import replace
 
 import pytest
 import torch
+from tokenizers.normalizers import Lowercase
 
 from fuse_lightning.adapters import AdapterSettings, AlignedWord, FuseAdapter
+from fuse_lightning.adapters.fuse import _fingerprint
 from fuse_lightning.adapters.maps import fit_map, pull_back
 from fuse_lightning.adapters.words import corpus_words, vocabulary_words
 from fuse_lightning.cli import main
@@ -213,3 +215,18 @@ def test_words_come_in_no_order(models):
     assert sum(word < "m" for word in half) / len(half) == pytest.approx(
         sum(word < "m" for word in words) / len(words), abs=0.15
     )
+
+
+def test_fitted_maps_are_of_one_table_and_one_tokenizer(tmp_path):
+    model = CausalLM(tiny.gpt2(tmp_path / "gpt2"))
+    model.load()
+    key = _fingerprint(model)
+    model.tokenizer(["two red stars above a circle"], truncation=True, max_length=3)
+    assert _fingerprint(model) == key
+    with torch.no_grad():
+        model.embedding_table[1, 0] += 1
+    assert _fingerprint(model) != key
+    with torch.no_grad():
+        model.embedding_table[1, 0] -= 1
+    model.tokenizer.backend_tokenizer.normalizer = Lowercase()
+    assert _fingerprint(model) != key

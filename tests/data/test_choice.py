@@ -4,6 +4,7 @@ import logging
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -15,6 +16,7 @@ from fuse_lightning.cli import main
 from fuse_lightning.data import ImageTargets, SentimentTargets, TextTargets
 from fuse_lightning.errors import FuseError
 from fuse_lightning.results import Result
+from fuse_lightning.strategy import gathered
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 COUNT = 30
@@ -214,6 +216,14 @@ class TestSeveralDevices:
         data = ImageTargets(pictures, on_error="skip")
         data.setup("fit")
         assert [target.id for target in data.targets] == ["a", "b", "d"]
+
+    def test_results_that_several_devices_hold_count_once(self, monkeypatch):
+        """As after a checkpoint that was written at the end of a run."""
+        rows = [result(name) for name in ("text-1", "text-0", "text-2")]
+        monkeypatch.setattr("fuse_lightning.strategy.gather", lambda own: [rows, rows[1:]])
+        trainer = SimpleNamespace(datamodule=TextTargets(TEXTS[:3]))
+        trainer.datamodule.setup("fit")
+        assert gathered([], trainer) == [rows[1], rows[0], rows[2]]
 
 
 class TestNames:

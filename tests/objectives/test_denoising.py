@@ -246,6 +246,13 @@ def test_a_target_without_picture_is_refused(prepared):
         prepared(chosen=[Target("bare")])
 
 
+def test_pictures_that_would_never_be_looked_at_are_refused(prepared, targets):
+    many = Target("many", [*targets[0].pictures, *targets[1].pictures, *targets[0].pictures])
+    prepared(chosen=[many])
+    with pytest.raises(FuseError, match=r"samples of denoising is 3, .* 'many' has 4 pictures"):
+        prepared(chosen=[many], redraw=False)
+
+
 def test_a_resumed_search_equals_an_uninterrupted_one(folders, targets, tmp_path):
     writer = tiny.gpt2(tmp_path / "gpt2")
 

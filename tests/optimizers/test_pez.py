@@ -1,5 +1,7 @@
 """PEZ against a plain loop with autograd."""
 
+from itertools import chain
+
 import pytest
 import torch
 from torch.nn import functional as F
@@ -12,6 +14,19 @@ from fuse_lightning.search import BeamSearch, GreedySearch
 from tests.optimizers.runs import build, fit
 
 STEPS, LENGTH = 12, 5
+
+
+class Recording(PEZ):
+    """Also remembers what it proposed for the first target, step by step."""
+
+    def load(self, *args):
+        super().load(*args)
+        self.proposed = []
+
+    def propose(self, states):
+        proposed = super().propose(states)
+        self.proposed.append(proposed[0])
+        return proposed
 
 
 def test_trajectory_equals_a_plain_loop(folders, pictures, tmp_path):
@@ -51,17 +66,9 @@ def test_trajectory_equals_a_plain_loop(folders, pictures, tmp_path):
 
 
 def test_every_projection_is_scored_as_its_text_is_read_back(folders, pictures, tmp_path):
-    scored = []
-
-    class Watched(PEZ):
-        def propose(self, states):
-            found = super().propose(states)
-            scored.extend(found[0])
-            return found
-
-    module = build(Watched, folders, steps=STEPS, prompt_length=LENGTH, restarts=2)
+    module = build(Recording, folders, steps=STEPS, prompt_length=LENGTH, restarts=2)
     fit(module, ImageTargets(str(pictures / "0.png")), tmp_path, GreedySearch())
-    objective = module.objective
+    scored, objective = [*chain(*module.proposed)], module.objective
     prompts = objective.prompts(scored, [0] * len(scored))
     assert all(prompts.canonical)
     totals = objective.total(objective.losses(prompts))
@@ -162,23 +169,15 @@ def test_other_strategies_are_refused(folders, pictures, tmp_path):
 
 
 def test_what_the_last_step_of_a_descent_leads_to_is_scored(folders, pictures, tmp_path):
-    scored = []
-
-    class Watched(PEZ):
-        def propose(self, states):
-            found = super().propose(states)
-            scored.append(found[0])
-            return found
-
-    module = Watched(
+    module = Recording(
         [ImageSimilarity(folders["clip"])], steps=3, prompt_length=LENGTH, learning_rate=2.0
     )
     fit(module, ImageTargets(str(pictures / "0.png")), tmp_path, GreedySearch())
     (descent,) = module.descents.values()
     (last,) = module.project(pez._iterate(descent)).tolist()
     (text,) = module.objective.prompts([tuple(last)], [0]).texts
-    assert module.objective.encode_prompt(text) in scored[-1]
-    assert [len(found) for found in scored] == [1, 1, 2]
+    assert module.objective.encode_prompt(text) in module.proposed[-1]
+    assert [len(found) for found in module.proposed] == [1, 1, 2]
 
 
 def test_a_descent_that_stalls_is_polished(folders, pictures, tmp_path):
