@@ -198,7 +198,7 @@ def pair_batch(
         true = _beginning(wording, keep, letters)
         by_attribute: dict[str, list[Wording]] = {}
         # Both edits of an exchange at once are rarer among edits than in what a search finds.
-        mixed = [edit for edit in 4 * exchanges(wording) if _beginning(edit, keep, letters) != true]
+        mixed = 4 * [e for e in exchanges(wording) if _beginning(e, keep, letters) != true]
         values = {value for kind in scene.kinds for value in (kind.color, kind.shape)}
         for attribute, value, edit in edits(scene, wording):
             if keep is None or _beginning(edit, keep, letters) != true:
@@ -284,6 +284,8 @@ def _cut(wording: Wording, rng: random.Random) -> tuple[int, int | None]:
 
 def _beginning(wording: Wording, words: int | None, letters: int | None) -> str:
     """The first ``words`` of a caption, the last of them cut to ``letters``; by default all."""
+    if words is None:
+        return wording.text()
     kept = wording.text().split()[:words]
     return " ".join([*kept[:-1], kept[-1][:letters]])
 

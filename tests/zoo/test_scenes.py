@@ -59,7 +59,7 @@ def test_log_probability_is_the_frequency_of_common_texts(monkeypatch):
     for name in ("OPENERS", "SCENE_NOUNS", "SCENE_LINKS"):
         monkeypatch.setattr(language, name, getattr(language, name)[:1])
     rng = random.Random(0)
-    count = 60_000
+    count = 25_000
     texts, log_probs = collections.Counter(), {}
     for _ in range(count):
         text, log_prob = language.sample_sentence(rng)

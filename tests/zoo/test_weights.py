@@ -6,7 +6,7 @@ import torch
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models import CLIP, CausalLM
 from fuse_lightning.models.loading import ZOO
-from fuse_lightning.zoo import training
+from fuse_lightning.zoo import tokenizers, training
 from fuse_lightning.zoo.architectures import RECIPES
 from fuse_lightning.zoo.commands import train
 from fuse_lightning.zoo.evaluation import evaluate_zoo
@@ -15,10 +15,10 @@ from fuse_lightning.zoo.training import train_model
 
 @pytest.fixture(scope="module")
 def figures():
-    return evaluate_zoo(scenes=64, seed=4321)
+    return evaluate_zoo(scenes=40, seed=4321)
 
 
-# Well below the model card's shares, so that chance among 64 scenes does not fail a good model.
+# Well below the model card's shares, so that chance among 40 scenes does not fail a good model.
 FLOORS = {"clip": (0.97, 0.95, 0.97), "clip-judge": (0.97, 0.95, 0.97)}
 
 
@@ -59,6 +59,7 @@ def test_unknown_zoo_model_is_refused_with_the_known_ones():
 @pytest.mark.parametrize("name", list(RECIPES))
 def test_training_gives_the_same_weights_for_a_seed(name, tmp_path, monkeypatch):
     monkeypatch.setattr(training, "WORKERS", 0)
+    monkeypatch.setattr(tokenizers, "CORPUS_SENTENCES", 500)
     weights = []
     for run in ("a", "b"):
         train_model(name, tmp_path / run, seed=5, share=0.0005)
