@@ -1,10 +1,14 @@
 """Several devices, each searching prompts of its own."""
 
+import signal
+from threading import current_thread, main_thread
 from typing import Any, TypeVar
 
 import lightning as L
 import torch.distributed as dist
 from lightning.pytorch.strategies import DDPStrategy, StrategyRegistry
+from lightning.pytorch.utilities import rank_zero_info
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from fuse_lightning.results import Result
 
@@ -18,8 +22,36 @@ class PromptStrategy(DDPStrategy):
     itself where there are several devices or nodes.
     """
 
+    asked_to_end = False
+
     def configure_ddp(self) -> None:
         """Does nothing: prompts have no gradients that the wrapper could reduce."""
+
+    def on_train_start(self) -> None:
+        """Takes requests to end from Lightning.
+
+        Its handler talks to the other processes at once, in the midst of what they are saying:
+        where all of them are asked, as by a cluster, each waits for another.
+        """
+        super().on_train_start()
+        if current_thread() is main_thread():
+            signal.signal(signal.SIGTERM, self._ask_to_end)
+
+    def _ask_to_end(self, *_: Any) -> None:
+        if not self.asked_to_end and self.launcher is not None:
+            self.launcher.kill(signal.SIGTERM)
+        self.asked_to_end = True
+        rank_zero_info("Received SIGTERM: the search ends after this step")
+
+    def on_train_batch_start(self, *args: Any, **kwargs: Any) -> None:
+        """Ends all processes before the same step, once the first has been asked to end.
+
+        Raises:
+            SIGTERMException: If it has.
+        """
+        super().on_train_batch_start(*args, **kwargs)
+        if self.broadcast(self.asked_to_end):
+            raise SIGTERMException
 
 
 def gather(value: T) -> list[T]:

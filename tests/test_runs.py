@@ -167,22 +167,27 @@ def furthest(folder):
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
-def test_a_run_that_is_asked_to_end_says_how_it_goes_on(runs, reference, kind):
-    folder = runs / kind.name
-    process = start(runs, folder, "--config", "run.yaml")
+@pytest.mark.parametrize(
+    ("kind", "devices"), [(signal.SIGINT, 2), (signal.SIGTERM, 1), (signal.SIGTERM, 2)]
+)
+def test_a_run_that_is_asked_to_end_says_how_it_goes_on(runs, reference, kind, devices):
+    folder = runs / f"{kind.name}-{devices}"
+    process = start(runs, folder, "--config", "run.yaml", f"--trainer.devices={devices}")
     until = time.monotonic() + 200
     while not furthest(folder) and process.poll() is None:
         assert time.monotonic() < until
         time.sleep(0.02)
-    os.kill(process.pid, kind)
+    # As a terminal or a cluster asks: all processes at once.
+    os.killpg(process.pid, kind)
     output, _ = process.communicate(timeout=100)
     # As Lightning ends: an interrupt is a failure, a request is not.
-    assert process.returncode == (1 if kind == signal.SIGINT else 0)
+    assert process.returncode == (1 if kind == signal.SIGINT else 0), output
     assert f"go on with: fuse fit --resume {RUN}" in output
     assert "Traceback" not in output
-    here(runs, folder, "--resume", RUN)
-    assert found(folder) == reference
+    assert last_checkpoint(folder / RUN)
+    if devices == 1:
+        here(runs, folder, "--resume", RUN)
+        assert found(folder) == reference
 
 
 def free_port():
