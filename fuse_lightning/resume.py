@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 import yaml
@@ -89,13 +90,10 @@ def _folder(flag: str, name: str) -> Path:
 def _given(folder: Path) -> list[str]:
     """A run's own configuration and log folder."""
     config = ["--config", str(folder / "config.yaml")]
-    try:
-        given = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
-        logger = given["trainer"]["logger"]
-        json.dumps(logger)
-    # What is wrong with it Lightning finds out.
-    except (KeyError, RecursionError, TypeError, ValueError, yaml.YAMLError):
+    trainer = _trainer(folder)
+    if "logger" not in trainer:
         return config
+    logger = trainer["logger"]
     if logger is False:
         return [*config, f"--trainer.default_root_dir={folder}"]
     parts = (folder.parent.parent, folder.parent.name, folder.name)
@@ -115,12 +113,36 @@ def _callback(name: str, **options: object) -> list[str]:
 
 
 def last_checkpoint(folder: Path) -> Path | None:
-    """The checkpoint of a run that got furthest, or ``None``; a broken file counts for nothing."""
+    """The checkpoint of a run that got furthest, or ``None``; a broken file counts for nothing.
+
+    It is looked for in the run's folder and where its ``ModelCheckpoint`` was told to write.
+    """
     steps: dict[Path, int] = {}
-    for path in folder.glob("checkpoints/*.ckpt"):
-        try:
-            steps[path] = torch.load(path, weights_only=True, map_location="cpu")["global_step"]
-        # A file that was cut off makes the unpickler raise anything.
-        except Exception:
-            continue
+    for place in (folder / "checkpoints", *_told_places(folder)):
+        for path in place.glob("*.ckpt"):
+            try:
+                steps[path] = torch.load(path, weights_only=True, map_location="cpu")["global_step"]
+            # A file that was cut off makes the unpickler raise anything.
+            except Exception:
+                continue
+        if steps:
+            break
     return max(steps, key=lambda path: (steps[path], path.stat().st_mtime), default=None)
+
+
+def _told_places(folder: Path) -> list[Path]:
+    callbacks = _trainer(folder).get("callbacks")
+    callbacks = callbacks if isinstance(callbacks, list) else [callbacks]
+    options = [each.get("init_args") for each in callbacks if isinstance(each, dict)]
+    places = [each.get("dirpath") for each in options if isinstance(each, dict)]
+    return [Path(place).resolve() for place in places if isinstance(place, str)]
+
+
+def _trainer(folder: Path) -> dict[str, Any]:
+    """What a run's configuration tells its trainer; what is wrong with it Lightning finds out."""
+    try:
+        given = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))["trainer"]
+        json.dumps(given)
+    except (KeyError, OSError, RecursionError, TypeError, ValueError, yaml.YAMLError):
+        return {}
+    return given if isinstance(given, dict) else {}

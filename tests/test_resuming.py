@@ -76,6 +76,18 @@ def test_a_run_goes_on_in_its_own_folder(name, monkeypatch):
     assert len(Path("out.jsonl").read_text().splitlines()) == 2
 
 
+def test_checkpoints_may_lie_elsewhere():
+    saver = {"dirpath": "kept/here", "every_n_train_steps": 1, "save_top_k": -1}
+    write()
+    config = yaml.safe_load(Path("run.yaml").read_text())
+    config["trainer"]["callbacks"] = [{"class_path": "ModelCheckpoint", "init_args": saver}]
+    Path("run.yaml").write_text(yaml.safe_dump(config))
+    main(["fit", "--config", "run.yaml", "--trainer.max_steps=3"])
+    last = last_checkpoint(folder().resolve())
+    assert last == Path("kept/here/epoch=0-step=3.ckpt").resolve()
+    assert f"--ckpt_path={last}" in expand(["fit", "--resume", str(folder())])
+
+
 def test_time_of_an_earlier_run_does_not_count():
     write(max_time="00:00:00:01")
     config = yaml.safe_load(Path("run.yaml").read_text())
