@@ -8,8 +8,11 @@ from typing import Any
 
 from fuse_lightning.data.targets import Target, TargetBatch
 from fuse_lightning.errors import FuseError
+from fuse_lightning.strategy import gather
 
 WORKERS = 2
+ASK_EVERY = 8
+"""Steps after which devices ask each other whether anything is left to do."""
 
 
 def refuse(target: Target, reason: str) -> None:
@@ -34,7 +37,7 @@ class TargetLoader:
         steps: Most steps of each.
         most: Targets of the device that has most of them, where there are several devices: each
             serves as many batches, some of them empty, so that all write their checkpoints
-            together.
+            together. Soon after the last target of all has ended, so do they.
         skip: What to do about a target whose pictures cannot be read, given the reason.
     """
 
@@ -69,13 +72,19 @@ class TargetLoader:
             while self.served < len(self):
                 self._leave()
                 self._enter(pool)
-                if not self.running and not self.even:
+                if not self._goes_on():
                     break
                 self._batch = TargetBatch([self.targets[place] for place in self.running])
                 self.served += 1
                 yield self._batch
             self._leave()
         self._reset()
+
+    def _goes_on(self) -> bool:
+        """Whether this device, or another one, has targets; all devices ask together."""
+        if not self.even:
+            return bool(self.running)
+        return self.served % ASK_EVERY > 0 or any(gather(bool(self.running)))
 
     def _staying(self) -> list[int]:
         """Places of the targets that have not ended."""

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from transformers import PreTrainedTokenizerBase
 
-MOST_WORDS = 2**14
+MOST_WORDS = 2**12
 MOST_TEXTS = 2**12
 """Words and texts that are remembered."""
 KINDS = ("a", "Z", "9", "'", "'s", ".", "!", "-", "_", "(", "é", "字", "한", "🙂")

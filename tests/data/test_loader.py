@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from fuse_lightning.data import ImageTargets, Target
-from fuse_lightning.data.loader import TargetLoader
+from fuse_lightning.data.loader import ASK_EVERY, TargetLoader
 from fuse_lightning.errors import FuseError
 
 STEPS = 5
@@ -81,13 +81,25 @@ def test_a_restored_loader_goes_on_where_it_was(load, data):
     assert before + list(drive(second, durations, had)) == whole
 
 
-@given(loads(), st.integers(0, 3))
-def test_devices_serve_as_many_batches(load, more):
+@given(loads(), st.integers(0, 3), st.integers(0, 30))
+def test_devices_serve_as_many_batches(load, more, others):
+    """They all end soon after the last of them has nothing left to do."""
     durations, size = load
     served = loader(durations, size, most=len(durations) + more)
-    found = list(drive(served, durations, {}))
+    asked = []
+
+    def gather(mine):
+        asked.append(served.served)
+        return [mine, served.served < others]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("fuse_lightning.data.loader.gather", gather)
+        found = list(drive(served, durations, {}))
     wanted = simulate(durations, size)
-    assert found == wanted + [[]] * (len(served) - len(wanted))
+    last = max(len(wanted), others)
+    assert len(found) == min(len(served), -(-last // ASK_EVERY) * ASK_EVERY)
+    assert found == wanted + [[]] * (len(found) - len(wanted))
+    assert asked == [*range(0, min(len(found) + 1, len(served)), ASK_EVERY)]
     assert len(served) == -(-(len(durations) + more) // size) * STEPS
 
 

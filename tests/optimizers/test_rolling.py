@@ -120,7 +120,8 @@ def test_results_come_in_the_order_of_targets(folders, pictures, tmp_path):
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_a_device_without_targets_idles(folders, pictures, tmp_path, name):
+def test_a_device_without_targets_idles(folders, pictures, tmp_path, monkeypatch, name):
+    monkeypatch.setattr("fuse_lightning.data.loader.gather", lambda mine: [mine, True])
     module = OPTIMIZERS[name](folders)
     served = ImageTargets(str(pictures / "0.png"))
     served.train_dataloader = lambda: TargetLoader(served.targets, 1, module.steps, most=3)
