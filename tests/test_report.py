@@ -112,6 +112,19 @@ def test_curves_fill_their_frame():
     assert curve([(3, 2.0), (4, 2.0)])["low"] == "2"
 
 
+def test_curves_of_long_runs_are_short_and_keep_what_stands_out():
+    values = np.random.default_rng(0).normal(size=50_000).round(3)
+    values[31_234], values[7] = 9, -9
+    found = curve([*enumerate(values.tolist())])
+    line = [tuple(map(float, point.split(","))) for point in found["line"].split()]
+    assert len(line) <= 2 * WIDTH
+    assert line == sorted(line, key=lambda point: point[0])
+    heights = [height for _, height in line]
+    assert (max(heights), min(heights)) == (HEIGHT - 8, 8)
+    assert line[heights.index(8)][0] == pytest.approx(8 + 31_234 / 49_999 * (WIDTH - 16), abs=0.1)
+    assert (found["low"], found["high"], found["last"]) == ("-9", "9", f"{values[-1]:.4g}")
+
+
 @pytest.mark.parametrize("share", [0, 0.3, 0.7, 0.99])
 def test_what_is_left_of_broken_files_is_shown(folder, share):
     (events,) = folder.glob("events*")

@@ -105,14 +105,22 @@ def _digest(text: str) -> str:
 
 
 def curve(points: Sequence[tuple[int, float]]) -> dict[str, str]:
-    """Points of an SVG polyline, and the numbers at its ends."""
+    """Points of an SVG polyline, and the numbers at its ends.
+
+    Of points that share a pixel's width only the lowest and the highest are drawn.
+    """
     steps, values = zip(*points, strict=True)
     low, high = min(values), max(values)
     across = (WIDTH - 2 * PAD) / max(1, steps[-1] - steps[0])
     up = (HEIGHT - 2 * PAD) / (high - low or 1.0)
+    drawn: list[tuple[int, float]] = []
+    for _, some in groupby(points, key=lambda point: int((point[0] - steps[0]) * across)):
+        column = [*some]
+        ends = (pick(column, key=lambda point: point[1]) for pick in (min, max))
+        drawn += sorted({*ends})
     line = " ".join(
         f"{PAD + (step - steps[0]) * across:.1f},{HEIGHT - PAD - (value - low) * up:.1f}"
-        for step, value in points
+        for step, value in drawn
     )
     return {"line": line, "low": f"{low:.3g}", "high": f"{high:.3g}", "last": f"{values[-1]:.4g}"}
 
