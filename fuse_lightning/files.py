@@ -19,6 +19,11 @@ def home_path(source: str, what: str) -> Path:
         raise FuseError(f"{what} {source!r}: {error}; write the whole path") from error
 
 
+def run_name(folder: Path) -> str:
+    """What tells a run's folder from others, wherever all of them are moved."""
+    return "/".join(folder.resolve().parts[-2:])
+
+
 def replace_file(path: Path, content: str | bytes) -> None:
     """Writes a file anew: whoever reads it finds the old content or the new one.
 
@@ -50,7 +55,8 @@ def append_lines(path: Path, text: str) -> None:
             while data:
                 data = data[file.write(data) :]
             os.fsync(file.fileno())
-        except BaseException:
+        # Not where somebody interrupts: a line cut short is read as none, a whole one is kept.
+        except OSError:
             with suppress(OSError):
                 os.ftruncate(file.fileno(), size)
             raise

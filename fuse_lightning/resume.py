@@ -9,6 +9,7 @@ import yaml
 from lightning.pytorch.utilities import rank_zero_info
 
 from fuse_lightning.errors import FuseError
+from fuse_lightning.files import run_name
 from fuse_lightning.terminal import visible
 
 RESUME, RUN = "--resume", "--run"
@@ -115,18 +116,19 @@ def _callback(name: str, **options: object) -> list[str]:
 def last_checkpoint(folder: Path) -> Path | None:
     """The checkpoint of a run that got furthest, or ``None``; a broken file counts for nothing.
 
-    It is looked for in the run's folder and where its ``ModelCheckpoint`` was told to write.
+    It is looked for in the run's folder and where its ``ModelCheckpoint`` was told to write, where
+    there may be those of other runs.
     """
     steps: dict[Path, int] = {}
     for place in (folder / "checkpoints", *_told_places(folder)):
         for path in place.glob("*.ckpt"):
             try:
-                steps[path] = torch.load(path, weights_only=True, map_location="cpu")["global_step"]
+                saved = torch.load(path, weights_only=True, map_location="cpu")
+                if place.parent == folder or saved["run"] == run_name(folder):
+                    steps[path] = saved["global_step"]
             # A file that was cut off makes the unpickler raise anything.
             except Exception:
                 continue
-        if steps:
-            break
     return max(steps, key=lambda path: (steps[path], path.stat().st_mtime), default=None)
 
 

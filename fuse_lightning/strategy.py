@@ -13,6 +13,8 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from fuse_lightning.results import Result
 
 T = TypeVar("T")
+ASK_EVERY = 8
+"""Steps after which all processes ask each other; the first is heard at every step."""
 
 
 class PromptStrategy(DDPStrategy):
@@ -34,6 +36,7 @@ class PromptStrategy(DDPStrategy):
         where all of them are asked, as by a cluster, each waits for another.
         """
         super().on_train_start()
+        self.asked_to_end = False
         if current_thread() is main_thread():
             signal.signal(signal.SIGTERM, self._ask_to_end)
 
@@ -43,14 +46,18 @@ class PromptStrategy(DDPStrategy):
         self.asked_to_end = True
         rank_zero_info("Received SIGTERM: the search ends after this step")
 
-    def on_train_batch_start(self, *args: Any, **kwargs: Any) -> None:
-        """Ends all processes before the same step, once the first has been asked to end.
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        """Ends all processes before the same step, once one has been asked to end.
 
         Raises:
-            SIGTERMException: If it has.
+            SIGTERMException: If one has.
         """
-        super().on_train_batch_start(*args, **kwargs)
-        if self.broadcast(self.asked_to_end):
+        super().on_train_batch_start(batch, batch_idx)
+        # Nobody waits for the first process but those that it goes ahead of.
+        asked = self.broadcast(self.asked_to_end)
+        if batch_idx % ASK_EVERY == 0:
+            asked |= self.reduce_boolean_decision(self.asked_to_end, all=False)
+        if asked:
             raise SIGTERMException
 
 

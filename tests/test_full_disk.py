@@ -14,6 +14,7 @@ from PIL import Image
 
 from fuse_lightning.callbacks.formats import json_lines
 from fuse_lightning.cli import main
+from fuse_lightning.files import append_lines
 from fuse_lightning.results import Result, read_results
 from tests.disk import at_most
 from tests.short_search import short_search
@@ -122,3 +123,16 @@ def test_what_the_thread_of_tensorboard_cannot_write_is_said_once(
     thread.start()
     thread.join()
     assert ("Traceback" in capsys.readouterr().err) == shown
+
+
+def test_an_interrupt_takes_nothing_back(tmp_path, monkeypatch):
+    path = tmp_path / "lines"
+
+    def interrupted(_):
+        raise KeyboardInterrupt
+
+    append_lines(path, "one\n")
+    monkeypatch.setattr("os.fsync", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        append_lines(path, "two\n")
+    assert path.read_text() == "one\ntwo\n"

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -76,16 +77,23 @@ def test_a_run_goes_on_in_its_own_folder(name, monkeypatch):
     assert len(Path("out.jsonl").read_text().splitlines()) == 2
 
 
-def test_checkpoints_may_lie_elsewhere():
+def test_checkpoints_may_lie_elsewhere_beside_those_of_other_runs():
     saver = {"dirpath": "kept/here", "every_n_train_steps": 1, "save_top_k": -1}
     write()
     config = yaml.safe_load(Path("run.yaml").read_text())
     config["trainer"]["callbacks"] = [{"class_path": "ModelCheckpoint", "init_args": saver}]
     Path("run.yaml").write_text(yaml.safe_dump(config))
-    main(["fit", "--config", "run.yaml", "--trainer.max_steps=3"])
-    last = last_checkpoint(folder().resolve())
-    assert last == Path("kept/here/epoch=0-step=3.ckpt").resolve()
-    assert f"--ckpt_path={last}" in expand(["fit", "--resume", str(folder())])
+    words = ["fit", "--config", "run.yaml", "--seed_everything=3"]
+    main(words)
+    whole, first = rows(), folder().resolve()
+    assert last_checkpoint(first) == Path(f"kept/here/epoch=0-step={STEPS}.ckpt").resolve()
+    shutil.move(folder() / "prompts.jsonl", "whole.jsonl")
+    main([*words, "--trainer.max_steps=3"])
+    run = folder().resolve()
+    assert run != first
+    assert last_checkpoint(run).name.startswith("epoch=0-step=3")
+    main(["fit", "--resume", str(run), "--trainer.max_steps=-1"])
+    assert rows() == whole
 
 
 def test_time_of_an_earlier_run_does_not_count():

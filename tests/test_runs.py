@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -26,7 +27,8 @@ CONFIG = {
     "model": {
         "class_path": "AutoDAN",
         "init_args": {
-            "steps": 4,
+            "steps": 12,
+            "patience": 4,
             "batch_size": 8,
             "gradient_samples": 2,
             "terms": [
@@ -108,6 +110,14 @@ def here(runs, folder, *words):
         main(["fit", *words])
 
 
+def wait_for(moment, *processes):
+    """Waits until it has come, or one of the processes has ended."""
+    until = time.monotonic() + 200
+    while not moment() and all(process.poll() is None for process in processes):
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
 def finish(process):
     output, _ = process.communicate(timeout=240)
     assert process.returncode == 0, output
@@ -142,10 +152,7 @@ def test_a_run_that_is_killed_again_and_again_ends_as_if_it_never_was(
     for _ in range(kills):
         process = start(runs, folder, *words)
         known = furthest(folder)
-        until = time.monotonic() + 200
-        while furthest(folder) == known and process.poll() is None:
-            assert time.monotonic() < until
-            time.sleep(0.02)
+        wait_for(lambda known=known: furthest(folder) > known, process)
         # Some moment later: while it computes, or writes results or a checkpoint.
         time.sleep(rng.random())
         os.killpg(process.pid, signal.SIGKILL)
@@ -168,21 +175,19 @@ def furthest(folder):
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(
-    ("kind", "devices"), [(signal.SIGINT, 2), (signal.SIGTERM, 1), (signal.SIGTERM, 2)]
+    ("kind", "devices"),
+    [(signal.SIGINT, 1), (signal.SIGINT, 2), (signal.SIGTERM, 1), (signal.SIGTERM, 2)],
 )
 def test_a_run_that_is_asked_to_end_says_how_it_goes_on(runs, reference, kind, devices):
     folder = runs / f"{kind.name}-{devices}"
     process = start(runs, folder, "--config", "run.yaml", f"--trainer.devices={devices}")
-    until = time.monotonic() + 200
-    while not furthest(folder) and process.poll() is None:
-        assert time.monotonic() < until
-        time.sleep(0.02)
+    wait_for(lambda: furthest(folder), process)
     # As a terminal or a cluster asks: all processes at once.
     os.killpg(process.pid, kind)
     output, _ = process.communicate(timeout=100)
     # As Lightning ends: an interrupt is a failure, a request is not.
     assert process.returncode == (1 if kind == signal.SIGINT else 0), output
-    assert f"go on with: fuse fit --resume {RUN}" in output
+    assert f"go on with: fuse fit --resume {RUN}\n" in output
     assert "Traceback" not in output
     assert last_checkpoint(folder / RUN)
     if devices == 1:
@@ -208,13 +213,28 @@ def nodes(runs, folder, *words):
 
 
 @pytest.mark.timeout(400)
-def test_two_nodes_share_the_targets(runs, reference):
+def test_two_nodes_share_the_targets_and_go_on_after_the_second_was_asked_to_end(runs, reference):
     folder = runs / "nodes"
     # One of them has a batch less than the other.
-    for process in nodes(runs, folder, "--config", "run.yaml", "--data.limit=5"):
-        finish(process)
+    processes = nodes(runs, folder, "--config", "run.yaml", "--data.limit=5")
+    wait_for(lambda: furthest(folder), *processes)
+    os.kill(worker(processes[1].pid), signal.SIGTERM)
+    outputs = "".join(process.communicate(timeout=200)[0] for process in processes)
+    assert f"go on with: fuse fit --resume {RUN}, by what started this run\n" in outputs
+    assert "another process" not in outputs
+    outputs = "".join(finish(process) for process in nodes(runs, folder, "--resume", RUN))
+    assert "Restored all states" in outputs
     assert found(folder) == reference[:5]
     assert not list((folder / RUN).glob("prompts-rank*"))
+
+
+def worker(launcher):
+    """What a launcher has started."""
+    parents = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            parents[int(path.parent.name)] = int(path.read_text().rsplit(")")[1].split()[1])
+    return next(child for child, parent in parents.items() if parent == launcher)
 
 
 @pytest.mark.timeout(400)

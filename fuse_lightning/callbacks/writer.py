@@ -1,6 +1,7 @@
 """Result files that grow as targets finish."""
 
 import json
+import os
 import shlex
 import sys
 from collections.abc import Iterator
@@ -200,5 +201,7 @@ class PromptWriter(Callback):
         lines = [f"{self.whole} prompts are in {visible(str(self.file))}"]
         if (self.folder / "config.yaml").is_file():
             folder = visible(shlex.quote(str(self.folder)))
-            lines.append(f"go on with: fuse fit --resume {folder}")
+            launched = "TORCHELASTIC_RUN_ID" in os.environ or "SLURM_JOB_ID" in os.environ
+            how = ", by what started this run" if launched else ""
+            lines.append(f"go on with: fuse fit --resume {folder}{how}")
         return lines

@@ -8,11 +8,9 @@ from typing import Any
 
 from fuse_lightning.data.targets import Target, TargetBatch
 from fuse_lightning.errors import FuseError
-from fuse_lightning.strategy import gather
+from fuse_lightning.strategy import ASK_EVERY, gather
 
 WORKERS = 2
-ASK_EVERY = 8
-"""Steps after which devices ask each other whether anything is left to do."""
 
 
 def refuse(target: Target, reason: str) -> None:

@@ -38,11 +38,11 @@ class Target:
         """Makes the name one that files can hold: a file's own may have bytes that are no text.
 
         Raises:
-            FuseError: If the text is no Unicode.
+            FuseError: If the text, or a reference, is no Unicode.
         """
         self.id = self.id.encode(errors="backslashreplace").decode()
         try:
-            (self.text or "").encode()
+            "".join([self.text or "", *self.references]).encode()
         except UnicodeEncodeError as error:
             raise FuseError(
                 f"target {self.id!r} has a text that is no Unicode; write it in UTF-8"

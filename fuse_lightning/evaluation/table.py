@@ -1,6 +1,7 @@
 """Figures of captions as files and on the screen."""
 
 import csv
+import io
 import json
 import math
 from pathlib import Path
@@ -11,6 +12,8 @@ from rich.text import Text
 
 from fuse_lightning.callbacks.formats import safe_cell
 from fuse_lightning.callbacks.table import print_table
+from fuse_lightning.files import replace_file
+from fuse_lightning.terminal import visible
 
 Figures = dict[str, dict[str, float]]
 """For each source of captions its measures."""
@@ -38,12 +41,14 @@ def write_figures(folder: Path, figures: Figures, about: dict[str, Any]) -> None
         for source, row in figures.items()
     }
     text = json.dumps({**about, "figures": rows}, indent=2, ensure_ascii=False)
-    (folder / "evaluation.json").write_text(text + "\n", encoding="utf-8")
-    with (folder / "evaluation.csv").open("w", encoding="utf-8", newline="") as file:
-        columns = ["captions", *names(figures)]
-        writer = csv.DictWriter(file, columns, lineterminator="\n")
-        writer.writerow({name: safe_cell(name) for name in columns})
-        writer.writerows({"captions": safe_cell(source), **row} for source, row in rows.items())
+    lines = [f"{visible(line)}\n" for line in text.split("\n")]
+    replace_file(folder / "evaluation.json", "".join(lines))
+    table = io.StringIO()
+    columns = ["captions", *names(figures)]
+    writer = csv.DictWriter(table, columns, lineterminator="\n")
+    writer.writerow({name: safe_cell(name) for name in columns})
+    writer.writerows({"captions": safe_cell(source), **row} for source, row in rows.items())
+    replace_file(folder / "evaluation.csv", table.getvalue())
 
 
 def print_figures(figures: Figures) -> None:

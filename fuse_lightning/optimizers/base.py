@@ -4,6 +4,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from itertools import zip_longest
+from pathlib import Path
 from typing import Any
 
 import lightning as L
@@ -14,6 +15,7 @@ from torch import Tensor
 from fuse_lightning.adapters import AdapterSettings
 from fuse_lightning.data import Target, TargetBatch, TargetDataModule
 from fuse_lightning.errors import FuseError
+from fuse_lightning.files import run_name
 from fuse_lightning.models import CaptionModel
 from fuse_lightning.objectives import Objective, Prompts, State, Term
 from fuse_lightning.optimizers.checkpoints import add_ranks, join_results, take_rank
@@ -440,8 +442,9 @@ class PromptOptimizer(L.LightningModule, ABC):
     # State
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Adds what the other devices know."""
+        """Adds what the other devices know, and whose checkpoint it is."""
         add_ranks(checkpoint, self.get_extra_state(), self.strategy.state_dict())
+        checkpoint["run"] = run_name(Path(self.trainer.log_dir or self.trainer.default_root_dir))
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Takes this device's part of a checkpoint, or all results where nothing is resumed.

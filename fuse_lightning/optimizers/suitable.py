@@ -1,13 +1,14 @@
 """What a trainer must not be told in a search."""
 
 import lightning as L
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 
 from fuse_lightning.errors import FuseError
 from fuse_lightning.strategy import PromptStrategy
 
 
 def check_trainer(trainer: L.Trainer) -> None:
-    """Refuses strategies that average, and checkpoints in the middle of a step.
+    """Refuses strategies that average, and prevents checkpoints in the middle of a step.
 
     Raises:
         FuseError: If there is one.
@@ -18,6 +19,11 @@ def check_trainer(trainer: L.Trainer) -> None:
             f"trainer.strategy is {type(strategy).__name__}, which averages gradients that "
             "searches do not have; give strategy: prompts"
         )
+    # There is no public way to it where there is one device.
+    environment = trainer._accelerator_connector.cluster_environment
+    if isinstance(environment, SLURMEnvironment):
+        # Lightning would write one wherever the cluster's signal finds the search.
+        environment.auto_requeue = False
     for each in trainer.checkpoint_callbacks:
         if getattr(each, "save_on_exception", False):
             raise FuseError(

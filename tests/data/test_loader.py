@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from fuse_lightning.data import ImageTargets, Target
-from fuse_lightning.data.loader import ASK_EVERY, TargetLoader
+from fuse_lightning.data.loader import TargetLoader
 from fuse_lightning.errors import FuseError
+from fuse_lightning.strategy import ASK_EVERY
 
 STEPS = 5
 

@@ -10,6 +10,7 @@ import lightning as L
 import pytest
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.plugins.environments import SLURMEnvironment
 from lightning.pytorch.strategies import DDPStrategy
 
 from fuse_lightning.callbacks import PromptTable
@@ -383,6 +384,13 @@ def test_every_epoch_would_serve_the_targets_again(folders, pictures, tmp_path):
     assert trainer.global_step == 6
 
 
+def test_a_cluster_does_not_ask_for_checkpoints_within_a_step():
+    environment = SLURMEnvironment(auto_requeue=True)
+    trainer = L.Trainer(accelerator="cpu", devices=1, logger=False, plugins=[environment])
+    check_trainer(trainer)
+    assert not environment.auto_requeue
+
+
 def test_checkpoints_on_exceptions_are_refused(folders, pictures, tmp_path):
     saver = ModelCheckpoint(tmp_path, save_on_exception=True)
     module, data = build(AutoDAN, folders), ImageTargets(str(pictures / "0.png"))
@@ -404,7 +412,12 @@ def test_a_checkpoint_written_after_a_fit_that_was_cut_short_goes_on(folders, pi
 
 
 def test_a_strategy_that_averages_is_refused_before_it_wraps_anything():
-    trainer = SimpleNamespace(world_size=2, strategy=PromptStrategy(), checkpoint_callbacks=[])
+    trainer = SimpleNamespace(
+        world_size=2,
+        strategy=PromptStrategy(),
+        checkpoint_callbacks=[],
+        _accelerator_connector=SimpleNamespace(cluster_environment=None),
+    )
     check_trainer(trainer)
     trainer.strategy = DDPStrategy()
     with pytest.raises(
