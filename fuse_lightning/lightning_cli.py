@@ -192,7 +192,7 @@ def run(words: list[str]) -> None:
     except MisconfigurationException as error:
         raise FuseError(explain(error)) from error
     except RuntimeError as error:
-        if isinstance(error, dist.DistBackendError) or "closed by peer" in str(error):
+        if isinstance(error, dist.DistBackendError) or "by peer" in str(error):
             raise FuseError(
                 "another process of this run has ended; what it says is the reason"
             ) from error

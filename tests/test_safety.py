@@ -315,6 +315,8 @@ def test_a_text_that_is_no_unicode_is_one_line(capsys):
     assert "has a text that is no Unicode" in capsys.readouterr().err.splitlines()[-1]
     with pytest.raises(FuseError, match="write it in UTF-8"):
         Target("a", text="\ud800")
+    with pytest.raises(FuseError, match="write it in UTF-8"):
+        Target("a", references=["a star", "\ud800"])
 
 
 @pytest.mark.parametrize("text", ["\x1b[31mred\x1b[0m", "\x1b]0;title\x07"])
