@@ -132,8 +132,9 @@ def real_sizes(folder: Path) -> str:
     return (
         "A GPT-2 and the text tower of a CLIP of real sizes (12 layers of width 768 and 512) with "
         "random weights, settings of `configs/caption_image.yaml`, 2 pictures one after the other, "
-        f"6 steps each, a checkpoint after each: a step takes {meter['search'] / 12:.1f} s, "
-        f"{share:.1%} of the run's time is spent beside.\n"
+        "6 steps each, a checkpoint after each: a step takes "
+        f"{meter['search'] / len(meter['memory']):.1f} s, {share:.1%} of the run's time is spent "
+        "beside.\n"
     )
 
 

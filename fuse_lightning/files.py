@@ -19,11 +19,6 @@ def home_path(source: str, what: str) -> Path:
         raise FuseError(f"{what} {source!r}: {error}; write the whole path") from error
 
 
-def run_name(folder: Path) -> str:
-    """What tells a run's folder from others, wherever all of them are moved."""
-    return "/".join(folder.resolve().parts[-2:])
-
-
 def replace_file(path: Path, content: str | bytes) -> None:
     """Writes a file anew: whoever reads it finds the old content or the new one.
 

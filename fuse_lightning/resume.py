@@ -9,7 +9,6 @@ import yaml
 from lightning.pytorch.utilities import rank_zero_info
 
 from fuse_lightning.errors import FuseError
-from fuse_lightning.files import run_name
 from fuse_lightning.terminal import visible
 
 RESUME, RUN = "--resume", "--run"
@@ -124,7 +123,7 @@ def last_checkpoint(folder: Path) -> Path | None:
         for path in place.glob("*.ckpt"):
             try:
                 saved = torch.load(path, weights_only=True, map_location="cpu")
-                if place.parent == folder or saved["run"] == run_name(folder):
+                if place.parent == folder or saved["run"] == str(folder.resolve()):
                     steps[path] = saved["global_step"]
             # A file that was cut off makes the unpickler raise anything.
             except Exception:

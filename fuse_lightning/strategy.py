@@ -53,7 +53,7 @@ class PromptStrategy(DDPStrategy):
             SIGTERMException: If one has.
         """
         super().on_train_batch_start(batch, batch_idx)
-        # Nobody waits for the first process but those that it goes ahead of.
+        # To tell others does not hold the first process up, to hear all would: that is rarer.
         asked = self.broadcast(self.asked_to_end)
         if batch_idx % ASK_EVERY == 0:
             asked |= self.reduce_boolean_decision(self.asked_to_end, all=False)

@@ -13,7 +13,7 @@ from fuse_lightning.callbacks.formats import json_lines
 from fuse_lightning.cli import main
 from fuse_lightning.errors import FuseError
 from fuse_lightning.report import read_run, report
-from fuse_lightning.report.write import HEIGHT, WIDTH, curve, page
+from fuse_lightning.report.write import HEIGHT, PAD, WIDTH, curve, page
 from fuse_lightning.results import Result
 
 HOSTILE = "</td><script>alert(1)</script>\"'{{ 7 * 7 }}<img src=x onerror=alert(2)>"
@@ -120,8 +120,10 @@ def test_curves_of_long_runs_are_short_and_keep_what_stands_out():
     assert len(line) <= 2 * WIDTH
     assert line == sorted(line, key=lambda point: point[0])
     heights = [height for _, height in line]
-    assert (max(heights), min(heights)) == (HEIGHT - 8, 8)
-    assert line[heights.index(8)][0] == pytest.approx(8 + 31_234 / 49_999 * (WIDTH - 16), abs=0.1)
+    assert (max(heights), min(heights)) == (HEIGHT - PAD, PAD)
+    assert line[heights.index(PAD)][0] == pytest.approx(
+        PAD + 31_234 / 49_999 * (WIDTH - 2 * PAD), abs=0.1
+    )
     assert (found["low"], found["high"], found["last"]) == ("-9", "9", f"{values[-1]:.4g}")
 
 

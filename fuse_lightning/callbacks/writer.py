@@ -202,6 +202,6 @@ class PromptWriter(Callback):
         if (self.folder / "config.yaml").is_file():
             folder = visible(shlex.quote(str(self.folder)))
             launched = "TORCHELASTIC_RUN_ID" in os.environ or "SLURM_JOB_ID" in os.environ
-            how = ", by what started this run" if launched else ""
-            lines.append(f"go on with: fuse fit --resume {folder}{how}")
+            how = ", by what started this run," if launched else ""
+            lines.append(f"go on{how} with: fuse fit --resume {folder}")
         return lines

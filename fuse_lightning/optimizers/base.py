@@ -15,7 +15,6 @@ from torch import Tensor
 from fuse_lightning.adapters import AdapterSettings
 from fuse_lightning.data import Target, TargetBatch, TargetDataModule
 from fuse_lightning.errors import FuseError
-from fuse_lightning.files import run_name
 from fuse_lightning.models import CaptionModel
 from fuse_lightning.objectives import Objective, Prompts, State, Term
 from fuse_lightning.optimizers.checkpoints import add_ranks, join_results, take_rank
@@ -444,7 +443,8 @@ class PromptOptimizer(L.LightningModule, ABC):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds what the other devices know, and whose checkpoint it is."""
         add_ranks(checkpoint, self.get_extra_state(), self.strategy.state_dict())
-        checkpoint["run"] = run_name(Path(self.trainer.log_dir or self.trainer.default_root_dir))
+        folder = Path(self.trainer.log_dir or self.trainer.default_root_dir)
+        checkpoint["run"] = str(folder.resolve())
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Takes this device's part of a checkpoint, or all results where nothing is resumed.
