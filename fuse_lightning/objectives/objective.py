@@ -211,6 +211,11 @@ class Objective:
         pairs = zip(prompts.owners, prompts.states, strict=True)
         return [(numbers.get(owner, -1), state) for owner, state in pairs]
 
+    def unknown(self, prompts: Prompts) -> list[int]:
+        """Rows whose losses are not remembered."""
+        known, _ = self.memory.recall(self._keys(prompts))
+        return sorted({*range(len(prompts.states))}.difference(known))
+
     def remember(self, prompts: Prompts, losses: Tensor) -> None:
         """Takes losses that are known from elsewhere, shape (N, terms)."""
         self.memory.keep(self._keys(prompts), losses)

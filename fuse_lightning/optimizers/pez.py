@@ -1,6 +1,6 @@
 """PEZ: hard prompts made easy (arXiv 2302.03668)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -165,38 +165,39 @@ class PEZ(SwapOptimizer):
         descents = [self.descents[self.searches[target].name] for target in targets]
         iterates = [_iterate(descent) for descent in descents]
         raw, owners = self._projected(targets)
-        prompts = self.objective.prompts(raw, owners)
-        gradient, losses = embedding_gradient(self.objective, prompts)
-        # The encoder has just read what is about to be scored, unless it spells another prompt.
-        exact = torch.tensor(prompts.canonical) & ~losses.isnan().any(1)
-        rows = exact.nonzero().flatten().tolist()
-        self.objective.remember(prompts.select(rows), losses[rows])
+        # What is told is a text, so what is scored is that text as it is read back.
+        texts = self.objective.prompts(raw, owners).texts
+        read = [[state] for state in self.objective.encode_prompts(texts)]
+        found: dict[int, dict[State, None]] = {target: {} for target in targets}
+        for owner, group in zip(owners, self.admitted(read, owners, 1), strict=True):
+            found[owner].update(dict.fromkeys(group))
+        gradient = self._gradient(raw, owners, found)
         start = 0
         for descent, iterate in zip(descents, iterates, strict=True):
             stop = start + len(iterate)
             iterate.grad = gradient[start:stop, : iterate.shape[1]].to(iterate.device)
             descent.step()
             start = stop
-        ends = [
-            target
-            for target in targets
-            if self.searches[target].step == self._polish_from(self.searches[target])
-        ]
-        # What the last step of a descent leads to is a candidate as well.
-        last, last_owners = self._projected(ends)
-        texts = [*prompts.texts, *self.objective.prompts(last, last_owners).texts]
-        owners += last_owners
-        # What is told is a text, so what is scored is that text as it is read back.
-        read = [[state] for state in self.objective.encode_prompts(texts)]
-        found: dict[int, dict[State, None]] = {target: {} for target in targets}
-        for owner, group in zip(owners, self.admitted(read, owners, 1), strict=True):
-            found[owner].update(dict.fromkeys(group))
         return {target: [*group] for target, group in found.items()}
+
+    def _gradient(
+        self, raw: list[State], owners: list[int], found: Mapping[int, Iterable[State]]
+    ) -> Tensor:
+        """The gradient at projections; the same run of the encoder scores what was ``found``."""
+        pairs = [(target, state) for target, group in found.items() for state in group if state]
+        spelt = [pair for pair in pairs if pair not in {*zip(owners, raw, strict=True)}]
+        others = self.objective.prompts([s for _, s in spelt], [owner for owner, _ in spelt])
+        others = others.select(self.objective.unknown(others))
+        prompts = self.objective.prompts([*raw, *others.states], [*owners, *others.owners])
+        gradient, losses = embedding_gradient(self.objective, prompts)
+        # A projection that spells another prompt was read as no text is.
+        exact = torch.tensor(prompts.canonical) & ~losses.isnan().any(1)
+        rows = exact.nonzero().flatten().tolist()
+        self.objective.remember(prompts.select(rows), losses[rows])
+        return gradient[: len(raw)]
 
     def _projected(self, targets: Sequence[int]) -> tuple[list[State], list[int]]:
         """Projections of the targets' restarts, and whose they are."""
-        if not targets:
-            return [], []
         iterates = [_iterate(self.descents[self.searches[target].name]) for target in targets]
         # All at once: the device is asked but one time.
         flat = self.project(torch.cat([iterate.flatten(0, 1) for iterate in iterates]))
