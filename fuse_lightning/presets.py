@@ -2,17 +2,17 @@
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
 import lightning as L
 
 from fuse_lightning.callbacks import PromptTable, PromptWriter
+from fuse_lightning.callbacks.joining import joined
 from fuse_lightning.data import (
     ImageTargets,
     SentimentTargets,
-    Target,
     TargetDataModule,
     TextTargets,
 )
@@ -36,6 +36,7 @@ class Setting:
         clip: CLIP.
         classifier: Sentiment classifier.
         similarity: Weight of a similarity against fluency.
+        sentiment: The same of the classifier.
         beam_width: Width of the beam search.
         batch_size: Candidates of a state.
         steps: Steps of AutoDAN.
@@ -46,6 +47,7 @@ class Setting:
     clip: str
     classifier: str
     similarity: float
+    sentiment: float
     beam_width: int
     batch_size: int
     steps: int
@@ -53,12 +55,13 @@ class Setting:
 
 
 SETTINGS: dict[Models, Setting] = {
-    "zoo": Setting("zoo/gpt2", "zoo/clip", "zoo/sentiment", 6, 16, 32, 28, 100),
+    "zoo": Setting("zoo/gpt2", "zoo/clip", "zoo/sentiment", 6, 0.4, 16, 32, 28, 100),
     "hub": Setting(
         "openai-community/gpt2-medium",
         "openai/clip-vit-base-patch32",
         "cardiffnlp/twitter-roberta-base-sentiment-latest",
         22,
+        1,
         4,
         512,
         16,
@@ -130,38 +133,6 @@ def invert(
     return [*module.results, *(joined(module, data.targets) if join else [])]
 
 
-def joined(module: PromptOptimizer, targets: Sequence[Target]) -> list[Result]:
-    """The best prompts of all targets as one prompt, scored anew for each target.
-
-    Args:
-        module: An optimizer that has found prompts.
-        targets: The targets that it found them for.
-
-    Raises:
-        FuseError: If a model does not read that many tokens.
-    """
-    objective = module.objective
-    best = [result.prompt for result in module.results if result.rank == 1]
-    state = objective.encode_prompt(", ".join(best))
-    prompts = objective.prompts([state] * len(targets), range(len(targets)))
-    objective.check_length(prompts, f"the joined prompt of {len(best)} targets")
-    objective.set_targets(targets)
-    losses = objective.losses(prompts)
-    return [
-        replace(
-            next(result for result in module.results if result.target == target.id),
-            prompt=text,
-            ids=list(state),
-            loss=total,
-            losses=dict(zip((term.name for term in objective.terms), row, strict=True)),
-            rank=0,
-        )
-        for target, text, total, row in zip(
-            targets, prompts.texts, objective.total(losses).tolist(), losses.tolist(), strict=True
-        )
-    ]
-
-
 def _data(images: list[str], text: str | None, preset: Preset, sentiment: str) -> TargetDataModule:
     if not images:
         return TextTargets(text or "")
@@ -193,7 +164,7 @@ def _search(
         stand_in = text if images else None
         terms.append(TextSimilarity(setting.clip, weight, opening, text=stand_in))
     if preset == "sentiment":
-        terms.append(Sentiment(setting.classifier, prefix=opening, label=sentiment))
+        terms.append(Sentiment(setting.classifier, setting.sentiment, opening, label=sentiment))
     if fluent:
         return AutoDAN(
             terms,

@@ -14,6 +14,7 @@ from fuse_lightning.cli import main
 from fuse_lightning.models import CLIP
 from fuse_lightning.results import read_results
 from tests import captioners, lookalikes, tiny
+from tests.lookalikes_diffusion import stable_diffusion
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))
 STANDINS = {
@@ -22,6 +23,7 @@ STANDINS = {
     "cardiffnlp/twitter-roberta-base-sentiment-latest": "roberta",
     "Salesforce/blip-image-captioning-base": "blip",
     "Salesforce/blip2-opt-2.7b": "blip2",
+    "CompVis/stable-diffusion-v1-4": "diffusion",
 }
 
 
@@ -38,6 +40,7 @@ def models(tmp_path_factory):
         "roberta": str(roberta),
         "blip": captioners.blip(folder / "blip"),
         "blip2": captioners.blip2_opt(folder / "blip2"),
+        "diffusion": str(stable_diffusion(folder / "diffusion")),
     }
 
 
@@ -56,11 +59,13 @@ def test_there_are_configs():
         "caption_sentiment",
         "clip_prompt",
         "distill",
+        "join",
         "negative_prompt",
         "pez",
         "quickstart",
         "quickstart_sentiment",
         "refine_caption",
+        "stable_diffusion",
         "style",
     }
 

@@ -8,10 +8,15 @@ import pytest
 import torch
 from PIL import Image
 
+from fuse_lightning.callbacks import JoinedPrompt
 from fuse_lightning.cli import main
+from fuse_lightning.data import ImageTargets
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models import CLIP
+from fuse_lightning.objectives import ImageSimilarity
+from fuse_lightning.optimizers import GCG
 from fuse_lightning.presets import invert
+from fuse_lightning.results import read_results
 from fuse_lightning.zoo.commands import scenes
 
 SHORT = {"steps": 2, "top": 3}
@@ -69,6 +74,36 @@ def test_joined_prompts_are_scored_anew_for_every_target(pictures):
         text = model.text_features(model.encode([", ".join(best)]))
         images = model.image_features([Image.open(path) for path in pictures])
     assert [row.loss for row in joint] == pytest.approx((1 - images @ text[0]).tolist(), abs=1e-5)
+
+
+@pytest.mark.parametrize("length", [3, 40])
+def test_a_run_joins_prompts_or_says_that_they_are_too_long(pictures, length, tmp_path, caplog):
+    module = GCG([ImageSimilarity("zoo/clip")], steps=1, prompt_length=length, batch_size=4)
+    trainer = L.Trainer(
+        max_epochs=1,
+        accelerator="cpu",
+        logger=False,
+        callbacks=[JoinedPrompt()],
+        default_root_dir=tmp_path / "run",
+        enable_progress_bar=False,
+        enable_checkpointing=False,
+    )
+    trainer.fit(module, ImageTargets(pictures, batch_size=1))
+    path = tmp_path / "run" / "joined.jsonl"
+    if length == 40:
+        assert not path.exists()
+        assert "image_similarity reads at most 64 tokens, but the joined prompt" in caplog.text
+        return
+    rows = read_results(path)
+    assert [(row.target, row.rank) for row in rows] == [("scene-0", 0), ("scene-1", 0)]
+    (text,) = {row.prompt for row in rows}
+    model = CLIP("zoo/clip")
+    model.load()
+    with torch.no_grad():
+        vector = model.text_features(model.encode([text]))[0]
+        images = model.image_features([Image.open(path) for path in pictures])
+    assert [row.loss for row in rows] == pytest.approx((1 - images @ vector).tolist(), abs=1e-5)
+    assert text.replace(" ", "") == ",".join(row.prompt for row in module.results).replace(" ", "")
 
 
 def test_joined_prompts_that_are_too_long_are_refused(pictures, tmp_path):

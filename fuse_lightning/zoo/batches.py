@@ -313,12 +313,13 @@ def _with_flaws(
 
     A text's last token, the end mark, speaks for the whole text.
     """
-    encoded = tokenizer(texts, padding=True, return_offsets_mapping=True)
-    ids, mask = torch.tensor(encoded["input_ids"]), torch.tensor(encoded["attention_mask"])
-    lengths = [len(text) if part < 0 else part for text, part in zip(texts, sound, strict=True)]
-    starts = torch.tensor([[start for start, _ in row] for row in encoded["offset_mapping"]])
-    flaws = (starts >= torch.tensor(lengths)[:, None]).long()
-    end = mask.sum(-1, keepdim=True) - 1
-    verdict = torch.tensor([{SOUND: 0, UNFINISHED: IGNORE}.get(part, 1) for part in sound])
-    flaws = flaws.scatter(1, end, verdict[:, None]).masked_fill(mask == 0, IGNORE)
-    return TokenBatch(ids, mask), flaws
+    rows = tokenizer.backend_tokenizer.encode_batch(texts)
+    longest = max(map(len, rows))
+    ids, mask = np.zeros((2, len(rows), longest), int)
+    flaws = np.full(ids.shape, IGNORE)
+    for number, (row, text, part) in enumerate(zip(rows, texts, sound, strict=True)):
+        ids[number, : len(row)], mask[number, : len(row)] = row.ids, 1
+        length = len(text) if part < 0 else part
+        flaws[number, : len(row)] = [start >= length for start, _ in row.offsets]
+        flaws[number, len(row) - 1] = {SOUND: 0, UNFINISHED: IGNORE}.get(part, 1)
+    return TokenBatch(torch.from_numpy(ids), torch.from_numpy(mask)), torch.from_numpy(flaws)

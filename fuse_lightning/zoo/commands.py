@@ -92,7 +92,7 @@ def train(
     if jobs is not None and jobs < 1:
         raise FuseError(f"jobs is {jobs}; it must be at least 1")
     workers = min(len(names), jobs or cores)
-    with ProcessPoolExecutor(workers, get_context("spawn"), _quiet_worker) as pool:
+    with ProcessPoolExecutor(workers, get_context("spawn"), _prepare_worker) as pool:
         runs = {
             pool.submit(train_model, name, out / name, seed, share, max(1, cores // workers)): name
             for name in names
@@ -101,8 +101,11 @@ def train(
             print(f"{runs[run]}: {run.result():.0f} s, written to {out / runs[run]}")
 
 
-def _quiet_worker() -> None:
-    """Silences what a training process would say anew in each of its stages."""
+def _prepare_worker() -> None:
+    """Readies a process for training; it is silent where each stage would say the same anew."""
+    # The shapes of batches come again and again: with few kernels kept, half of a step's time would
+    # go into building them anew.
+    os.environ["ONEDNN_PRIMITIVE_CACHE_CAPACITY"] = "4096"
     # It sets its logger's level when it is imported.
     import lightning.pytorch  # noqa: F401
 

@@ -59,7 +59,7 @@ STAGES = (
 """What the CLIPs do once their image towers see."""
 
 TEXT_RECIPES = {
-    "gpt2": (sentence_batch, LanguageModule, 2e-3, 1500),
+    "gpt2": (sentence_batch, LanguageModule, 2e-3, 2500),
     "sentiment": (sentiment_batch, SentimentModule, 1e-3, 1500),
 }
 """Batches, module, learning rate and steps of the models that read text alone."""

@@ -1,0 +1,77 @@
+"""The best prompts of all targets as one prompt."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+from lightning.pytorch.callbacks import Callback
+
+from fuse_lightning.callbacks.formats import json_lines
+from fuse_lightning.callbacks.table import print_results
+from fuse_lightning.data.targets import Target
+from fuse_lightning.errors import FuseError
+from fuse_lightning.files import replace_file
+from fuse_lightning.results import Result
+
+logger = logging.getLogger(__name__)
+
+
+class JoinedPrompt(Callback):
+    """Joins the best prompts of all targets at the end of a run and scores the whole for each.
+
+    Prints the result and writes it to ``joined.jsonl`` in the run's folder, one line a target. A
+    prompt that a model cannot read as a whole is named in a warning, and not written.
+    """
+
+    def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Joins, scores, prints and writes."""
+        if not (trainer.is_global_zero and pl_module.results):
+            return
+        served: Any = trainer.datamodule  # type: ignore[attr-defined]
+        try:
+            results = joined(pl_module, served.targets)
+        except FuseError as error:
+            logger.warning("%s", error)
+            return
+        print_results(results)
+        folder = Path(trainer.log_dir or trainer.default_root_dir)
+        replace_file(folder / "joined.jsonl", json_lines(results))
+
+
+def joined(module: Any, targets: Sequence[Target]) -> list[Result]:
+    """The best prompts of all targets as one prompt, scored anew for each target.
+
+    Args:
+        module: An optimizer that has found prompts.
+        targets: The targets that it found them for.
+
+    Returns:
+        A result of rank 0 for each target that a prompt was found for.
+
+    Raises:
+        FuseError: If a model does not read that many tokens.
+    """
+    objective = module.objective
+    best = {result.target: result for result in module.results if result.rank == 1}
+    found = [target for target in targets if target.id in best]
+    state = objective.encode_prompt(", ".join(best[target.id].prompt for target in found))
+    prompts = objective.prompts([state] * len(found), range(len(found)))
+    objective.check_length(prompts, f"the joined prompt of {len(found)} targets")
+    objective.set_targets(found)
+    losses = objective.losses(prompts)
+    return [
+        replace(
+            best[target.id],
+            prompt=text,
+            ids=list(state),
+            loss=total,
+            losses=dict(zip((term.name for term in objective.terms), row, strict=True)),
+            rank=0,
+        )
+        for target, text, total, row in zip(
+            found, prompts.texts, objective.total(losses).tolist(), losses.tolist(), strict=True
+        )
+    ]
