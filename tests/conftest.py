@@ -3,19 +3,28 @@ import os
 # The hub client reads this once, when it is imported: tests never reach for a network.
 os.environ["HF_HUB_OFFLINE"] = "1"
 
-# Lightning keeps the error stream it finds when it is imported: it must not be that of one test.
-import lightning  # noqa: F401
 import pytest
-import torch
 from hypothesis import settings
 
 # How long an example takes says how busy the machine is.
 settings.register_profile("any time", deadline=None)
 settings.load_profile("any time")
 
-# Small tensors are slower on several threads, sums depend on how many there are, and test processes
-# beside each other would wait for each other's. Here, as fixtures of a module come before a test's.
-torch.set_num_threads(1)
+
+def pytest_collectstart():
+    """Imports what takes seconds; the process that hands out tests to others collects nothing."""
+    # Lightning keeps the error stream it finds when it is imported: it must not be that of a test.
+    import lightning  # noqa: F401
+
+    use_one_thread()
+
+
+def use_one_thread():
+    # Small tensors are slower on several threads, sums depend on how many there are, and test
+    # processes beside each other would wait for each other's. Also before fixtures of modules.
+    import torch
+
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True)
@@ -30,4 +39,4 @@ def scratch(tmp_path, monkeypatch):
 def one_thread():
     """Whatever threads a test asks for, the next has one."""
     yield
-    torch.set_num_threads(1)
+    use_one_thread()

@@ -435,10 +435,14 @@ def test_version(capsys):
         ),
     ],
 )
-def test_a_process_ends_with_the_line(words, message):
+def test_a_process_ends_with_the_line_and_loads_no_diffusers(words, message):
     search()
+    code = (
+        "import atexit, sys; atexit.register(lambda: print('diffusers' in sys.modules)); "
+        "from fuse_lightning.cli import main; main(sys.argv[1:])"
+    )
     done = subprocess.run(
-        [sys.executable, "-m", "fuse_lightning", *words],
+        [sys.executable, "-c", code, *words],
         capture_output=True,
         text=True,
         timeout=120,
@@ -446,6 +450,7 @@ def test_a_process_ends_with_the_line(words, message):
         check=False,
     )
     assert done.returncode == 2
+    assert done.stdout.splitlines()[-1] == "False"
     assert "Traceback" not in done.stderr
     # Lightning tells which devices it uses before it meets the pictures.
     *_, last = done.stderr.splitlines()

@@ -315,13 +315,12 @@ def damaged_configurations():
     rng = random.Random(0)
     whole = yaml.safe_dump(CONFIG)
     for place in paths_of(CONFIG):
-        for value in rng.sample(WRONG, 1):
-            config = copy.deepcopy(CONFIG)
-            inner = config
-            for key in place[:-1]:
-                inner = inner[key]
-            inner[place[-1]] = value
-            yield yaml.safe_dump(config)
+        config = copy.deepcopy(CONFIG)
+        inner = config
+        for key in place[:-1]:
+            inner = inner[key]
+        inner[place[-1]] = rng.choice(WRONG)
+        yield yaml.safe_dump(config)
     for _ in range(8):
         yield whole[: rng.randrange(len(whole))]
     for _ in range(8):
