@@ -173,10 +173,12 @@ class PEZ(SwapOptimizer):
             found[owner].update(dict.fromkeys(group))
         gradient = self._gradient(raw, owners, found)
         start = 0
-        for descent, iterate in zip(descents, iterates, strict=True):
+        for target, descent, iterate in zip(targets, descents, iterates, strict=True):
             stop = start + len(iterate)
             iterate.grad = gradient[start:stop, : iterate.shape[1]].to(iterate.device)
-            descent.step()
+            # Where a descent ends has been scored, too: no step leads on from there.
+            if self.searches[target].step < self._polish_from(self.searches[target]):
+                descent.step()
             start = stop
         return {target: [*group] for target, group in found.items()}
 

@@ -170,6 +170,23 @@ def test_other_strategies_are_refused(folders, pictures, tmp_path):
         fit(module, ImageTargets(str(pictures / "0.png")), tmp_path, BeamSearch(2))
 
 
+@pytest.mark.parametrize("polish", [0, 2])
+def test_where_a_descent_ends_is_scored(polish, folders, pictures, tmp_path):
+    module = Recording(
+        [ImageSimilarity(folders["clip"])],
+        steps=3 + polish,
+        polish_steps=polish,
+        prompt_length=LENGTH,
+        learning_rate=2.0,
+        top_k=8,
+    )
+    fit(module, ImageTargets(str(pictures / "0.png")), tmp_path, GreedySearch())
+    (descent,) = module.descents.values()
+    (last,) = module.project(pez._iterate(descent)).tolist()
+    (text,) = module.objective.prompts([tuple(last)], [0]).texts
+    assert module.proposed[2] == [module.objective.encode_prompt(text)] != module.proposed[1]
+
+
 def test_a_descent_that_stalls_is_polished(folders, pictures, tmp_path):
     steps = []
 
