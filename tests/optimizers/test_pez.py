@@ -6,9 +6,14 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from fuse_lightning.data import ImageTargets
+from fuse_lightning.data import ImageTargets, TextTargets
 from fuse_lightning.errors import FuseError
-from fuse_lightning.objectives import Fluency, ImageSimilarity, embedding_gradient
+from fuse_lightning.objectives import (
+    Fluency,
+    ImageSimilarity,
+    TextSimilarity,
+    embedding_gradient,
+)
 from fuse_lightning.optimizers import PEZ, Constraints, pez
 from fuse_lightning.search import BeamSearch, GreedySearch
 from tests.optimizers.runs import build, fit
@@ -75,6 +80,34 @@ def test_every_projection_is_scored_as_its_text_is_read_back(folders, pictures, 
     assert module.results[0].loss == pytest.approx(float(totals.min()), rel=1e-5)
     special = set(objective.primary.tokenizer.all_special_ids)
     assert not special & {token for state in scored for token in state}
+
+
+def test_of_several_restarts_that_are_repelled_the_farthest_is_best(folders, pictures, tmp_path):
+    term = ImageSimilarity(folders["clip"], weight=-1)
+    module = Recording([term], steps=STEPS, prompt_length=LENGTH, restarts=4)
+    fit(module, ImageTargets(str(pictures / "0.png")), tmp_path, GreedySearch())
+    scored = [*dict.fromkeys(chain(*module.proposed))]
+    losses = module.objective.losses(module.objective.prompts(scored, [0] * len(scored)))[:, 0]
+    (best,) = module.results
+    assert best.losses["image_similarity"] == pytest.approx(float(losses.max()), rel=1e-5)
+    assert best.loss == pytest.approx(-float(losses.max()), rel=1e-5)
+
+
+def test_blocked_words_keep_their_meaning_in_a_target(folders, tmp_path):
+    """What must not be said may still be what is meant: blocking leaves the encoder as it is."""
+    losses = []
+    for block in ([], ["star", "red"]):
+        module = PEZ(
+            [TextSimilarity(folders["clip"])],
+            steps=8,
+            prompt_length=LENGTH,
+            constraints=Constraints(block=block),
+        )
+        fit(module, TextTargets("two red stars"), tmp_path, GreedySearch())
+        assert not any(word in module.results[0].prompt.lower() for word in block)
+        state = module.objective.encode_prompt("two red stars")
+        losses.append(float(module.objective.losses(module.objective.prompts([state], [0]))[0, 0]))
+    assert losses == pytest.approx([0, 0], abs=1e-5)
 
 
 def test_each_step_runs_the_encoder_once_over_no_padding(folders, pictures, tmp_path, monkeypatch):
