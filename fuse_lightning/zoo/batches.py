@@ -25,6 +25,7 @@ from fuse_lightning.zoo.scenes import (
     sample_wording,
 )
 from fuse_lightning.zoo.text_batches import IGNORE, TokenBatch
+from fuse_lightning.zoo.trees import Trees, grow
 from fuse_lightning.zoo.words import (
     BACKGROUNDS,
     COLORS,
@@ -104,16 +105,16 @@ def _index(values: dict[str, tuple[Any, ...]], word: object) -> int:
 class PairBatch:
     """Images, and for each a true caption followed by false ones.
 
-    ``texts`` holds B x T captions of L tokens, ``flaws`` (B T, L) tells for each token whether the
-    text up to it is ungrammatical (1) or not (0), ``labels`` (B, T, 10) what a caption tells,
-    ``objects`` (B, T, 240) which :data:`OBJECTS` it names, none where it is ungrammatical,
+    ``trees`` holds the captions, B x T of L tokens, ``flaws`` (B, T, L) tells for each token
+    whether the text up to it is ungrammatical (1) or not (0), ``labels`` (B, T, 10) what a caption
+    tells, ``objects`` (B, T, 240) which :data:`OBJECTS` it names, none where it is ungrammatical,
     ``image_labels`` (B, 10) and ``image_objects`` (B, 240) what the image shows, ``valid`` (B, T)
     is false for a false caption equal to the true one, ``whole`` (B,) is false where all captions
     of the row are cut short.
     """
 
     pixels: Tensor
-    texts: TokenBatch
+    trees: Trees
     flaws: Tensor
     labels: Tensor
     objects: Tensor
@@ -232,9 +233,11 @@ def pair_batch(
         valid.append([True] + [text != true for text in row[1:]])
         whole.append(keep is None)
         texts += [opener + text for text in row]
+    tokens, flaws = _with_flaws(tokenizer, texts, sound)
     return PairBatch(
         pixels(images),
-        *_with_flaws(tokenizer, texts, sound),
+        grow(tokens, size),
+        flaws.view(size, CAPTIONS, -1),
         torch.tensor(labels),
         torch.stack(objects),
         torch.tensor(image_labels),
@@ -313,7 +316,9 @@ def _with_flaws(
 
     A text's last token, the end mark, speaks for the whole text.
     """
-    rows = tokenizer.backend_tokenizer.encode_batch(texts)
+    backend = tokenizer.backend_tokenizer
+    backend.no_padding()
+    rows = backend.encode_batch(texts)
     longest = max(map(len, rows))
     ids, mask = np.zeros((2, len(rows), longest), int)
     flaws = np.full(ids.shape, IGNORE)

@@ -22,6 +22,7 @@ from fuse_lightning.zoo.batches import (
 )
 from fuse_lightning.zoo.optimizers import Together, adamw, muon
 from fuse_lightning.zoo.text_batches import TokenBatch
+from fuse_lightning.zoo.trees import Trees
 
 LABEL_SMOOTHING = 0.03
 LARGEST_SCALE = 50.0
@@ -32,8 +33,6 @@ ANCHOR = 100.0
 """What it costs in lessons if vectors of sound captions move, against the contrast."""
 ATTRIBUTE_WEIGHT = 3.0
 """Of the mean over attributes against objects, which tell most attributes but no relation."""
-GROUPS = 4
-"""Forwards for the captions of a batch, each padded to its own longest."""
 
 
 class ZooModule(L.LightningModule):
@@ -206,13 +205,15 @@ class PairModule(TowerModule):
 
     def training_step(self, batch: PairBatch, batch_idx: int) -> Tensor:
         """Contrastive loss plus attribute loss."""
-        size, choices = batch.valid.shape
+        size = len(batch.valid)
         image = self.model.get_image_features(batch.pixels).pooler_output.float()
-        text, flaw = self.read(batch.texts, batch.flaws)
+        text, flaw = self.read(batch.trees, batch.flaws)
         told = self.head.loss(image, batch.image_labels, batch.image_objects)
-        told = told + self.head.loss(text, batch.labels.flatten(0, 1), batch.objects.flatten(0, 1))
+        told = told + self.head.loss(
+            text.flatten(0, 1), batch.labels.flatten(0, 1), batch.objects.flatten(0, 1)
+        )
         image = F.normalize(image, dim=-1)
-        text = F.normalize(text, dim=-1).view(size, choices, -1)
+        text = F.normalize(text, dim=-1)
         scale = self.model.logit_scale.exp().clamp(max=LARGEST_SCALE)
         own = (scale * torch.einsum("bd,btd->bt", image, text)).masked_fill(~batch.valid, -1e4)
         across = scale * image @ text[:, 0].T
@@ -229,28 +230,18 @@ class PairModule(TowerModule):
         self.log("own", (own.argmax(1) == 0).float().mean(), prog_bar=True)
         return contrast + told + flaw
 
-    def read(self, texts: TokenBatch, flaws: Tensor) -> tuple[Tensor, Tensor]:
-        """Features of captions (N, d), and how badly flaws are noticed (nats per token).
+    def read(self, trees: Trees, flaws: Tensor) -> tuple[Tensor, Tensor]:
+        """Features of captions (B, T, d), and how badly flaws are noticed (nats per token)."""
+        states = trees.states(self.model.text_model)
+        told = (flaws != UNTOLD).nonzero(as_tuple=True)
+        logits = self.flaw_head(states).float()[told[0], trees.places[told]]
+        return self.features(trees, states), F.cross_entropy(logits, flaws[told])
 
-        Reads them in order of length, a few at a time, each group padded to its own longest.
-        """
-        lengths = texts.mask.sum(-1)
-        order = lengths.argsort()
-        features, flaw = [], torch.zeros(())
-        for rows in order.chunk(GROUPS):
-            longest = int(lengths[rows[-1]])
-            output = self.model.text_model(
-                texts.ids[rows, :longest], attention_mask=texts.mask[rows, :longest]
-            )
-            features.append(self.model.text_projection(output.pooler_output).float())
-            logits = self.flaw_head(output.last_hidden_state).float().flatten(0, 1)
-            labels = flaws[rows, :longest].flatten()
-            flaw = (
-                flaw
-                + F.cross_entropy(logits, labels, ignore_index=UNTOLD, reduction="sum")
-                / (flaws != UNTOLD).sum()
-            )
-        return torch.cat(features)[order.argsort()], flaw
+    def features(self, trees: Trees, states: Tensor) -> Tensor:
+        """Features of captions (B, T, d) from the states of their nodes."""
+        row = torch.arange(len(states))[:, None]
+        features: Tensor = self.model.text_projection(states[row, trees.ends]).float()
+        return features
 
 
 class LessonModule(PairModule):
@@ -268,17 +259,15 @@ class LessonModule(PairModule):
 
     def training_step(self, batch: PairBatch, batch_idx: int) -> Tensor:
         """Contrast within rows, flaws of tokens, and how far sound captions moved."""
-        size, choices = batch.valid.shape
-        end = batch.texts.mask.sum(-1, keepdim=True) - 1
-        sound = batch.flaws.gather(1, end).squeeze(1) != 1
+        sound = batch.flaws.gather(2, batch.trees.last[..., None]).squeeze(2) != 1
         with torch.no_grad():
             image = self.model.get_image_features(batch.pixels[batch.whole]).pooler_output.float()
-            known = TokenBatch(batch.texts.ids[sound], batch.texts.mask[sound])
-            before, _ = self._before[0].read(known, batch.flaws[sound])
-        text, flaw = self.read(batch.texts, batch.flaws)
+            states = batch.trees.states(self._before[0].model.text_model, sound)
+            before = self._before[0].features(batch.trees, states)
+        text, flaw = self.read(batch.trees, batch.flaws)
         text = F.normalize(text, dim=-1)
-        moved = (1 - (text[sound] * F.normalize(before, dim=-1)).sum(-1)).mean()
-        own = text.view(size, choices, -1)[batch.whole] @ F.normalize(image, dim=-1)[..., None]
+        moved = (1 - (text * F.normalize(before, dim=-1)).sum(-1))[sound].mean()
+        own = text[batch.whole] @ F.normalize(image, dim=-1)[..., None]
         rows = (LESSON_SCALE * own.squeeze(-1)).masked_fill(~batch.valid[batch.whole], -1e4)
         contrast = F.cross_entropy(rows, torch.zeros(len(rows), dtype=torch.long))
         self.log("loss", contrast, prog_bar=True)

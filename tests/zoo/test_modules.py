@@ -10,6 +10,7 @@ from fuse_lightning.zoo.architectures import RECIPES
 from fuse_lightning.zoo.batches import OBJECTS, pair_batch
 from fuse_lightning.zoo.modules import AttributeHead, LessonModule, PairModule
 from fuse_lightning.zoo.optimizers import Together
+from tests.zoo.captions import captions
 
 BATCHES = {"flawed": 2, "cut_share": 0.5, "mix_up": 0.5}
 
@@ -28,21 +29,34 @@ def lessons():
 
 
 def test_captions_are_read_as_each_by_itself(lessons):
-    """In groups by length, padded each to its own longest."""
+    """Though what several of a picture begin with is computed once, and padded with others."""
     module, batch, _ = lessons
     with torch.no_grad():
-        found, flaw = module.read(batch.texts, batch.flaws)
+        found, flaw = module.read(batch.trees, batch.flaws)
         singles, nll, count = [], 0.0, 0
-        rows = zip(batch.texts.ids, batch.texts.mask, batch.flaws, strict=True)
-        for ids, mask, flaws in rows:
-            ids, flaws = ids[mask == 1][None], flaws[mask == 1]
-            output = module.model.text_model(ids)
+        rows = zip(captions(batch.trees), batch.flaws.flatten(0, 1), strict=True)
+        for ids, flaws in rows:
+            flaws = flaws[: len(ids)]
+            output = module.model.text_model(ids[None])
             singles.append(module.model.text_projection(output.pooler_output))
             logits = module.flaw_head(output.last_hidden_state[0])[flaws >= 0]
             nll += nn.functional.cross_entropy(logits, flaws[flaws >= 0], reduction="sum")
             count += int((flaws >= 0).sum())
-    torch.testing.assert_close(found, torch.cat(singles), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(found.flatten(0, 1), torch.cat(singles), rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(flaw, nll / count)
+
+
+def test_captions_that_are_not_asked_for_change_no_other(lessons):
+    module, batch, _ = lessons
+    text_model = module.model.text_model
+    asked = torch.zeros(batch.valid.shape, dtype=torch.bool)
+    asked[:, 0] = asked[1:3, 1:3] = True
+    with torch.no_grad():
+        whole = module.features(batch.trees, batch.trees.states(text_model))
+        some = module.features(batch.trees, batch.trees.states(text_model, asked))
+    torch.testing.assert_close(some[asked], whole[asked])
+    # What no other caption begins with is not computed.
+    assert not torch.allclose(some[~asked], whole[~asked])
 
 
 def test_objects_are_told_as_likely_as_each_other():

@@ -28,6 +28,7 @@ from fuse_lightning.zoo.render import IMAGE_SIZE, layout, render
 from fuse_lightning.zoo.text_batches import IGNORE, made_up, sentiment_example
 from fuse_lightning.zoo.words import COLORS, MOODS, SHAPES
 from tests.lookalikes_text import TOKENIZERS, tokenizer
+from tests.zoo.captions import captions
 
 rngs = st.integers(0, 10**9).map(random.Random)
 
@@ -245,7 +246,7 @@ def test_pair_batches_begin_with_the_true_caption():
 def test_objects_are_those_that_a_caption_names_and_a_picture_shows(cut_share):
     reader = tokenizer("clip")
     batch = pair_batch(reader, 20, random.Random(1), flawed=2, cut_share=cut_share)
-    texts = iter(reader.batch_decode(batch.texts.ids, skip_special_tokens=True))
+    texts = iter(reader.batch_decode(captions(batch.trees), skip_special_tokens=True))
     for row, whole in enumerate(batch.whole.tolist()):
         shown = {OBJECTS[index] for index in batch.image_objects[row].nonzero()}
         assert 1 <= len(shown) <= 2
@@ -270,11 +271,10 @@ def test_flaws_begin_after_the_first_word_that_departs_from_the_true_caption(nam
     reader = tokenizer(name)
     batch = pair_batch(reader, 40, random.Random(3), flawed)
     grammatical = CAPTIONS - flawed
-    rows = [rows.view(40, CAPTIONS, -1) for rows in (batch.texts.ids, batch.texts.mask)]
-    ids, mask = rows
-    flaws = batch.flaws.view_as(ids)
-    assert (flaws[mask == 0] == IGNORE).all()
-    ends = mask.sum(-1, keepdim=True) - 1
+    flaws, places = batch.flaws, batch.trees.places
+    ids = batch.trees.ids.gather(1, places.clamp(min=0).flatten(1)).view_as(places)
+    assert (flaws[places < 0] == IGNORE).all()
+    ends = batch.trees.last[..., None]
     verdicts = flaws.gather(2, ends).squeeze(2)
     assert (verdicts[~batch.whole] == IGNORE).all()
     assert (verdicts[batch.whole, :grammatical] == 0).all()
@@ -300,7 +300,7 @@ def test_flaws_begin_after_the_first_word_that_departs_from_the_true_caption(nam
 def test_captions_of_a_half_grown_row_differ_from_the_true_one():
     batch = pair_batch(tokenizer("clip"), 60, random.Random(5), cut_share=1.0)
     assert not batch.whole.any()
-    rows = tokenizer("clip").batch_decode(batch.texts.ids, skip_special_tokens=True)
+    rows = tokenizer("clip").batch_decode(captions(batch.trees), skip_special_tokens=True)
     cut_words = nouns = 0
     for row, valid in enumerate(batch.valid.tolist()):
         true, *false = rows[row * CAPTIONS : (row + 1) * CAPTIONS]
