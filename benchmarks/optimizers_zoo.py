@@ -107,7 +107,7 @@ def plot(curves: dict[str, list[list[Curve]]]) -> None:
         style = ["-", "--"][number >= 5]
         axes.plot(places, middle, style, label=name, color=plt.get_cmap("tab10")(number))
     axes.set(xscale="log", xlabel="exact evaluations of a target", ylabel="best objective (mean)")
-    axes.set_ylim(top=12)
+    axes.set_ylim(top=16)
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8)
     figure.savefig(RESULTS / "optimizers_zoo.png", dpi=110)
