@@ -4,7 +4,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import lightning as L
 from lightning.pytorch.callbacks import Callback
@@ -15,6 +15,9 @@ from fuse_lightning.data.targets import Target
 from fuse_lightning.errors import FuseError
 from fuse_lightning.files import replace_file
 from fuse_lightning.results import Result
+
+if TYPE_CHECKING:
+    from fuse_lightning.optimizers import PromptOptimizer
 
 logger = logging.getLogger(__name__)
 
@@ -28,11 +31,12 @@ class JoinedPrompt(Callback):
 
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Joins, scores, prints and writes."""
-        if not (trainer.is_global_zero and pl_module.results):
+        module: Any = pl_module
+        if not (trainer.is_global_zero and module.results):
             return
         served: Any = trainer.datamodule  # type: ignore[attr-defined]
         try:
-            results = joined(pl_module, served.targets)
+            results = joined(module, served.targets)
         except FuseError as error:
             logger.warning("%s", error)
             return
@@ -41,7 +45,7 @@ class JoinedPrompt(Callback):
         replace_file(folder / "joined.jsonl", json_lines(results))
 
 
-def joined(module: Any, targets: Sequence[Target]) -> list[Result]:
+def joined(module: "PromptOptimizer", targets: Sequence[Target]) -> list[Result]:
     """The best prompts of all targets as one prompt, scored anew for each target.
 
     Args:

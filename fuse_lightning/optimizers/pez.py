@@ -186,8 +186,9 @@ class PEZ(SwapOptimizer):
         self, raw: list[State], owners: list[int], found: Mapping[int, Iterable[State]]
     ) -> Tensor:
         """The gradient at projections; the same run of the encoder scores what was ``found``."""
+        projections = {*zip(owners, raw, strict=True)}
         pairs = [(target, state) for target, group in found.items() for state in group if state]
-        spelt = [pair for pair in pairs if pair not in {*zip(owners, raw, strict=True)}]
+        spelt = [pair for pair in pairs if pair not in projections]
         others = self.objective.prompts([s for _, s in spelt], [owner for owner, _ in spelt])
         others = others.select(self.objective.unknown(others))
         prompts = self.objective.prompts([*raw, *others.states], [*owners, *others.owners])

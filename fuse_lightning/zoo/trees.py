@@ -23,13 +23,11 @@ class Trees:
     A token of a causal text tower depends on those before it alone, so captions that begin alike
     share these nodes. Nodes are numbered from the root on, caption by caption.
 
-    ``ids`` and ``positions`` (B, N) are what embeddings are looked up for, ``sees`` (B, N, N) tells
-    which nodes lie on the way to a node (padding sees itself), ``places`` (B, T, L) gives the node
-    of each token, -1 for padding.
+    ``ids`` (B, N) are the nodes' tokens, ``sees`` (B, N, N) tells which nodes lie on the way to a
+    node (padding sees itself), ``places`` (B, T, L) gives the node of each token, -1 for padding.
     """
 
     ids: Tensor
-    positions: Tensor
     sees: Tensor
     places: Tensor
 
@@ -59,10 +57,11 @@ class Trees:
         found = []
         for rows in order.chunk(GROUPS):
             size = _rounded(int(counts[rows[-1]]))
+            sees = self.sees[rows, :size, :size]
             states = model.embeddings.token_embedding(self.ids[rows, :size])
-            states = states + model.embeddings.position_embedding(self.positions[rows, :size])
-            hidden = self.sees[rows, None, :size, :size].logical_not()
-            mask = states.new_zeros(hidden.shape).masked_fill(hidden, -1e9)
+            # A token's position is how many come before it.
+            states = states + model.embeddings.position_embedding(sees.sum(-1) - 1)
+            mask = states.new_zeros(sees.shape).masked_fill(~sees, -1e9)[:, None]
             states = model.encoder(inputs_embeds=states, attention_mask=mask).last_hidden_state
             states = model.final_layer_norm(states)
             found.append(F.pad(states, (0, 0, 0, self.ids.shape[1] - size)))
@@ -91,7 +90,6 @@ def grow(texts: TokenBatch, size: int) -> Trees:
                 sees[number, node] |= sees[number, parent]
     return Trees(
         torch.from_numpy(ids),
-        torch.from_numpy(sees.sum(-1) - 1),
         torch.from_numpy(sees),
         torch.from_numpy(places).view(size, captions, -1),
     )
