@@ -79,7 +79,8 @@ def train(
         seed: Seed of weights and data.
         models: Which of clip, clip-judge, sentiment and gpt2; all by default.
         share: Share of the steps that the shipped weights were trained for.
-        jobs: Models trained at once, each in a process of its own; by default one a core.
+        jobs: Models trained at once, each in a process of its own; all by default, so that no core
+            waits for the last of them.
     """
     from fuse_lightning.zoo.architectures import RECIPES
     from fuse_lightning.zoo.training import train_model
@@ -91,7 +92,7 @@ def train(
     cores = os.cpu_count() or 1
     if jobs is not None and jobs < 1:
         raise FuseError(f"jobs is {jobs}; it must be at least 1")
-    workers = min(len(names), jobs or cores)
+    workers = min(len(names), jobs or len(names))
     with ProcessPoolExecutor(workers, get_context("spawn"), _prepare_worker) as pool:
         runs = {
             pool.submit(train_model, name, out / name, seed, share, max(1, cores // workers)): name
@@ -103,8 +104,8 @@ def train(
 
 def _prepare_worker() -> None:
     """Readies a process for training; it is silent where each stage would say the same anew."""
-    # The shapes of batches come again and again: with few kernels kept, half of a step's time would
-    # go into building them anew.
+    # The shapes of batches come again and again: with few kernels kept, each step would build its
+    # own anew.
     os.environ["ONEDNN_PRIMITIVE_CACHE_CAPACITY"] = "4096"
     # It sets its logger's level when it is imported.
     import lightning.pytorch  # noqa: F401
@@ -114,7 +115,7 @@ def _prepare_worker() -> None:
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
 
 
-def evaluate(scenes: int = 512, seed: int = 1000, weights: Path | None = None) -> None:
+def evaluate(scenes: int = 1200, seed: int = 1000, weights: Path | None = None) -> None:
     """Measures the zoo's models on held-out scenes.
 
     Args:
