@@ -1,4 +1,4 @@
-"""Training batches of pictures and captions, drawn without end from the scene language."""
+"""Training batches of pictures and captions, drawn from the scene language."""
 
 import random
 from collections.abc import Callable, Iterable, Iterator
@@ -49,16 +49,21 @@ HARDNESS = {
 """How often an edit or a flaw comes against the others: what is hardest to notice comes most."""
 
 
-class Endless(IterableDataset[Any]):
-    """An endless stream of batches that depends on ``seed`` alone."""
+class Batches(IterableDataset[Any]):
+    """``count`` batches that depend on ``seed`` alone.
 
-    def __init__(self, make: Callable[[random.Random], Any], seed: str) -> None:
+    A process that draws them has nothing left to send once all were taken: where it must end while
+    it sends, Python may abort it, and with it the training.
+    """
+
+    def __init__(self, make: Callable[[random.Random], Any], seed: str, count: int) -> None:
         self.make = make
         self.seed = seed
+        self.count = count
 
     def __iter__(self) -> Iterator[Any]:
         rng = random.Random(self.seed)
-        while True:
+        for _ in range(self.count):
             yield self.make(rng)
 
 

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 from transformers import PreTrainedModel
 
 from fuse_lightning.zoo.architectures import RECIPES, image_processor
-from fuse_lightning.zoo.batches import Endless, image_batch, pair_batch
+from fuse_lightning.zoo.batches import Batches, image_batch, pair_batch
 from fuse_lightning.zoo.modules import (
     AttributeHead,
     ImageModule,
@@ -123,12 +123,13 @@ def _fit(
     steps: int,
     share: float,
 ) -> None:
-    """Trains on an endless stream of batches."""
+    """Trains on a batch a step."""
+    steps = max(1, round(steps * share))
     trainer = L.Trainer(
         accelerator="cpu",
         devices=1,
         precision="bf16-mixed",
-        max_steps=max(1, round(steps * share)),
+        max_steps=steps,
         gradient_clip_val=1.0,
         logger=False,
         callbacks=[ProgressLines(source)],
@@ -137,7 +138,7 @@ def _fit(
         enable_model_summary=False,
         use_distributed_sampler=False,
     )
-    data = Endless(make, source)
+    data = Batches(make, source, steps)
     loader = DataLoader(
         data,
         batch_size=None,
