@@ -1,7 +1,10 @@
 """The shipped models are what their model card says, on fewer scenes."""
 
+import random
+
 import pytest
 import torch
+from torch import nn
 
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models import CLIP, CausalLM
@@ -10,6 +13,7 @@ from fuse_lightning.zoo import tokenizers, training
 from fuse_lightning.zoo.architectures import RECIPES
 from fuse_lightning.zoo.commands import train
 from fuse_lightning.zoo.evaluation import evaluate_zoo
+from fuse_lightning.zoo.modules import ZooModule
 from fuse_lightning.zoo.training import train_model
 
 
@@ -68,6 +72,33 @@ def test_training_gives_the_same_weights_for_a_seed(name, tmp_path, monkeypatch)
     kind = CLIP if "clip" in name else None
     if kind:
         kind(str(tmp_path / "a")).load()
+
+
+class Sum(ZooModule):
+    """Keeps the batches that its steps take."""
+
+    def __init__(self):
+        super().__init__(nn.Linear(1, 1), 0.1)
+        self.taken = []
+
+    def training_step(self, batch, batch_idx):
+        self.taken.append(batch.item())
+        return self.model(batch).sum()
+
+
+def test_each_step_takes_a_batch_and_no_more_are_drawn(monkeypatch):
+    """What is drawn and not taken would still be on its way when its process is told to end."""
+    monkeypatch.setattr(training, "WORKERS", 0)
+    drawn, module = [], Sum()
+
+    def make(rng):
+        drawn.append(rng.random())
+        return torch.tensor(drawn[-1:])
+
+    training._fit(module, make, "seed", 10, 0.5)
+    rng = random.Random("seed")
+    assert drawn == [rng.random() for _ in range(5)]
+    assert module.taken == pytest.approx(drawn)
 
 
 def test_the_command_trains_in_processes_of_its_own_and_says_how_far_it_is(tmp_path, capfd):
