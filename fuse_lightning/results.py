@@ -25,6 +25,7 @@ class Result:
         seconds: The target's share of the wall time of its steps: those of a batch share alike.
         rank: 1 for the best prompt of the target, 2 for the next.
         finished: Whether its search came to its end, and was not cut short with the run.
+        digest: SHA-256 of the target's content, in hex; empty where the row's writer knew none.
     """
 
     target: str
@@ -37,6 +38,7 @@ class Result:
     seconds: float
     rank: int = 1
     finished: bool = True
+    digest: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain containers, for JSON and checkpoints."""

@@ -47,6 +47,7 @@ def csv_row(result: Result) -> dict[str, str | float | int]:
         "seconds": result.seconds,
         "finished": result.finished,
         "ids": " ".join(map(str, result.ids)),
+        "digest": result.digest,
     }
 
 

@@ -1,5 +1,6 @@
 """Where the pictures of a target lie: light references, read when they are asked for."""
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -33,6 +34,25 @@ def files(picture: Picture) -> list[File]:
         FuseError: If it stands for nothing.
     """
     return [(repr(str(picture)), picture)] if isinstance(picture, Path) else picture.files()
+
+
+def content_digest(name: str, file: Path | bytes) -> str:
+    """SHA-256 of what is in a picture's file, in hex.
+
+    Args:
+        name: What to call it in errors.
+        file: The file, or what is in it.
+
+    Raises:
+        FuseError: If the file cannot be read.
+    """
+    if isinstance(file, bytes):
+        return hashlib.sha256(file).hexdigest()
+    try:
+        with file.open("rb") as opened:
+            return hashlib.file_digest(opened, "sha256").hexdigest()
+    except (OSError, ValueError) as error:
+        raise FuseError(f"image {name} cannot be read ({error}); check data.images") from error
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,7 @@
 """Targets: what prompts are searched for."""
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -9,7 +11,7 @@ from typing import Any
 from PIL import Image
 
 from fuse_lightning.data.images import check_image, read_image
-from fuse_lightning.data.pictures import Picture, files
+from fuse_lightning.data.pictures import Picture, content_digest, files
 from fuse_lightning.errors import FuseError
 
 
@@ -56,6 +58,19 @@ class Target:
             FuseError: If one is missing or broken.
         """
         return [read_image(file, name) for each in self.pictures for name, file in files(each)]
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the content that is searched for: pictures, text and sentiment, in hex.
+
+        Names, references and metadata take no part: two targets of equal content are one search.
+
+        Raises:
+            FuseError: If a picture is missing.
+        """
+        pictures = [content_digest(*found) for each in self.pictures for found in files(each)]
+        content = {"pictures": pictures, "sentiment": self.sentiment, "text": self.text}
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def release(self) -> None:
         """Drops the pictures that were read; whoever asks for them again reads them again."""

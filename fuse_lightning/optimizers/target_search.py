@@ -28,6 +28,7 @@ class TargetSearch:
 
     Attributes:
         name: The target's id.
+        digest: Of the target's content.
         generator: Its own random stream, the same whatever it is searched together with.
         kept: The best prompts, best first.
         step: Steps that it has had, with the present one.
@@ -36,6 +37,7 @@ class TargetSearch:
     """
 
     name: str
+    digest: str
     generator: torch.Generator
     kept: list[Best] = field(default_factory=list)
     step: int = 0
@@ -43,9 +45,9 @@ class TargetSearch:
     done: bool = False
 
     @classmethod
-    def begin(cls, name: str, seed: int) -> "TargetSearch":
+    def begin(cls, name: str, digest: str, seed: int) -> "TargetSearch":
         """A search that has had no step."""
-        return cls(name, torch.Generator().manual_seed(hash_seed(seed, name)))
+        return cls(name, digest, torch.Generator().manual_seed(hash_seed(seed, name)))
 
     @property
     def best(self) -> Best | None:
@@ -79,6 +81,7 @@ class TargetSearch:
                 self.seconds,
                 rank,
                 self.done,
+                self.digest,
             )
             for rank, best in enumerate(self.kept, start=1)
         ]

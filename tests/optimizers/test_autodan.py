@@ -181,7 +181,7 @@ def prediction(module, states, weights):
 def test_proposals_are_what_is_likely_and_predicted_to_lower_the_loss(folders, pictures, options):
     module = optimizer(folders, batch_size=12, gradient_samples=0, end_probability=1.0, **options)
     module.load()
-    module.searches = [TargetSearch.begin("0", 0)]
+    module.searches = [TargetSearch.begin("0", "", 0)]
     module.objective.set_targets(ImageTargets(str(pictures / "0.png")).find_targets())
     state = module.objective.encode_prompt("two red")
     (proposed,) = module.propose([[state]])
@@ -203,7 +203,7 @@ def test_every_likelihood_by_the_writer_ranks_with_its_weight(sign, folders):
     ]
     module = AutoDAN(terms, batch_size=10, gradient_weight=0.0, end_probability=1.0)
     module.load()
-    module.searches = [TargetSearch.begin("0", 0)]
+    module.searches = [TargetSearch.begin("0", "", 0)]
     state = module.objective.encode_prompt("two red")
     (proposed,) = module.propose([[state]])
     weights = [(1.0 * sign, "An image of"), (-1.5, "the snow, how")]

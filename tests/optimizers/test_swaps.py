@@ -193,7 +193,7 @@ def test_favoured_tokens_are_those_of_the_gradient_at_one_hot_vectors(folders):
     """A token is read, and it is what the model should have expected: both count."""
     module = GCG([Fluency(folders["gpt2"], prefix="An image of")], gradient_samples=0)
     module.load()
-    module.searches = [TargetSearch.begin("0", 0)]
+    module.searches = [TargetSearch.begin("0", "", 0)]
     model = module.objective.primary
     state = module.objective.encode_prompt("two red stars above")
     (tokens,) = module.best_tokens([state], [0], 7)
