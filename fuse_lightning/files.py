@@ -1,10 +1,19 @@
 """Paths as people write them; files that are whole whenever a process is killed or a disk full."""
 
 import os
+import re
+import secrets
 from contextlib import suppress
 from pathlib import Path
 
 from fuse_lightning.errors import FuseError
+
+BESIDE = ".new"
+"""Ending of the hidden files whose content is about to take another's place."""
+# Not every system knows links, nor a difference between text and bytes.
+_PLAIN = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _PLAIN
+_APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND | _PLAIN
 
 
 def home_path(source: str, what: str) -> Path:
@@ -22,12 +31,15 @@ def home_path(source: str, what: str) -> Path:
 def replace_file(path: Path, content: str | bytes) -> None:
     """Writes a file anew: whoever reads it finds the old content or the new one.
 
+    The new content first goes to a file beside it whose name nobody can foresee, so that no link
+    of that name leads the content elsewhere. Where ``path`` is itself a link, the link is replaced.
+
     Raises:
         OSError: If it cannot be written; the old content stays.
     """
-    beside = path.with_name(f".{path.name}.new")
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(8)}{BESIDE}")
     try:
-        with beside.open("wb") as file:
+        with os.fdopen(os.open(beside, _NEW, 0o666), "wb") as file:
             file.write(_encode(content))
             file.flush()
             os.fsync(file.fileno())
@@ -37,14 +49,27 @@ def replace_file(path: Path, content: str | bytes) -> None:
         raise
 
 
-def append_lines(path: Path, text: str) -> None:
-    """Adds whole lines to a file, all of them or none.
+def remove_leftovers(folder: Path) -> None:
+    """Removes what :func:`replace_file` left behind in processes that were killed.
+
+    Only for a folder that no other process writes into.
+    """
+    for path in folder.glob(f".*{BESIDE}"):
+        if re.fullmatch(rf"\..+\.[0-9a-f]{{16}}{re.escape(BESIDE)}", path.name):
+            path.unlink(missing_ok=True)
+
+
+def append_lines(path: Path, text: str) -> int:
+    """Adds whole lines to a file, all of them or none; follows no link.
+
+    Returns:
+        The file's size in bytes.
 
     Raises:
         OSError: If they cannot be written; the file is as it was.
     """
     data = _encode(text)
-    with path.open("ab", buffering=0) as file:
+    with os.fdopen(os.open(path, _APPEND, 0o666), "ab", buffering=0) as file:
         size = file.tell()
         try:
             while data:
@@ -55,6 +80,7 @@ def append_lines(path: Path, text: str) -> None:
             with suppress(OSError):
                 os.ftruncate(file.fileno(), size)
             raise
+        return file.tell()
 
 
 def _encode(content: str | bytes) -> bytes:

@@ -14,6 +14,7 @@ from fuse_lightning.errors import FuseError
 from fuse_lightning.models.budget import Budget
 from fuse_lightning.models.compiling import compile_layers
 from fuse_lightning.models.encoded import Encoded, pad
+from fuse_lightning.models.fingerprint import fingerprint
 from fuse_lightning.models.loading import load_config, load_module, load_tokenizer
 from fuse_lightning.models.placement import (
     DeviceMap,
@@ -168,6 +169,16 @@ class FrozenModel(ABC):
     def forget(self) -> None:
         """Lets go of what is kept from one forward to the next."""
         self.kept = None
+
+    @property
+    def networks(self) -> dict[str, nn.Module]:
+        """All networks of the loaded model, by name."""
+        return {"text": self.module}
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Digest of the loaded model's weights, configuration and tokens, in hex."""
+        return fingerprint(self.networks, self.module.config, self.tokenizer)
 
     @property
     def text_config(self) -> PretrainedConfig:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image, ImageOps
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import CLIPTextModel, PretrainedConfig
 
@@ -93,6 +93,11 @@ class Diffusion(FrozenModel):
                 f"{self.model_id!r} predicts {self.predicted!r}; a {self.kind} here must predict "
                 "'epsilon' or 'v_prediction'"
             )
+
+    @property
+    def networks(self) -> dict[str, nn.Module]:
+        """Also the denoising network and the picture encoder."""
+        return super().networks | {"unet": self.unet, "vae": self.vae}
 
     def prepare(self) -> None:
         """Reads the denoising network and the picture encoder."""

@@ -40,6 +40,7 @@ class Denoising(Term):
 
     model: Diffusion
     model_class = Diffusion
+    incidental = ("batch_size",)
 
     def __init__(
         self,

@@ -11,6 +11,7 @@ from torch import Tensor
 from fuse_lightning.data.image_targets import ImageTargets
 from fuse_lightning.data.targets import Target, joined
 from fuse_lightning.errors import FuseError
+from fuse_lightning.identity import Identity
 from fuse_lightning.models import CLIP, TextEncoder
 from fuse_lightning.models.auto import auto_model
 from fuse_lightning.models.transfer import send
@@ -26,6 +27,11 @@ class _Similarity(Term):
     """What every prompt is compared with in place of its target."""
     model: TextEncoder
     vectors: Tensor
+
+    def identity(self) -> Identity:
+        """Also the content that every prompt is compared with."""
+        own = {} if self.stand_in is None else {"content": self.stand_in.digest}
+        return super().identity() | own
 
     def set_targets(self, targets: Sequence[Target]) -> None:
         """Finds each target's vector."""

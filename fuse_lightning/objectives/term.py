@@ -11,6 +11,7 @@ from torch import Tensor
 
 from fuse_lightning.data.targets import Target
 from fuse_lightning.errors import FuseError
+from fuse_lightning.identity import Identity, plain_options
 from fuse_lightning.models import Encoded, FrozenModel
 from fuse_lightning.models.transfer import send
 
@@ -51,6 +52,10 @@ class Reading:
         return replace(self, encoded=self.encoded.to(device), owner=owner)
 
 
+WHERE = ("model_id", "revision", "device", "device_map", "trust_remote_code", "compile")
+"""Options of a model that say where it comes from and where it is computed."""
+
+
 class Term(ABC):
     """One loss of a frozen model over ``prefix + prompt + suffix``; lower is better.
 
@@ -67,6 +72,8 @@ class Term(ABC):
     """Whether a prompt's loss is the same in every step."""
     splits: bool = False
     """Whether :meth:`loss` takes any number of texts, on the CPU, and splits them itself."""
+    incidental: tuple[str, ...] = ()
+    """Options of the constructor that change how a loss is computed and not what it is."""
 
     def __init__(
         self,
@@ -84,6 +91,15 @@ class Term(ABC):
         self.suffix = suffix.strip()
         words = r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])"
         self.name = name or re.sub(words, "_", type(self).__name__).lower()
+
+    def identity(self) -> Identity:
+        """What the loss is of, beside the model's content: two equal ones are one loss.
+
+        By default the class and every option that is words or numbers and that the term keeps
+        under its own name.
+        """
+        options = plain_options(self, leave_out=("name", "model", *self.incidental))
+        return {"class": type(self).__name__, **options, **plain_options(self.model, WHERE)}
 
     def check(self) -> None:
         """Checks prefix and suffix against the loaded model.
