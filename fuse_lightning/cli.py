@@ -26,6 +26,7 @@ search (LightningCLI; `fuse fit --help` lists all options):
   fuse fit --config configs/quickstart.yaml        search prompts for the bundled scenes
   fuse fit --config FILE --data.images PATH        search prompts for your pictures
   fuse fit --resume logs/search/version_0          go on with an interrupted run
+  fuse fit ... --overwrite                         replace what an earlier run left in the folder
 
 what a run found:
   fuse report logs/search/version_0                one HTML file and a table of everything
@@ -125,10 +126,12 @@ def _tool(words: list[str]) -> None:
 
 def _lightning(words: list[str]) -> None:
     from fuse_lightning.lightning_cli import run
-    from fuse_lightning.resume import expand
+    from fuse_lightning.own_folder import OwnFolder
+    from fuse_lightning.resume import OVERWRITE, RESUME, expand
 
     if {"-h", "--help"} & {*words}:
         # Lightning's help does not know the short words.
         print(*usage(words[0]), sep="\n")
     quiet_transformers()
-    run(expand(words))
+    given = {word.partition("=")[0] for word in words}
+    run(expand(words), OwnFolder(goes_on=RESUME in given, overwrite=OVERWRITE in given))

@@ -29,7 +29,10 @@ from fuse_lightning.errors import FuseError
 from fuse_lightning.files import replace_file
 from fuse_lightning.messages import explain
 from fuse_lightning.optimizers import PromptOptimizer
+from fuse_lightning.optimizers.checkpoints import read_checkpoint
 from fuse_lightning.optimizers.precision import settle_precision
+from fuse_lightning.own_config import own_config
+from fuse_lightning.own_folder import OwnFolder
 from fuse_lightning.search import SearchStrategy
 
 LARGEST_SEED = 2**32 - 1
@@ -40,14 +43,16 @@ class WholeConfig(SaveConfigCallback):
     """Writes a run's configuration at once, so that a kill leaves the old one or the new one."""
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Writes it on the first device, before the search."""
+        """Does nothing: a run that is refused must not change what lies in its folder."""
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Writes it on the first device, once the run is known to be its folder's own."""
         # All devices ask for the folder together.
         folder = Path(trainer.log_dir or trainer.default_root_dir)
-        if trainer.is_global_zero and not self.already_saved:
-            folder.mkdir(parents=True, exist_ok=True)
+        if trainer.is_global_zero and not trainer.fast_dev_run:  # type: ignore[attr-defined]
+            path = folder / self.config_filename
             text = self.parser.dump(self.config, skip_none=False)
-            replace_file(folder / self.config_filename, text)
-        self.already_saved = True
+            replace_file(path, own_config(text, path if pl_module.goes_on else None))
 
 
 class FuseCLI(LightningCLI):
@@ -55,13 +60,15 @@ class FuseCLI(LightningCLI):
 
     Args:
         args: As of LightningCLI.
+        own: How the run is told to treat its folder.
         command: The first word of the command line. Where it is a subcommand, its parser alone is
             built: building all takes a third of the time before a run begins.
         kwargs: As of LightningCLI.
     """
 
-    def __init__(self, *args: Any, command: str, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, command: str, own: OwnFolder, **kwargs: Any) -> None:
         self.command = command
+        self.own = own
         super().__init__(*args, **kwargs)
 
     def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]
@@ -109,6 +116,15 @@ class FuseCLI(LightningCLI):
             told = explain(error)
             remedy = "; an option is null that needs a value" if "NoneType" in told else ""
             raise FuseError(told + remedy) from error
+
+    def before_fit(self) -> None:
+        """Takes the run's folder, before anything is written into it or loaded.
+
+        Raises:
+            FuseError: If the folder holds another run, or another process works in it.
+        """
+        given = self.config[self.config.subcommand].get("ckpt_path")
+        self.own.take(self.trainer, self.model, None if given is None else str(given))
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Builds the trainer; Lightning's own word on two strategies names no remedy."""
@@ -164,19 +180,15 @@ def _check_checkpoint(path: str | Path | None) -> None:
         return
     if not Path(path).is_file():
         raise FuseError(f"checkpoint {str(path)!r} does not exist; check --ckpt_path")
-    try:
-        saved = torch.load(path, weights_only=True, map_location="cpu")
-        # What every search writes.
-        _ = saved["loops"], saved["state_dict"]["_extra_state"]
-    # Foreign bytes make the unpickler raise anything.
-    except Exception as error:
-        raise FuseError(
-            f"checkpoint {str(path)!r} cannot be read; give a file that a search has written"
-        ) from error
+    read_checkpoint(Path(path))
 
 
-def run(words: list[str]) -> None:
+def run(words: list[str], own: OwnFolder | None = None) -> None:
     """Parses and runs a subcommand such as ``fit``.
+
+    Args:
+        words: The subcommand and its options.
+        own: How the run is told to treat its folder.
 
     Raises:
         FuseError: If an option, a target or a model is not as it must be.
@@ -185,11 +197,13 @@ def run(words: list[str]) -> None:
         "class_path": f"{TensorBoardLogger.__module__}.{TensorBoardLogger.__name__}",
         "init_args": {"save_dir": "logs", "name": "search"},
     }
+    own = own or OwnFolder()
     try:
         FuseCLI(
             PromptOptimizer,
             TargetDataModule,
             command=words[0],
+            own=own,
             subclass_mode_model=True,
             subclass_mode_data=True,
             auto_configure_optimizers=False,
@@ -214,3 +228,5 @@ def run(words: list[str]) -> None:
                 "another process of this run has ended; what it says is the reason"
             ) from error
         raise
+    finally:
+        own.leave()

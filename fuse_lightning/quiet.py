@@ -17,6 +17,9 @@ EXPECTED: tuple[tuple[str, type[Warning], str], ...] = (
     (r".*ModelCheckpoint.*manual optimization.*", UserWarning, "state after the step is meant"),
     (r"LightningCLI's args parameter.*", UserWarning, "words that stand for many"),
     (r".*Checkpoint directory .* exists and is not empty.*", UserWarning, "a resumed run"),
+    (r".*Total length of .* across ranks is zero.*", UserWarning, "a run that is complete"),
+    (r".*Experiment logs directory .* exists and is not.*", UserWarning, "the folder is taken"),
+    (r".*The dirpath has changed from .*", UserWarning, "a run's own paths are absolute"),
 )
 
 

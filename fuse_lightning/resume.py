@@ -1,17 +1,18 @@
 """Short words that stand for many: a run's folder for all that it was given."""
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
 from lightning.pytorch.utilities import rank_zero_info
 
 from fuse_lightning.errors import FuseError
+from fuse_lightning.optimizers.checkpoints import read_checkpoint
 from fuse_lightning.terminal import visible
 
-RESUME, RUN = "--resume", "--run"
+RESUME, RUN, OVERWRITE = "--resume", "--run", "--overwrite"
 EVALUATES = ("validate", "test", "predict")
 EXAMPLE = "such as logs/search/version_0"
 
@@ -28,6 +29,13 @@ def expand(words: list[str]) -> list[str]:
     """
     command = words[0]
     words, resumed = _take(words, RESUME)
+    if OVERWRITE in words:
+        if command != "fit" or resumed:
+            raise FuseError(
+                f"{OVERWRITE} lets a new search replace what lies in its folder; use it with "
+                f"fuse fit, without {RESUME}"
+            )
+        words = [word for word in words if word != OVERWRITE]
     if resumed:
         if command != "fit":
             raise FuseError(f"{RESUME} goes on with a search; use it with fuse fit")
@@ -121,13 +129,10 @@ def last_checkpoint(folder: Path) -> Path | None:
     steps: dict[Path, int] = {}
     for place in (folder / "checkpoints", *_told_places(folder)):
         for path in place.glob("*.ckpt"):
-            try:
-                saved = torch.load(path, weights_only=True, map_location="cpu")
+            with suppress(FuseError):
+                saved = read_checkpoint(path)
                 if place.parent == folder or saved["run"] == str(folder.resolve()):
                     steps[path] = saved["global_step"]
-            # A file that was cut off makes the unpickler raise anything.
-            except Exception:
-                continue
     return max(steps, key=lambda path: (steps[path], path.stat().st_mtime), default=None)
 
 

@@ -312,11 +312,11 @@ CASES = {
     "unknown first flag": (lambda: ["--bogus"], ["unknown option '--bogus'", "--help"]),
     "checkpoint of something else": (
         lambda: checkpoint({"weights": torch.zeros(1)}),
-        ["checkpoint 'a.ckpt' cannot be read", "a search has written"],
+        ["checkpoint 'a.ckpt' cannot be read", "a search of this version has written"],
     ),
     "checkpoint of another module": (
         lambda: checkpoint({"loops": {}, "state_dict": {"weight": torch.zeros(1)}}),
-        ["checkpoint 'a.ckpt' cannot be read", "a search has written"],
+        ["checkpoint 'a.ckpt' cannot be read", "a search of this version has written"],
     ),
     "unknown zoo command": (
         lambda: ["zoo", "bogus"],

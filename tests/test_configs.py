@@ -190,7 +190,7 @@ def outcome(name, data=None, **options):
         "enable_progress_bar": False,
     }
     Path("own.yaml").write_text(yaml.safe_dump(config))
-    main(["fit", "--config", "own.yaml"])
+    main(["fit", "--config", "own.yaml", "--overwrite"])
     return read_results(Path("prompts.jsonl"))
 
 

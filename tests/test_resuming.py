@@ -2,15 +2,24 @@
 
 import itertools
 import json
+import os
 import shutil
+import subprocess
+import sys
+from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 
+import lightning as L
 import pytest
 import torch
 import yaml
+from lightning.pytorch.loggers import TensorBoardLogger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from fuse_lightning.cli import main
+from fuse_lightning.models.loading import resolve
+from fuse_lightning.own_folder import OwnFolder
 from fuse_lightning.results import read_results
 from fuse_lightning.resume import expand, last_checkpoint
 from fuse_lightning.zoo.commands import scenes
@@ -109,21 +118,215 @@ def test_time_of_an_earlier_run_does_not_count():
     assert last_checkpoint(folder()) != first
 
 
+def change(**options):
+    """What a run's own configuration says of its first term, or of the search, changed."""
+    path = folder() / "config.yaml"
+    config = yaml.safe_load(path.read_text())
+    model = config["model"]["init_args"]
+    model["terms"][0]["init_args"].update(options.pop("term", {}))
+    model.update(options)
+    path.write_text(yaml.safe_dump(config))
+    return path.read_bytes()
+
+
+def with_other_weights(model):
+    """A copy of one of the zoo's models of which one weight differs in its last digits."""
+    from safetensors.torch import load_file, save_file
+
+    shutil.copytree(resolve(model), "copied")
+    tensors = load_file("copied/model.safetensors")
+    name = min(tensors)
+    tensors[name] = tensors[name] * (1 + 1e-3)
+    save_file(tensors, "copied/model.safetensors", {"format": "pt"})
+    return str(Path("copied").resolve())
+
+
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory):
+    """A run that was stopped after three of its steps."""
+    place = tmp_path_factory.mktemp("stopped")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place)
+        patch.setattr("sys.argv", ["fuse"])
+        write()
+        with suppress(SystemExit):
+            main(["fit", "--config", "run.yaml", "--trainer.max_steps=3"])
+    return place
+
+
+@pytest.fixture
+def copy(stopped, tmp_path, monkeypatch):
+    """The same run, to be changed."""
+    shutil.copytree(stopped, tmp_path / "copy")
+    monkeypatch.chdir(tmp_path / "copy")
+    path = folder() / "config.yaml"
+    path.write_text(path.read_text().replace(str(stopped), str(tmp_path / "copy")))
+
+
+def everything(place):
+    return {path: path.read_bytes() for path in Path(place).rglob("*") if path.is_file()}
+
+
 @pytest.mark.parametrize(
-    ("changes", "message"),
+    ("what", "message"),
     [
-        (["--data.limit=1"], "the checkpoint is of a search for other targets"),
-        (["--model=GCG"], "was written by AutoDAN of fluency, image_similarity, not by GCG of"),
+        (lambda: ["--data.limit=1"], "other targets: 'scene-1' is not among the data's now"),
+        (lambda: ["--model=GCG"], "optimizer is GCG, but was AutoDAN"),
+        (lambda: ["--seed_everything=7"], "seed is 7, but was 0"),
+        (lambda: ["--trainer.precision=bf16-mixed"], "precision is bf16-mixed, but was 32-true"),
+        (
+            lambda: ["--trainer.callbacks+=HistorySearch"],
+            "search strategy is HistorySearch, but was GreedySearch",
+        ),
+        (
+            lambda: ["--model.constraints.block+=red"],
+            "constraints is Constraints(tokens='ascii', block=['red']",
+        ),
+        (lambda: change(term={"weight": 0.5}), "weight of fluency is 0.5, but was 1.0"),
+        (lambda: change(term={"prefix": "An image of"}), "prefix of fluency is 'An image of', but"),
+        (lambda: change(term={"name": "other"}), "terms is other, image_similarity, but was"),
+        (
+            lambda: change(term={"model": with_other_weights("zoo/gpt2")}),
+            "model content of fluency is ",
+        ),
+        (
+            lambda: Path("scenes/scene-1.png").write_bytes(Path("scenes/scene-0.png").read_bytes()),
+            "target 'scene-1' has other content now than when the run in ",
+        ),
     ],
 )
-def test_another_search_does_not_go_on(changes, message, capsys):
-    write()
-    main(["fit", "--config", "run.yaml", "--trainer.max_steps=3"])
-    before = rows()
+@pytest.mark.usefixtures("copy")
+def test_another_search_does_not_go_on_and_changes_nothing(what, message, capsys):
+    words = what()
+    before = everything(folder())
     with pytest.raises(SystemExit, match="2"):
-        main(["fit", "--resume", str(folder()), *changes])
+        main(["fit", "--resume", str(folder()), *(words if isinstance(words, list) else [])])
     assert message in capsys.readouterr().err.splitlines()[-1]
-    assert rows() == before
+    after = everything(folder())
+    assert {path: after[path] for path in before} == before
+    new = {path.name.partition(".out.")[0] for path in after.keys() - before.keys()}
+    assert new <= {".lock", "events"}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        ["--data.batch_size=1"],
+        ["--data.batch_size=5"],
+        ["--model.init_args.patience=50", "--model.init_args.top=2"],
+        ["--model.init_args.max_batch_tokens=64"],
+        ["--trainer.devices=2", "--trainer.strategy.start_method=fork"],
+    ],
+)
+@pytest.mark.usefixtures("copy")
+def test_effort_and_place_may_change(changes, monkeypatch, tmp_path):
+    """The same prompts come out, from any folder."""
+    run = folder().resolve()
+    scenes_before = [row[0] for row in rows()]
+    if "devices" in changes[0]:
+        changes = ["--trainer.devices=2"]
+        end_in_a_process_of_its_own(run, changes)
+    else:
+        monkeypatch.chdir(tmp_path)
+        main(["fit", "--resume", str(run), "--trainer.max_steps=-1", *changes])
+    found = [(r.target, r.prompt) for r in read_results(run / "prompts.jsonl") if r.rank == 1]
+    assert [name for name, _ in found] == scenes_before
+    assert found == [(name, prompt) for name, prompt, *_ in whole_run(tmp_path)]
+
+
+def end_in_a_process_of_its_own(run, words):
+    command = [sys.executable, "-m", "fuse_lightning", "fit", "--resume", str(run), *words]
+    command.append("--trainer.max_steps=-1")
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
+
+
+def whole_run(place):
+    """What the run finds when nothing stops it."""
+    with pytest.MonkeyPatch.context() as patch:
+        (place / "whole").mkdir()
+        patch.chdir(place / "whole")
+        write()
+        main(["fit", "--config", "run.yaml"])
+        return rows()
+
+
+@pytest.mark.usefixtures("copy")
+def test_fewer_steps_and_a_larger_batch_leave_no_target_behind():
+    config = yaml.safe_load((folder() / "config.yaml").read_text())
+    assert Path(config["data"]["init_args"]["images"]).is_absolute()
+    assert config["ckpt_path"] is None
+    scenes(Path("scenes"), 5, 5)
+    main(
+        [
+            *("fit", "--resume", str(folder()), "--trainer.max_steps=-1"),
+            *("--model.init_args.steps=2", "--data.batch_size=8"),
+        ]
+    )
+    # Targets that have come since are searched for too.
+    assert [(row[0], row[3]) for row in rows()] == [(f"scene-{i}", True) for i in range(5)]
+
+
+@pytest.mark.usefixtures("copy")
+def test_a_run_that_is_complete_is_not_searched_again(caplog):
+    main(["fit", "--resume", str(folder()), "--trainer.max_steps=-1"])
+    done, checkpoint = rows(), last_checkpoint(folder())
+    with caplog.at_level("INFO"):
+        main(["fit", "--resume", str(folder())])
+    assert "all 2 targets have results; nothing is left to do" in caplog.messages
+    assert rows() == done
+    assert last_checkpoint(folder()) == checkpoint
+
+
+@pytest.mark.usefixtures("copy")
+def test_a_configuration_of_a_run_starts_another_one_elsewhere():
+    run = folder()
+    main(["fit", "--resume", str(run), "--trainer.max_steps=-1"])
+    before = everything(run)
+    main(["fit", "--config", str(run / "config.yaml"), "--seed_everything=5"])
+    other = run.with_name("version_1")
+    assert {row.seed for row in read_results(other / "prompts.jsonl")} == {5}
+    assert everything(run) == before
+    assert yaml.safe_load((other / "config.yaml").read_text())["trainer"]["logger"]
+
+
+def test_runs_of_a_fixed_folder_do_not_write_over_each_other(capsys):
+    write(LOGGERS["digits"])
+    main(["fit", "--config", "run.yaml"])
+    before = everything(folder())
+    with pytest.raises(SystemExit, match="2"):
+        main(["fit", "--config", "run.yaml", "--seed_everything=3"])
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert "version_5' holds prompts.jsonl, prompts.csv" in error
+    assert everything(folder()) == before
+    main(["fit", "--config", "run.yaml", "--seed_everything=3", "--overwrite"])
+    assert {row.seed for row in read_results(folder() / "prompts.jsonl")} == {3}
+
+
+def test_a_users_own_files_are_not_written_over(capsys):
+    write(False)
+    Path("run.yaml").rename("config.yaml")
+    before = everything(".")
+    for words in (["--data.limit=1"], ["--model.init_args.steps=wrong"]):
+        with pytest.raises(SystemExit, match="2"):
+            main(["fit", "--config", "config.yaml", *words])
+    assert "holds config.yaml already" in capsys.readouterr().err
+    assert {path: text for path, text in everything(".").items() if path in before} == before
+
+
+def test_runs_that_start_at_once_get_folders_of_their_own(monkeypatch):
+    # Each has looked at the folders before any of them made its own.
+    monkeypatch.setattr(TensorBoardLogger, "_get_next_version", lambda self: 0)
+    holders = []
+    for _ in range(3):
+        logger = TensorBoardLogger("logs", "search")
+        trainer = L.Trainer(logger=logger, accelerator="cpu")
+        holders.append(OwnFolder())
+        holders[-1].take(trainer, SimpleNamespace(), None)
+        assert Path(logger.log_dir) == holders[-1].folder.path
+    names = {path.name for path in Path("logs/search").iterdir()}
+    assert names == {"version_0", "version_1", "version_2"}
 
 
 def test_without_a_checkpoint_a_run_says_that_it_begins_again(caplog):
@@ -138,16 +341,14 @@ def test_without_a_checkpoint_a_run_says_that_it_begins_again(caplog):
     assert rows() == whole
 
 
-def test_a_checkpoint_that_does_not_tell_its_search_does_not_go_on(capsys):
+def test_a_checkpoint_of_an_earlier_version_counts_for_nothing(caplog):
     write()
     main(["fit", "--config", "run.yaml", "--trainer.max_steps=3"])
     path = last_checkpoint(folder())
     checkpoint = torch.load(path, weights_only=True)
-    del checkpoint["state_dict"]["_extra_state"]["search"]
+    del checkpoint["state_dict"]["_extra_state"]["identity"]
     torch.save(checkpoint, path)
-    with pytest.raises(SystemExit, match="2"):
-        main(["fit", "--resume", str(folder())])
-    assert "was written by an earlier version, not by AutoDAN" in capsys.readouterr().err
+    assert last_checkpoint(folder()) is None
 
 
 @pytest.mark.parametrize("logger", [["csv"], [None], {"init_args": 3}, {"init_args": None}])
@@ -157,15 +358,6 @@ def test_a_logger_that_is_none_is_left_to_lightning(logger):
     Path("run.yaml").rename("run/config.yaml")
     given = expand(["fit", "--resume", "run"])
     assert f"--trainer.logger={json.dumps(logger)}" in given
-
-
-def test_a_finished_search_stays_where_the_same_command_is_given_again():
-    write(False)
-    main(["fit", "--config", "run.yaml", "--data.limit=1"])
-    (first,) = rows()
-    main(["fit", "--config", "run.yaml", "--data.skip_finished=."])
-    assert {row[0] for row in rows()} == {"scene-0", "scene-1"}
-    assert first in rows()
 
 
 def callbacks(*others):

@@ -167,14 +167,13 @@ def test_a_run_that_is_killed_again_and_again_ends_as_if_it_never_was(
         before, kept = kept, {*read_targets(result_files(folder / RUN))}
         assert before <= kept
         words = ["--resume", RUN]
-    if devices == 1:
-        here(runs, folder, *words)
+    # It goes on with another number of devices and another batch size.
+    if devices == 2:
+        here(runs, folder, *words, "--trainer.devices=1", "--data.batch_size=3")
         output = "".join(capfd.readouterr())
     else:
-        output = finish(start(runs, folder, *words))
-        with pytest.raises(SystemExit, match="2"):
-            here(runs, folder, "--resume", RUN, "--trainer.devices=1")
-        assert "written by 2 processes" in capfd.readouterr().err.strip().splitlines()[-1]
+        changed = ("--trainer.devices=2", "--data.batch_size=1")
+        output = finish(start(runs, folder, *words, *changed))
     assert "Restored all states" in output
     assert found(folder) == reference
     assert sorted(read_run(folder / RUN).pictures) == [row["target"] for row in reference]
@@ -265,12 +264,26 @@ def test_where_one_process_fails_the_others_say_so_in_one_line(runs):
     assert "Traceback" not in output
 
 
+def checkpoint(step):
+    """What every search writes."""
+    state = {"identity": {"seed": "0"}, "searches": {}, "results": []}
+    return {
+        "global_step": step,
+        "pytorch-lightning_version": "2.6.6",
+        "run": "somewhere",
+        "loops": {},
+        "callbacks": {},
+        "state_dict": {"_extra_state": state},
+    }
+
+
 def test_the_checkpoint_that_got_furthest_is_found_and_broken_ones_are_not(tmp_path):
     folder = tmp_path / "logs" / "search" / "version_0"
     (folder / "checkpoints").mkdir(parents=True)
     assert last_checkpoint(folder) is None
     for name, step in (("a", 3), ("b", 12), ("c", 5)):
-        torch.save({"global_step": step}, folder / "checkpoints" / f"{name}.ckpt")
+        torch.save(checkpoint(step), folder / "checkpoints" / f"{name}.ckpt")
+    torch.save({"global_step": 99}, folder / "checkpoints" / "other.ckpt")
     whole = (folder / "checkpoints" / "b.ckpt").read_bytes()
     (folder / "checkpoints" / "d.ckpt").write_bytes(whole[: len(whole) // 2])
     assert last_checkpoint(folder) == folder / "checkpoints" / "b.ckpt"

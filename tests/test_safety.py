@@ -43,6 +43,8 @@ from fuse_lightning.report.write import page, table
 from fuse_lightning.results import Result, read_results
 from fuse_lightning.resume import last_checkpoint
 from fuse_lightning.terminal import visible
+from tests.callbacks.stubs import search
+from tests.callbacks.stubs import trainer as stub
 
 FORMULAS = ("=cmd|' /C calc'!A0", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", " =1", "=1+1")
 CONTROLS = (
@@ -171,13 +173,10 @@ def test_an_error_shows_and_does_not_obey(words, text, capsys):
 
 def test_the_way_to_go_on_shows_and_does_not_obey(capsys):
     folder = Path("a\x1b[31m\u202e; rm x")
-    folder.mkdir()
+    trainer = stub(folder=folder)
+    writer, module = PromptWriter(), search(result("a"), overwrite=True)
+    writer.on_fit_start(trainer, module)
     (folder / "config.yaml").touch()
-    trainer = SimpleNamespace(
-        log_dir=folder, global_rank=0, world_size=1, is_global_zero=True, datamodule=None
-    )
-    writer, module = PromptWriter(), SimpleNamespace(results=[result("a")])
-    writer.on_train_start(trainer, module)
     writer.on_exception(trainer, module, KeyboardInterrupt())
     told = capsys.readouterr().err
     assert not hidden(told.replace("\n", ""))

@@ -3,10 +3,11 @@
 import json
 import os
 import shlex
+import shutil
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from itertools import chain
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,10 @@ import lightning as L
 from lightning.pytorch.callbacks import Callback
 
 from fuse_lightning.callbacks.formats import csv_text, json_lines
-from fuse_lightning.callbacks.share import known_ids, own_ids
 from fuse_lightning.errors import FuseError
 from fuse_lightning.files import append_lines, replace_file
 from fuse_lightning.results import Result, read_targets, result_files
+from fuse_lightning.run_folder import RunFolder
 from fuse_lightning.strategy import gather
 from fuse_lightning.terminal import visible
 
@@ -29,10 +30,14 @@ class WriteError(FuseError):
 class PromptWriter(Callback):
     """Writes every finished target to ``prompts.csv`` and ``prompts.jsonl`` at once.
 
-    The files lie in the run's log folder. A resumed run begins with the results that its
-    checkpoint holds; what was found later stays in the files until it is found again. Over several
-    devices each writes files of its own, named by rank; at the end they become one, in the order
-    of the targets.
+    The files lie in the run's log folder, beside ``run.json`` and ``targets.jsonl``, which say
+    what the run is of. A folder that holds results is refused, unless the run goes on there or
+    ``overwrite`` is set, and one process works in it at a time.
+
+    A run that goes on keeps all results there are; targets that have one are not searched again.
+    Over several devices each writes files of its own, named by rank; at the end they become one,
+    in the order of the targets. Where files have gone, or cannot be written, all results in memory
+    are written anew, at last into a temporary folder.
 
     Targets that were left out because they cannot be read are in ``skipped.jsonl``.
 
@@ -41,167 +46,266 @@ class PromptWriter(Callback):
 
     Args:
         enabled: Whether to write.
+        overwrite: Whether to remove what an earlier run left in the folder.
 
     Raises:
-        FuseError: If the files cannot be written, such as on a full disk.
+        FuseError: If the folder is another run's or in use, or the files cannot be written, such
+            as on a full disk.
     """
 
-    def __init__(self, enabled: bool = True) -> None:
+    def __init__(self, enabled: bool = True, overwrite: bool = False) -> None:
         self.enabled = enabled
+        self.overwrite = overwrite
+        self.folder: RunFolder | None = None
+        self.kept: list[Result] = []
+        """Results of earlier processes; they come first among the module's."""
+        self.cut: dict[str, list[Result]] = {}
+        """Results of searches that were cut short and have not ended since, by target."""
         self.written = 0
-        self.whole = 0
-        self.folder: Path | None = None
-        self.file: Path | None = None
-        self.earlier: dict[str, list[Result]] = {}
+        self.sizes: dict[Path, int] = {}
 
-    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Starts both files with the results there are."""
-        if not self.enabled:
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """Looks at the folder of a run that goes on, before any model is loaded."""
+        module: Any = pl_module
+        # The first device alone has taken the folder.
+        if stage == "fit" and self.enabled and module.goes_on:
+            self._together(trainer, lambda: self._check(trainer, module, module.folder))
+
+    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Takes the folder, and starts both files with the results there are."""
+        module: Any = pl_module
+        self.folder, self.kept, self.cut, self.written, self.sizes = None, [], {}, 0, {}
+        if not self.enabled or trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
-        self.folder = Path(trainer.log_dir or trainer.default_root_dir)
-        self.file = self.paths(trainer)[1]
-        self.written = self.whole = 0
-        with self._told(self.folder):
-            self.folder.mkdir(parents=True, exist_ok=True)
-        paths, results = self.paths(trainer), pl_module.results
-        self._read(paths, own_ids(trainer))
-        # What one device takes over from another is whole in a file at every moment: all read,
-        # then the first writes, then the others.
-        for writes in (trainer.is_global_zero, not trainer.is_global_zero):
-            if trainer.world_size > 1:
-                trainer.strategy.barrier()
-            if writes:
-                self._write_anew(paths, results)  # type: ignore[arg-type]
-        if trainer.world_size > 1:
-            trainer.strategy.barrier()
-        if trainer.is_global_zero:
-            self._remove_stale(trainer.world_size)
+        # All devices ask for the folder together.
+        path = Path(trainer.log_dir or trainer.default_root_dir)
+        taken = module.folder
+        self.folder = taken if taken is not None and taken.path == path else RunFolder(path)
+        self._together(trainer, lambda: self._begin(trainer, module))
         self._write_skipped(trainer)
+
+    def _together(self, trainer: L.Trainer, act: Callable[[], None]) -> None:
+        """Lets the first device act; where it cannot, all devices say so."""
+        error: Exception | None = None
+        if trainer.is_global_zero:
+            try:
+                act()
+            except (FuseError, OSError) as found:
+                error = found
+        told = trainer.strategy.broadcast(None if error is None else str(error))
+        if error is not None:
+            raise error
+        if told is not None:
+            raise FuseError(told)
+
+    def _begin(self, trainer: L.Trainer, module: Any) -> None:
+        """Makes the folder this run's, and reads what the run has found before."""
+        folder = self.folder
+        assert folder is not None
+        goes_on = module.goes_on or module.origin == folder.path.resolve()
+        replaced = self.overwrite or module.overwrite
+        if not goes_on and not replaced:
+            folder.check_free()
+        with self._told(folder.path):
+            folder.take()
+        if goes_on:
+            self._check(trainer, module, folder, content=True)
+        elif replaced:
+            folder.clear()
+        found = read_targets(result_files(folder.path)) if goes_on else {}
+        ended = {name: rows for name, rows in found.items() if rows[0].finished}
+        for result in module.results:
+            if result.target not in ended:
+                found.setdefault(result.target, []).append(result)
+        self.kept = [row for rows in found.values() for row in rows if row.finished]
+        self.cut = {name: rows for name, rows in found.items() if not rows[0].finished}
+        module.results = [*self.kept]
+        self._write_anew(trainer, module)
+        for path in {*folder.path.glob("prompts-rank*")} - {*self.paths(trainer)}:
+            path.unlink()
+        targets = folder.targets() | {t.id: t.digest for t in _targets(trainer)}
+        with self._told(folder.path):
+            folder.describe(module.identity(), targets.items())
+
+    def _check(
+        self, trainer: L.Trainer, module: Any, folder: RunFolder, *, content: bool = False
+    ) -> None:
+        """Checks that what goes on is the run that the folder holds."""
+        what = f"the run in {visible(repr(str(folder.path)))}"
+        found = read_targets(result_files(folder.path))
+        if known := folder.identity():
+            module.check_identity(known, what, content=content)
+        elif found:
+            raise FuseError(
+                f"{what} does not say what it is of, so that other results could be mixed in; "
+                "start a new run with data.skip_finished"
+            )
+        data: Any = trainer.datamodule  # type: ignore[attr-defined]
+        if not hasattr(data, "check_digests"):
+            return
+        now = {target.id for target in data.targets}
+        ended = {name for name, rows in found.items() if rows[0].finished} | {*data.finished}
+        begun = {
+            name: digest
+            for name, digest in folder.targets().items()
+            if name not in folder.skipped() and (name in now or name not in ended)
+        }
+        data.check_digests(begun, what)
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, *args: Any
     ) -> None:
         """Adds new results."""
-        results: list[Result] = pl_module.results  # type: ignore[assignment]
-        new = results[self.written :]
+        module: Any = pl_module
+        new: list[Result] = module.results[self.written :]
         if self.folder is None or not new:
             return
-        if self.earlier:
-            self._write_anew(self.paths(trainer), results)
-            return
         table, lines = self.paths(trainer)
-        header = self.whole == 0
-        with self._told(lines):
-            append_lines(lines, json_lines(new))
-        self.whole += len(new)
-        with self._told(table):
-            append_lines(table, csv_text(new, header))
-        self.written = len(results)
+        again = any(result.target in self.cut for result in new)
+        if again or not (self._there(table) and self._there(lines)):
+            self._write_anew(trainer, module)
+            return
+        header = self.sizes[table] == 0
+        with self._told(lines, module):
+            self.sizes[lines] = append_lines(lines, json_lines(new))
+            self.written = module.durable = len(module.results)
+        with self._told(table, module):
+            self.sizes[table] = append_lines(table, csv_text(new, header))
 
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Puts the results in the order of targets; joins the files of several devices."""
+        module: Any = pl_module
         if self.folder is None:
             return
-        self._write_skipped(trainer)
+        self._write_skipped(trainer, end=True)
         if trainer.is_global_zero:
-            self._read(self._files(""), known_ids(trainer))
-            self._write_anew(self._files(""), pl_module.results)  # type: ignore[arg-type]
-        if trainer.world_size == 1:
-            return
-        trainer.strategy.barrier()
-        for path in self.paths(trainer):
-            path.unlink()
+            self._write([*module.results, *self._left_cut(module)], "", module)
+        self.written = module.durable = len(module.results)
+        if trainer.world_size > 1:
+            trainer.strategy.barrier()
+            for path in self.paths(trainer):
+                path.unlink(missing_ok=True)
+
+    def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """Leaves the folder to others."""
+        if self.folder is not None:
+            self.folder.leave()
 
     def on_exception(
         self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
     ) -> None:
         """Says, once a run ends early, where its results are and how it goes on."""
-        if self.folder is None or not trainer.is_global_zero or isinstance(exception, WriteError):
+        if self.folder is None:
             return
+        module: Any = pl_module
         # Bad input that shows before anything is found would come back.
-        if isinstance(exception, FuseError) and not self.whole:
-            return
-        print(*self._intact(), sep="\n", file=sys.stderr, flush=True)
+        quiet = isinstance(exception, WriteError) or (
+            isinstance(exception, FuseError) and not module.results
+        )
+        if trainer.is_global_zero and not quiet:
+            if not all(map(self._there, self.paths(trainer))):
+                with suppress(WriteError):
+                    self._write_anew(trainer, module)
+            print(*self._intact(module), sep="\n", file=sys.stderr, flush=True)
+        self.folder.leave()
 
     def paths(self, trainer: L.Trainer) -> tuple[Path, Path]:
-        """The CSV and the JSON-lines file."""
+        """The CSV and the JSON-lines file that this device adds to."""
         return self._files(f"-rank{trainer.global_rank}" if trainer.world_size > 1 else "")
 
     def _files(self, rank: str) -> tuple[Path, Path]:
         assert self.folder is not None
-        return self.folder / f"prompts{rank}.csv", self.folder / f"prompts{rank}.jsonl"
+        return self.folder.path / f"prompts{rank}.csv", self.folder.path / f"prompts{rank}.jsonl"
 
-    def _read(self, paths: tuple[Path, Path], ids: list[str] | None) -> None:
-        """Finds the results of some targets that the files hold."""
-        assert self.folder is not None
-        files = result_files(self.folder)
-        if ids is None and paths != self._files(""):
-            # What the other devices have found is theirs.
-            files = [path for path in files if path in paths]
-        found = read_targets(files)
-        self.whole = sum(map(len, found.values()))
-        self.earlier = (
-            found if ids is None else {name: found[name] for name in ids if name in found}
-        )
+    def _there(self, path: Path) -> bool:
+        """Whether a file holds all that this process has written into it."""
+        with suppress(OSError):
+            # A link that has taken the file's place leads to what is not the run's.
+            return not path.is_symlink() and path.stat().st_size >= self.sizes[path]
+        return False
 
-    def _write_anew(self, paths: tuple[Path, Path], results: list[Result]) -> None:
-        """Writes the results there are, before those of other targets that were found earlier."""
-        # A search that was cut short does not take the place of one that came to its end.
-        ended = {name for name, rows in self.earlier.items() if rows[0].finished}
-        new = [result for result in results if result.finished or result.target not in ended]
-        done = {result.target for result in new}
-        earlier = {name: rows for name, rows in self.earlier.items() if name not in done}
-        rows = [*new, *chain.from_iterable(earlier.values())]
-        table, lines = paths
-        with self._told(lines):
-            replace_file(lines, json_lines(rows))
-        self.whole = len(rows)
-        with self._told(table):
-            replace_file(table, csv_text(rows))
-        self.written, self.earlier = len(results), earlier
+    def _write_anew(self, trainer: L.Trainer, module: Any) -> None:
+        """Writes all results that this device has."""
+        cut = self._left_cut(module)
+        if trainer.world_size > 1:
+            if trainer.is_global_zero:
+                self._write([*self.kept, *cut], "", module)
+            new = module.results[len(self.kept) :]
+            self._write(new, f"-rank{trainer.global_rank}", module)
+        else:
+            self._write([*module.results, *cut], "", module)
+        self.written = module.durable = len(module.results)
+        names = {result.target for result in cut}
+        self.cut = {name: rows for name, rows in self.cut.items() if name in names}
 
-    def _write_skipped(self, trainer: L.Trainer) -> None:
+    def _left_cut(self, module: Any) -> list[Result]:
+        """What searches found that were cut short and that nothing newer stands for."""
+        new = {result.target for result in module.results}
+        return [row for name, rows in self.cut.items() if name not in new for row in rows]
+
+    def _write(self, rows: list[Result], rank: str, module: Any) -> None:
+        table, lines = self._files(rank)
+        for path, text in ((lines, json_lines(rows)), (table, csv_text(rows))):
+            with self._told(path, module):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                replace_file(path, text)
+                self.sizes[path] = path.stat().st_size
+
+    def _write_skipped(self, trainer: L.Trainer, *, end: bool = False) -> None:
         """Names every target that was left out, and why; all devices ask together."""
         assert self.folder is not None
-        data: Any = getattr(trainer, "datamodule", None)
+        data: Any = trainer.datamodule  # type: ignore[attr-defined]
         skipped: dict[str, str] = {}
         for share in gather(getattr(data, "skipped", {})):
             skipped |= share
-        path = self.folder / "skipped.jsonl"
-        if skipped and trainer.is_global_zero:
-            rows = [{"target": name, "reason": reason} for name, reason in skipped.items()]
-            lines = [visible(json.dumps(row, ensure_ascii=False)) for row in rows]
-            with self._told(path):
+        path = self.folder.path / "skipped.jsonl"
+        if not trainer.is_global_zero:
+            return
+        rows = [{"target": name, "reason": reason} for name, reason in skipped.items()]
+        lines = [visible(json.dumps(row, ensure_ascii=False)) for row in rows]
+        with self._told(path):
+            if skipped:
                 replace_file(path, "".join(f"{line}\n" for line in lines))
-
-    def _remove_stale(self, ranks: int) -> None:
-        """Removes files of devices that there no longer are; every device has read them."""
-        assert self.folder is not None
-        used = {
-            path
-            for rank in range(ranks if ranks > 1 else 0)
-            for path in self._files(f"-rank{rank}")
-        }
-        for path in {*self.folder.glob("prompts-rank*")} - used:
-            path.unlink()
+            elif end:
+                path.unlink(missing_ok=True)
 
     @contextmanager
-    def _told(self, path: Path) -> Iterator[None]:
+    def _told(self, path: Path, module: Any = None) -> Iterator[None]:
         try:
             yield
         except OSError as error:
             raise WriteError(
-                f"{str(path)!r} cannot be written ({error.strerror or error}); make room or allow "
-                f"writing there; {'; '.join(self._intact())}"
+                f"{visible(repr(str(path)))} cannot be written ({error.strerror or error}); make "
+                f"room or allow writing there; {'; '.join(self._intact(module))}"
             ) from error
 
-    def _intact(self) -> list[str]:
+    def _intact(self, module: Any) -> list[str]:
         """Which results are on disk, and how the run goes on."""
         assert self.folder is not None
-        lines = [f"{self.whole} prompts are in {visible(str(self.file))}"]
-        if (self.folder / "config.yaml").is_file():
-            folder = visible(shlex.quote(str(self.folder)))
+        files = result_files(self.folder.path)
+        count = sum(map(len, read_targets(files).values()))
+        lines = [f"{count} prompts are in {visible(str(files[0]))}"] if files else []
+        if module is not None and len(module.results) > self.written:
+            lines += self._elsewhere(module.results)
+        if (self.folder.path / "config.yaml").is_file():
+            folder = visible(shlex.quote(str(self.folder.path)))
             launched = "TORCHELASTIC_RUN_ID" in os.environ or "SLURM_JOB_ID" in os.environ
             how = ", by what started this run," if launched else ""
             lines.append(f"go on{how} with: fuse fit --resume {folder}")
-        return lines
+        return lines or ["nothing was written"]
+
+    def _elsewhere(self, results: list[Result]) -> list[str]:
+        """Writes results that the run's folder does not take into a temporary one."""
+        place = Path(tempfile.mkdtemp(prefix="fuse-results-")) / "prompts.jsonl"
+        try:
+            replace_file(place, json_lines(results))
+        except OSError:
+            shutil.rmtree(place.parent, ignore_errors=True)
+            return []
+        return [f"all {len(results)} are in {visible(str(place))}"]
+
+
+def _targets(trainer: L.Trainer) -> list[Any]:
+    """The targets of a run, of all devices."""
+    data: Any = trainer.datamodule  # type: ignore[attr-defined]
+    return list(getattr(data, "targets", []))

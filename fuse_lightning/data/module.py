@@ -3,7 +3,8 @@
 import hashlib
 import logging
 from abc import ABC, abstractmethod
-from typing import Literal, get_args
+from collections.abc import Mapping
+from typing import Any, Literal, get_args
 
 import lightning as L
 import torch
@@ -161,6 +162,29 @@ class TargetDataModule(L.LightningDataModule, ABC):
             ids = set[str].intersection(*gather({target.id for target in targets}))
             self.targets = [target for target in targets if target.id in ids]
 
+    def check_digests(self, known: Mapping[str, str], what: str) -> None:
+        """Checks that targets are there with the content that they had when a search began.
+
+        Args:
+            known: Content digests by id; an empty one is not compared.
+            what: What was written then, for the error.
+
+        Raises:
+            FuseError: If a target is missing, or has other content now.
+        """
+        now = {target.id: target for target in self.targets}
+        for name, digest in known.items():
+            if name not in now:
+                raise FuseError(
+                    f"{what} is of a search for other targets: {name!r} is not among the data's "
+                    "now; go on with the same data, or start a new run with data.skip_finished"
+                )
+            if digest and now[name].digest != digest:
+                raise FuseError(
+                    f"target {name!r} has other content now than when {what} was written; bring "
+                    "the old content back, or start a new run"
+                )
+
     def transfer_batch_to_device(
         self, batch: TargetBatch, device: torch.device, dataloader_idx: int
     ) -> TargetBatch:
@@ -168,28 +192,41 @@ class TargetDataModule(L.LightningDataModule, ABC):
         return batch
 
     def train_dataloader(self) -> TargetLoader:
-        """This device's targets, each for as many steps as the optimizer gives it."""
-        return self._loader(search=True)
+        """This device's share of the targets that have no result yet.
+
+        Each is served for as many steps as the optimizer gives it; those that a checkpoint left
+        under way come first.
+        """
+        module: Any = self._trainer.lightning_module
+        order = {name: place for place, name in enumerate(module.waiting)}
+        left = [target for target in self.targets if target.id not in module.finished]
+        if not left:
+            rank_zero_info(f"all {len(self.targets)} targets have results; nothing is left to do")
+        left.sort(key=lambda target: order.get(target.id, len(order)))
+        return self._loader(left, module.steps)
 
     def val_dataloader(self) -> TargetLoader:
         """Each batch of this device's targets once."""
-        return self._loader()
+        return self._loader(self.targets)
 
     def test_dataloader(self) -> TargetLoader:
         """Each batch of this device's targets once."""
-        return self._loader()
+        return self._loader(self.targets)
 
     def predict_dataloader(self) -> TargetLoader:
         """Each batch of this device's targets once."""
-        return self._loader()
+        return self._loader(self.targets)
 
-    def _loader(self, search: bool = False) -> TargetLoader:
+    @property
+    def _trainer(self) -> L.Trainer:
         if self.trainer is None:
             raise FuseError("the data module has no trainer; give it to Trainer.fit")
-        steps: int = self.trainer.lightning_module.steps if search else 1  # type: ignore[assignment]
-        rank, ranks = self.trainer.global_rank, self.trainer.world_size
-        most = len(self.targets[::ranks]) if ranks > 1 else None
-        return TargetLoader(self.targets[rank::ranks], self.batch_size, steps, most, self.skip)
+        return self.trainer
+
+    def _loader(self, targets: list[Target], steps: int = 1) -> TargetLoader:
+        rank, ranks = self._trainer.global_rank, self._trainer.world_size
+        most = len(targets[::ranks]) if ranks > 1 else None
+        return TargetLoader(targets[rank::ranks], self.batch_size, steps, most, self.skip)
 
 
 def _turn(seed: int, name: str) -> bytes:

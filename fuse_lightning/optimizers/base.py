@@ -9,15 +9,22 @@ from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import Callback, Timer
+from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
 from fuse_lightning.adapters import AdapterSettings
 from fuse_lightning.data import Target, TargetBatch, TargetDataModule
 from fuse_lightning.errors import FuseError
+from fuse_lightning.identity import Identity, difference
 from fuse_lightning.models import CaptionModel
 from fuse_lightning.objectives import Objective, Prompts, State, Term
-from fuse_lightning.optimizers.checkpoints import add_ranks, join_results, take_rank
+from fuse_lightning.optimizers.checkpoints import (
+    MALFORMED,
+    complete,
+    reduce_to_search,
+    results_of,
+    unreadable,
+)
 from fuse_lightning.optimizers.constraints import Constraints
 from fuse_lightning.optimizers.defaults import missing_callbacks
 from fuse_lightning.optimizers.precision import settle_precision
@@ -26,8 +33,9 @@ from fuse_lightning.optimizers.step import DiscreteStep
 from fuse_lightning.optimizers.suitable import check_trainer
 from fuse_lightning.optimizers.target_search import Best, TargetSearch
 from fuse_lightning.results import Result
+from fuse_lightning.run_folder import RunFolder
 from fuse_lightning.search import Scored, SearchStrategy
-from fuse_lightning.strategy import gathered
+from fuse_lightning.strategy import gather, gathered
 
 TRIES = 16
 """Tokens tried at once for the next place of a random start."""
@@ -119,6 +127,18 @@ class PromptOptimizer(L.LightningModule, ABC):
         self.results: list[Result] = []
         self.targets: list[Target] = []
         self.searches: list[TargetSearch] = []
+        self.waiting: dict[str, dict[str, Any]] = {}
+        """Searches that a checkpoint left under way and that have not gone on yet, by target."""
+        self.finished: set[str] = set()
+        """Targets whose search ended before this process began."""
+        self.folder: RunFolder | None = None
+        """The run's folder, where it was taken before the trainer began."""
+        self.goes_on = self.overwrite = False
+        """Whether the run goes on in its folder, or may replace what lies there."""
+        self.origin: Path | None = None
+        """Folder of the run that wrote the checkpoint this one goes on with."""
+        self.durable = 0
+        """How many of the results are in a file, so that no checkpoint need hold them."""
 
     @property
     def best(self) -> list[Best | None]:
@@ -133,6 +153,7 @@ class PromptOptimizer(L.LightningModule, ABC):
         if stage == "fit":
             check_trainer(self.trainer)
             self.results, self.targets, self.searches = [], [], []
+            self.waiting, self.finished, self.durable, self.origin = {}, set(), 0, None
         if stage != "predict":
             self.load(self.trainer.strategy.root_device)
 
@@ -161,6 +182,14 @@ class PromptOptimizer(L.LightningModule, ABC):
         callbacks = self.trainer.callbacks  # type: ignore[attr-defined]
         return next(callback for callback in callbacks if isinstance(callback, SearchStrategy))
 
+    def on_fit_start(self) -> None:
+        """Tells all devices which targets have ended; the first alone keeps their results."""
+        ended = {result.target for result in self.results if result.finished}
+        self.finished = set().union(*gather(ended))
+        self.waiting = {n: state for n, state in self.waiting.items() if n not in self.finished}
+        if not self.trainer.is_global_zero:
+            self.results, self.durable = [], 0
+
     def on_train_epoch_end(self) -> None:
         """Ends the run: an epoch serves every target for all its steps."""
         self.trainer.should_stop = True
@@ -173,10 +202,11 @@ class PromptOptimizer(L.LightningModule, ABC):
         """
         for term in self.objective.terms:
             term.model.forget()
-        for search in self.searches:
-            if not search.done:
-                self._add_results(search)
-        self.results = gathered(self.results, self.trainer)
+        own = [search for search in self.searches if not search.done]
+        waiting = self.waiting.values() if self.trainer.is_global_zero else ()
+        for search in [*own, *(TargetSearch.from_state(state["search"]) for state in waiting)]:
+            self._add_results(search)
+        self.results, self.durable = gathered(self.results, self.trainer), 0
 
     # What was found
 
@@ -230,13 +260,18 @@ class PromptOptimizer(L.LightningModule, ABC):
         new = [target for target in targets if target.id not in places]
         if any(before is not now for before, now in zip_longest(self.targets, targets)):
             self._set_targets(targets)
+        saved = {target.id: self.waiting.pop(target.id, None) for target in new}
         self.searches = [self.searches[place] for place in staying]
         self.searches += [TargetSearch.begin(target.id, target.digest, self.seed) for target in new]
-        entered = range(len(staying), len(targets))
-        begun = self._begin(entered)
-        self.strategy.regroup(staying, begun)
-        if self.initial_prompt and begun:
-            self._score_starts(entered, begun)
+        entered = [*enumerate(saved.values(), start=len(staying))]
+        fresh = [place for place, state in entered if state is None]
+        begun = dict(zip(fresh, self._begin(fresh), strict=True))
+        self.strategy.regroup(staying, [begun.get(place, []) for place, _ in entered])
+        for place, state in entered:
+            if state is not None:
+                self._restore(place, state)
+        if self.initial_prompt and fresh:
+            self._score_starts(fresh, [*begun.values()])
 
     def _set_targets(self, targets: Sequence[Target]) -> None:
         self.targets = list(targets)
@@ -440,52 +475,119 @@ class PromptOptimizer(L.LightningModule, ABC):
 
     # State
 
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Adds what the other devices know, and whose checkpoint it is."""
-        add_ranks(checkpoint, self.get_extra_state(), self.strategy.state_dict())
-        folder = Path(self.trainer.log_dir or self.trainer.default_root_dir)
-        checkpoint["run"] = str(folder.resolve())
+    def identity(self, *, content: bool = True) -> Identity:
+        """What a search must be of to go on with a checkpoint or in a run's folder.
 
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Takes this device's part of a checkpoint, or all results where nothing is resumed.
+        The objective, what a prompt may hold, and the seed; not how much effort is spent: steps,
+        candidates, widths, batch sizes, devices and limits may change.
+
+        Args:
+            content: Whether to look at the loaded models' weights too.
+        """
+        parts = {
+            "optimizer": type(self).__name__,
+            "search strategy": type(self.strategy).__name__,
+            "seed": str(self.seed),
+            "precision": str(self.trainer.precision),
+            "terms": ", ".join(term.name for term in self.objective.terms),
+            "constraints": repr(self.constraints),
+        }
+        for term in self.objective.terms:
+            parts |= {f"{part} of {term.name}": text for part, text in term.identity().items()}
+            if content:
+                parts[f"model content of {term.name}"] = term.model.fingerprint
+        return parts
+
+    def check_identity(self, known: Identity, what: str, *, content: bool = True) -> None:
+        """Checks that the search is the same as one that was begun before.
+
+        Args:
+            known: The :meth:`identity` of that one.
+            what: What is to go on, for the error.
+            content: Whether the models are loaded.
 
         Raises:
-            FuseError: If another number of devices wrote it, or another search.
+            FuseError: If it is another one; names the first difference.
         """
-        if self._trainer is None or self.trainer.state.fn != "fit":
-            join_results(checkpoint)
-        else:
-            rank, size = self.trainer.global_rank, self.trainer.world_size
-            take_rank(checkpoint, rank, size, self.strategy.state_key)
-            # What the run may take is counted anew.
-            checkpoint["callbacks"].pop(Timer.__qualname__, None)
-            state = checkpoint["state_dict"]["_extra_state"]
-            # Searches that were cut short go on, though the epoch ended with them.
-            state["results"] = [row for row in state["results"] if row.get("finished", True)]
-            checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"].update(
-                processed=0, completed=0
+        now = self.identity(content=content)
+        if not content:
+            known = {name: text for name, text in known.items() if not name.startswith("model co")}
+        if other := difference(known, now):
+            raise FuseError(
+                f"{what} is of another search: {other}; go on with the same, or start a new run"
             )
-            written = state.get("search", "an earlier version")
-            if written != self._kind:
-                raise FuseError(
-                    f"the checkpoint was written by {written}, not by {self._kind}; resume with "
-                    "the same optimizer and terms"
-                )
 
-    @property
-    def _kind(self) -> str:
-        """What a checkpoint must be of to go on."""
-        return f"{type(self).__name__} of {', '.join(term.name for term in self.objective.terms)}"
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Adds what the other devices know, and whose checkpoint it is."""
+        complete(checkpoint, Path(self.trainer.log_dir or self.trainer.default_root_dir))
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Takes the searches of a checkpoint, or all results where nothing is resumed.
+
+        Raises:
+            FuseError: If it is of another search, or of targets with other content.
+        """
+        state = checkpoint["state_dict"]["_extra_state"]
+        if self._trainer is None or self.trainer.state.fn != "fit":
+            state["results"] = [result.to_dict() for result in results_of(checkpoint)]
+            return
+        self.check_identity(state["identity"], "the checkpoint")
+        self.origin = Path(checkpoint["run"])
+        reduce_to_search(checkpoint, self.trainer, DiscreteStep(self.counter).state_dict())
+        # Searches that were cut short go on.
+        found = [result for result in results_of(checkpoint) if result.finished]
+        state["results"] = [result.to_dict() for result in found]
+        begun = self._begun(state["searches"])
+        data = self.trainer.datamodule  # type: ignore[attr-defined]
+        if isinstance(data, TargetDataModule):
+            data.check_digests(begun, "the checkpoint")
+
+    def _begun(self, searches: dict[str, Any]) -> dict[str, str]:
+        """Content digests of the targets whose searches a checkpoint holds, which are checked."""
+        size, terms = self.objective.primary.vocab_size, len(self.objective.terms)
+        try:
+            found = {
+                name: TargetSearch.from_state(each["search"]) for name, each in searches.items()
+            }
+            for name, search in found.items():
+                search.check(name, size, terms)
+        except MALFORMED as error:
+            raise unreadable() from error
+        return {name: search.digest for name, search in found.items()}
+
+    def target_state(self, place: int) -> dict[str, Any]:
+        """All that is known of the search of one target, as plain containers and tensors."""
+        return {
+            "search": self.searches[place].state_dict(),
+            "frontier": self.strategy.target_state(place),
+        }
+
+    def restore_target(self, place: int, state: dict[str, Any]) -> None:
+        """Takes back the :meth:`target_state` of a target that has just entered the batch."""
+        self.searches[place] = TargetSearch.from_state(state["search"])
+        self.strategy.restore(place, state["frontier"])
+
+    def _restore(self, place: int, state: dict[str, Any]) -> None:
+        size = self.objective.primary.vocab_size
+        try:
+            self.restore_target(place, state)
+            for _, row in self.strategy.frontiers[place]:
+                if not all(0 <= token < size for token in row):
+                    raise ValueError("a token is none of the primary's")
+        except MALFORMED as error:
+            raise unreadable() from error
 
     def get_extra_state(self) -> dict[str, Any]:
-        """Results and the searches under way, as plain containers and tensors."""
+        """Searches under way and results that are in no file, as plain containers and tensors."""
+        running = [place for place, search in enumerate(self.searches) if not search.done]
+        own = {self.searches[place].name: self.target_state(place) for place in running}
         return {
-            "search": self._kind,
-            "results": [result.to_dict() for result in self.results],
-            "searches": [search.state_dict() for search in self.searches],
+            "identity": {} if self._trainer is None else self.identity(),
+            "results": [result.to_dict() for result in self.results[self.durable :]],
+            "searches": own | self.waiting,
         }
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
         """Restores :meth:`get_extra_state`."""
-        self.results = [Result(**result) for result in state["results"]]
-        self.searches = [TargetSearch.from_state(saved) for saved in state["searches"]]
+        self.results = [Result.from_dict(result) for result in state["results"]]
+        self.searches, self.waiting = [], dict(state["searches"])

@@ -15,6 +15,9 @@ from fuse_lightning.optimizers.swaps import SwapOptimizer
 from fuse_lightning.optimizers.target_search import TargetSearch
 from fuse_lightning.search import GreedySearch
 
+MOMENTS = ("exp_avg", "exp_avg_sq")
+"""What AdamW remembers of gradients, each of the embeddings' shape."""
+
 
 class PEZ(SwapOptimizer):
     """Gradient descent on embeddings, with every gradient taken at the nearest real tokens.
@@ -223,28 +226,31 @@ class PEZ(SwapOptimizer):
         groups = self.admitted(drawn, [*parents], self.batch_size)
         return dict(zip(parents, groups, strict=True))
 
-    def get_extra_state(self) -> dict[str, Any]:
+    def target_state(self, place: int) -> dict[str, Any]:
         """Also the continuous embeddings and the moments of their gradients."""
-        return super().get_extra_state() | {
-            "polish_after": dict(self.polish_after),
-            "descents": {
-                name: {
-                    "iterate": _iterate(descent).detach(),
-                    "moments": descent.state_dict(),
-                }
-                for name, descent in self.descents.items()
-            },
+        name = self.searches[place].name
+        descent = self.descents[name]
+        return super().target_state(place) | {
+            "polish_after": self.polish_after.get(name),
+            "iterate": _iterate(descent).detach(),
+            "moments": descent.state_dict()["state"],
         }
 
-    def set_extra_state(self, state: dict[str, Any]) -> None:
-        """Restores :meth:`get_extra_state`."""
-        super().set_extra_state(state)
-        self.polish_after = dict(state["polish_after"])
-        self.descents = {}
-        for name, saved in state["descents"].items():
-            iterate = saved["iterate"].to(self.objective.primary.device)
-            self.descents[name] = self._descent(iterate)
-            self.descents[name].load_state_dict(saved["moments"])
+    def restore_target(self, place: int, state: dict[str, Any]) -> None:
+        """Takes these back."""
+        super().restore_target(place, state)
+        name, iterate, moments = self.searches[place].name, state["iterate"], state["moments"]
+        for part in (iterate, *(moments[0][key] for key in MOMENTS if moments)):
+            if part.shape != iterate.shape or part.shape[2:] != self._table.shape[1:]:
+                raise ValueError("embeddings are of another model")
+        if state["polish_after"] is not None:
+            self.polish_after[name] = int(state["polish_after"])
+        self.descents[name] = self._descent(iterate.to(self._table))
+        own = self.descents[name].state_dict()
+        if moments:
+            kept = {key: moments[0][key].float() for key in ("step", *MOMENTS)}
+            own["state"] = {0: kept | {"step": kept["step"].reshape(())}}
+        self.descents[name].load_state_dict(own)
 
 
 def _iterate(descent: torch.optim.AdamW) -> Tensor:

@@ -86,6 +86,27 @@ class TargetSearch:
             for rank, best in enumerate(self.kept, start=1)
         ]
 
+    def check(self, name: str, vocab_size: int, terms: int) -> None:
+        """Checks a restored search.
+
+        Raises:
+            TypeError, ValueError: If it is not of the target ``name``, or of another objective.
+        """
+        counts = [self.step, *(best.step for best in self.kept)]
+        losses = (loss for best in self.kept for loss in (best.loss, *best.losses))
+        numbers = [self.seconds, *losses]
+        if self.name != name or not isinstance(self.digest, str) or self.done is not False:
+            raise ValueError(f"it is no search of {name!r} that goes on")
+        if not all(type(count) is int and count >= 0 for count in counts):
+            raise TypeError("a step is no count")
+        if not all(isinstance(number, float | int) for number in numbers):
+            raise TypeError("a loss is no number")
+        for best in self.kept:
+            if not isinstance(best.prompt, str) or len(best.losses) != terms:
+                raise ValueError("a prompt is of another objective")
+            if not all(type(token) is int and 0 <= token < vocab_size for token in best.state):
+                raise ValueError("a token is none of the primary's")
+
     def state_dict(self) -> dict[str, Any]:
         """Plain containers and tensors."""
         kept = [vars(best) | {"state": list(best.state)} for best in self.kept]

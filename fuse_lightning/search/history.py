@@ -50,11 +50,11 @@ class HistorySearch(SearchStrategy):
             self.frontiers[target] = distinct([*before, *found])[: self.size] or before
             self.idle[target] = self.idle[target] + 1 if self.frontiers[target] == before else 0
 
-    def state_dict(self) -> dict[str, Any]:
+    def target_state(self, target: int) -> dict[str, Any]:
         """History and idle steps."""
-        return {**super().state_dict(), "idle": list(self.idle)}
+        return {**super().target_state(target), "idle": self.idle[target]}
 
-    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Restores history and idle steps."""
-        super().load_state_dict(state_dict)
-        self.idle = list(state_dict["idle"])
+    def restore(self, target: int, state: Mapping[str, Any]) -> None:
+        """Takes history and idle steps back."""
+        super().restore(target, state)
+        self.idle[target] = int(state["idle"])

@@ -6,8 +6,6 @@ from typing import Any
 
 from lightning.pytorch.callbacks import Callback
 
-from fuse_lightning.errors import FuseError
-
 State = tuple[int, ...]
 Scored = tuple[float, State]
 """The exact loss of a prompt, and its ids."""
@@ -17,8 +15,8 @@ class SearchStrategy(Callback):
     """Frontier bookkeeping: which prompts go on, separately for each target of the batch.
 
     A step asks :meth:`expand` which states to propose from, and gives the scored proposals to
-    :meth:`update`. The frontier is saved in checkpoints. Ties are broken by the ids, so that
-    results do not depend on the order of candidates.
+    :meth:`update`. The optimizer saves each target's frontier in checkpoints. Ties are broken by
+    the ids, so that results do not depend on the order of candidates.
     """
 
     def __init__(self) -> None:
@@ -56,27 +54,28 @@ class SearchStrategy(Callback):
         """Ends the search of one target."""
         self.frontiers[target] = []
 
-    @property
-    def state_key(self) -> str:
-        """One key for every strategy: a trainer takes one of them, and a resumed run finds it."""
-        return "SearchStrategy"
+    def target_state(self, target: int) -> dict[str, Any]:
+        """What is kept of one target, as numbers and lists."""
+        return {"frontier": [(loss, list(state)) for loss, state in self.frontiers[target]]}
 
-    def state_dict(self) -> dict[str, Any]:
-        """The frontier as numbers and lists, with the strategy's name."""
-        return {"strategy": type(self).__name__, "frontiers": _plain(self.frontiers)}
-
-    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Restores the frontier.
+    def restore(self, target: int, state: Mapping[str, Any]) -> None:
+        """Takes back the :meth:`target_state` of a target that has just entered the batch.
 
         Raises:
-            FuseError: If another strategy wrote it.
+            KeyError, TypeError, ValueError: If the state is no such state.
         """
-        if state_dict["strategy"] != type(self).__name__:
-            raise FuseError(
-                f"the checkpoint was written with {state_dict['strategy']}, not with "
-                f"{type(self).__name__}; resume with the same search strategy"
-            )
-        self.frontiers = _scored(state_dict["frontiers"])
+        self.frontiers[target] = [(float(loss), ids_of(row)) for loss, row in state["frontier"]]
+
+
+def ids_of(row: Any) -> State:
+    """Ids that were saved as a list.
+
+    Raises:
+        TypeError: If they are no list of whole numbers.
+    """
+    if not isinstance(row, list | tuple) or not all(type(token) is int for token in row):
+        raise TypeError(f"{row!r} is no list of ids")
+    return tuple(row)
 
 
 def distinct(candidates: Sequence[Scored]) -> list[Scored]:
@@ -86,11 +85,3 @@ def distinct(candidates: Sequence[Scored]) -> list[Scored]:
         if loss < best.get(state, float("inf")):
             best[state] = loss
     return sorted((loss, state) for state, loss in best.items())
-
-
-def _plain(frontiers: Sequence[Sequence[Scored]]) -> list[list[tuple[float, list[int]]]]:
-    return [[(loss, list(state)) for loss, state in frontier] for frontier in frontiers]
-
-
-def _scored(plain: Sequence[Sequence[Any]]) -> list[list[Scored]]:
-    return [[(loss, tuple(state)) for loss, state in frontier] for frontier in plain]

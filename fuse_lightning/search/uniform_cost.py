@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fuse_lightning.errors import FuseError
-from fuse_lightning.search.strategy import Scored, SearchStrategy, State, distinct
+from fuse_lightning.search.strategy import Scored, SearchStrategy, State, distinct, ids_of
 
 
 class UniformCostSearch(SearchStrategy):
@@ -48,12 +48,12 @@ class UniformCostSearch(SearchStrategy):
             )
         ]
 
-    def state_dict(self) -> dict[str, Any]:
-        """Queues and expanded prompts."""
-        expanded = [sorted(list(state) for state in states) for states in self.expanded]
-        return {**super().state_dict(), "expanded": expanded}
+    def target_state(self, target: int) -> dict[str, Any]:
+        """Queue and expanded prompts."""
+        expanded = sorted(list(state) for state in self.expanded[target])
+        return {**super().target_state(target), "expanded": expanded}
 
-    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Restores queues and expanded prompts."""
-        super().load_state_dict(state_dict)
-        self.expanded = [{tuple(state) for state in states} for states in state_dict["expanded"]]
+    def restore(self, target: int, state: Mapping[str, Any]) -> None:
+        """Takes queue and expanded prompts back."""
+        super().restore(target, state)
+        self.expanded[target] = {ids_of(row) for row in state["expanded"]}

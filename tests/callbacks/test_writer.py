@@ -1,7 +1,9 @@
 import csv
 import json
-import threading
-from concurrent.futures import ThreadPoolExecutor
+import os
+import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,12 +14,13 @@ from lightning.pytorch.callbacks import Callback
 from PIL import Image
 
 from fuse_lightning.callbacks import PromptTable, PromptWriter
-from fuse_lightning.callbacks.formats import csv_row, json_lines
-from fuse_lightning.data import ImageTargets, Target
+from fuse_lightning.callbacks.formats import csv_row
+from fuse_lightning.data import ImageTargets
 from fuse_lightning.errors import FuseError
 from fuse_lightning.objectives import Fluency, ImageSimilarity
 from fuse_lightning.optimizers import AutoDAN
 from fuse_lightning.results import Result, read_results, read_targets, result_files
+from tests.callbacks.stubs import search, trainer
 from tests.disk import at_most
 
 
@@ -26,17 +29,21 @@ def result(name, prompt="a red cube", **losses):
     return Result(name, prompt, [3, 1, 4], sum(losses.values()), losses, 2, 0, 1.5)
 
 
-def trainer(rank=0, ranks=1, folder="run", targets=None):
-    data = targets and SimpleNamespace(targets=[Target(name) for name in targets])
-    return SimpleNamespace(
-        datamodule=data or None,
-        strategy=SimpleNamespace(barrier=lambda: None),
-        log_dir=folder,
-        default_root_dir=".",
-        global_rank=rank,
-        world_size=ranks,
-        is_global_zero=rank == 0,
-    )
+def begin(module, device=None):
+    """A writer that has begun."""
+    writer = PromptWriter()
+    writer.on_fit_start(device or trainer(), module)
+    return writer
+
+
+def end(writer, module, device=None):
+    writer.on_fit_end(device or trainer(), module)
+    writer.teardown(device or trainer(), module, "fit")
+
+
+def visible_files(folder="run"):
+    """Names of what a run shows in its folder."""
+    return {path.name for path in Path(folder).iterdir() if not path.name.startswith(".")}
 
 
 def read(folder="run", name="prompts"):
@@ -53,100 +60,218 @@ def expect(results, folder="run", name="prompts"):
 
 
 def test_results_are_added_as_they_come():
-    writer, module = PromptWriter(), SimpleNamespace(results=[])
-    writer.on_train_start(trainer(), module)
+    module = search()
+    writer = begin(module)
     expect([])
     for name in ("a", "b", "c"):
         module.results.append(result(name))
         writer.on_train_batch_end(trainer(), module)
         writer.on_train_batch_end(trainer(), module)
         expect(module.results)
+        assert module.durable == len(module.results)
 
 
 @pytest.mark.parametrize(
     "prompt", ['with "quotes", commas', "two\nlines", "ünï 🐈", "", "=1+1", "back\\slash"]
 )
 def test_any_prompt_survives(prompt):
-    module = SimpleNamespace(results=[result("a, b", prompt)])
-    PromptWriter().on_train_start(trainer(), module)
+    module = search(result("a, b", prompt))
+    begin(module)
     expect(module.results)
 
 
-def resumed(*kept, found=("a", "b", "c", "d"), targets=("a", "b", "c", "d")):
-    """A run that had found some targets and goes on with the results of a checkpoint."""
-    writer, before = PromptWriter(), SimpleNamespace(results=[result(name) for name in found])
-    writer.on_train_start(trainer(targets=targets), before)
-    module = SimpleNamespace(results=[result(name, "anew") for name in kept])
-    writer = PromptWriter()
-    writer.on_train_start(trainer(targets=targets), module)
-    return writer, module
+def earlier(*results):
+    """A run that has found something and then was killed."""
+    module = search(*results)
+    begin(module).folder.leave()
 
 
-def test_a_resumed_run_keeps_what_came_after_its_checkpoint_until_it_is_found_again():
-    writer, module = resumed("a")
-    later = {name: result(name) for name in "bcd"}
-    expect([*module.results, *later.values()])
-    for name in "bcd":
-        module.results.append(result(name, "anew"))
-        del later[name]
-        writer.on_train_batch_end(trainer(), module)
-        expect([*module.results, *later.values()])
+def test_a_run_that_goes_on_has_all_that_was_found():
+    earlier(result("a"), result("b"))
+    module = search(result("b", "of a checkpoint"), result("c"), goes_on=True)
+    writer = begin(module)
+    assert module.results == [result("a"), result("b"), result("c")]
+    assert module.durable == 3
+    expect(module.results)
+    module.results.append(result("d"))
+    writer.on_train_batch_end(trainer(), module)
+    expect(module.results)
 
 
-def test_a_resumed_run_that_dies_at_once_has_lost_nothing():
-    resumed("a")
-    _, lines = read()
-    assert [line["target"] for line in lines] == ["a", "b", "c", "d"]
-    PromptWriter().on_train_start(trainer(), SimpleNamespace(results=[]))
-    assert read()[1] == lines
+def test_a_run_that_goes_on_and_dies_at_once_has_lost_nothing():
+    earlier(result("a"), result("b"))
+    before = read()[1]
+    for _ in range(2):
+        begin(search(goes_on=True)).folder.leave()
+        assert read()[1] == before
 
 
-def test_targets_that_a_run_does_not_have_are_not_its_results():
-    resumed("a", targets=("a", "c"))
-    assert [line["target"] for line in read()[1]] == ["a", "c"]
+def test_results_of_targets_that_the_data_no_longer_has_stay():
+    earlier(result("a"), result("b"), result("c"))
+    module = search(goes_on=True)
+    end(begin(module, trainer(targets="ac")), module, trainer(targets="ac"))
+    assert {line["target"] for line in read()[1]} == {"a", "b", "c"}
 
 
-def test_targets_that_are_left_out_as_finished_stay():
-    run = trainer(targets=("a", "c"))
-    run.datamodule.finished = {"b"}
-    before = SimpleNamespace(results=[result(name) for name in "abd"])
-    PromptWriter().on_train_start(trainer(targets=("a", "b", "d")), before)
-    writer, module = PromptWriter(), SimpleNamespace(results=[])
-    writer.on_train_start(run, module)
-    module.results += [result("c"), result("a", "anew")]
-    writer.on_train_batch_end(run, module)
-    writer.on_fit_end(run, module)
-    assert {(line["target"], line["prompt"]) for line in read()[1]} == {
-        ("a", "anew"),
-        ("b", "a red cube"),
-        ("c", "a red cube"),
-    }
+def test_a_search_that_was_cut_short_keeps_its_place_until_it_ends():
+    first = replace(result("a", "first"), finished=False)
+    earlier(first, result("b"))
+    module = search(goes_on=True)
+    writer = begin(module)
+    assert module.results == [result("b")]
+    expect([result("b"), first])
+    module.results.append(result("c"))
+    writer.on_train_batch_end(trainer(), module)
+    assert {line["target"] for line in read()[1]} == {"a", "b", "c"}
+    module.results.append(result("a", "second"))
+    writer.on_train_batch_end(trainer(), module)
+    expect([result("b"), result("c"), result("a", "second")])
+    end(writer, module)
+    expect(module.results)
 
 
-@pytest.mark.parametrize("before", [True, False])
-def test_a_search_that_was_cut_short_does_not_undo_one_that_ended(before):
-    first = replace(result("a", "first"), finished=before)
-    PromptWriter().on_train_start(trainer(targets="a"), SimpleNamespace(results=[first]))
-    writer, module = PromptWriter(), SimpleNamespace(results=[])
-    writer.on_train_start(trainer(targets="a"), module)
+def test_a_search_that_is_cut_short_again_is_there_once():
+    earlier(replace(result("a", "first"), finished=False))
+    module = search(goes_on=True)
+    writer = begin(module)
     module.results.append(replace(result("a", "second"), finished=False))
-    writer.on_fit_end(trainer(targets="a"), module)
-    expect([first] if before else module.results)
-    module.results[:] = [result("a", "third")]
-    writer.on_fit_end(trainer(targets="a"), module)
+    end(writer, module)
     expect(module.results)
+
+
+class TestFolders:
+    """A folder is one run's, and one process's at a time."""
+
+    @pytest.mark.parametrize(
+        "name",
+        [
+            "prompts.jsonl",
+            "prompts.csv",
+            "prompts-rank1.jsonl",
+            "config.yaml",
+            "checkpoints/a.ckpt",
+        ],
+    )
+    def test_a_new_run_writes_nothing_over(self, name):
+        path = Path("run") / name
+        path.parent.mkdir(parents=True)
+        path.write_text("somebody's own")
+        with pytest.raises(FuseError, match=f"'run' holds {path.name} already.*--overwrite"):
+            begin(search())
+        assert path.read_text() == "somebody's own"
+        assert visible_files() == {path.relative_to("run").parts[0]}
+
+    def test_overwriting_removes_all_that_an_earlier_run_left(self):
+        earlier(result("a"), result("b"))
+        Path("run/checkpoints").mkdir()
+        for name in ("checkpoints/a.ckpt", "skipped.jsonl", "prompts-rank0.csv", "mine.txt"):
+            Path("run", name).touch()
+        module = search(result("c"), overwrite=True)
+        writer = begin(module)
+        assert writer.folder is not None
+        expect([result("c")])
+        kept = {"mine.txt", "prompts.csv", "prompts.jsonl", "run.json", "targets.jsonl"}
+        assert visible_files() == kept | {"checkpoints"}
+        assert not [*Path("run/checkpoints").iterdir()]
+        with pytest.raises(FuseError, match="in use"):
+            PromptWriter(overwrite=True).on_fit_start(trainer(), search())
+
+    def test_one_process_works_in_a_folder(self):
+        module = search(result("a"))
+        writer = begin(module)
+        words = rf"'run' is in use by process {os.getpid()} on .*; wait for it to end"
+        with pytest.raises(FuseError, match=words):
+            begin(search(goes_on=True))
+        expect(module.results)
+        end(writer, module)
+        begin(search(goes_on=True))
+
+    def test_a_process_that_was_killed_holds_no_folder(self):
+        code = (
+            "import os, pathlib; from fuse_lightning.run_folder import RunFolder; "
+            "RunFolder(pathlib.Path('run')).take(); os.kill(os.getpid(), 9)"
+        )
+        assert subprocess.run([sys.executable, "-c", code]).returncode == -9
+        assert Path("run/.owner").exists()
+        begin(search())
+
+    def test_another_search_does_not_go_on(self):
+        earlier(result("a"))
+        before = Path("run/prompts.jsonl").read_bytes(), Path("run/run.json").read_bytes()
+        with pytest.raises(FuseError, match="the run in 'run' is of"):
+            begin(search(goes_on=True, of="another"))
+        assert before == (Path("run/prompts.jsonl").read_bytes(), Path("run/run.json").read_bytes())
+
+    def test_results_that_do_not_say_what_they_are_of_take_no_others(self):
+        earlier(result("a"))
+        Path("run/run.json").unlink()
+        with pytest.raises(FuseError, match="does not say what it is of"):
+            begin(search(goes_on=True))
+
+    @pytest.mark.parametrize("text", ["[1]", "{", '{"a": 1}', "[" * 9999, "\xff"])
+    def test_a_broken_description_is_one_line(self, text):
+        earlier(result("a"))
+        Path("run/run.json").write_bytes(text.encode("latin1"))
+        with pytest.raises(FuseError, match=r"run\.json' cannot be read"):
+            begin(search(goes_on=True))
+
+    def test_no_link_in_the_folder_leads_elsewhere(self):
+        Path("victim").write_text("untouched" * 999)
+        Path("run").mkdir()
+        names = (".prompts.jsonl.new", ".run.json.new", ".targets.jsonl.new", ".owner.new")
+        for name in names:
+            Path("run", name).symlink_to("../victim")
+        module = search(result("a"))
+        writer = begin(module)
+        Path("run/prompts.jsonl").unlink()
+        Path("run/prompts.jsonl").symlink_to("../victim")
+        module.results.append(result("b"))
+        writer.on_train_batch_end(trainer(), module)
+        expect(module.results)
+        assert Path("victim").read_text() == "untouched" * 999
+
+    def test_what_a_killed_process_left_half_written_is_removed(self):
+        Path("run").mkdir()
+        for name in (".prompts.jsonl.0123456789abcdef.new", ".mine.new"):
+            Path("run", name).touch()
+        begin(search())
+        assert not Path("run/.prompts.jsonl.0123456789abcdef.new").exists()
+        assert Path("run/.mine.new").exists()
+
+    def test_a_folder_that_is_deleted_under_a_run_is_made_again(self, capsys):
+        module = search(result("a"))
+        writer = begin(module)
+        shutil.rmtree("run")
+        module.results.append(result("b"))
+        writer.on_train_batch_end(trainer(), module)
+        expect(module.results)
+        shutil.rmtree("run")
+        writer.on_exception(trainer(), module, KeyboardInterrupt())
+        assert capsys.readouterr().err == "2 prompts are in run/prompts.jsonl\n"
+        expect(module.results)
+
+    def test_where_a_folder_cannot_be_made_again_results_go_to_a_temporary_one(self):
+        module = search(result("a"))
+        writer = begin(module)
+        shutil.rmtree("run")
+        Path("run").touch()
+        module.results.append(result("b"))
+        with pytest.raises(FuseError, match=r"all 2 are in /.*/prompts\.jsonl") as caught:
+            writer.on_train_batch_end(trainer(), module)
+        place = str(caught.value).rsplit("are in ")[-1]
+        assert read_results(Path(place)) == module.results
 
 
 def test_a_line_that_was_half_written_is_left_out():
-    writer, module = PromptWriter(), SimpleNamespace(results=[result("a"), result("b", "ü" * 9)])
-    writer.on_train_start(trainer(), module)
+    module = search(result("a"), result("b", "ü" * 9))
+    begin(module).folder.leave()
     path = Path("run/prompts.jsonl")
     whole = path.read_bytes()
     first = whole.index(b"\n") + 1
     for end in range(first, len(whole) - 2):
         path.write_bytes(whole[:end])
         assert read_results(path) == module.results[:1]
-    PromptWriter().on_train_start(trainer(), SimpleNamespace(results=[]))
+    begin(search(goes_on=True))
     expect(module.results[:1])
 
 
@@ -158,61 +283,68 @@ def test_a_line_that_is_no_result_is_named_and_stays(line):
     text = f"{line}\n{json.dumps(result('a').to_dict())}\n"
     Path("run/prompts.jsonl").write_text(text)
     with pytest.raises(FuseError, match=r"line 1 of 'run/prompts\.jsonl' is no result"):
-        PromptWriter().on_train_start(trainer(), SimpleNamespace(results=[]))
+        begin(search(goes_on=True))
     assert Path("run/prompts.jsonl").read_text() == text
 
 
-def fit(ranks, results, targets):
-    """Results of every rank before a run ends, joined by the first one at its end."""
-    writers = [PromptWriter() for _ in range(ranks)]
-    modules = [SimpleNamespace(results=[]) for _ in range(ranks)]
+def fit(ranks, results, targets, goes_on=False):
+    """Every rank's writer and search before a run ends."""
+    modules = [search(goes_on=goes_on) for _ in range(ranks)]
+    devices = [trainer(rank, ranks, targets=targets) for rank in range(ranks)]
+    writers = [begin(module, device) for module, device in zip(modules, devices, strict=True)]
     for rank in range(ranks):
-        writers[rank].on_train_start(trainer(rank, ranks, targets=targets), modules[rank])
         modules[rank].results += results[rank::ranks]
-        writers[rank].on_train_batch_end(trainer(rank, ranks), modules[rank])
-    return writers
+        writers[rank].on_train_batch_end(devices[rank], modules[rank])
+    return writers, modules, devices
 
 
 def test_files_of_single_devices_become_one_that_has_every_target_once():
     names = ["a", "b", "c", "d", "e"]
     rows = [result(name) for name in names]
-    writers = fit(2, rows[:4], names)
+    writers, *_ = fit(2, rows[:2], names)
     # A run that dies here leaves both files, which the next one begins with.
-    writers = fit(2, [result("a", "anew"), result("b", "anew")], names)
-    expect([result("a", "anew"), rows[2]], name="prompts-rank0")
-    assert {
-        name: [r.prompt for r in found]
-        for name, found in read_targets(result_files(Path("run"))).items()
-    } == {
-        "a": ["anew"],
-        "b": ["anew"],
-        "c": ["a red cube"],
-        "d": ["a red cube"],
-    }
-    merged = SimpleNamespace(results=[result("a", "anew"), result("b", "anew"), rows[2]])
-    for rank in range(2):
-        writers[rank].on_fit_end(trainer(rank, 2, targets=names), merged)
-    # The search ended before "d" was found again: it stays.
-    expect([*merged.results, rows[3]])
-    assert sorted(path.name for path in Path("run").iterdir()) == ["prompts.csv", "prompts.jsonl"]
+    writers[0].folder.leave()
+    writers, modules, devices = fit(2, rows[2:4], names, goes_on=True)
+    expect(rows[:2])
+    expect([rows[2]], name="prompts-rank0")
+    expect([rows[3]], name="prompts-rank1")
+    found = read_targets(result_files(Path("run")))
+    assert found == {name: [row] for name, row in zip("abcd", rows, strict=False)}
+    for module in modules:
+        module.results = rows[:4]
+    for writer, module, device in zip(writers, modules, devices, strict=True):
+        end(writer, module, device)
+    expect(rows[:4])
+    results = {"prompts.csv", "prompts.jsonl"}
+    assert visible_files() == results | {"run.json", "targets.jsonl"}
 
 
 def test_what_several_devices_found_is_not_lost_on_one():
-    fit(2, [result(name) for name in "abc"], ["a", "b", "c"])
-    PromptWriter().on_train_start(trainer(targets=["a", "b", "c"]), SimpleNamespace(results=[]))
-    expect([result("a"), result("b"), result("c")])
+    writers, *_ = fit(2, [result(name) for name in "abc"], ["a", "b", "c"])
+    writers[0].folder.leave()
+    begin(search(goes_on=True), trainer(targets=["a", "b", "c"]))
+    assert read_targets(result_files(Path("run"))).keys() == {*"abc"}
     assert not [*Path("run").glob("prompts-rank*")]
+
+
+def test_all_devices_say_why_the_first_cannot_begin():
+    told = []
+    first, second = trainer(0, 2), trainer(1, 2)
+    first.strategy.broadcast = told.append
+    second.strategy.broadcast = lambda _: told[0]
+    Path("run").mkdir()
+    Path("run/prompts.jsonl").touch()
+    for device in (first, second):
+        with pytest.raises(FuseError, match="'run' holds prompts"):
+            begin(search(), device)
 
 
 @pytest.mark.parametrize("spare", [0, 1, 50])
 @pytest.mark.parametrize("more", ["c", "b"])
 def test_a_full_disk_is_one_line_and_files_stay_whole(spare, more):
-    writer, module = PromptWriter(), SimpleNamespace(results=[result("a"), result("b")])
-    writer.on_train_start(trainer(), module)
-    if more == "b":
-        # What was found after the checkpoint makes the file be written anew.
-        writer, module = PromptWriter(), SimpleNamespace(results=[result("a")])
-        writer.on_train_start(trainer(), module)
+    earlier(result("a"), replace(result("b"), finished=more == "c"))
+    module = search(goes_on=True)
+    writer = begin(module)
     Path("run/config.yaml").touch()
     before = Path("run/prompts.jsonl").read_bytes()
     module.results.append(result(more, "a long prompt " * 9))
@@ -224,62 +356,39 @@ def test_a_full_disk_is_one_line_and_files_stay_whole(spare, more):
         "there; 2 prompts are in run/prompts.jsonl; go on with: fuse fit --resume run"
     )
     assert Path("run/prompts.jsonl").read_bytes() == before
-    assert {path.name for path in Path("run").iterdir()} == {
-        "config.yaml",
-        "prompts.csv",
-        "prompts.jsonl",
-    }
+    assert not [*Path("run").glob(".prompts*")]
     # What was found is still in memory, and written as soon as there is room.
     writer.on_train_batch_end(trainer(), module)
     expect([result("a"), *([result("b")] if more == "c" else []), module.results[-1]])
 
 
 def test_a_disk_that_is_full_when_a_run_goes_on_keeps_what_there_is():
-    resumed("a")
+    earlier(*map(result, "abcd"))
     before = Path("run/prompts.jsonl").read_bytes()
-    with at_most(50), pytest.raises(FuseError, match="there; 4 prompts are in run/prompts"):
-        resumed("a", found=())
+    with at_most(50), pytest.raises(FuseError, match=r"cannot be written .* 4 prompts are in run"):
+        begin(search(goes_on=True))
     assert Path("run/prompts.jsonl").read_bytes() == before
-
-
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
-def test_a_device_without_room():
-    writer, module = PromptWriter(), SimpleNamespace(results=[])
-    writer.on_train_start(trainer(), module)
-    Path("run/prompts.csv").unlink()
-    Path("run/prompts.csv").symlink_to("/dev/full")
-    module.results.append(result("a"))
-    with pytest.raises(FuseError, match=r"prompts\.csv' cannot be written \(No space left"):
-        writer.on_train_batch_end(trainer(), module)
-    assert read_results(Path("run/prompts.jsonl")) == module.results
 
 
 @pytest.mark.parametrize("place", ["/proc/fuse", "file/run"])
 def test_a_folder_that_cannot_be_made_is_one_line(place):
     Path("file").touch()
-    with pytest.raises(FuseError, match=rf"'{place}' cannot be written .*; 0 prompts are in"):
-        PromptWriter().on_train_start(trainer(folder=place), SimpleNamespace(results=[]))
+    with pytest.raises(FuseError, match=rf"'{place}' cannot be written"):
+        begin(search(), trainer(folder=place))
 
 
 def test_one_writer_serves_two_fits():
-    writer, module = PromptWriter(), SimpleNamespace(results=[result("a")])
-    writer.on_train_start(trainer(folder="first"), module)
+    writer, module = PromptWriter(), search(result("a"))
+    writer.on_fit_start(trainer(folder="first"), module)
+    end(writer, module, trainer(folder="first"))
     module.results = [result("b"), result("c")]
-    writer.on_train_start(trainer(folder="second"), module)
+    writer.on_fit_start(trainer(folder="second"), module)
     expect([result("a")], "first")
     expect(module.results, "second")
 
 
-def test_every_rank_writes_files_of_its_own():
-    for rank in range(2):
-        module = SimpleNamespace(results=[result(f"target {rank}")])
-        PromptWriter().on_train_start(trainer(rank, 2), module)
-    for rank in range(2):
-        expect([result(f"target {rank}")], name=f"prompts-rank{rank}")
-
-
 def test_without_a_logger_the_root_folder_is_used():
-    PromptWriter().on_train_start(trainer(folder=None), SimpleNamespace(results=[result("a")]))
+    begin(search(result("a")), trainer(folder=None))
     expect([result("a")], ".")
 
 
@@ -338,43 +447,10 @@ def test_a_search_writes_each_target_when_it_finishes():
         )
 
 
-@pytest.mark.parametrize("ranks", [1, 2, 3])
-def test_finished_targets_that_are_left_out_keep_their_results_on_every_device(ranks):
-    """The same command again, in the folder of a run that was killed."""
-    names = ["a", "b", "c", "d"]
-    Path("run").mkdir()
-    for rank in range(2):
-        Path(f"run/prompts-rank{rank}.jsonl").write_text(json_lines([result(names[rank])]))
-    writers = [PromptWriter() for _ in range(ranks)]
-    modules = [SimpleNamespace(results=[]) for _ in range(ranks)]
-
-    barrier = threading.Barrier(ranks)
-    devices = [trainer(rank, ranks, targets=names[2:]) for rank in range(ranks)]
-    for device in devices:
-        device.datamodule.finished = {"a", "b"}
-        device.strategy.barrier = barrier.wait
-
-    def together(method):
-        with ThreadPoolExecutor(ranks) as pool:
-            [
-                *pool.map(
-                    lambda each: getattr(each[0], method)(*each[1:]),
-                    zip(writers, devices, modules, strict=True),
-                )
-            ]
-
-    together("on_train_start")
-    assert sorted(read_targets(result_files(Path("run")))) == ["a", "b"]
-    modules[0].results.append(result("c"))
-    together("on_train_batch_end")
-    assert sorted(read_targets(result_files(Path("run")))) == ["a", "b", "c"]
-
-
 def test_targets_that_are_left_out_are_all_written_down():
-    module, device = SimpleNamespace(results=[]), trainer(targets=["a"])
+    module, device = search(), trainer(targets=["a"])
     device.datamodule.skipped = {f"b{i}\n": "broken \x1b[31m" for i in range(12)}
-    writer = PromptWriter()
-    writer.on_train_start(device, module)
+    writer = begin(module, device)
     device.datamodule.skipped["late"] = "gone"
     writer.on_fit_end(device, module)
     lines = Path("run/skipped.jsonl").read_text().splitlines()

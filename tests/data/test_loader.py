@@ -1,7 +1,5 @@
 """The loader whose batch is refilled as targets end."""
 
-import json
-from itertools import islice
 from types import SimpleNamespace
 
 import pytest
@@ -61,25 +59,32 @@ def test_the_next_target_takes_the_place_of_one_that_ended(load):
     assert list(drive(served, durations, {})) == wanted
 
 
-@given(loads(), st.data())
-def test_a_restored_loader_goes_on_where_it_was(load, data):
-    durations, size = load
-    whole = simulate(durations, size)
-    stop = data.draw(st.integers(0, max(0, len(whole) - 1)))
-    first, had = loader(durations, size), {}
-    batches = drive(first, durations, had)
-    before = list(islice(batches, stop))
-    # The search has had its step with the batch served last, as when a checkpoint is written.
-    for target in first._batch.targets:
-        if had.get(target.id, 0) < sum(target.id in ids for ids in before):
-            had[target.id] = had.get(target.id, 0) + 1
-            if had[target.id] == durations[int(target.id)]:
-                first._batch.done.add(target.id)
-    state = first.state_dict()
-    assert state["served"] == stop
-    second = loader(durations, size)
-    second.load_state_dict(json.loads(json.dumps(state)))
-    assert before + list(drive(second, durations, had)) == whole
+def served(folder, rank=0, ranks=1, batch_size=2, **known):
+    """What a data module serves to a search that knows of some of its targets."""
+    module = SimpleNamespace(steps=3, **{"waiting": {}, "finished": set(), **known})
+    data = ImageTargets(str(folder), batch_size=batch_size)
+    data.trainer = SimpleNamespace(global_rank=rank, world_size=ranks, lightning_module=module)
+    data.setup("fit")
+    return data.train_dataloader()
+
+
+@given(st.lists(st.integers(0, 5), unique=True), st.sets(st.integers(0, 5)), st.integers(1, 4))
+def test_what_has_ended_is_left_out_and_what_was_under_way_comes_first(
+    tmp_path_factory, waiting, finished, ranks
+):
+    folder = tmp_path_factory.getbasetemp() / "six"
+    if not folder.exists():
+        folder.mkdir()
+        for index in range(6):
+            Image.new("RGB", (9, 9)).save(folder / f"{index}.png")
+    names = [target.id for target in served(folder).targets]
+    under_way = {names[place]: {} for place in waiting if place not in finished}
+    ended = {names[place] for place in finished}
+    shares = [served(folder, r, ranks, waiting=under_way, finished=ended) for r in range(ranks)]
+    ids = [[target.id for target in share.targets] for share in shares]
+    left = [*under_way, *(n for n in names if n not in ended and n not in under_way)]
+    assert ids == [left[rank::ranks] for rank in range(ranks)]
+    assert {len(share) for share in shares} == {3 * -(-len(left[::ranks]) // 2)}
 
 
 @given(loads(), st.integers(0, 3), st.integers(0, 30))
@@ -102,23 +107,6 @@ def test_devices_serve_as_many_batches(load, more, others):
     assert found == wanted + [[]] * (len(found) - len(wanted))
     assert asked == [*range(0, min(len(found) + 1, len(served)), ASK_EVERY)]
     assert len(served) == -(-(len(durations) + more) // size) * STEPS
-
-
-@pytest.mark.parametrize("ranks", [1, 2, 3, 5])
-def test_devices_share_the_targets_out(ranks, tmp_path):
-    for index in range(4):
-        Image.new("RGB", (9, 9)).save(tmp_path / f"{index}.png")
-    names = []
-    for rank in range(ranks):
-        data = ImageTargets(str(tmp_path), batch_size=2)
-        data.trainer = SimpleNamespace(
-            global_rank=rank, world_size=ranks, lightning_module=SimpleNamespace(steps=3)
-        )
-        data.setup("fit")
-        loaded = data.train_dataloader()
-        assert len(loaded) == 3 * -(-len(data.targets[::ranks]) // 2)
-        names += [target.id for target in loaded.targets]
-    assert sorted(names) == ["0", "1", "2", "3"]
 
 
 class Broken(Target):
@@ -164,13 +152,3 @@ def test_pictures_are_read_ahead_and_let_go(tmp_path):
         assert held <= {str(place) for place in range(2 * step, 2 * step + 4)}
         batch.done.update(target.id for target in batch.targets)
     assert not any("images" in vars(target) for target in targets)
-
-
-def test_a_checkpoint_of_other_targets_is_refused():
-    state = loader([1, 2, 3], 2).state_dict()
-    loader([3, 1, 2], 2).load_state_dict(state)
-    with pytest.raises(FuseError, match=r"for other targets; .* data\.skip_finished"):
-        loader([1, 2], 2).load_state_dict(state)
-    del state["targets"]
-    with pytest.raises(FuseError, match="for other targets"):
-        loader([3, 1, 2], 2).load_state_dict(state)

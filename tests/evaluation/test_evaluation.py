@@ -29,12 +29,14 @@ from fuse_lightning import (
     SentimentTargets,
     TextTargets,
 )
+from fuse_lightning.callbacks.formats import json_lines
 from fuse_lightning.cli import main
 from fuse_lightning.data import Target
 from fuse_lightning.data.loader import TargetLoader
 from fuse_lightning.evaluation import Evaluation, Predictions, transfer
 from fuse_lightning.objectives import Objective, TextSimilarity
 from fuse_lightning.optimizers import Captioner
+from fuse_lightning.optimizers.checkpoints import joined
 from fuse_lightning.results import Result
 from fuse_lightning.zoo.commands import scenes
 from fuse_lightning.zoo.scenes import named_objects
@@ -278,7 +280,7 @@ def test_one_trainer_searches_scores_and_searches_again(pictures, tmp_path):
     batches = runner.predict(search, data)
     assert [row["prompt"] for batch in batches for row in batch] == [text for _, text in first]
     again = AutoDAN(terms, steps=2, batch_size=8, gradient_samples=2)
-    trainer(tmp_path, evaluation).fit(again, data)
+    trainer(tmp_path / "again", evaluation).fit(again, data)
     assert [(row.target, row.prompt) for row in again.results] == first
 
 
@@ -381,15 +383,19 @@ def test_two_evaluations_are_one_too_many(tmp_path):
 
 def test_results_of_several_devices_are_read_from_one_checkpoint():
     module = AutoDAN([Fluency("zoo/gpt2")])
-    parts = []
-    for name in ("one", "two"):
-        state = stored(AutoDAN([Fluency("zoo/gpt2")]), {name: "a red star"}).get_extra_state()
-        parts.append({"module": state, "search": {}})
-    checkpoint = {"state_dict": {"_extra_state": parts[0]["module"]}, "ranks": parts}
+    states = [
+        stored(AutoDAN([Fluency("zoo/gpt2")]), {name: "a red star"}).get_extra_state()
+        for name in ("one", "two")
+    ]
+    checkpoint = {"state_dict": {"_extra_state": joined(states)}, "run": "run"}
+    # What is in the run's files is in no checkpoint.
+    Path("run").mkdir()
+    filed = Result("filed", "a blue star", [1], 1.0, {"fluency": 1.0}, 1, 0, 1.0)
+    Path("run/prompts-rank1.jsonl").write_text(json_lines([filed]))
     module._trainer = SimpleNamespace(state=SimpleNamespace(fn="validate"))
     module.on_load_checkpoint(checkpoint)
     module.load_state_dict(checkpoint["state_dict"])
-    assert [row.target for row in module.results] == ["one", "two"]
+    assert [row.target for row in module.results] == ["filed", "one", "two"]
 
 
 def test_predictions_need_a_known_kind_of_file():

@@ -1,12 +1,17 @@
 """Tiny models, pictures and fits for tests of optimizers."""
 
+import shutil
+from pathlib import Path
+
 import lightning as L
 import numpy as np
 import pytest
-from lightning.pytorch.callbacks import ModelCheckpoint
+import torch
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from PIL import Image
 
 from fuse_lightning.adapters import AdapterSettings
+from fuse_lightning.callbacks import PromptWriter
 from fuse_lightning.objectives import Fluency, ImageSimilarity
 
 
@@ -27,11 +32,34 @@ def build(kind, folders, **options):
     return kind(terms, adapter=AdapterSettings(cache=False), **options)
 
 
+class Snapshots(Callback):
+    """Keeps what a run's files hold after every step, as a kill would leave them."""
+
+    def on_train_batch_end(self, trainer, *args):
+        folder = Path(trainer.default_root_dir)
+        shutil.copy(folder / "prompts.jsonl", folder / f"step-{trainer.global_step}.jsonl")
+
+    @staticmethod
+    def bring_back(checkpoint):
+        """Leaves in the run's files what was there when a checkpoint was written."""
+        saved = torch.load(checkpoint, weights_only=True)
+        folder = Path(saved["run"])
+        if (then := folder / f"step-{saved['global_step']}.jsonl").is_file():
+            shutil.copy(then, folder / "prompts.jsonl")
+
+
 def fit(module, data, folder, *callbacks, ckpt_path=None, **trainer_options):
+    """Runs a search; what an earlier one left in the folder is replaced, unless it goes on there.
+
+    A run goes on as if it had been killed right behind its checkpoint.
+    """
+    if ckpt_path is not None:
+        Snapshots.bring_back(ckpt_path)
+    module.overwrite = True
     trainer = L.Trainer(
         accelerator="cpu",
         max_epochs=1,
-        callbacks=list(callbacks),
+        callbacks=[PromptWriter(), *callbacks, Snapshots()],
         default_root_dir=folder,
         logger=False,
         enable_progress_bar=False,

@@ -114,18 +114,51 @@ def test_resumed_run_equals_an_uninterrupted_one(folders, pictures, tmp_path, na
     saver = ModelCheckpoint(tmp_path / "ckpt", every_n_train_steps=1, save_top_k=-1)
     fit(whole, ImageTargets(**data), tmp_path / "whole", search(), saver)
     expected = found(whole)
-    # The first two targets end with the fifth step. Those that end later tell another seed.
-    for stop, seed, known in ((2, 1, 3), (STEPS, 1, 3), (7, 1, 3), (STEPS, 99, 2)):
+    # The first two targets end with the fifth step.
+    for stop in (2, STEPS, 7):
         (checkpoint,) = (tmp_path / "ckpt").glob(f"*step={stop}.ckpt")
-        folder = tmp_path / f"rest-{stop}-{seed}"
-        resumed = make(folders, seed=seed)
+        folder = tmp_path / f"rest-{stop}"
+        resumed = make(folders, seed=1)
         torch.manual_seed(123)
         trainer = fit(resumed, ImageTargets(**data), folder, search(), ckpt_path=checkpoint)
         assert trainer.global_step == 2 * STEPS
-        assert found(resumed)[:known] == close(expected[:known])
-        assert [row.seed for row in resumed.results] == [1] * known + [seed] * (3 - known)
+        assert found(resumed) == close(expected)
         lines = (folder / "prompts.jsonl").read_text().splitlines()
         assert [{**json.loads(line), "seconds": 0} for line in lines] == found(resumed)
+    with pytest.raises(FuseError, match=r"seed is 99, but was 1; go on with the same"):
+        fit(
+            make(folders, seed=99),
+            ImageTargets(**data),
+            tmp_path / "other",
+            search(),
+            ckpt_path=checkpoint,
+        )
+
+
+@pytest.mark.parametrize("stop", [2, STEPS, 7])
+@pytest.mark.parametrize(("name", "strategy"), [("l0", "beam"), ("pez", "greedy")])
+def test_a_run_goes_on_with_another_batch_size_and_other_limits(
+    folders, pictures, tmp_path, name, strategy, stop
+):
+    make, search = OPTIMIZERS[name], STRATEGIES[strategy]
+    whole = make(folders, seed=1)
+    saver = ModelCheckpoint(tmp_path / "ckpt", every_n_train_steps=1, save_top_k=-1)
+    data = ImageTargets(str(pictures), batch_size=2)
+    fit(whole, data, tmp_path / "whole", search(), saver)
+    (checkpoint,) = (tmp_path / "ckpt").glob(f"*step={stop}.ckpt")
+    for size in (1, 3):
+        resumed, folder = make(folders, seed=1), tmp_path / f"rest-{size}"
+        data = ImageTargets(str(pictures), batch_size=size)
+        fit(resumed, data, folder, search(), ckpt_path=checkpoint)
+        assert found(resumed) == close(found(whole))
+    fewer = make(folders, seed=1)
+    fewer.steps = 1
+    data = ImageTargets(str(pictures), batch_size=3)
+    fit(fewer, data, tmp_path / "fewer", search(), ckpt_path=checkpoint)
+    assert [row["target"] for row in found(fewer)] == [row["target"] for row in found(whole)]
+    assert all(row.finished for row in fewer.results)
+    # None has had more than one step beside those before the checkpoint.
+    assert all(row.step <= stop + 1 for row in fewer.results)
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)

@@ -141,7 +141,9 @@ def test_saved_and_restored_search_goes_on_as_if_never_stopped(make, stop):
     first = make()
     run(first, landscapes, stop)
     second = make()
-    second.load_state_dict(first.state_dict())
+    second.start([[] for _ in landscapes])
+    for place in range(len(landscapes)):
+        second.restore(place, first.target_state(place))
     for step in range(stop, DEPTH):
         candidates = []
         for losses, states in zip(landscapes, second.expand(), strict=True):
@@ -154,17 +156,31 @@ def test_saved_and_restored_search_goes_on_as_if_never_stopped(make, stop):
 def test_state_is_plain_enough_for_a_safe_checkpoint(tmp_path):
     strategy = UniformCostSearch(6)
     run(strategy, [landscape(0)], 2)
-    torch.save(strategy.state_dict(), tmp_path / "state.pt")
+    torch.save(strategy.target_state(0), tmp_path / "state.pt")
     loaded = torch.load(tmp_path / "state.pt", weights_only=True)
     again = UniformCostSearch(6)
-    again.load_state_dict(loaded)
+    again.start([[]])
+    again.restore(0, loaded)
     assert again.frontiers == strategy.frontiers
     assert again.expanded == strategy.expanded
 
 
-def test_resuming_with_another_strategy_is_refused():
-    with pytest.raises(FuseError, match="BeamSearch, not with UniformCostSearch"):
-        UniformCostSearch(4).load_state_dict(BeamSearch(2).state_dict() | {"expanded": []})
+@pytest.mark.parametrize(
+    "state",
+    [
+        {},
+        {"frontier": 3},
+        {"frontier": [(1.0, "12")]},
+        {"frontier": [(1.0, [1, "2"])]},
+        {"frontier": [("much", [1])]},
+        {"frontier": [(1.0, [1])], "idle": None},
+    ],
+)
+def test_a_state_of_another_form_is_refused(state):
+    strategy = HistorySearch()
+    strategy.start([[]])
+    with pytest.raises((KeyError, TypeError, ValueError)):
+        strategy.restore(0, state)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,76 @@
+"""A run's folder, taken by the command line before the trainer writes anything."""
+
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+
+from fuse_lightning.optimizers.checkpoints import read_checkpoint
+from fuse_lightning.run_folder import RunFolder
+
+TRIES = 100
+
+
+@dataclass
+class OwnFolder:
+    """How a run treats its folder.
+
+    Attributes:
+        goes_on: Whether the run in the folder goes on.
+        overwrite: Whether what an earlier run left is removed.
+        folder: The folder, once it is taken.
+    """
+
+    goes_on: bool = False
+    overwrite: bool = False
+    folder: RunFolder | None = field(default=None, repr=False)
+
+    def take(self, trainer: L.Trainer, module: Any, checkpoint: str | None) -> None:
+        """Takes the folder on the first device; of numbered folders, the next that is free.
+
+        Args:
+            trainer: The trainer, before it begins.
+            module: The optimizer, which is told.
+            checkpoint: What the run is to go on with, if anything.
+
+        Raises:
+            FuseError: If the folder is another run's, or in use.
+        """
+        module.goes_on, module.overwrite = self.goes_on, self.overwrite
+        if not trainer.is_global_zero or trainer.fast_dev_run:  # type: ignore[attr-defined]
+            return
+        if not self.goes_on:
+            _make_numbered(trainer)
+        folder = RunFolder(Path(trainer.log_dir or trainer.default_root_dir))
+        origin = None
+        if checkpoint is not None and Path(checkpoint).is_file():
+            origin = Path(read_checkpoint(Path(checkpoint))["run"])
+        if not (self.goes_on or self.overwrite or origin == folder.path.resolve()):
+            folder.check_free()
+        folder.take()
+        module.folder = self.folder = folder
+        if self.goes_on:
+            folder.keep_metrics()
+
+    def leave(self) -> None:
+        """Lets others take the folder."""
+        if self.folder is not None:
+            self.folder.leave()
+
+
+def _make_numbered(trainer: L.Trainer) -> None:
+    """Makes the folder of loggers that number theirs: two runs that start at once get two."""
+    free = [each for each in trainer.loggers if getattr(each, "_version", 0) is None]
+    if not free or trainer.log_dir is None:
+        return
+    for _ in range(TRIES):
+        # Loggers that share a folder choose their numbers before one of them makes it.
+        versions = [each.version for each in free]
+        with suppress(FileExistsError):
+            Path(trainer.log_dir).mkdir(parents=True)
+            return
+        for each, version in zip(free, versions, strict=True):
+            if isinstance(version, int):
+                each._version = version + 1  # type: ignore[attr-defined]
