@@ -88,13 +88,27 @@ def known(folder: Path) -> dict[str, list[tuple[str, list[int], int]]]:
     return {name: [(r.prompt, r.ids, r.step) for r in rows] for name, rows in found.items()}
 
 
-def torture(folder: Path, devices: int, kills: int, rng: random.Random) -> Counter[str]:
-    """Kills a run up to so many times, lets it end, and counts what is not as it must be."""
+def changes(rng: random.Random, steps: bool) -> list[str]:
+    """What a run is given otherwise when it goes on."""
+    found = [
+        f"--trainer.devices={rng.choice((1, 2))}",
+        f"--data.batch_size={rng.choice((1, 3, 9))}",
+    ]
+    return [*found, f"--model.init_args.steps={rng.choice((3, 6, 8))}"] if steps else found
+
+
+def torture(folder: Path, steps: bool, kills: int, rng: random.Random) -> Counter[str]:
+    """Kills a run up to so many times, lets it end, and counts what is not as it must be.
+
+    Whenever it goes on, it does so with another batch size and number of devices, and with
+    another number of steps where ``steps`` is set.
+    """
     counts: Counter[str] = Counter(runs=1)
-    new = ["--config", "run.yaml", f"--trainer.devices={devices}"]
     kept: dict[str, Any] = {}
     for _ in range(kills):
-        words = ["--resume", RUN] if (folder / RUN / "config.yaml").is_file() else new
+        words = ["--config", "run.yaml"]
+        if (folder / RUN / "config.yaml").is_file():
+            words = ["--resume", RUN, *changes(rng, steps)]
         moment = killed(folder, rng, words)
         if moment is None:
             break
@@ -102,7 +116,8 @@ def torture(folder: Path, devices: int, kills: int, rng: random.Random) -> Count
         now = known(folder)
         counts["lost on the way"] += sum(now.get(name) != rows for name, rows in kept.items())
         kept = now
-    words = ["--resume", RUN] if (folder / RUN / "config.yaml").is_file() else new
+    again = (folder / RUN / "config.yaml").is_file()
+    words = ["--resume", RUN, *changes(rng, steps)] if again else ["--config", "run.yaml"]
     if begin(folder, *words).wait():
         raise SystemExit((folder / "log.txt").read_text()[-3000:])
     return counts
@@ -111,11 +126,13 @@ def torture(folder: Path, devices: int, kills: int, rng: random.Random) -> Count
 def compare(folder: Path, reference: Path) -> Counter[str]:
     """How a run's final results differ from those of the reference."""
     expected, found = known(reference), known(folder)
-    rows = [result.target for result in read_results(folder / RUN / "prompts.jsonl")]
+    results = read_results(folder / RUN / "prompts.jsonl")
+    rows = [result.target for result in results]
     return Counter(
         {
             "lost": len(expected.keys() - found.keys()),
             "doubled": len(rows) - len({*rows}),
+            "unfinished": sum(not result.finished for result in results),
             "other prompts": sum(
                 found[name] != row for name, row in expected.items() if name in found
             ),
@@ -131,7 +148,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     rng = random.Random(options.seed)
-    totals: dict[int, Counter[str]] = {1: Counter(), 2: Counter()}
+    totals: dict[bool, Counter[str]] = {False: Counter(), True: Counter()}
     with tempfile.TemporaryDirectory() as name:
         home = Path(name)
         scenes(home / "scenes", options.targets, 5)
@@ -148,29 +165,37 @@ def main() -> None:
             raise SystemExit((reference / "log.txt").read_text()[-3000:])
         done = number = 0
         while done < options.kills:
-            devices = 2 if number % 3 == 2 else 1
+            steps = number % 3 == 2
             folder = place(f"run-{number}")
             most = min(options.in_one_run, options.kills - done)
-            counts = torture(folder, devices, most, rng) + compare(folder, reference)
-            totals[devices] += counts
+            counts = torture(folder, steps, most, rng) + compare(folder, reference)
+            if steps:
+                # Other steps may find other prompts.
+                del counts["other prompts"]
+            totals[steps] += counts
             done += counts["starting"] + counts["searching"]
             number += 1
             print(f"{done} kills, {dict(counts)}", flush=True)
     columns = ["runs", "starting", "searching", "lost on the way", "lost", "doubled"]
-    columns.append("other prompts")
+    columns += ["unfinished", "other prompts"]
     rows = [
-        [str(devices), *(str(counts[column]) for column in columns)]
-        for devices, counts in totals.items()
+        ["batch size, devices" + ", steps" * steps]
+        + [str(counts[column]) for column in columns[:-1]]
+        + ["—" if steps else str(counts[columns[-1]])]
+        for steps, counts in totals.items()
     ]
-    head = ["devices", "runs", "kills while starting", "kills while searching", *columns[3:]]
+    head = ["changed on going on", "runs", "kills while starting", "kills while searching"]
+    head += columns[3:]
     write(
         "kills",
         f"# Runs that are killed at random moments\n\n{describe()}\n\n{options.targets} scenes, a "
         f"checkpoint after every step; SIGKILL to all processes of a run, up to "
-        f"{options.in_one_run} times in one run, then `fuse fit --resume` to its end. Counted "
-        "against a run of one process that was never killed: targets whose results on disk went "
-        "or changed between two kills, and in the end targets lost, targets written twice, and "
-        f"targets with another prompt.\n\n{table(head, rows)}\n",
+        f"{options.in_one_run} times in one run, then `fuse fit --resume` to its end. Whenever a "
+        "run goes on it has another batch size (1, 3 or 9; at first 4), 1 or 2 devices, and in the "
+        "second row another number of steps (3, 6 or 8; at first 6). Counted against a run of one "
+        "process that was never killed: targets whose results on disk went or changed between two "
+        "kills, and in the end targets lost, targets written twice, results of searches that did "
+        f"not end, and targets with another prompt.\n\n{table(head, rows)}\n",
     )
 
 
