@@ -79,24 +79,42 @@ class CausalLM(FrozenModel):
         known = {*ids, self.tokenizer.eos_token_id} - {None}
         return tuple(sorted(index for index in known if index < self.vocab_size))
 
-    def prefix_ids(self, prefix: str) -> tuple[int, ...]:
-        """Ids of a prefix, without the start."""
-        ids: Sequence[int] = self.tokenizer(prefix, add_special_tokens=False)["input_ids"]
-        return tuple(ids)
-
     def encode(self, texts: Sequence[str], *, special: bool = True) -> Encoded:
         """Tokens of whole texts, behind :attr:`start_ids` unless ``special`` is false.
 
-        So a text begins the same whether or not the tokenizer itself puts a token there.
+        So a text begins the same whether or not the tokenizer itself puts a token there. A text
+        that begins with them already gets no second ones.
         """
         plain = super().encode(texts, special=False)
         start = self.start_ids if special else ()
-        head = torch.tensor(start, dtype=torch.long).expand(len(texts), -1)
-        return Encoded(
-            torch.cat([head, plain.ids], dim=1),
+        if not start:
+            return plain
+        longer = Encoded(
+            torch.cat([torch.tensor(start).expand(len(texts), -1), plain.ids], dim=1),
             F.pad(plain.mask, (len(start), 0), value=True),
             F.pad(plain.spans, (0, 0, len(start), 0)),
         )
+        begun = self._begun(plain)
+        if not begun.any():
+            return longer
+        plain = Encoded(
+            F.pad(plain.ids, (0, len(start)), value=self.pad_id),
+            F.pad(plain.mask, (0, len(start))),
+            F.pad(plain.spans, (0, 0, 0, len(start))),
+        )
+        return Encoded(
+            torch.where(begun[:, None], plain.ids, longer.ids),
+            torch.where(begun[:, None], plain.mask, longer.mask),
+            torch.where(begun[:, None, None], plain.spans, longer.spans),
+        )[:]
+
+    def _begun(self, plain: Encoded) -> Tensor:
+        """Which texts write their own start, shape (N,)."""
+        start = torch.tensor(self.start_ids)
+        size = len(start)
+        if plain.ids.shape[1] < size:
+            return torch.zeros(len(plain.ids), dtype=torch.bool)
+        return ((plain.ids[:, :size] == start) & plain.mask[:, :size]).all(1)
 
     def logits(self, ids: Tensor, mask: Tensor, embeds: Tensor | None = None) -> Tensor:
         """Next-token logits.
