@@ -18,6 +18,7 @@ from fuse_lightning.objectives import (
     smoothed_gradient,
 )
 from fuse_lightning.optimizers.base import SPARE, PromptOptimizer
+from fuse_lightning.optimizers.numbers import check_number
 
 
 class AutoDAN(PromptOptimizer):
@@ -40,7 +41,8 @@ class AutoDAN(PromptOptimizer):
         logit_weight: Factor of the language model in the ranking, against the gradient.
         gradient_weight: Factor of the predicted change in the ranking.
         max_length: Most tokens of a prompt; ``None`` for no limit but the steps.
-        end_probability: Probability of an end token above which a state is not extended.
+        end_probability: Probability of an end token, in [0, 1], above which a state is not
+            extended.
         **options: What every :class:`PromptOptimizer` takes.
     """
 
@@ -62,6 +64,9 @@ class AutoDAN(PromptOptimizer):
         ):
             if value < 1:
                 raise FuseError(f"{name} is {value}; it must be at least 1")
+        check_number("logit_weight", logit_weight)
+        check_number("gradient_weight", gradient_weight)
+        check_number("end_probability", end_probability, 0, 1)
         primary = self.objective.primary
         if not isinstance(primary, CausalLM):
             raise FuseError(

@@ -20,6 +20,7 @@ from fuse_lightning.objectives import Objective, Prompts, State, Term
 from fuse_lightning.optimizers.checkpoints import add_ranks, join_results, take_rank
 from fuse_lightning.optimizers.constraints import Constraints
 from fuse_lightning.optimizers.defaults import missing_callbacks
+from fuse_lightning.optimizers.numbers import check_number
 from fuse_lightning.optimizers.precision import settle_precision
 from fuse_lightning.optimizers.start import Start
 from fuse_lightning.optimizers.step import DiscreteStep
@@ -96,6 +97,8 @@ class PromptOptimizer(L.LightningModule, ABC):
         ):
             if value < least:
                 raise FuseError(f"{name} is {value}; it must be at least {least}")
+        if stop_loss is not None:
+            check_number("stop_loss", stop_loss)
         if stop_seconds is not None and not stop_seconds > 0:
             raise FuseError(f"stop_seconds is {stop_seconds}; it must be above 0")
         if not 0 < gradient_resample <= 1:

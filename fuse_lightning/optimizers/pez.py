@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from fuse_lightning.errors import FuseError
 from fuse_lightning.objectives import State, Term, embedding_gradient
 from fuse_lightning.optimizers.base import SPARE
+from fuse_lightning.optimizers.numbers import check_number
 from fuse_lightning.optimizers.swaps import SwapOptimizer
 from fuse_lightning.optimizers.target_search import TargetSearch
 from fuse_lightning.search import GreedySearch
@@ -64,10 +65,10 @@ class PEZ(SwapOptimizer):
         ):
             if value < least:
                 raise FuseError(f"{name} is {value}; it must be at least {least}")
-        if not learning_rate > 0:
+        check_number("learning_rate", learning_rate)
+        if learning_rate <= 0:
             raise FuseError(f"learning_rate is {learning_rate}; it must be above 0")
-        if weight_decay < 0:
-            raise FuseError(f"weight_decay is {weight_decay}; it must be at least 0")
+        check_number("weight_decay", weight_decay, 0)
         if polish_steps >= steps:
             raise FuseError(
                 f"polish_steps is {polish_steps}, but there are only {steps} steps; "
