@@ -1,11 +1,13 @@
 """Runs a causal network over many rows, what they begin with in common once."""
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
+from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
 from fuse_lightning.models.base import FrozenModel
@@ -17,6 +19,8 @@ from fuse_lightning.models.trunks import WORTH, Row, find_trunks
 
 PADDING = 0.08
 """Padded positions that a forward may have for each real one, if rows differ in length."""
+EXACT, COARSE, COARSEST = 1e-4, 0.03, 0.15
+"""Relative changes that are rounding: of float32, of any other type, and of one that is coarse."""
 
 
 @dataclass
@@ -210,24 +214,53 @@ def try_sharing(model: FrozenModel, measure: Callable[[], Tensor]) -> None:
     """Lets a model share beginnings if what it computes stays the same.
 
     Architectures differ in ways that no list of names knows (positions, biases and states outside
-    of attention), so the network itself is asked.
+    of attention), so the network itself is asked. In reduced precision another order of sums
+    changes what it computes, too: as much as another plain attention does is no fault.
 
     Args:
         model: A causal model.
         measure: Computes something of rows that begin alike, whose attention matters.
     """
-    if model.text_config._attn_implementation != "sdpa":
+    plain = model.text_config._attn_implementation
+    if plain != "sdpa":
+        _tell(model, f"its attention is {plain or 'of its own'}, not sdpa")
         return
     expected = measure()
-    use(model.module, NAME)
-    model.shares, model.worth = True, 0
+    scale = float(expected.abs().max())
+    exact = model.dtype == "float32" and not model.placement.quantization
+    reason = ""
     try:
-        scale = expected.abs().max()
-        exact = model.dtype == "float32" and not model.placement.quantization
-        tolerance = 1e-4 if exact else 3e-2
-        model.shares = bool((measure() - expected).abs().max() <= tolerance * scale)
-    except Exception:  # Code of any architecture runs here, which may refuse in any way.
+        model.shares, model.worth = True, 0
+        change = _change(model, NAME, measure, expected)
         model.shares = False
-    model.worth = WORTH
-    if not model.shares:
-        use(model.module, "sdpa")
+        if exact and change > EXACT * scale:
+            reason = f"shared beginnings change what it computes by {change / scale:.2%}"
+        elif change > COARSE * scale:
+            usual = _change(model, "eager", measure, expected)
+            if not change <= min(usual, COARSEST * scale):
+                reason = (
+                    f"shared beginnings change what it computes by {change / scale:.1%}, its "
+                    f"{model.dtype} alone by {usual / scale:.1%}"
+                )
+    except Exception as error:  # Code of any architecture runs here, which may refuse in any way.
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+    model.shares, model.worth = not reason, WORTH
+    use(model.module, NAME if model.shares else plain)
+    if reason:
+        _tell(model, reason)
+
+
+def _change(
+    model: FrozenModel, attention: str, measure: Callable[[], Tensor], expected: Tensor
+) -> float:
+    """By how much another attention changes what is measured."""
+    use(model.module, attention)
+    change = float((measure() - expected).abs().max())
+    return torch.inf if math.isnan(change) else change
+
+
+def _tell(model: FrozenModel, reason: str) -> None:
+    rank_zero_info(
+        f"{model.model_id!r} reads every candidate from its first token on, which is slower: "
+        f"{reason}"
+    )

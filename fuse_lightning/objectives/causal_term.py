@@ -30,7 +30,7 @@ class CausalTerm(Term):
         if not self.frame.head:
             raise FuseError(
                 f"{self.model.model_id!r} has no begin token and {self.name} no prefix, so the "
-                "first token has no likelihood; give a prefix"
+                "first token has no likelihood; give a prefix, or the model a start"
             )
 
     def mean_nll(self, reading: Reading, counted: Tensor, embeds: Tensor | None) -> Tensor:

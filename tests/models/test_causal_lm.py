@@ -202,6 +202,7 @@ def test_all_tokens_that_a_template_puts_first_are_the_start_and_those_last_are_
         return {"input_ids": [7, 8, *ids, 9] if add_special_tokens else ids}
 
     model.tokenizer = template
+    del model.start_ids
     assert model.start_ids == (7, 8)
 
 
