@@ -76,6 +76,11 @@ def run(
         keep: Whether trunks go on from those of the last call, whose tokens are not visited.
     """
     shareable = model.shares and max(map(len, rows), default=0) <= model.max_tokens
+    if shareable and model.turn is not None:
+        # What a longer row begins with is rotated otherwise than in a shorter one.
+        limits = [
+            limit if len(row) <= model.turn else 0 for limit, row in zip(limits, rows, strict=True)
+        ]
     found = find_trunks(rows, limits if shareable else [0] * len(rows), model.worth)
     alone = [index for index, row in enumerate(rows) if row and not found.shared[index]]
     _ends(model, rows, alone, found.of, found.shared, None, visit)
@@ -142,7 +147,7 @@ def _ends(
             batch.ids,
             batch.mask,
             starts,
-            positions.clamp(max=model.max_tokens - 1) if store else None,
+            positions.clamp(max=model.last_position) if store else None,
             numbers,
             torch.arange(len(some)),
             torch.tensor([len(rows[index]) for index in some]),

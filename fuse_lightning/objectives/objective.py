@@ -75,7 +75,7 @@ class Objective:
             term.model.load(device)
             term.check()
         for model in shared.values():
-            model.budget = Budget(self.max_batch_tokens)
+            model.budget = Budget(self.max_batch_tokens, model.turn)
 
     @cached_property
     def _adapters(self) -> dict[int, FuseAdapter]:
