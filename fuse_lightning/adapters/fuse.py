@@ -186,7 +186,12 @@ class FuseAdapter:
 
     def _lookup(self, wanted: Sequence[bool]) -> Tensor:
         device, pieces = self.target.device, [piece.strip() for piece in self.source.pieces]
-        words = [index for index, piece in enumerate(pieces) if piece and wanted[index]]
+        # Half a character is no text of its own.
+        words = [
+            index
+            for index, piece in enumerate(pieces)
+            if piece and wanted[index] and "\ufffd" not in piece
+        ]
         table = torch.zeros(len(pieces), self.target.embedding_table.shape[1])
         for start in range(0, len(words), CHUNK):
             chunk = words[start : start + CHUNK]
@@ -361,12 +366,11 @@ def _fingerprint(model: FrozenModel) -> str:
 
 
 def _word_ids(model: FrozenModel, texts: Sequence[str]) -> list[list[int]]:
-    """Ids of the last word of each text, without special tokens."""
+    """Ids of what stands behind the first word of each text, without special tokens."""
     encoded = model.encode(texts, special=False)
     ids, spans = encoded.ids.tolist(), encoded.spans.tolist()
     result = []
     for text, row, offsets in zip(texts, ids, spans, strict=True):
-        words = align(text, offsets, offsets)
-        last = words[-1].source if len(words) > 1 else ()
-        result.append([row[position] for position in last])
+        _, *words = align(text, offsets, offsets)
+        result.append([row[position] for word in words for position in word.source])
     return result

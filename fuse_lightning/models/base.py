@@ -159,6 +159,7 @@ class FrozenModel(ABC):
             self.device = input_device(self.embedding_layer)
         else:
             self.module.to(self.device)
+        self.budget.apart = self.turn
         self.prepare()
         if self.compile:
             compile_layers(self.text_network)
@@ -253,6 +254,27 @@ class FrozenModel(ABC):
             and getattr(layer, "padding_idx", None) is not None
         ]
         return min(limit, int(positions) - max(unused, default=0))
+
+    @cached_property
+    def turn(self) -> int | None:
+        """Longest row that may be read together with shorter ones; ``None`` for any.
+
+        With LongRoPE the rotations of all rows follow the longest: those of a batch change where
+        one is longer than the network was first trained on.
+        """
+        known = getattr(self.text_config, "rope_parameters", None) or {}
+        kinds = [known, *(part for part in known.values() if isinstance(part, dict))]
+        limits = [
+            int(kind["original_max_position_embeddings"])
+            for kind in kinds
+            if kind.get("rope_type") == "longrope"
+        ]
+        return min(limits, default=None)
+
+    @property
+    def last_position(self) -> int:
+        """Largest position of padding behind rows that are read in parts."""
+        return min(self.max_tokens, self.turn or self.max_tokens) - 1
 
     @cached_property
     def pad_id(self) -> int:

@@ -26,10 +26,13 @@ class Budget:
     Args:
         tokens: Most token positions in one forward, padding included. Where memory runs out the
             batch is halved for good and tried again.
+        apart: Rows of more positions than this never go into one forward with others; ``None``
+            where any rows may.
     """
 
-    def __init__(self, tokens: int = 8192) -> None:
+    def __init__(self, tokens: int = 8192, apart: int | None = None) -> None:
         self.tokens = tokens
+        self.apart = apart
         self.most = tokens
         """What was asked for, or what memory was found to hold."""
         self.measured = 0
@@ -82,10 +85,12 @@ class Budget:
                     self.measured = tried
                     self.tokens = max(1, int(min(self.most, SHARE * gauge.times() * tried)))
 
-    @staticmethod
-    def _stop(lengths: Sequence[int], start: int, waste: float, most: float) -> int:
+    def _stop(self, lengths: Sequence[int], start: int, waste: float, most: float) -> int:
         real = width = 0
+        apart = torch.inf if self.apart is None else self.apart
         for index in range(start, len(lengths)):
+            if (lengths[index] > apart) != (lengths[start] > apart):
+                return index
             real += lengths[index]
             width = max(width, lengths[index])
             padded = width * (index + 1 - start)

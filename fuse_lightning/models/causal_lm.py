@@ -16,16 +16,38 @@ from fuse_lightning.models.encoded import Encoded
 from fuse_lightning.models.forward import try_sharing
 from fuse_lightning.models.growing import Ends, Kept, behind, can_stay, join, read_on, whole
 from fuse_lightning.models.likelihood import Continuations, token_nll
+from fuse_lightning.models.start import EXAMPLES, find_start, placed_start
 from fuse_lightning.models.transfer import pick, send
 from fuse_lightning.models.trunks import Row
 
 
 class CausalLM(FrozenModel):
-    """Any model that ``AutoModelForCausalLM`` reads."""
+    """Any model that ``AutoModelForCausalLM`` reads.
+
+    Args:
+        model_id: Hub id, local folder, or ``zoo/NAME`` for a model that comes with the package.
+        start: What stands before every text, unless the text begins with it. "tokenizer" for what
+            the tokenizer puts there, else its begin token, else its end token; "none"; or a text.
+            "auto" is "tokenizer", except where that token marks the turns of a chat, as of some
+            instruct models: there it is the one of the tokenizer's begin, end, unknown and
+            padding token behind which the model finds ordinary texts likeliest.
+        **options: What every :class:`FrozenModel` takes.
+    """
 
     kind = "causal language model"
     latest: Continuations | None = None
     """What the last call of :meth:`next_log_probs` told."""
+
+    def __init__(self, model_id: str, *, start: str = "auto", **options: Any) -> None:
+        super().__init__(model_id, **options)
+        if not start:
+            raise FuseError(f"start of {model_id!r} is empty; give none for no start")
+        self.start = start
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """Equal for two models that can share weights in memory and read texts alike."""
+        return (*super().key, self.start)
 
     @property
     def auto_class(self) -> Any:
@@ -50,26 +72,37 @@ class CausalLM(FrozenModel):
         try_sharing(self, self._example)
 
     def _example(self) -> Tensor:
-        """Likelihoods of some rows that begin alike."""
-        count = min(self.vocab_size, 11)
-        rows = [[(5 * i + 3 * (i > 2 + row) * row) % count for i in range(7)] for row in range(4)]
-        ids = torch.tensor(rows)[:, : self.max_tokens]
-        return self.token_nll(
-            ids, torch.ones_like(ids, dtype=torch.bool).index_fill(1, torch.tensor(0), False)
-        )
+        """Likelihoods of some rows that begin alike: ordinary words, which the model knows.
+
+        On special tokens rounding may be far larger than in any text.
+        """
+        rows = self.encode(EXAMPLES)
+        ids, mask = rows.ids[:, : self.max_tokens], rows.mask[:, : self.max_tokens]
+        if len({*map(tuple, ids.tolist())}) < len(EXAMPLES):
+            # A tokenizer that does not know the words.
+            count = min(self.vocab_size, 11)
+            ids = torch.tensor(
+                [[(5 * i + 3 * (i > 2 + row) * row) % count for i in range(7)] for row in range(4)]
+            )[:, : self.max_tokens]
+            mask = torch.ones_like(ids, dtype=torch.bool)
+        return self.token_nll(ids, mask.index_fill(1, torch.tensor(0), False))
 
     @cached_property
     def start_ids(self) -> tuple[int, ...]:
-        """Ids before every text: those the tokenizer puts there, else the begin or end token."""
-        whole = self.tokenizer("a")["input_ids"]
-        plain = self.tokenizer("a", add_special_tokens=False)["input_ids"]
-        for start in range(1, len(whole) - len(plain) + 1):
-            if whole[start : start + len(plain)] == plain:
-                return tuple(whole[:start])
-        for begin in (self.tokenizer.bos_token_id, self.tokenizer.eos_token_id):
-            if begin is not None:
-                return (begin,)
-        return ()
+        """Ids before every text, see ``start``."""
+        return find_start(self, self.start)
+
+    @cached_property
+    def _opens(self) -> frozenset[int]:
+        """Special tokens with which a text needs no start but its own.
+
+        None where the tokenizer itself puts its start before any text, or the user does.
+        """
+        if self.start not in ("auto", "tokenizer") or placed_start(self):
+            return frozenset()
+        added = self.tokenizer.added_tokens_decoder.items()
+        special = {index for index, token in added if token.special}
+        return frozenset(special.union(self.tokenizer.all_special_ids))
 
     @cached_property
     def end_ids(self) -> tuple[int, ...]:
@@ -79,24 +112,46 @@ class CausalLM(FrozenModel):
         known = {*ids, self.tokenizer.eos_token_id} - {None}
         return tuple(sorted(index for index in known if index < self.vocab_size))
 
-    def prefix_ids(self, prefix: str) -> tuple[int, ...]:
-        """Ids of a prefix, without the start."""
-        ids: Sequence[int] = self.tokenizer(prefix, add_special_tokens=False)["input_ids"]
-        return tuple(ids)
-
     def encode(self, texts: Sequence[str], *, special: bool = True) -> Encoded:
         """Tokens of whole texts, behind :attr:`start_ids` unless ``special`` is false.
 
-        So a text begins the same whether or not the tokenizer itself puts a token there.
+        So a text begins the same whether or not the tokenizer itself puts a token there. A text
+        that begins with them already gets no second ones, nor one that begins with a special
+        token, such as a chat, where the tokenizer puts nothing there itself.
         """
         plain = super().encode(texts, special=False)
         start = self.start_ids if special else ()
-        head = torch.tensor(start, dtype=torch.long).expand(len(texts), -1)
-        return Encoded(
-            torch.cat([head, plain.ids], dim=1),
+        if not start:
+            return plain
+        longer = Encoded(
+            torch.cat([torch.tensor(start).expand(len(texts), -1), plain.ids], dim=1),
             F.pad(plain.mask, (len(start), 0), value=True),
             F.pad(plain.spans, (0, 0, len(start), 0)),
         )
+        begun = self._begun(plain)
+        if not begun.any():
+            return longer
+        plain = Encoded(
+            F.pad(plain.ids, (0, len(start)), value=self.pad_id),
+            F.pad(plain.mask, (0, len(start))),
+            F.pad(plain.spans, (0, 0, 0, len(start))),
+        )
+        return Encoded(
+            torch.where(begun[:, None], plain.ids, longer.ids),
+            torch.where(begun[:, None], plain.mask, longer.mask),
+            torch.where(begun[:, None, None], plain.spans, longer.spans),
+        )[:]
+
+    def _begun(self, plain: Encoded) -> Tensor:
+        """Which texts begin with their start, or with a special token that needs none."""
+        start = torch.tensor(self.start_ids)
+        size = len(start)
+        first = plain.ids[:, :1]
+        opened = torch.isin(first, torch.tensor([*self._opens])) & plain.mask[:, :1]
+        if plain.ids.shape[1] < size:
+            return opened.any(1)
+        same = (plain.ids[:, :size] == start) & plain.mask[:, :size]
+        return opened.any(1) | same.all(1)
 
     def logits(self, ids: Tensor, mask: Tensor, embeds: Tensor | None = None) -> Tensor:
         """Next-token logits.

@@ -1,11 +1,13 @@
 """Runs a causal network over many rows, what they begin with in common once."""
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
+from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
 from fuse_lightning.models.base import FrozenModel
@@ -17,6 +19,8 @@ from fuse_lightning.models.trunks import WORTH, Row, find_trunks
 
 PADDING = 0.08
 """Padded positions that a forward may have for each real one, if rows differ in length."""
+EXACT, COARSE, COARSEST = 1e-4, 0.03, 0.15
+"""Relative changes that are rounding: of float32, of any other type, and of one that is coarse."""
 
 
 @dataclass
@@ -72,6 +76,11 @@ def run(
         keep: Whether trunks go on from those of the last call, whose tokens are not visited.
     """
     shareable = model.shares and max(map(len, rows), default=0) <= model.max_tokens
+    if shareable and model.turn is not None:
+        # What a longer row begins with is rotated otherwise than in a shorter one.
+        limits = [
+            limit if len(row) <= model.turn else 0 for limit, row in zip(limits, rows, strict=True)
+        ]
     found = find_trunks(rows, limits if shareable else [0] * len(rows), model.worth)
     alone = [index for index, row in enumerate(rows) if row and not found.shared[index]]
     _ends(model, rows, alone, found.of, found.shared, None, visit)
@@ -138,7 +147,7 @@ def _ends(
             batch.ids,
             batch.mask,
             starts,
-            positions.clamp(max=model.max_tokens - 1) if store else None,
+            positions.clamp(max=model.last_position) if store else None,
             numbers,
             torch.arange(len(some)),
             torch.tensor([len(rows[index]) for index in some]),
@@ -210,24 +219,53 @@ def try_sharing(model: FrozenModel, measure: Callable[[], Tensor]) -> None:
     """Lets a model share beginnings if what it computes stays the same.
 
     Architectures differ in ways that no list of names knows (positions, biases and states outside
-    of attention), so the network itself is asked.
+    of attention), so the network itself is asked. In reduced precision another order of sums
+    changes what it computes, too: as much as another plain attention does is no fault.
 
     Args:
         model: A causal model.
         measure: Computes something of rows that begin alike, whose attention matters.
     """
-    if model.text_config._attn_implementation != "sdpa":
+    plain = model.text_config._attn_implementation
+    if plain != "sdpa":
+        _tell(model, f"its attention is {plain or 'of its own'}, not sdpa")
         return
     expected = measure()
-    use(model.module, NAME)
-    model.shares, model.worth = True, 0
+    scale = float(expected.abs().max())
+    exact = model.dtype == "float32" and not model.placement.quantization
+    reason = ""
     try:
-        scale = expected.abs().max()
-        exact = model.dtype == "float32" and not model.placement.quantization
-        tolerance = 1e-4 if exact else 3e-2
-        model.shares = bool((measure() - expected).abs().max() <= tolerance * scale)
-    except Exception:  # Code of any architecture runs here, which may refuse in any way.
+        model.shares, model.worth = True, 0
+        change = _change(model, NAME, measure, expected)
         model.shares = False
-    model.worth = WORTH
-    if not model.shares:
-        use(model.module, "sdpa")
+        if exact and change > EXACT * scale:
+            reason = f"shared beginnings change what it computes by {change / scale:.2%}"
+        elif change > COARSE * scale:
+            usual = _change(model, "eager", measure, expected)
+            if not change <= min(usual, COARSEST * scale):
+                reason = (
+                    f"shared beginnings change what it computes by {change / scale:.1%}, its "
+                    f"{model.dtype} alone by {usual / scale:.1%}"
+                )
+    except Exception as error:  # Code of any architecture runs here, which may refuse in any way.
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+    model.shares, model.worth = not reason, WORTH
+    use(model.module, NAME if model.shares else plain)
+    if reason:
+        _tell(model, reason)
+
+
+def _change(
+    model: FrozenModel, attention: str, measure: Callable[[], Tensor], expected: Tensor
+) -> float:
+    """By how much another attention changes what is measured."""
+    use(model.module, attention)
+    change = float((measure() - expected).abs().max())
+    return torch.inf if math.isnan(change) else change
+
+
+def _tell(model: FrozenModel, reason: str) -> None:
+    rank_zero_info(
+        f"{model.model_id!r} reads every candidate from its first token on, which is slower: "
+        f"{reason}"
+    )

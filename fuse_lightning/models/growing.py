@@ -65,7 +65,10 @@ def can_stay(model: FrozenModel, rows: Sequence[Row]) -> bool:
         or model.dtype != "float32"
         or model.placement.quantization is not None
     )
-    return not reduced and len(rows) * max(map(len, rows), default=0) <= MOST_KEPT
+    longest = max(map(len, rows), default=0)
+    # Longer rows are rotated otherwise than the shorter ones that they begin with.
+    turned = model.turn is not None and longest > model.turn
+    return not (reduced or turned) and len(rows) * longest <= MOST_KEPT
 
 
 def read_on(
@@ -146,7 +149,7 @@ def _read_ends(
     batch = pad([row[start:] for row, start in zip(rows, starts, strict=True)], None, model.pad_id)
     before, trunk = torch.tensor(starts), torch.tensor(of)
     positions = before[:, None] + torch.arange(batch.ids.shape[1])
-    positions = positions.clamp(max=model.max_tokens - 1)
+    positions = positions.clamp(max=model.last_position)
     store = Store()
     with branching(kept.store, trunk, before, store):
         read(Ends(batch.ids, batch.mask, positions, before, trunk))

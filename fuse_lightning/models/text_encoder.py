@@ -2,6 +2,7 @@
 
 import json
 from abc import abstractmethod
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from fuse_lightning.models.base import FrozenModel
 from fuse_lightning.models.encoded import Encoded
 from fuse_lightning.models.forward import run_vectors
 from fuse_lightning.models.loading import resolve
+from fuse_lightning.models.words import WordReader
 
 POOLINGS = ("mean", "mean_sqrt_len", "cls", "max", "lasttoken")
 
@@ -46,20 +48,76 @@ class TextEncoder(FrozenModel):
 class SentenceEncoder(TextEncoder):
     """A sentence-transformers style encoder such as all-MiniLM-L6-v2.
 
-    Pools as the model's ``1_Pooling/config.json`` says, by default the mean over tokens.
+    Pools as the model's ``1_Pooling/config.json`` says, by default the mean over tokens. Reads
+    texts as its other files say: in lower case, and behind a prompt of its own.
+
+    Args:
+        model_id: Hub id or local folder.
+        prompt_name: Which of the prompts that the model names stands before every text; by
+            default the one that the model says, most often none.
+        **options: What every :class:`FrozenModel` takes.
     """
 
     kind = "sentence encoder"
     # Pooling is done here, so checkpoints of masked language models will do.
     unused_weights = ("pooler.",)
 
+    def __init__(self, model_id: str, *, prompt_name: str | None = None, **options: Any) -> None:
+        super().__init__(model_id, **options)
+        self.prompt_name = prompt_name
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """Equal for two models that can share weights in memory and read texts alike."""
+        return (*super().key, self.prompt_name)
+
     def accepts(self, config: PretrainedConfig) -> bool:
         """Any single text network: no pictures, no decoder half."""
         return not hasattr(config, "vision_config") and not config.is_encoder_decoder
 
     def prepare(self) -> None:
-        """Finds how vectors are pooled."""
+        """Finds how vectors are pooled, and what stands before texts.
+
+        Raises:
+            FuseError: If it pools in an unknown way, or has no prompt of the name.
+        """
         self.pooling = self._pooling()
+        self.prompt = self._prompt()
+        self.passed = self._passed()
+
+    @cached_property
+    def words(self) -> WordReader:
+        """Reads texts word by word, in lower case where the model's files say so."""
+        lower = bool(self._read("sentence_bert_config.json").get("do_lower_case"))
+        return WordReader(self.tokenizer, lower)
+
+    def _prompt(self) -> str:
+        """What stands before every text."""
+        config = self._read("config_sentence_transformers.json")
+        prompts = config.get("prompts") or {}
+        name = self.prompt_name or config.get("default_prompt_name")
+        if name is None:
+            return ""
+        if name not in prompts:
+            names = ", ".join(map(repr, prompts)) or "none"
+            raise FuseError(f"{self.model_id!r} has no prompt {name!r}; it has: {names}")
+        return str(prompts[name])
+
+    def _passed(self) -> int:
+        """How many leading tokens no vector is pooled from."""
+        if not self.prompt or self._read("1_Pooling/config.json").get("include_prompt", True):
+            return 0
+        (row,) = self.words.read([self.prompt], special=True)
+        return len(row.ids) - (row.ids[-1] in self.tokenizer.all_special_ids)
+
+    def encode(self, texts: Sequence[str], *, special: bool = True) -> Encoded:
+        """Tokens of whole texts, with special tokens and prompt unless ``special`` is false."""
+        if not (special and self.prompt):
+            return super().encode(texts, special=special)
+        encoded = super().encode([f"{self.prompt}{text}" for text in texts])
+        # Characters are counted in the texts: those of the prompt are none of them.
+        encoded.spans = (encoded.spans - len(self.prompt)).clamp(min=0)
+        return encoded
 
     def _read(self, name: str) -> Any:
         """A file of the model, {} if there is none."""
@@ -112,6 +170,9 @@ class SentenceEncoder(TextEncoder):
         with self.embeddings_replaced(embeds):
             output = self.module(input_ids=ids, attention_mask=mask.long())
         hidden = output.last_hidden_state.float()
+        pooled = mask
+        if self.passed:
+            pooled = mask & (torch.arange(mask.shape[1], device=mask.device) >= self.passed)
         match self.pooling:
             case "cls":
                 vectors = hidden[:, 0]
@@ -119,10 +180,10 @@ class SentenceEncoder(TextEncoder):
                 last = mask.sum(1) - 1
                 vectors = hidden[torch.arange(len(hidden), device=hidden.device), last]
             case "max":
-                vectors = hidden.masked_fill(~mask.unsqueeze(-1), -torch.inf).amax(1)
+                vectors = hidden.masked_fill(~pooled.unsqueeze(-1), -torch.inf).amax(1)
             case _:
                 # The mean times the root of the length has the same direction.
-                vectors = (hidden * mask.unsqueeze(-1)).sum(1)
+                vectors = (hidden * pooled.unsqueeze(-1)).sum(1)
         return F.normalize(vectors, dim=-1)
 
 

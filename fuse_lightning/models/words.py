@@ -31,10 +31,12 @@ class WordReader:
 
     Args:
         tokenizer: The tokenizer.
+        lower: Whether texts are put in lower case first.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, lower: bool = False) -> None:
         self.tokenizer = tokenizer
+        self.lower = lower
         self._words: dict[tuple[bool, str], Tokens | None] = {}
         """Words at the start of a text, and behind another; ``None`` if it must be read whole."""
         self._texts: dict[str, Tokens | None] = {}
@@ -42,6 +44,16 @@ class WordReader:
 
     def read(self, texts: Sequence[str], *, special: bool = False) -> list[Tokens]:
         """Tokens of texts, with the tokenizer's special tokens if ``special``; nothing is cut."""
+        if not self.lower:
+            return self._read(texts, special)
+        lowered = [text.lower() for text in texts]
+        rows = self._read(lowered, special)
+        return [
+            row if len(text) == len(low) else _in_upper(row, text)
+            for row, text, low in zip(rows, texts, lowered, strict=True)
+        ]
+
+    def _read(self, texts: Sequence[str], special: bool) -> list[Tokens]:
         if not self.separable or (special and self._frame is None):
             return self._whole(texts, special)
         self._learn(texts)
@@ -184,3 +196,13 @@ class WordReader:
                 return False
         rows = [self._behind(before, KINDS) for before in KINDS]
         return None not in rows[0] and all(row == rows[0] for row in rows)
+
+
+def _in_upper(row: Tokens, text: str) -> Tokens:
+    """Tokens of a text in lower case with spans in the text itself, if their lengths differ."""
+    places = [place for place, letter in enumerate(text) for _ in letter.lower()]
+    spans = row.spans.copy()
+    for start in range(0, len(spans), 2):
+        if spans[start] < spans[start + 1]:
+            spans[start], spans[start + 1] = places[spans[start]], places[spans[start + 1] - 1] + 1
+    return Tokens(row.ids, spans)

@@ -27,10 +27,10 @@ class CausalTerm(Term):
     def check(self) -> None:
         """Also requires something before the first token of the prompt."""
         super().check()
-        if not (self.model.start_ids or self.model.prefix_ids(self.prefix)):
+        if not self.frame.head:
             raise FuseError(
                 f"{self.model.model_id!r} has no begin token and {self.name} no prefix, so the "
-                "first token has no likelihood; give a prefix"
+                "first token has no likelihood; give a prefix, or the model a start"
             )
 
     def mean_nll(self, reading: Reading, counted: Tensor, embeds: Tensor | None) -> Tensor:

@@ -15,7 +15,8 @@ class Fluency(CausalTerm):
     """Mean negative log-likelihood of the prompt's tokens after the prefix (nats per token).
 
     The gradient reaches every prompt embedding through the likelihood of the tokens after it;
-    :meth:`label_change` is the part that it cannot know.
+    :meth:`label_change` is the part that it cannot know. Optimizers that replace tokens add that
+    part to their predictions, PEZ as the nearest linear function of embeddings.
     """
 
     splits = True

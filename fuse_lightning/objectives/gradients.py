@@ -9,6 +9,7 @@ from torch import Tensor
 from fuse_lightning.adapters import AlignedWord, HeadGradient, align
 from fuse_lightning.models.transfer import send
 from fuse_lightning.objectives.objective import Objective
+from fuse_lightning.objectives.own_tokens import OwnTokens
 from fuse_lightning.objectives.prompts import Prompts, Speller
 from fuse_lightning.objectives.term import Reading, Term
 
@@ -57,30 +58,25 @@ def term_gradients(
         fits = reading.encoded.mask.sum(1) <= term.model.max_tokens
         # The loss of what is too long to be read is infinite, and has no gradient.
         reading.prompt[~fits] = False
-        own = term.model is objective.primary
+        own = OwnTokens.of(objective, term, prompts) if term.model is objective.primary else None
         alignments = [] if own else _alignments(objective.speller, prompts, reading, slots)
-        reading.fixed = _fixed(reading, slots, None if own else alignments)
+        reading.fixed = own.fixed(slots) if own else _fixed(reading, alignments)
         grads, losses = _backward(term, reading, fits.nonzero().squeeze(1))
         if own:
-            heads = [_own_head(objective, reading, length, grads)]
+            heads = own.heads(grads, reading.prompt, length, embeddings=embeddings)
         else:
             heads = objective.adapter(term).pull_back(
                 alignments,
                 length,
                 grads,
                 embeddings=embeddings,
-                opening=not objective.terms[0].prefix.strip(),
+                opening=not objective.terms[0].frame.lead,
             )
         yield TermGradient(column, heads, losses)
 
 
-def _fixed(
-    reading: Reading, slots: Sequence[set[int]], alignments: list[list[AlignedWord]] | None
-) -> Tensor:
+def _fixed(reading: Reading, alignments: list[list[AlignedWord]]) -> Tensor:
     """How many leading tokens of each text come before the first whose gradient is needed."""
-    if alignments is None:
-        firsts = torch.tensor([min(wanted) for wanted in slots])
-        return reading.prompt.int().argmax(1) + firsts
     width = reading.encoded.ids.shape[1]
     return torch.tensor(
         [
@@ -126,18 +122,36 @@ def embedding_gradient(objective: Objective, prompts: Prompts) -> tuple[Tensor, 
     Returns:
         The gradient, shape (N, L, d), zero at positions that an adapter has nothing to say
         of; and unweighted losses, shape (N, terms) on the CPU, no number for a term of
-        weight 0. Those of canonical prompts are what :meth:`Objective.losses` gives.
+        weight 0, nor where the gradient was taken at other ids than those of the text. Those of
+        canonical prompts are what :meth:`Objective.losses` gives.
     """
     slots = [set(range(len(state))) for state in prompts.states]
     total = torch.zeros(())
     shape = len(prompts.states), len(objective.terms)
     losses = torch.full(shape, torch.nan, device=objective.primary.device)
     for found in term_gradients(objective, prompts, lambda _: True, slots, embeddings=True):
-        losses[:, found.column] = send(found.losses, objective.primary.device)
+        told = send(found.losses, objective.primary.device)
+        read = _read_as_text(objective, objective.terms[found.column], prompts)
+        losses[:, found.column] = told.masked_fill(~send(read, told.device), torch.nan)
         for head in found.heads:
             grad = torch.where(head.valid.unsqueeze(-1), head.grad, 0.0)
             total = total + send(grad, objective.primary.device)
     return total, losses.cpu()
+
+
+def _read_as_text(objective: Objective, term: Term, prompts: Prompts) -> Tensor:
+    """Which of N canonical prompts a term's gradient was taken at as their text is read."""
+    if term.model is not objective.primary or objective.reads_ids(term):
+        return torch.ones(len(prompts.states), dtype=torch.bool)
+    pair = [_asked(objective.read(term, prompts, ids=ids)) for ids in (True, False)]
+    return torch.tensor([ids == text for ids, text in zip(*pair, strict=True)])
+
+
+def _asked(reading: Reading) -> list[list[int]]:
+    """Ids of each text as far as something is asked of them."""
+    asked = reading.prompt if reading.wanted is None else reading.wanted
+    ends = (asked * torch.arange(1, asked.shape[1] + 1)).amax(1).tolist()
+    return [row[:end] for row, end in zip(reading.encoded.ids.tolist(), ends, strict=True)]
 
 
 @torch.no_grad()
@@ -156,8 +170,11 @@ def label_changes(objective: Objective, prompts: Prompts) -> Tensor | float:
     total: Tensor | float = 0.0
     for term in objective.terms:
         if term.model is objective.primary and term.weight:
-            parts = _label_parts(term, objective.read(term, prompts, ids=True), length)
-            total = total + term.weight * torch.cat(parts) if parts else total
+            own = OwnTokens.of(objective, term, prompts)
+            reading = objective.read(term, prompts, ids=True)
+            parts = _label_parts(term, reading, own.longest(length))
+            if parts:
+                total = total + term.weight * own.labels(torch.cat(parts), length)
     return total
 
 
@@ -173,14 +190,6 @@ def _label_parts(term: Term, reading: Reading, length: int) -> list[Tensor]:
     lengths = reading.encoded.mask.sum(1).tolist()
     term.model.budget.run(lengths, together, share=0.5)
     return parts
-
-
-def _own_head(objective: Objective, reading: Reading, length: int, grad: Tensor) -> HeadGradient:
-    """Gradients of a term that reads the primary's own ids."""
-    start = int(reading.prompt.int().argmax(1).max())
-    positions = slice(start, start + length)
-    valid = send(reading.prompt[:, positions], grad.device)
-    return HeadGradient(objective.primary.embedding_table.float(), grad[:, positions], valid)
 
 
 def _alignments(

@@ -14,7 +14,9 @@ from fuse_lightning.models import CausalLM, FrozenModel
 from fuse_lightning.models.budget import Budget
 from fuse_lightning.models.encoded import pad
 from fuse_lightning.models.transfer import send
+from fuse_lightning.objectives.frames import covered
 from fuse_lightning.objectives.memory import LossMemory
+from fuse_lightning.objectives.openings import Openings
 from fuse_lightning.objectives.prompts import Prompts, Speller, State
 from fuse_lightning.objectives.term import Reading, Term
 
@@ -51,6 +53,7 @@ class Objective:
         self._numbers: list[tuple[Target, int]] = []
         self._count = itertools.count()
         self.speller = Speller(self.terms[0])
+        self._openings: dict[int, Openings] = {}
         for place, term in enumerate(self.terms):
             others = {other.name for other in self.terms if other is not term}
             if term.name in {other.name for other in self.terms[:place]}:
@@ -72,7 +75,7 @@ class Objective:
             term.model.load(device)
             term.check()
         for model in shared.values():
-            model.budget = Budget(self.max_batch_tokens)
+            model.budget = Budget(self.max_batch_tokens, model.turn)
 
     @cached_property
     def _adapters(self) -> dict[int, FuseAdapter]:
@@ -118,37 +121,87 @@ class Objective:
         """The same of many texts."""
         return self.speller.encode(texts)
 
-    def read(self, term: Term, prompts: Prompts, *, ids: bool = False) -> Reading:
-        """Prompts as a term's model reads them.
+    def reads_ids(self, term: Term) -> bool:
+        """Whether a term's model reads canonical prompts as the ids that they are.
 
-        A language model that shares the primary's tokens reads the ids themselves; every other
-        model reads the text, tokenised as a whole.
+        It is so where their text has these ids behind the term's own prefix, too.
+        """
+        if term.model is not self.primary or term.fuses:
+            return False
+        first = self.terms[0]
+        if (term.prefix, term.suffix) == (first.prefix, first.suffix):
+            return True
+        known = term.frame.openings
+        apart = known is not None and self.primary.words.separable
+        return apart and known == first.frame.openings
+
+    def openings(self, term: Term) -> Openings | None:
+        """What first tokens of prompts are read as by a term of the primary.
+
+        ``None`` where it is themselves, as behind the prefix of the first term.
+        """
+        first, frame = self.terms[0], term.frame
+        if term.prefix == first.prefix:
+            return None
+        if frame.openings is not None and frame.openings == first.frame.openings:
+            return None
+        if id(term) not in self._openings:
+            found = Openings.find(self.primary, frame.prefix, term.compose)
+            self._openings[id(term)] = found
+        return self._openings[id(term)]
+
+    def read(self, term: Term, prompts: Prompts, *, ids: bool = False) -> Reading:
+        """Prompts as a term's model reads them: the text behind prefix and before suffix.
+
+        A language model that would read a prompt's text as its ids gets these at once.
 
         Args:
             term: The term.
             prompts: The prompts.
-            ids: Whether any model that shares the primary's tokens reads the ids, also where
-                their text would be read as others.
+            ids: Whether a term of the primary reads the ids in any case, also where their text
+                would be read as others. Only the first token is replaced by those of its own
+                text, where it cannot stand behind the term's prefix.
         """
-        owner = torch.tensor(prompts.owners)
-        if term.model is self.primary and (ids or isinstance(term.model, CausalLM)):
-            head, tail = self._frame(term)
-            rows = [(*head, *state, *tail) for state in prompts.states]
-            encoded = pad(rows, None, term.model.pad_id)
-            places = torch.arange(encoded.ids.shape[1])
-            ends = torch.tensor([len(head) + len(state) for state in prompts.states])
-            prompt = (places >= len(head)) & (places < ends[:, None])
-            return term.extend(Reading(encoded, prompt, owner, 0))
-        texts = [term.compose(text) for text in prompts.texts]
-        encoded = term.model.encode([text for text, _ in texts])
-        offset = max(place for _, place in texts)
-        ends = torch.tensor([offset + len(text) for text in prompts.texts])
-        spans = encoded.spans
-        # Of some tokenizers the prompt's first token also spans the space before it.
-        first = offset - int(offset > len(term.prefix))
-        inside = (spans[..., 0] >= first) & (spans[..., 1] <= ends[:, None])
-        inside &= spans[..., 0] < spans[..., 1]
-        return term.extend(Reading(encoded, inside, owner, offset))
+        own = term.model is self.primary
+        if own and (ids or (isinstance(term.model, CausalLM) and self.reads_ids(term))):
+            return self._read_ids(term, prompts)
+        owners, texts = prompts.owners, prompts.texts
+        pairs = [term.compose(text) for text in texts]
+        ends = [term.complete(text, n) for (text, _), n in zip(pairs, owners, strict=True)]
+        whole = [text for text, _ in ends]
+        encoded = term.model.encode(whole)
+        offset = max(place for _, place in pairs)
+        starts = torch.full((len(texts),), offset)
+        stops = starts + torch.tensor([len(text) for text in texts])
+        prompt, wanted = covered(encoded, whole, starts, stops), None
+        if any(length for _, length in ends):
+            stops = torch.tensor([len(text) for text in whole])
+            starts = stops - torch.tensor([length for _, length in ends])
+            wanted = covered(encoded, whole, starts, stops)
+        return Reading(encoded, prompt, torch.tensor(owners), offset, wanted=wanted)
+
+    def _read_ids(self, term: Term, prompts: Prompts) -> Reading:
+        head, tail, openings = term.frame.head, term.frame.tail, self.openings(term)
+        bodies = prompts.states
+        if openings is not None:
+            bodies = [(*openings.ids[s[0]], *s[1:]) if s else s for s in bodies]
+        encoded = pad([(*head, *body, *tail) for body in bodies], None, term.model.pad_id)
+        places = torch.arange(encoded.ids.shape[1])
+        ends = torch.tensor([len(head) + len(body) for body in bodies])
+        prompt = (places >= len(head)) & (places < ends[:, None])
+        return term.extend(Reading(encoded, prompt, torch.tensor(prompts.owners), 0))
+
+    def beginnings(self, term: Term, prompts: Prompts) -> list[State]:
+        """What the model of a term has read where each prompt ends."""
+        head = term.frame.head
+        if self.reads_ids(term):
+            return [(*head, *state) for state in prompts.states]
+        reading = self.read(term, prompts)
+        rows = zip(prompts.states, reading.encoded.ids, reading.prompt, strict=True)
+        return [
+            tuple(ids[: int(inside.nonzero()[-1]) + 1].tolist()) if state else head
+            for state, ids, inside in rows
+        ]
 
     def check_length(self, prompts: Prompts, what: str) -> None:
         """Checks that every model can read the prompts.
@@ -163,15 +216,6 @@ class Objective:
                     f"{term.name} reads at most {term.model.max_tokens} tokens, but {what} takes "
                     f"{longest} with prefix and suffix; shorten them"
                 )
-
-    def _frame(self, term: Term) -> tuple[State, State]:
-        """Ids before and behind a prompt that the primary reads."""
-        model = term.model
-        if isinstance(model, CausalLM):
-            return (*model.start_ids, *model.prefix_ids(term.prefix)), ()
-        reading = self.read(term, Prompts([()], [0], ["a"], [True]))
-        row, inside = reading.encoded.ids[0].tolist(), reading.prompt[0].nonzero().flatten()
-        return tuple(row[: int(inside[0])]), tuple(row[int(inside[-1]) + 1 :])
 
     @torch.no_grad()
     def losses(self, prompts: Prompts, *, again: bool = False) -> Tensor:

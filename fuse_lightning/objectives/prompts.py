@@ -59,7 +59,7 @@ class Speller:
     @cached_property
     def _head(self) -> tuple[State, str]:
         """The primary's prefix as ids, and as they spell it."""
-        ids = tuple(self.model.tokenizer(self.term.prefix, add_special_tokens=False).input_ids)
+        ids = self.term.frame.prefix
         return ids, self.model.decode([ids])[0] if ids else ""
 
     def begin_step(self) -> None:
@@ -83,16 +83,13 @@ class Speller:
         """Text of each state, and whether it is read as the same ids."""
         raw = self.spell(states)
         texts = [text.strip() for text in raw]
-        head_ids, head = self._head
-        suffix = self.term.suffix
-        whole = [f"{head}{text}{' ' + suffix if suffix else ''}" for text in raw]
-        rows = self.model.words.read(whole)
+        head, lead = self._head[0], self.term.frame.lead
+        rows = self.model.words.read([self.term.compose(text)[0] for text in texts])
         canonical = []
         for state, text, stripped, row in zip(states, raw, texts, rows, strict=True):
-            # Behind a prefix a prompt begins with a space, at the start of a text with none.
-            joined = text == (f" {stripped}" if head else stripped)
-            ids = [*head_ids, *state]
-            canonical.append(not state or (joined and row.ids[: len(ids)] == ids))
+            ids = [*head, *state]
+            joined = text == f"{lead}{stripped}" and row.ids[: len(ids)] == ids
+            canonical.append(not state or joined)
         return [*zip(texts, canonical, strict=True)]
 
     def spell(self, states: Sequence[State]) -> list[str]:
@@ -117,8 +114,8 @@ class Speller:
 
     def encode(self, texts: Sequence[str]) -> list[State]:
         """Ids of texts as prompts behind the prefix."""
-        head_ids, _ = self._head
-        suffix = self.term.suffix
-        whole = [Term.compose(self.term, text.strip())[0] for text in texts]
-        whole = [text.removesuffix(f" {suffix}") if suffix else text for text in whole]
-        return [tuple(row.ids[len(head_ids) :]) for row in self.model.words.read(whole)]
+        size = len(self.term.frame.prefix)
+        pairs = [(text, self.term.compose(text)) for text in map(str.strip, texts)]
+        # What stands behind a prompt is left out, or it would be part of one that is empty.
+        whole = [composed[: start + len(text)] for text, (composed, start) in pairs]
+        return [tuple(row.ids[size:]) for row in self.model.words.read(whole)]

@@ -5,6 +5,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -14,6 +15,7 @@ from fuse_lightning.errors import FuseError
 from fuse_lightning.identity import Identity, plain_options
 from fuse_lightning.models import Encoded, FrozenModel
 from fuse_lightning.models.transfer import send
+from fuse_lightning.objectives.frames import Frame, find_frame, gap
 
 
 @dataclass
@@ -27,6 +29,8 @@ class Reading:
         offset: Where the prompt begins in each text, in characters.
         fixed: How many leading tokens of each text need no gradient, shape (N,), on the CPU;
             ``None`` for none of them.
+        wanted: True for tokens that the model shall write, shape (N, T), on the CPU; ``None``
+            where there are none.
     """
 
     encoded: Encoded
@@ -34,16 +38,19 @@ class Reading:
     owner: Tensor
     offset: int
     fixed: Tensor | None = None
+    wanted: Tensor | None = None
 
     def __getitem__(self, rows: slice | Tensor) -> "Reading":
         """Some of the texts, trimmed to the longest of them."""
         encoded = self.encoded[rows]
+        width = encoded.ids.shape[1]
         return Reading(
             encoded,
-            self.prompt[rows, : encoded.ids.shape[1]],
+            self.prompt[rows, :width],
             self.owner[rows],
             self.offset,
             None if self.fixed is None else self.fixed[rows],
+            None if self.wanted is None else self.wanted[rows, :width],
         )
 
     def to(self, device: torch.device) -> "Reading":
@@ -58,6 +65,10 @@ WHERE = ("model_id", "revision", "device", "device_map", "trust_remote_code", "c
 
 class Term(ABC):
     """One loss of a frozen model over ``prefix + prompt + suffix``; lower is better.
+
+    The white space of prefix and suffix is kept. A space joins one of them and the prompt where
+    neither has white space there, and no special token stands there. Special tokens that are
+    written in them are read as such.
 
     Args:
         model: The model, or its id.
@@ -87,8 +98,8 @@ class Term(ABC):
             raise FuseError(f"weight of {type(self).__name__} is {weight}; give a finite number")
         self.model = self.model_class(model) if isinstance(model, str) else model
         self.weight = weight
-        self.prefix = prefix.strip()
-        self.suffix = suffix.strip()
+        self.prefix = prefix
+        self.suffix = suffix
         words = r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])"
         self.name = name or re.sub(words, "_", type(self).__name__).lower()
 
@@ -115,11 +126,46 @@ class Term(ABC):
                 f"{self.model.max_tokens} that {self.model.model_id!r} reads; shorten them"
             )
 
+    @cached_property
+    def _joints(self) -> tuple[str, str]:
+        """What joins a prompt with prefix and suffix."""
+        marks = self.model.marks
+        return gap(self.prefix, "a", marks), gap("a", self.suffix, marks)
+
     def compose(self, prompt: str) -> tuple[str, int]:
-        """The whole text and the place of the prompt in it."""
-        head = f"{self.prefix} " if self.prefix and prompt else self.prefix
-        tail = f" {self.suffix}" if self.suffix else ""
-        return f"{head}{prompt}{tail}", len(head)
+        """The whole text and the place of the prompt in it.
+
+        Args:
+            prompt: The prompt, without white space around.
+        """
+        if not prompt:
+            space = gap(self.prefix, self.suffix, self.model.marks)
+            return f"{self.prefix}{space}{self.suffix}", len(self.prefix)
+        before, behind = self._joints
+        head = f"{self.prefix}{before}"
+        return f"{head}{prompt}{behind}{self.suffix}", len(head)
+
+    @cached_property
+    def frame(self) -> Frame:
+        """Ids around a prompt, once the model is loaded."""
+        return find_frame(self.model, self.compose)
+
+    @property
+    def fuses(self) -> bool:
+        """Whether what follows a text may change the ids that it has, unlike in the frame."""
+        return False
+
+    def complete(self, text: str, owner: int) -> tuple[str, int]:
+        """Hook: adds to a whole text what the model shall write behind it.
+
+        Args:
+            text: What :meth:`compose` gives.
+            owner: Index of its target in the batch.
+
+        Returns:
+            The text with the wanted one, and how many of its characters are the latter's.
+        """
+        return text, 0
 
     def set_targets(self, targets: Sequence[Target]) -> None:  # noqa: B027
         """Hook: computes what the loss needs of the targets of a batch.
@@ -129,7 +175,7 @@ class Term(ABC):
         """
 
     def extend(self, reading: Reading) -> Reading:
-        """Hook: adds to texts what the model reads behind them and :meth:`compose` leaves out."""
+        """Hook: the same for prompts as ids, without what stands behind them."""
         return reading
 
     def begin_step(self, steps: Sequence[int]) -> None:  # noqa: B027

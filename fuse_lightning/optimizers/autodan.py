@@ -18,6 +18,7 @@ from fuse_lightning.objectives import (
     smoothed_gradient,
 )
 from fuse_lightning.optimizers.base import SPARE, PromptOptimizer
+from fuse_lightning.optimizers.numbers import check_number
 
 
 class AutoDAN(PromptOptimizer):
@@ -26,16 +27,22 @@ class AutoDAN(PromptOptimizer):
     All tokens are ranked by the language model's log-probability minus the change of the other
     terms predicted from gradients; the best ``batch_size`` of each state are scored exactly.
 
+    The log-probability counts as much as in the objective: weighted, and as its share of a mean
+    over the tokens of the prompt. Where no term is such a mean (:class:`Fluency`), it has the
+    weight of the first term whatever the length, as published. So all weights times one number
+    rank alike.
+
     A state ends at ``max_length``, or where the language model gives its end tokens more than
     ``end_probability``.
 
     Args:
         terms: The objective; the first term's model must be a causal language model.
         batch_size: Candidates scored for each state.
-        logit_weight: Weight of the language model in the ranking, against the gradient.
-        gradient_weight: Weight of the predicted change in the ranking.
+        logit_weight: Factor of the language model in the ranking, against the gradient.
+        gradient_weight: Factor of the predicted change in the ranking.
         max_length: Most tokens of a prompt; ``None`` for no limit but the steps.
-        end_probability: Probability of an end token above which a state is not extended.
+        end_probability: Probability of an end token, in [0, 1], above which a state is not
+            extended.
         **options: What every :class:`PromptOptimizer` takes.
     """
 
@@ -57,6 +64,9 @@ class AutoDAN(PromptOptimizer):
         ):
             if value < 1:
                 raise FuseError(f"{name} is {value}; it must be at least 1")
+        check_number("logit_weight", logit_weight)
+        check_number("gradient_weight", gradient_weight)
+        check_number("end_probability", end_probability, 0, 1)
         primary = self.objective.primary
         if not isinstance(primary, CausalLM):
             raise FuseError(
@@ -80,18 +90,23 @@ class AutoDAN(PromptOptimizer):
 
     def propose(self, states: list[list[State]]) -> list[list[State]]:
         """The most promising extensions of each state."""
-        room = self._room()
-        beams = [[state for state in found if len(state) < room] for found in states]
+        most = self.writer.max_tokens if self.max_length is None else self.max_length
+        begun = self._beginnings([s for found in states for s in found if len(s) < most])
+        beams = [[state for state in found if state in begun] for found in states]
         owners = [target for target, found in enumerate(beams) for _ in found]
         parents = [state for found in beams for state in found]
         if not parents:
             return beams
-        log_probs, fluency = self._next(parents)
+        log_probs, fluency = self._next(parents, [begun[state] for state in parents])
         lengths = torch.tensor([[len(state)] for state in parents])
         lengths = send(lengths, log_probs.device)
-        scores = self.logit_weight * fluency / (lengths + 1)
+        scores = self.logit_weight * fluency
+        if any(term.weight and self._exact(term) for term in self.objective.terms):
+            # What a token adds to a mean over tokens.
+            scores = scores / (lengths + 1)
         if self.gradient_weight and any(map(self._active, self.objective.terms)):
-            scores = scores - self.gradient_weight * self._predict(parents, owners)
+            predicted = self._predict(parents, owners) / self._unit
+            scores = scores - self.gradient_weight * predicted
         # An empty prompt is always extended: there is nothing to end yet.
         ended = (lengths > 0) & (self._end(log_probs) > self.end_probability)
         scores = scores.masked_fill(ended | ~self.allowed, -torch.inf)
@@ -107,28 +122,63 @@ class AutoDAN(PromptOptimizer):
             chosen[owner].update(dict.fromkeys(found))
         return [[*found] for found in chosen]
 
-    def _next(self, parents: list[State]) -> tuple[Tensor, Tensor]:
+    @property
+    def _likelihoods(self) -> list[Term]:
+        """The first term, and the others that are likelihoods by the writer."""
+        first, *others = self.objective.terms
+        return [first, *(term for term in others if term.weight and self._exact(term))]
+
+    def _beginnings(self, states: list[State]) -> dict[State, list[State]]:
+        """What each likelihood has read where a state ends; only of states that can go on."""
+        first, *others = self._likelihoods
+        states = [*dict.fromkeys(states)]
+        prompts = self.objective.prompts(states, [0] * len(states))
+        rows = [[(*first.frame.head, *state) for state in states]]
+        if states:
+            rows += [self.objective.beginnings(term, prompts) for term in others]
+        return {
+            state: told
+            for state, *told in zip(states, *rows, strict=True)
+            if max(map(len, told)) < self.writer.max_tokens
+        }
+
+    @property
+    def _unit(self) -> float:
+        """What the ranking counts in, so that only ratios of weights matter.
+
+        The weight of the first term, whose model writes; the others' mean where it has none.
+        """
+        weights = [abs(term.weight) for term in self.objective.terms if term.weight]
+        return abs(self.objective.terms[0].weight) or sum(weights) / len(weights)
+
+    def _next(self, parents: list[State], rows: list[list[State]]) -> tuple[Tensor, Tensor]:
         """Log-probabilities of what follows, twice (parents, V).
 
-        Behind the first term's prefix, and of all likelihoods by the writer in the first's unit.
+        Behind the first term's prefix, and the sum of all likelihoods by the writer, weighted,
+        in the unit. A first term that is none, or has no weight, counts as one unit of it.
+
+        Args:
+            parents: The states.
+            rows: What each of the likelihoods has read of each.
         """
-        first, *others = self.objective.terms
-        likelihoods = [first, *(term for term in others if term.weight and self._exact(term))]
-        heads = [(*self.writer.start_ids, *self.writer.prefix_ids(t.prefix)) for t in likelihoods]
-        told = self.writer.next_log_probs([(*head, *state) for head in heads for state in parents])
-        log_probs, *rest = told.view(len(heads), len(parents), -1)
-        # A first term without weight proposes too.
-        unit = abs(first.weight) or 1.0
+        first, *others = self._likelihoods
+        told = self.writer.next_log_probs(
+            [row for column in zip(*rows, strict=True) for row in column]
+        )
+        log_probs, *rest = told.view(1 + len(others), len(parents), -1)
         fluency = -log_probs if first.weight < 0 and self._exact(first) else log_probs
-        for term, part in zip(likelihoods[1:], rest, strict=True):
-            fluency = fluency + term.weight / unit * part
+        for term, part in zip(others, rest, strict=True):
+            part = self._of_tokens(term, part, parents)
+            fluency = fluency + term.weight / self._unit * part
         return log_probs, fluency
 
-    def _room(self) -> int:
-        """Most tokens of a prompt that the writer can read behind its prefix."""
-        head = self.writer.prefix_ids(self.objective.terms[0].prefix)
-        room = self.writer.max_tokens - len(self.writer.start_ids) - len(head)
-        return room if self.max_length is None else min(room, self.max_length)
+    def _of_tokens(self, term: Term, log_probs: Tensor, parents: list[State]) -> Tensor:
+        """Log-probabilities of tokens as a term reads them: the first of a prompt as others."""
+        openings = self.objective.openings(term)
+        if openings is None:
+            return log_probs
+        empty = send(torch.tensor([[not state] for state in parents]), log_probs.device)
+        return torch.where(empty, log_probs[:, openings.first], log_probs)
 
     def _active(self, term: Term) -> bool:
         return bool(term.weight) and self._predicted(term)

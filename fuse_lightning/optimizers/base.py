@@ -27,6 +27,7 @@ from fuse_lightning.optimizers.checkpoints import (
 )
 from fuse_lightning.optimizers.constraints import Constraints
 from fuse_lightning.optimizers.defaults import missing_callbacks
+from fuse_lightning.optimizers.numbers import check_number
 from fuse_lightning.optimizers.precision import settle_precision
 from fuse_lightning.optimizers.start import Start
 from fuse_lightning.optimizers.step import DiscreteStep
@@ -104,6 +105,8 @@ class PromptOptimizer(L.LightningModule, ABC):
         ):
             if value < least:
                 raise FuseError(f"{name} is {value}; it must be at least {least}")
+        if stop_loss is not None:
+            check_number("stop_loss", stop_loss)
         if stop_seconds is not None and not stop_seconds > 0:
             raise FuseError(f"stop_seconds is {stop_seconds}; it must be above 0")
         if not 0 < gradient_resample <= 1:
@@ -369,6 +372,9 @@ class PromptOptimizer(L.LightningModule, ABC):
         prompts = self.objective.prompts(flat, owners)
         losses = self.objective.losses(prompts)
         admitted = [row for row, text in enumerate(prompts.texts) if self.constraints.admits(text)]
+        # What is told is a text: of other ids than those that it is read as it would be untrue.
+        other = [row for row in admitted if not prompts.canonical[row]]
+        admitted = [row for row in admitted if prompts.canonical[row]]
         if self.rescore and torch.is_autocast_enabled(self.device.type):
             admitted = self._best_rows(prompts, losses, admitted)
             with torch.autocast(self.device.type, enabled=False):
@@ -381,7 +387,20 @@ class PromptOptimizer(L.LightningModule, ABC):
             search = self.searches[owners[row]]
             found = losses[row].tolist(), flat[row], prompts.texts[row], search.step
             search.keep(Best(totals[row], *found), self.top)
+        if other and not self.constraints.canonical:
+            self._score_texts(prompts.select(other))
         return scored
+
+    def _score_texts(self, prompts: Prompts) -> None:
+        """Remembers the best of prompts as their text is read."""
+        states = self.objective.encode_prompts(prompts.texts)
+        read = self.objective.prompts(states, prompts.owners)
+        fits = zip(states, read.canonical, strict=True)
+        rows = [row for row, (state, canonical) in enumerate(fits) if state and canonical]
+        proposed: list[list[State]] = [[] for _ in self.searches]
+        for row in rows:
+            proposed[prompts.owners[row]].append(states[row])
+        self._score(proposed)
 
     def _best_rows(self, prompts: Prompts, losses: Tensor, rows: list[int]) -> list[int]:
         """Those of the rows that are among the ``top`` of their target."""

@@ -1,16 +1,28 @@
 """What a prompt may say, checked on its text."""
 
 import re
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import get_args
 
+import regex
 from torch import Tensor
 
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models import FrozenModel, TokenSet
 
-WORD = re.compile(r"\w+")
+Listed = str | bool | int | float
+"""What YAML makes of words in a list; only texts are taken."""
+WORD = regex.compile(r"[\w\p{M}]+(?:'[\w\p{M}]+)*")
+"""A word of any script, with its marks, and with apostrophes inside."""
+LAST = regex.compile(r"[\w\p{M}]+(?:'[\w\p{M}]+)*'?$")
+"""A last word that may go on."""
+CONTROLS = regex.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f]")
+"""Control characters that are no white space."""
+HIDDEN = regex.compile(rf"[\p{{Cf}}\p{{Default_Ignorable_Code_Point}}]|{CONTROLS.pattern}")
+"""Characters that nobody sees, such as zero width spaces, joiners and soft hyphens."""
+APOSTROPHES = str.maketrans({"\u2019": "'", "\u02bc": "'"})
 
 
 @dataclass
@@ -20,33 +32,34 @@ class Constraints:
     Tokens are only the first sieve: pieces that are harmless alone can spell a blocked word
     together, so the decoded prompt itself is checked.
 
+    Words are those of any script: with their marks, and with apostrophes inside. Texts are
+    compared without regard to case, to how characters are composed (Unicode's NFKC), and to
+    characters that nobody sees. The joiners of Persian, Indic scripts and emoji are among the
+    latter: two spellings that differ in them alone are one word.
+
     Attributes:
         tokens: "any"; "ascii" for printable ASCII; "words" for plain letters, commas and full
             stops. Special tokens are never allowed, nor text that a model reads as one.
-        block: Strings that the prompt must not hold, in upper or lower case, inside a word too.
-        allow: The only words that the prompt may hold, if any are given, in upper or lower case.
+        block: Strings that the prompt must not hold, inside a word too.
+        allow: The only words that the prompt may hold, if any are given. Other signs between
+            them are free, control characters are not.
         canonical: Whether a prompt's text must be read by the primary tokenizer, behind its
-            prefix, as the same ids. What is reported is the text, so that turning this off makes
-            losses hold for ids that nobody else will get from it.
+            prefix, as the same ids. Without it the search may go through other ids, too; what is
+            reported are still texts, with the ids and losses that they have when they are read.
     """
 
     tokens: TokenSet = "ascii"
-    block: list[str] = field(default_factory=list)
-    allow: list[str] = field(default_factory=list)
+    block: list[Listed] = field(default_factory=list)
+    allow: list[Listed] = field(default_factory=list)
     canonical: bool = True
 
     def __post_init__(self) -> None:
         if self.tokens not in (sets := get_args(TokenSet)):
             raise FuseError(f"constraints.tokens is {self.tokens!r}; give one of {', '.join(sets)}")
-        for name in ("block", "allow"):
-            texts = getattr(self, name)
-            if isinstance(texts, str):
-                raise FuseError(f"constraints.{name} is {texts!r}; give a list of strings")
-            if any(not text.strip() for text in texts):
-                raise FuseError(f"constraints.{name} holds an empty string; remove it")
+        block, allow = (_texts(name, getattr(self, name)) for name in ("block", "allow"))
         self._marks: re.Pattern[str] | None = None
-        self._blocked = [_plain(text) for text in self.block]
-        self._words = {word for text in self.allow for word in WORD.findall(_plain(text))}
+        self._blocked = [_composed(_plain(text)) for text in block]
+        self._words = {word for text in allow for word in WORD.findall(_plain(text))}
         if self.allow and not self._words:
             raise FuseError(f"constraints.allow is {self.allow}, without a word; give words")
 
@@ -68,7 +81,8 @@ class Constraints:
         for index in mask.nonzero().flatten().tolist():
             text = _plain(model.pieces[index])
             found = WORD.findall(text)
-            blocked = any(string in text for string in self._blocked)
+            composed = _composed(text)
+            blocked = any(string in composed for string in self._blocked)
             unknown = self._words and any(word not in parts for word in found)
             mask[index] = not (blocked or unknown)
             words += bool(mask[index] and found)
@@ -89,18 +103,49 @@ class Constraints:
         plain = _plain(text)
         if self._marks and self._marks.search(text):
             return False
-        if any(string in plain for string in self._blocked):
+        composed = _composed(plain)
+        if any(string in composed for string in self._blocked):
             return False
         if not self._words:
             return True
-        words = WORD.findall(plain)
-        if growing and words and plain.endswith(words[-1]):
-            last = words.pop()
-            if not any(word.startswith(last) for word in self._words):
+        if CONTROLS.search(text):
+            return False
+        if growing and (last := LAST.search(plain)):
+            if not any(word.startswith(last[0]) for word in self._words):
                 return False
-        return all(word in self._words for word in words)
+            plain = plain[: last.start()]
+        return all(word in self._words for word in WORD.findall(plain))
+
+
+def _texts(name: str, listed: Iterable[Listed]) -> list[str]:
+    """The texts of a list.
+
+    Raises:
+        FuseError: If it is none, or holds something else than texts.
+    """
+    if isinstance(listed, str):
+        raise FuseError(f"constraints.{name} is {listed!r}; give a list of strings")
+    texts = []
+    for text in listed:
+        if not isinstance(text, str):
+            raise FuseError(
+                f"constraints.{name} holds {text!r}, which is no text: YAML reads no, on and "
+                f"numbers so; put quotes around it, as in {name}: ['no', 'on']"
+            )
+        if not _plain(text):
+            raise FuseError(f"constraints.{name} holds an empty string; remove it")
+        texts.append(text)
+    return texts
 
 
 def _plain(text: str) -> str:
-    """Case folded, with single spaces."""
+    """Case folded and decomposed, without what nobody sees, with single spaces."""
+    if not (text.isascii() and text.isprintable()):
+        seen = unicodedata.normalize("NFKD", HIDDEN.sub("", text))
+        text = unicodedata.normalize("NFKD", seen.casefold()).translate(APOSTROPHES)
     return " ".join(text.casefold().split())
+
+
+def _composed(plain: str) -> str:
+    """A plain text with composed characters, so that no letter is found in an accented one."""
+    return unicodedata.normalize("NFC", plain)

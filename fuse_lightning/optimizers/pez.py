@@ -9,8 +9,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from fuse_lightning.errors import FuseError
-from fuse_lightning.objectives import State, Term, embedding_gradient
+from fuse_lightning.objectives import Prompts, State, Term, embedding_gradient, label_changes
 from fuse_lightning.optimizers.base import SPARE
+from fuse_lightning.optimizers.numbers import check_number
 from fuse_lightning.optimizers.swaps import SwapOptimizer
 from fuse_lightning.optimizers.target_search import TargetSearch
 from fuse_lightning.search import GreedySearch
@@ -26,6 +27,9 @@ class PEZ(SwapOptimizer):
     at the projection moves the continuous ones, which themselves are never overwritten. What is
     scored is the text of the projection as it is read back. All restarts and targets run in one
     batch; the search strategy has nothing to choose and must be greedy.
+
+    Of a likelihood (:class:`~fuse_lightning.objectives.Fluency`) the tokens are also labels. The
+    published code leaves out how the loss changes with these; here it is part of the gradient.
 
     The projection ignores length: beside the gradients only ``learning_rate * weight_decay`` and
     the start over ``learning_rate`` matter.
@@ -67,10 +71,10 @@ class PEZ(SwapOptimizer):
         ):
             if value < least:
                 raise FuseError(f"{name} is {value}; it must be at least {least}")
-        if not learning_rate > 0:
+        check_number("learning_rate", learning_rate)
+        if learning_rate <= 0:
             raise FuseError(f"learning_rate is {learning_rate}; it must be above 0")
-        if weight_decay < 0:
-            raise FuseError(f"weight_decay is {weight_decay}; it must be at least 0")
+        check_number("weight_decay", weight_decay, 0)
         if polish_steps >= steps:
             raise FuseError(
                 f"polish_steps is {polish_steps}, but there are only {steps} steps; "
@@ -196,11 +200,38 @@ class PEZ(SwapOptimizer):
         others = others.select(self.objective.unknown(others))
         prompts = self.objective.prompts([*raw, *others.states], [*owners, *others.owners])
         gradient, losses = embedding_gradient(self.objective, prompts)
+        labels = self._label_gradient(prompts.select(range(len(raw))))
+        if labels is not None:
+            gradient[: len(raw), : labels.shape[1]] += labels
         # A projection that spells another prompt was read as no text is.
         exact = torch.tensor(prompts.canonical) & ~losses.isnan().any(1)
         rows = exact.nonzero().flatten().tolist()
         self.objective.remember(prompts.select(rows), losses[rows])
         return gradient[: len(raw)]
+
+    @torch.no_grad()
+    def _label_gradient(self, prompts: Prompts) -> Tensor | None:
+        """The part of likelihoods that embeddings as inputs do not know, (N, L, d), if any.
+
+        A token is also what the model should have expected, and how the loss changes with it is
+        known exactly for every token, though of no embedding between them. This is the gradient
+        of the linear function of embeddings that comes nearest to these changes over the allowed
+        tokens. Where the output head is the embedding table, the function is exact.
+        """
+        changes = label_changes(self.objective, prompts)
+        if isinstance(changes, float):
+            return None
+        allowed = changes[..., self.allowed_ids.to(changes.device)]
+        return (allowed - allowed.mean(-1, keepdim=True)) @ self._inverse.T
+
+    @cached_property
+    def _inverse(self) -> Tensor:
+        """Pseudo-inverse of the allowed tokens' embeddings around their mean, (d, A)."""
+        table = self._table[self.allowed_ids.to(self._table.device)].double()
+        centred = table - table.mean(0)
+        # Of the small product it is exact enough in float64, and cheap.
+        inverse: Tensor = torch.linalg.pinv(centred.T @ centred, hermitian=True) @ centred.T
+        return inverse.float()
 
     def _projected(self, targets: Sequence[int]) -> tuple[list[State], list[int]]:
         """Projections of the targets' restarts, and whose they are."""

@@ -18,6 +18,7 @@ from fuse_lightning.objectives import (
     smoothed_gradient,
 )
 from fuse_lightning.optimizers.base import PromptOptimizer
+from fuse_lightning.optimizers.numbers import check_number
 
 
 class SwapOptimizer(PromptOptimizer):
@@ -39,8 +40,10 @@ class SwapOptimizer(PromptOptimizer):
         **options: Any,
     ) -> None:
         super().__init__(terms, prompt_length=prompt_length, **options)
-        if length_ratio is not None and not length_ratio > 0:
-            raise FuseError(f"length_ratio is {length_ratio}; it must be above 0")
+        if length_ratio is not None:
+            check_number("length_ratio", length_ratio)
+            if length_ratio <= 0:
+                raise FuseError(f"length_ratio is {length_ratio}; it must be above 0")
         self.length_ratio = length_ratio
 
     def check_choices(self, name: str, count: int) -> None:

@@ -55,12 +55,18 @@ class TargetSearch:
         return self.kept[0] if self.kept else None
 
     def keep(self, found: Best, top: int) -> None:
-        """Remembers a prompt if it is among the best ``top``."""
-        worst = self.kept[-1].loss if len(self.kept) == top else float("inf")
-        if found.loss < worst and all(best.prompt != found.prompt for best in self.kept):
-            self.kept.append(found)
-            self.kept.sort(key=lambda best: best.loss)
-            del self.kept[top:]
+        """Remembers a prompt if it is among the best ``top``, each text once.
+
+        Of one text that several ids spell the best is kept.
+        """
+        others = [best for best in self.kept if best.prompt != found.prompt]
+        known = [best for best in self.kept if best.prompt == found.prompt]
+        # The same ids have one loss; what differs is rounding.
+        if any(best.state == found.state or not found.loss < best.loss for best in known):
+            return
+        worst = others[-1].loss if len(others) == top else float("inf")
+        if found.loss < worst:
+            self.kept = sorted([*others, found], key=lambda best: best.loss)[:top]
 
     def results(self, terms: Sequence[str], seed: int) -> list[Result]:
         """The best prompts, as results.

@@ -3,6 +3,7 @@
 import random
 import re
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -18,6 +19,7 @@ from fuse_lightning.models import CLIP, CausalLM
 from fuse_lightning.objectives import predicted_change
 from fuse_lightning.zoo.scenes import sample_sentence
 from tests import tiny
+from tests.lookalikes import gpt2
 
 
 @pytest.fixture(scope="module")
@@ -230,3 +232,20 @@ def test_fitted_maps_are_of_one_table_and_one_tokenizer(tmp_path):
         model.embedding_table[1, 0] -= 1
     model.tokenizer.backend_tokenizer.normalizer = Lowercase()
     assert _fingerprint(model) != key
+
+
+def test_every_row_of_the_lookup_is_the_text_of_its_token(tmp_path):
+    source = CausalLM(str(gpt2(tmp_path / "gpt2")))
+    source.load()
+    target = CLIP(tiny.clip(tmp_path / "clip"))
+    target.load()
+    # Tokens of several kinds of characters, as code has them, and one that is half a character.
+    pieces = [' "__', " _(", " '_x", " red", " \ufffd", " (_", "_"]
+    source.pieces[:] = [*pieces, *source.pieces[len(pieces) :]]
+    table = FuseAdapter(source, target, AdapterSettings(cache=False)).lookup_table
+    read = partial(target.tokenizer, add_special_tokens=False)
+    for index, piece in enumerate(pieces):
+        first, whole = read("a").input_ids, read(f"a {piece.strip()}").input_ids
+        known = piece[0] == " " and "\ufffd" not in piece
+        rows = target.embedding_table[torch.tensor(whole[len(first) :])]
+        torch.testing.assert_close(table[index], rows.mean(0) if known else 0 * rows[0])

@@ -169,12 +169,28 @@ def test_a_padding_token_without_a_row_never_reaches_the_network(load):
 def test_every_text_starts_with_the_begin_token_once(name, load):
     model = load(name)
     assert model.tokenizer.convert_ids_to_tokens(list(model.start_ids)) == [START[name]]
+    plain = model.tokenizer("a dog", add_special_tokens=False).input_ids
     encoded = model.encode(["a dog", ""])
     assert encoded.ids[:, 0].tolist() == [*model.start_ids] * 2
-    assert encoded.mask.sum(1).tolist() == [1 + len(model.prefix_ids("a dog")), 1]
+    assert encoded.mask.sum(1).tolist() == [1 + len(plain), 1]
     assert encoded.spans[:, 0].tolist() == [[0, 0], [0, 0]]
     bare = model.encode(["a dog"], special=False)
-    assert tuple(bare.ids[0].tolist()) == model.prefix_ids("a dog")
+    assert bare.ids[0].tolist() == plain
+
+
+@every_lm
+def test_a_text_that_writes_its_start_gets_no_second_one(name, load):
+    model = load(name)
+    start = model.tokenizer.decode(list(model.start_ids))
+    texts = [f"{start}red houses", "red houses by the sea", start, ""]
+    encoded = model.encode(texts)
+    for text, ids, mask in zip(texts, encoded.ids, encoded.mask, strict=True):
+        read = model.tokenizer(text.removeprefix(start), add_special_tokens=False).input_ids
+        whole = model.tokenizer(text, add_special_tokens=False).input_ids
+        assert ids[mask].tolist() == (
+            whole if text.startswith(start) else [*model.start_ids, *read]
+        )
+    assert encoded.mask.sum(1).max() == encoded.ids.shape[1]
 
 
 def test_all_tokens_that_a_template_puts_first_are_the_start_and_those_last_are_not(folder, load):
@@ -186,6 +202,7 @@ def test_all_tokens_that_a_template_puts_first_are_the_start_and_those_last_are_
         return {"input_ids": [7, 8, *ids, 9] if add_special_tokens else ids}
 
     model.tokenizer = template
+    del model.start_ids
     assert model.start_ids == (7, 8)
 
 

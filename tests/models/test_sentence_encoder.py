@@ -123,3 +123,74 @@ def test_what_sentence_transformers_cut_off_is_not_read(tmp_path, load):
         term.set_targets([Target("a", text="two old boats on a calm lake at night")])
     (folder / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": None}))
     assert load(folder, SentenceEncoder).max_tokens == whole
+
+
+def with_prompts(folder, *, default=None, include=True, lower=False):
+    """A folder whose files say what is done to texts before they are read."""
+    prompts = {"query": "question: ", "document": "the text "}
+    (folder / "config_sentence_transformers.json").write_text(
+        json.dumps({"prompts": prompts, "default_prompt_name": default})
+    )
+    (folder / "sentence_bert_config.json").write_text(
+        json.dumps({"max_seq_length": 40, "do_lower_case": lower})
+    )
+    edit_json(folder / "1_Pooling" / "config.json", include_prompt=include)
+    return prompts
+
+
+def pooled(folder, model, texts, passed=0):
+    """One text at a time by plain calls, the mean over all but some first tokens."""
+    reference = AutoModel.from_pretrained(folder).eval()
+    rows = []
+    for text in texts:
+        with torch.no_grad():
+            ids = torch.tensor([model.tokenizer(text)["input_ids"]])
+            rows.append(reference(input_ids=ids).last_hidden_state[0, passed:].mean(0))
+    return F.normalize(torch.stack(rows), dim=-1)
+
+
+@pytest.mark.parametrize("include", [True, False])
+@pytest.mark.parametrize(("default", "name"), [(None, "query"), ("document", None), (None, None)])
+def test_texts_stand_behind_the_prompt_of_the_model(default, name, include, tmp_path, load):
+    folder = sentence_encoder(tmp_path / "encoder")
+    prompts = with_prompts(folder, default=default, include=include)
+    model = load(folder, SentenceEncoder, prompt_name=name)
+    prompt = prompts.get(name or default, "")
+    encoded = model.encode(TEXTS)
+    passed = 0
+    if prompt and not include:
+        # The begin token is left out with the prompt.
+        passed = len(model.tokenizer(prompt, add_special_tokens=False).input_ids) + 1
+    expected = pooled(folder, model, [prompt + text for text in TEXTS], passed)
+    torch.testing.assert_close(model.text_features(encoded), expected, rtol=1e-5, atol=1e-5)
+    for text, spans in zip(TEXTS, encoded.spans.tolist(), strict=True):
+        words = [text[a:b] for a, b in spans if a < b]
+        assert "".join(words) == text.replace(" ", "")
+    bare = model.encode(TEXTS, special=False)
+    assert bare.ids[0, 0] == model.tokenizer(TEXTS[0], add_special_tokens=False).input_ids[0]
+
+
+def test_prompts_with_other_names_are_refused(tmp_path, load):
+    folder = sentence_encoder(tmp_path / "encoder")
+    with_prompts(folder)
+    with pytest.raises(FuseError, match="no prompt 'title'; it has: 'query', 'document'"):
+        load(folder, SentenceEncoder, prompt_name="title")
+    models = [SentenceEncoder(str(folder), prompt_name=name) for name in ("query", None)]
+    assert models[0].key != models[1].key
+
+
+def test_texts_are_put_in_lower_case_where_the_model_says_so(tmp_path, load):
+    folder = sentence_encoder(tmp_path / "encoder")
+    edit_json(folder / "tokenizer_config.json", do_lower_case=False)
+    edit_json(folder / "tokenizer.json", normalizer=None)
+    with_prompts(folder, lower=True)
+    model = load(folder, SentenceEncoder)
+    texts = ["A Red HOUSE", "a red house", "İn a Red house"]
+    assert model.tokenizer(texts[0]).input_ids != model.tokenizer(texts[1]).input_ids
+    encoded = model.encode(texts)
+    expected = pooled(folder, model, [text.lower() for text in texts])
+    torch.testing.assert_close(model.text_features(encoded), expected, rtol=1e-5, atol=1e-5)
+    # A letter that is two in lower case moves nothing behind it.
+    spans = [(a, b) for a, b in encoded.spans[2].tolist() if a < b]
+    assert texts[2].index("Red") in {a for a, _ in spans}
+    assert max(b for _, b in spans) == len(texts[2])

@@ -10,7 +10,8 @@ from torch.nn import functional as F
 
 from fuse_lightning.models import CausalLM
 from fuse_lightning.models.encoded import Encoded, pad
-from fuse_lightning.models.sharing import Store, attention, branching
+from fuse_lightning.models.forward import try_sharing
+from fuse_lightning.models.sharing import NAME, Store, attention, branching, use
 from tests import families, lookalikes
 
 BUILDERS = lookalikes.CAUSAL_LMS | families.CAUSAL_LMS
@@ -55,6 +56,67 @@ def plain_nll(model, row):
 @pytest.mark.parametrize("name", BUILDERS)
 def test_which_language_models_share(name, family):
     assert family(name).shares == (name not in WHOLE)
+
+
+@pytest.mark.parametrize("name", BUILDERS)
+def test_reduced_precision_changes_nothing_of_that(name, tmp_path, caplog):
+    model = CausalLM(str(BUILDERS[name](tmp_path / name)), dtype="bfloat16")
+    with caplog.at_level("INFO"):
+        model.load()
+    assert model.shares == (name not in WHOLE)
+    told = [text for text in caplog.messages if "from its first token on, which is slower" in text]
+    assert len(told) == (name in WHOLE)
+    assert all(repr(model.model_id) in text and "\n" not in text for text in told)
+
+
+@pytest.mark.parametrize("name", ["llama", "qwen2", "phi3", "gpt2"])
+def test_sharing_is_tried_on_ordinary_words(name, tmp_path, monkeypatch):
+    rows = []
+
+    def note(model, ids, counted, embeds, fixed):
+        rows.extend(ids[:, len(model.start_ids) :][counted[:, len(model.start_ids) :]].tolist())
+        return torch.zeros(ids.shape)
+
+    monkeypatch.setattr("fuse_lightning.models.causal_lm.token_nll", note)
+    model = CausalLM(str(BUILDERS[name](tmp_path / name)))
+    model.load()
+    special = {index for index, _ in model.tokenizer.added_tokens_decoder.items()}
+    assert len(set(rows)) > 10
+    assert not special.intersection(rows)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "change", "usual", "shares"),
+    [
+        ("float32", 5e-5, 9.0, True),
+        ("float32", 2e-3, 9.0, False),
+        ("bfloat16", 0.02, 0.0, True),
+        ("bfloat16", 0.06, 0.1, True),
+        ("bfloat16", 0.06, 0.03, False),
+        ("bfloat16", 0.3, 0.9, False),
+        ("bfloat16", float("nan"), 0.1, False),
+    ],
+)
+def test_what_precision_loses_anyway_is_no_fault_of_sharing(
+    family, monkeypatch, caplog, dtype, change, usual, shares
+):
+    model = family("gpt2")
+    monkeypatch.setattr(model, "dtype", dtype)
+    changes = {"sdpa": 0.0, NAME: change, "eager": usual}
+    use(model.module, "sdpa")
+
+    def measure():
+        return torch.tensor([1.0, 8.0 + 8.0 * changes[model.text_config._attn_implementation]])
+
+    with caplog.at_level("INFO"):
+        try_sharing(model, measure)
+    assert model.shares == shares
+    assert model.text_config._attn_implementation == (NAME if shares else "sdpa")
+    assert len(caplog.messages) == (not shares)
+    monkeypatch.undo()
+    if not shares:
+        try_sharing(model, model._example)
+    assert model.shares
 
 
 @pytest.mark.parametrize("name", lookalikes.CLIPS)

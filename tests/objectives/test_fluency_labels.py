@@ -30,7 +30,7 @@ def label_changes(objective, states):
 def summands(objective, state):
     """-log P(token | all before) of each token, one plain forward in float32."""
     model = objective.primary
-    head = [*model.start_ids, *model.prefix_ids(PREFIX)]
+    head = [*model.start_ids, *model.tokenizer(PREFIX, add_special_tokens=False).input_ids]
     with torch.no_grad():
         logits = model.module(input_ids=torch.tensor([[*head, *state]])).logits[0]
     log_probs = logits.log_softmax(-1)[len(head) - 1 : -1]

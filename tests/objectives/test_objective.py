@@ -105,7 +105,7 @@ def test_fluency_is_the_mean_nll_of_plain_transformers(objective):
     prompts, _ = random_prompts(objective, 20)
     losses = objective.losses(prompts)[:, 0]
     model = objective.terms[0].model
-    head = [*model.start_ids, *model.prefix_ids("An image of")]
+    head = [*model.start_ids, *model.tokenizer("An image of", add_special_tokens=False).input_ids]
     for state, loss in zip(prompts.states, losses, strict=True):
         ids = torch.tensor([[*head, *state]])
         with torch.no_grad():

@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from fuse_lightning.adapters import AdapterSettings
-from fuse_lightning.data import ImageTargets, SentimentTargets
+from fuse_lightning.data import ImageTargets, SentimentTargets, Target
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models import CLIP
 from fuse_lightning.objectives import (
+    Continuation,
     Fluency,
     ImageSimilarity,
     Sample,
@@ -155,7 +156,11 @@ def prediction(module, states, weights):
     for state in states:
         total = torch.zeros(writer.vocab_size)
         for weight, prefix in weights:
-            ids = [*writer.start_ids, *writer.prefix_ids(prefix), *state]
+            ids = [
+                *writer.start_ids,
+                *writer.tokenizer(prefix, add_special_tokens=False).input_ids,
+                *state,
+            ]
             logits = writer.module(torch.tensor([ids])).logits[0, -1]
             total += weight * logits.log_softmax(-1)[: writer.vocab_size] / (len(state) + 1)
         if module.gradient_weight:
@@ -211,6 +216,88 @@ def test_every_likelihood_by_the_writer_ranks_with_its_weight(sign, folders):
     places = [ranked.index(found[-1]) for found in proposed]
     assert places == sorted(places)
     assert places[0] < 5
+
+
+@pytest.mark.parametrize(("first", "second"), [("", "Q:"), ("An image of", ""), ("Q:", "a\n")])
+@torch.no_grad()
+def test_a_first_token_ranks_as_each_term_reads_it(first, second, folders):
+    terms = [
+        Fluency(folders["gpt2"], prefix=first),
+        Fluency(folders["gpt2"], weight=3.0, prefix=second, name="other"),
+    ]
+    module = AutoDAN(terms, batch_size=10_000, gradient_weight=0.0, end_probability=1.0)
+    module.load()
+    module.searches = [TargetSearch.begin("0", "", 0)]
+    (proposed,) = module.propose([[()]])
+    openings = module.objective.openings(terms[1])
+    # What is read as several tokens has a likelihood of its own, that is not known here.
+    single = [state for state in proposed if len(openings.ids[state[0]]) == 1]
+    totals = module.objective.total(
+        module.objective.losses(module.objective.prompts(single, [0] * len(single)))
+    )
+    assert len(single) > 20
+    assert (totals.diff() > -1e-4).all()
+
+
+def test_a_state_that_fills_a_later_terms_context_is_not_extended(folders):
+    first = Fluency(folders["gpt2"], prefix="red")
+    terms = [first, Fluency(folders["gpt2"], prefix="red " * 30, name="other")]
+    module = AutoDAN(terms, batch_size=4, gradient_weight=0.0, end_probability=1.0)
+    module.load()
+    module.searches = [TargetSearch.begin("0", "", 0)]
+    room = module.writer.max_tokens - len(terms[1].frame.head)
+    state = module.objective.encode_prompt("red " * room)
+    assert len(state) == room
+    assert module.propose([[state]]) == [[]]
+    assert module.propose([[state[:-1]]])[0]
+
+
+def weighted(folders, weights, first, **options):
+    classes = {"fluency": Fluency, "continuation": partial(Continuation, label="red star")}
+    terms = [
+        classes[first](folders["gpt2"], weight=weights[0], prefix="An image of"),
+        TextSimilarity(CLIP(folders["clip"]), weight=weights[1], text="two red stars"),
+    ]
+    if len(weights) > 2:
+        terms.append(Fluency(folders["gpt2"], weight=weights[2], prefix="Q:", name="other"))
+    adapter = AdapterSettings(cache=False)
+    module = AutoDAN(terms, batch_size=12, gradient_samples=2, adapter=adapter, **options)
+    module.load()
+    module.objective.set_targets([Target("one")])
+    return module
+
+
+@pytest.mark.parametrize("first", ["fluency", "continuation"])
+@pytest.mark.parametrize("weights", [(1.0, 6.0), (0.1, 2.0), (-1.0, 3.0), (0.0, 5.0), (1, 2, 3)])
+@settings(max_examples=4)
+@given(factor=st.sampled_from([0.01, 0.1, 0.3, 7.0, 100.0]))
+def test_weights_times_a_number_propose_the_same(first, weights, factor, folders):
+    found = []
+    for times in (1.0, factor):
+        module = weighted(folders, [times * weight for weight in weights], first)
+        module.searches = [TargetSearch.begin("0", "", 0)]
+        states = [[(), *map(module.objective.encode_prompt, ("two red", "a star above it"))]]
+        found.append(module.propose(states))
+    assert found[0] == found[1]
+
+
+@torch.no_grad()
+def test_without_a_mean_likelihood_the_writer_counts_alike_at_every_length(folders):
+    module = weighted(folders, (2.0, 1e-9), "continuation", end_probability=1.0)
+    seen = []
+    module.admitted = lambda groups, owners, most, growing: [[*group] for group in groups]
+    module._predict = lambda parents, owners: (
+        seen.append(parents)
+        or torch.stack([torch.arange(module.writer.vocab_size).float() for _ in parents])
+    )
+    module.searches = [TargetSearch.begin("0", "", 0)]
+    state = module.objective.encode_prompt("two red stars above a circle")
+    (proposed,) = module.propose([[state]])
+    head = module.objective.terms[0].frame.head
+    told = module.writer.next_log_probs([(*head, *state)])[0]
+    scores = told - 0.25 * torch.arange(len(told)) / 2.0
+    ranked = scores.masked_fill(~module.allowed, -torch.inf).argsort(descending=True)
+    assert [found[-1] for found in proposed] == ranked[: len(proposed)].tolist()
 
 
 def test_a_length_of_nothing_is_refused(folders):

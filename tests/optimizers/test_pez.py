@@ -6,13 +6,14 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from fuse_lightning.data import ImageTargets, TextTargets
+from fuse_lightning.data import ImageTargets, Target, TextTargets
 from fuse_lightning.errors import FuseError
 from fuse_lightning.objectives import (
     Fluency,
     ImageSimilarity,
     TextSimilarity,
     embedding_gradient,
+    label_changes,
 )
 from fuse_lightning.optimizers import PEZ, Constraints, pez
 from fuse_lightning.search import BeamSearch, GreedySearch
@@ -240,3 +241,58 @@ def test_a_descent_that_stalls_is_polished(folders, pictures, tmp_path):
     assert steps[0] == 5
     assert steps == list(range(5, module.searches[0].step + 1))
     assert 3 <= len(steps) <= 5
+
+
+def likelihood(folders, **options):
+    """A descent in a model whose output head is its embedding table."""
+    module = PEZ([Fluency(folders["gpt2"], weight=2.0, prefix="An image of")], **options)
+    module.load()
+    module.objective.set_targets([Target("one")])
+    objective = module.objective
+    states = [objective.encode_prompt(text) for text in ("two red stars", "red")]
+    return module, objective.prompts(states, [0, 0])
+
+
+def test_the_label_part_of_a_likelihood_is_exact_where_the_head_is_the_table(folders):
+    module, prompts = likelihood(folders)
+    gradient = module._label_gradient(prompts)
+    changes = label_changes(module.objective, prompts)
+    table, allowed = module._table, module.allowed_ids
+    for row, state in enumerate(prompts.states):
+        for place, token in enumerate(state):
+            told = (table[allowed] - table[token]) @ gradient[row, place]
+            torch.testing.assert_close(
+                told, changes[row, place, allowed], rtol=1e-3, atol=1e-3 * float(told.abs().max())
+            )
+    # Of a single token nothing else changes: it is the difference of the losses.
+    (start,), swaps = prompts.states[1], [(int(token),) for token in allowed[::9]]
+    losses = module.objective.losses(module.objective.prompts(swaps, [0] * len(swaps)))
+    before = module.objective.losses(prompts)[1]
+    told = (table[allowed[::9]] - table[start]) @ gradient[1, 0]
+    expected = module.objective.total(losses - before)
+    torch.testing.assert_close(told, expected, rtol=1e-3, atol=1e-3)
+
+
+def test_the_label_part_is_the_nearest_linear_function_anywhere(folders):
+    module, prompts = likelihood(folders, constraints=Constraints("words"))
+    wanted = torch.randn(len(prompts.states), 3, module.objective.primary.vocab_size)
+    allowed = module.allowed_ids
+    table = module._table[allowed].double()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pez, "label_changes", lambda *_: wanted)
+        gradient = module._label_gradient(prompts)
+    columns = torch.cat([table, torch.ones(len(table), 1, dtype=table.dtype)], dim=1)
+    right = wanted[..., allowed].double().flatten(0, 1).T
+    solution = torch.linalg.lstsq(columns, right).solution[:-1].T
+    torch.testing.assert_close(gradient.double().flatten(0, 1), solution, rtol=1e-3, atol=1e-4)
+
+
+def test_a_descent_in_a_likelihood_takes_its_label_part(folders, tmp_path):
+    losses = {}
+    for name in ("whole", "inputs alone"):
+        module = PEZ([Fluency(folders["gpt2"])], steps=40, prompt_length=LENGTH, restarts=4)
+        if name != "whole":
+            module._label_gradient = lambda prompts: None
+        fit(module, TextTargets("two red stars"), tmp_path, GreedySearch())
+        losses[name] = module.results[0].loss
+    assert losses["whole"] < losses["inputs alone"] - 0.5

@@ -197,7 +197,7 @@ def test_favoured_tokens_are_those_of_the_gradient_at_one_hot_vectors(folders):
     model = module.objective.primary
     state = module.objective.encode_prompt("two red stars above")
     (tokens,) = module.best_tokens([state], [0], 7)
-    head = [*model.start_ids, *model.prefix_ids("An image of")]
+    head = [*model.start_ids, *model.tokenizer("An image of", add_special_tokens=False).input_ids]
     one_hot = F.one_hot(torch.tensor([*head, *state]), len(model.embedding_table)).float()
     one_hot.requires_grad_()
     logits = model.module(inputs_embeds=(one_hot @ model.embedding_table)[None]).logits[0, :-1]

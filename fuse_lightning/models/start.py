@@ -1,0 +1,97 @@
+"""What a causal language model reads before a text."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from fuse_lightning.errors import FuseError
+from fuse_lightning.models.encoded import pad
+
+if TYPE_CHECKING:
+    from fuse_lightning.models.causal_lm import CausalLM
+
+ASKED, ANSWERED = "fuse asks", "fuse answers"
+EXAMPLES = (
+    "A man in a red hat walks along the street",
+    "A man in a red hat walks his dog",
+    "A man in a red hat sits on a bench",
+    "A man in a blue shirt",
+)
+"""Ordinary texts, which begin alike."""
+
+
+def find_start(model: CausalLM, start: str) -> tuple[int, ...]:
+    """Ids before every text.
+
+    Args:
+        model: The loaded model.
+        start: "auto", "tokenizer", "none" or a text, see :class:`CausalLM`.
+
+    Raises:
+        FuseError: If the text has no tokens, or some that the network does not know.
+    """
+    if start == "none":
+        return ()
+    if start not in ("auto", "tokenizer"):
+        read: list[int] = model.tokenizer(start, add_special_tokens=False)["input_ids"]
+        if not read or max(read) >= model.vocab_size:
+            raise FuseError(
+                f"start of {model.model_id!r} is {start!r}, which its tokenizer has no token for; "
+                "give auto, tokenizer, none, or another text"
+            )
+        return tuple(read)
+    if given := placed_start(model):
+        return given
+    tokenizer = model.tokenizer
+    ids = [
+        index
+        for index in (tokenizer.bos_token_id, tokenizer.eos_token_id)
+        if index is not None and index < model.vocab_size
+    ]
+    if start == "auto" and ids and tokenizer.convert_ids_to_tokens(ids[0]) in turn_marks(model):
+        others = (tokenizer.unk_token_id, tokenizer.pad_token_id)
+        more = [index for index in others if index is not None and index < model.vocab_size]
+        return (likeliest_start(model, [*dict.fromkeys([*ids, *more])]),)
+    return tuple(ids[:1])
+
+
+def placed_start(model: CausalLM) -> tuple[int, ...]:
+    """Ids that the tokenizer itself puts before a text."""
+    whole: list[int] = model.tokenizer("a")["input_ids"]
+    plain: list[int] = model.tokenizer("a", add_special_tokens=False)["input_ids"]
+    for start in range(1, len(whole) - len(plain) + 1):
+        if whole[start : start + len(plain)] == plain:
+            return tuple(whole[:start])
+    return ()
+
+
+def turn_marks(model: CausalLM) -> set[str]:
+    """Special tokens that end a turn of a chat, or begin one."""
+    if not getattr(model.tokenizer, "chat_template", None):
+        return set()
+    turns = [{"role": "user", "content": ASKED}, {"role": "assistant", "content": ANSWERED}]
+    try:
+        chat = str(model.tokenizer.apply_chat_template(turns, tokenize=False))
+    except Exception:  # A template is a program of its own, which may refuse in any way.
+        return set()
+    between = chat.partition(ASKED)[2].partition(ANSWERED)[0]
+    return {mark for mark in model.marks if mark in between}
+
+
+@torch.no_grad()
+def likeliest_start(model: CausalLM, starts: list[int]) -> int:
+    """The token behind which the model finds ordinary texts likeliest."""
+    means = []
+    for start in starts:
+        rows = [
+            [start, *model.tokenizer(text, add_special_tokens=False)["input_ids"]]
+            for text in EXAMPLES
+        ]
+        batch = pad(rows, None, model.pad_id)
+        ids, counted = batch.ids[:, : model.max_tokens], batch.mask[:, : model.max_tokens].clone()
+        counted[:, 0] = False
+        nll = model.token_nll(ids, counted)
+        means.append(float(nll.sum()) / max(1, int(counted.sum())))
+    return starts[means.index(min(means))]

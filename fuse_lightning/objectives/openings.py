@@ -1,0 +1,71 @@
+"""What the first token of a prompt is read as behind another prefix."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from fuse_lightning.adapters.maps import fit_map
+from fuse_lightning.models import FrozenModel
+from fuse_lightning.models.transfer import send
+from fuse_lightning.objectives.frames import Ids
+
+
+@dataclass
+class Openings:
+    """What each of V tokens is read as where its own text begins a prompt.
+
+    Attributes:
+        model: The model that reads.
+        ids: For each token the ids, most often one.
+    """
+
+    model: FrozenModel
+    ids: list[Ids]
+
+    @classmethod
+    def find(
+        cls, model: FrozenModel, prefix: Ids, compose: Callable[[str], tuple[str, int]]
+    ) -> "Openings":
+        """Reads the text of every token; one that spells no text stands for itself.
+
+        Args:
+            model: The loaded model.
+            prefix: Ids before the prompt, without special ones that the model puts there itself.
+            compose: Gives the whole text of a prompt, and the prompt's place in it.
+        """
+        words = [piece.strip() for piece in model.pieces]
+        spelt = [index for index, word in enumerate(words) if word and "\ufffd" not in word]
+        pairs = [(words[index], compose(words[index])) for index in spelt]
+        texts = [text[: start + len(word)] for word, (text, start) in pairs]
+        ids: list[Ids] = [(index,) for index in range(len(words))]
+        size = len(prefix)
+        for index, row in zip(spelt, model.words.read(texts), strict=True):
+            if tuple(row.ids[:size]) == prefix and len(row.ids) > size:
+                ids[index] = tuple(row.ids[size:])
+        return cls(model, ids)
+
+    @cached_property
+    def first(self) -> Tensor:
+        """The first of each token's ids, shape (V,), on the model's device."""
+        return torch.tensor([ids[0] for ids in self.ids], device=self.model.device)
+
+    @cached_property
+    def table(self) -> Tensor:
+        """Mean embedding of each token's ids, shape (V, d), float32."""
+        known = self.model.embedding_table.float()
+        counts = torch.tensor([len(ids) for ids in self.ids])
+        flat = torch.tensor([index for ids in self.ids for index in ids])
+        rows = torch.arange(len(counts)).repeat_interleave(counts)
+        there = known[send(flat, known.device)]
+        sums = torch.zeros_like(known).index_add_(0, send(rows, known.device), there)
+        return sums / send(counts, known.device)[:, None]
+
+    @cached_property
+    def map(self) -> Tensor:
+        """The linear map from tokens' embeddings to :attr:`table`, shape (1, 1, d, d)."""
+        known = self.model.embedding_table.float()
+        with torch.autocast(known.device.type, enabled=False):
+            return fit_map("least_squares", known[:, None], self.table[:, None])
