@@ -19,6 +19,7 @@ from fuse_lightning.objectives import Fluency, ImageSimilarity
 from fuse_lightning.optimizers import AutoDAN
 from fuse_lightning.results import Result, read_results, read_targets, result_files
 from tests.disk import at_most
+from tests.near import near
 
 
 def result(name, prompt="a red cube", **losses):
@@ -333,9 +334,7 @@ def test_a_search_writes_each_target_when_it_finishes():
     expect(module.results, fit.log_dir)
     for found in module.results:
         assert module.objective.primary.decode([found.ids])[0].strip() == found.prompt
-        assert found.loss == pytest.approx(
-            found.losses["fluency"] + 8 * found.losses["image_similarity"], rel=1e-5
-        )
+        assert found.loss == near(found.losses["fluency"] + 8 * found.losses["image_similarity"])
 
 
 @pytest.mark.parametrize("ranks", [1, 2, 3])
