@@ -68,7 +68,7 @@ def test_what_reduced_precision_finds_is_scored_exactly(top, folders, pictures, 
             module.objective.set_targets(targets)
             prompts = module.objective.prompts([tuple(result.ids)], [0])
             exact = float(module.objective.total(module.objective.losses(prompts))[0])
-            errors.append(abs(result.loss - exact))
+            errors.append(abs(result.loss - exact) / exact)
         found[rescore] = max(errors)
     assert found[True] < 1e-5 < 1e-4 < found[False]
 
