@@ -221,7 +221,7 @@ def test_a_search_on_an_accelerator_goes_on(models, pictures, tmp_path, double):
     assert found(rest) == close(found(whole))
 
 
-def test_a_configuration_says_where_models_lie(folders, pictures, tmp_path, monkeypatch, double):
+def test_a_configuration_says_where_models_lie(folders, pictures, tmp_path, monkeypatch):
     pytest.importorskip("accelerate", reason="a device map needs accelerate")
     monkeypatch.setattr("sys.argv", ["fuse"])
     rows = []
