@@ -3,6 +3,8 @@ import os
 # The hub client reads this once, when it is imported: tests never reach for a network.
 os.environ["HF_HUB_OFFLINE"] = "1"
 
+from unittest.mock import patch
+
 import pytest
 from hypothesis import settings
 
@@ -32,7 +34,36 @@ def scratch(tmp_path, monkeypatch):
     """Whatever a test writes, adapters included, lands in its own folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("FUSE_LIGHTNING_CACHE", str(tmp_path / "cache"))
+    # Torch finds compiled code by the graph alone, also code for a processor that can do more.
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "compiled"))
     return tmp_path
+
+
+@pytest.fixture
+def double(monkeypatch):
+    """Models and losses are float64 where they would be float32.
+
+    A search compares numbers. In float32 two of them may differ by rounding alone, which kernels,
+    threads and batches decide; in float64 that does not happen, and there is one way to go.
+    """
+    import torch
+
+    from fuse_lightning.models import base, diffusion
+
+    single, load_module = torch.float32, base.load_module
+
+    def load(*args, **options):
+        # Transformers reads the types that files name.
+        with patch.object(torch, "float32", single):
+            return load_module(*args, **options)
+
+    for module in (base, diffusion):
+        monkeypatch.setattr(module, "load_module", load)
+    monkeypatch.setattr(torch, "float32", torch.float64)
+    monkeypatch.setattr(torch.Tensor, "float", torch.Tensor.double)
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(single)
 
 
 @pytest.fixture(autouse=True)

@@ -31,6 +31,7 @@ from fuse_lightning.search import GreedySearch
 from tests import tiny
 from tests.lookalikes import sentence_encoder
 from tests.lookalikes_diffusion import stable_diffusion
+from tests.near import assert_near
 from tests.optimizers.runs import close, fit, found, write_pictures
 from tests.virtual import accelerators
 
@@ -171,7 +172,7 @@ def test_losses_and_gradients_do_not_depend_on_where_models_lie(
         assert len(got) == len(expected)
         for ours, theirs in zip(got, expected, strict=True):
             assert theirs[torch.isfinite(theirs)].abs().max() > 1e-3
-            torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
+            assert_near(ours, theirs)
 
 
 OPTIMIZERS = {
@@ -183,7 +184,7 @@ OPTIMIZERS = {
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_a_search_over_devices_finds_the_same_prompts(name, models, pictures, tmp_path):
+def test_a_search_over_devices_finds_the_same_prompts(name, models, pictures, tmp_path, double):
     kind, options = OPTIMIZERS[name]
     rows = []
     for place in ("one", "spread"):
@@ -200,7 +201,7 @@ def test_a_search_over_devices_finds_the_same_prompts(name, models, pictures, tm
     assert rows[1] == close(rows[0])
 
 
-def test_a_search_on_an_accelerator_goes_on(models, pictures, tmp_path):
+def test_a_search_on_an_accelerator_goes_on(models, pictures, tmp_path, double):
     whole, rest = (
         PEZ(
             [ImageSimilarity(models("apart")["clip"])],

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fuse_lightning.adapters import t_pinv_product, t_product, t_transpose
+from tests.near import assert_near
 
 
 def circular(a, b):
@@ -43,8 +44,8 @@ sizes = st.integers(1, 5)
 def test_product_equals_circular_convolution_and_block_circulant_matrix(p, q, r, s, seed):
     a, b = random(seed, p, q, s), random(seed + 1, q, r, s)
     expected = circular(a, b)
-    torch.testing.assert_close(t_product(a, b), expected, atol=1e-10, rtol=1e-10)
-    torch.testing.assert_close(block_circulant(a) @ unfold(b), unfold(expected))
+    assert_near(t_product(a, b), expected)
+    assert_near(block_circulant(a) @ unfold(b), unfold(expected))
 
 
 @settings(max_examples=40, deadline=None)
@@ -52,21 +53,17 @@ def test_product_equals_circular_convolution_and_block_circulant_matrix(p, q, r,
 def test_product_is_associative(p, q, r, t, s, seed):
     a, b, c = random(seed, p, q, s), random(seed + 1, q, r, s), random(seed + 2, r, t, s)
     left, right = t_product(t_product(a, b), c), t_product(a, t_product(b, c))
-    torch.testing.assert_close(left, right, atol=1e-9, rtol=1e-9)
+    assert_near(left, right)
 
 
 @settings(max_examples=40, deadline=None)
 @given(sizes, sizes, sizes, sizes, st.integers(0, 10**6))
 def test_transpose_is_adjoint_and_reverses_products(p, q, r, s, seed):
     a, x, y = random(seed, p, q, s), random(seed + 1, q, r, s), random(seed + 2, p, r, s)
-    inner = (t_product(a, x) * y).sum()
-    torch.testing.assert_close(inner, (x * t_product(t_transpose(a), y)).sum())
-    torch.testing.assert_close(
-        t_transpose(t_product(a, x)),
-        t_product(t_transpose(x), t_transpose(a)),
-        atol=1e-10,
-        rtol=1e-10,
-    )
+    parts = t_product(a, x) * y
+    other = (x * t_product(t_transpose(a), y)).sum()
+    assert_near(parts.sum(), other, size=float(parts.abs().sum()))
+    assert_near(t_transpose(t_product(a, x)), t_product(t_transpose(x), t_transpose(a)))
     assert torch.equal(t_transpose(t_transpose(a)), a)
 
 
@@ -83,14 +80,14 @@ def test_pseudo_inverse_product_equals_that_of_the_block_circulant_matrix(n, p, 
     solution = t_pinv_product(x, y)
     assert solution.shape == (p, q, s)
     expected = torch.linalg.pinv(block_circulant(x), rtol=1e-6) @ unfold(y)
-    torch.testing.assert_close(unfold(solution), expected, atol=1e-6, rtol=1e-6)
+    assert_near(unfold(solution), expected, share=1e-6)
 
 
 @pytest.mark.parametrize("slices", [1, 2, 3, 4])
 def test_pseudo_inverse_product_recovers_a_map(slices):
     x, true = random(0, 40, 6, slices), random(1, 6, 5, slices)
     found = t_pinv_product(x.float(), t_product(x, true).float())
-    torch.testing.assert_close(found, true.float(), atol=1e-4, rtol=1e-4)
+    assert_near(found, true.float())
 
 
 def test_pseudo_inverse_product_of_deficient_rows_has_least_norm():
@@ -98,4 +95,4 @@ def test_pseudo_inverse_product_of_deficient_rows_has_least_norm():
     x = torch.cat([x, x], dim=1)
     y = random(1, 10, 4, 3)
     expected = torch.linalg.pinv(block_circulant(x), rtol=1e-6) @ unfold(y)
-    torch.testing.assert_close(unfold(t_pinv_product(x, y)), expected, atol=1e-7, rtol=1e-7)
+    assert_near(unfold(t_pinv_product(x, y)), expected, share=1e-7)

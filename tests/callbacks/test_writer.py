@@ -22,6 +22,7 @@ from fuse_lightning.optimizers import AutoDAN
 from fuse_lightning.results import Result, read_results, read_targets, result_files
 from tests.callbacks.stubs import search, trainer
 from tests.disk import at_most
+from tests.near import near
 
 
 def result(name, prompt="a red cube", **losses):
@@ -442,9 +443,7 @@ def test_a_search_writes_each_target_when_it_finishes():
     expect(module.results, fit.log_dir)
     for found in module.results:
         assert module.objective.primary.decode([found.ids])[0].strip() == found.prompt
-        assert found.loss == pytest.approx(
-            found.losses["fluency"] + 8 * found.losses["image_similarity"], rel=1e-5
-        )
+        assert found.loss == near(found.losses["fluency"] + 8 * found.losses["image_similarity"])
 
 
 def test_targets_that_are_left_out_are_all_written_down():

@@ -9,6 +9,7 @@ from fuse_lightning.models.encoded import pad
 from fuse_lightning.objectives import Fluency, Objective
 from fuse_lightning.objectives.term import Reading
 from tests.lookalikes import CAUSAL_LMS
+from tests.near import assert_near
 
 TEXTS = ["a red house by the sea", "hello", "the dog runs over the green field at night!"]
 START = {
@@ -64,7 +65,7 @@ def test_logits_of_a_padded_batch_are_those_of_plain_transformers_one_at_a_time(
         assert batch.ids[row][batch.mask[row]].tolist() == ids
         with torch.no_grad():
             expected = reference(input_ids=torch.tensor([ids])).logits[0]
-        torch.testing.assert_close(got[row, : len(ids)], expected, rtol=1e-5, atol=1e-5)
+        assert_near(got[row, : len(ids)], expected)
 
 
 @every_lm
@@ -75,7 +76,7 @@ def test_fluency_is_the_loss_that_plain_transformers_computes_from_labels(name, 
         ids = model.encode([text]).ids
         with torch.no_grad():
             expected = reference(input_ids=ids, labels=ids).loss
-        torch.testing.assert_close(got[row], expected, rtol=1e-5, atol=1e-5)
+        assert_near(got[row], expected)
 
 
 @every_lm
@@ -87,7 +88,7 @@ def test_logits_from_embeddings_equal_logits_from_ids(name, load):
 
 
 @pytest.mark.parametrize(
-    ("name", "rtol", "step"),
+    ("name", "share", "step"),
     # The last ones normalize in float32 whatever the weights are.
     [
         ("gpt2", 1e-6, 1e-5),
@@ -99,13 +100,13 @@ def test_logits_from_embeddings_equal_logits_from_ids(name, load):
     ],
 )
 def test_gradient_of_fluency_at_embeddings_equals_differences(
-    name, rtol, step, in_double, check_gradient
+    name, share, step, in_double, check_gradient
 ):
     model = in_double(name)
     term, reading = Fluency(model), reading_of(model, TEXTS)
     embeds = model.embed(reading.encoded.ids)
     assert embeds.dtype == torch.float64
-    check_gradient(lambda x: term.loss(reading, x).sum(), embeds, rtol, step)
+    check_gradient(lambda x: term.loss(reading, x).sum(), embeds, share, step)
 
 
 @every_lm
@@ -118,7 +119,7 @@ def test_next_log_probs_are_those_after_each_row(name, load, plain):
         with torch.no_grad():
             logits = reference(input_ids=torch.tensor([ids])).logits[0, -1]
         expected = logits.log_softmax(-1)[: model.vocab_size]
-        torch.testing.assert_close(got[row], expected, rtol=1e-5, atol=1e-5)
+        assert_near(got[row], expected)
 
 
 def test_next_log_probs_keep_to_the_budget(load, monkeypatch):
@@ -137,8 +138,8 @@ def test_next_log_probs_keep_to_the_budget(load, monkeypatch):
     monkeypatch.setattr(model, "budget", Budget(64))
     monkeypatch.setattr("fuse_lightning.models.causal_lm.can_stay", lambda *_: False)
     got = model.next_log_probs(rows)
-    torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-5)
-    torch.testing.assert_close(model.latest.before, before, rtol=1e-5, atol=1e-5)
+    assert_near(got, expected)
+    assert_near(model.latest.before, before)
     assert len(sizes) > 4
     assert max(sizes) <= 64
 
@@ -223,7 +224,7 @@ def test_a_prompt_scores_the_same_as_ids_of_the_primary_and_as_text_of_another_m
     prompts = objective.prompts([*states, ()], [0, 0, 0])
     assert prompts.canonical == [True] * 3
     first, second = objective.losses(prompts).T
-    torch.testing.assert_close(first, second)
+    assert_near(first, second)
     assert first[2] == 0
 
 
@@ -257,7 +258,7 @@ def test_embeddings_include_what_a_network_does_outside_its_layer(load, plain):
         by_embeds = reference(inputs_embeds=reference.get_input_embeddings()(ids)).logits
         by_ids = reference(input_ids=ids).logits
     # What transformers makes of its layer's output, the wrapper makes of it too.
-    torch.testing.assert_close(by_embeds, by_ids)
+    assert_near(by_embeds, by_ids)
     got = model.logits(ids, torch.ones_like(ids).bool(), 2 * model.embed(ids))
     assert (got - by_ids).abs().max() > 1e-3
 
@@ -268,7 +269,7 @@ def test_a_window_hides_what_lies_before_it(load):
     batch = pad(rows, None, model.pad_id)
     logits = model.logits(batch.ids, batch.mask)
     assert not torch.allclose(logits[0, 2], logits[1, 2])
-    torch.testing.assert_close(logits[0, -1], logits[1, -1])
+    assert_near(logits[0, -1], logits[1, -1])
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])

@@ -9,6 +9,7 @@ from fuse_lightning.models import Classifier
 from fuse_lightning.objectives import Sentiment
 from fuse_lightning.objectives.term import Reading
 from tests.lookalikes import CLASSIFIERS, bert_classifier, gpt2_classifier
+from tests.near import assert_near
 
 TEXTS = ["the film was great", "bad", "nobody liked the ending; the actors were good!"]
 every_classifier = pytest.mark.parametrize("name", CLASSIFIERS)
@@ -29,7 +30,7 @@ def test_logits_of_a_padded_batch_are_those_of_plain_transformers_one_at_a_time(
         ids = torch.tensor([model.tokenizer(text)["input_ids"]])
         with torch.no_grad():
             expected = reference(input_ids=ids).logits[0]
-        torch.testing.assert_close(got[row], expected, rtol=1e-5, atol=1e-5)
+        assert_near(got[row], expected)
 
 
 @every_classifier
@@ -62,7 +63,7 @@ def test_sentiment_is_the_cross_entropy_of_the_wanted_label(name, load, plain):
         ids = torch.tensor([model.tokenizer(text)["input_ids"]])
         with torch.no_grad():
             expected = F.cross_entropy(reference(input_ids=ids).logits, torch.tensor([wanted]))
-        torch.testing.assert_close(got[row], expected, rtol=1e-5, atol=1e-5)
+        assert_near(got[row], expected)
 
 
 def test_a_decoder_reads_its_last_token_before_the_padding_its_configuration_names(tmp_path, load):
@@ -71,7 +72,7 @@ def test_a_decoder_reads_its_last_token_before_the_padding_its_configuration_nam
     assert model.pad_id == 17
     together = model.logits(model.encode(TEXTS))
     apart = torch.cat([model.logits(model.encode([text])) for text in TEXTS])
-    torch.testing.assert_close(together, apart, rtol=1e-5, atol=1e-5)
+    assert_near(together, apart)
 
 
 def test_roberta_reads_as_many_tokens_as_have_positions_after_the_padding_one(load):
@@ -122,7 +123,7 @@ def test_a_label_that_may_stand_beside_others_is_scored_alone(load, monkeypatch)
     term.set_targets([Target("t")])
     encoded = model.encode(TEXTS)
     got = term.loss(Reading(encoded, encoded.mask, torch.zeros(3, dtype=torch.long), 0))
-    torch.testing.assert_close(got, -model.logits(encoded)[:, 1].sigmoid().log())
+    assert_near(got, -model.logits(encoded)[:, 1].sigmoid().log())
 
 
 def test_a_single_label_is_refused(load, monkeypatch):

@@ -7,6 +7,7 @@ from transformers import AutoModel, CLIPImageProcessorPil
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models import CLIP
 from tests.lookalikes import CLIPS, SIGLIP_LENGTH, edit_json, siglip
+from tests.near import assert_near
 
 TEXTS = ["a red house by the sea", "hello", "a small dog runs over the green field at night!"]
 every_clip = pytest.mark.parametrize("name", CLIPS)
@@ -44,7 +45,7 @@ def test_text_features_of_a_batch_are_those_of_plain_transformers_one_at_a_time(
             )
         with torch.no_grad():
             expected = F.normalize(reference.get_text_features(**inputs).pooler_output, dim=-1)
-        torch.testing.assert_close(got[row], expected[0], rtol=1e-5, atol=1e-5)
+        assert_near(got[row], expected[0])
     assert (got @ got.T)[0, 1] < 0.999
 
 
@@ -57,7 +58,7 @@ def test_image_features_are_those_of_plain_transformers(name, load, plain):
         values = model.processor(images=one, return_tensors="pt")["pixel_values"]
         with torch.no_grad():
             vector = reference.get_image_features(pixel_values=values).pooler_output
-        torch.testing.assert_close(got[row], F.normalize(vector, dim=-1)[0], rtol=1e-5, atol=1e-5)
+        assert_near(got[row], F.normalize(vector, dim=-1)[0])
 
 
 @every_clip
@@ -86,7 +87,7 @@ def test_features_do_not_depend_on_how_far_a_batch_is_padded(name, load):
     missing = model.max_tokens - encoded.ids.shape[1]
     encoded.ids = F.pad(encoded.ids, (0, missing), value=model.pad_id)
     encoded.mask = F.pad(encoded.mask, (0, missing))
-    torch.testing.assert_close(model.text_features(encoded), trimmed, rtol=1e-5, atol=1e-5)
+    assert_near(model.text_features(encoded), trimmed)
 
 
 def test_only_a_tower_trained_at_full_length_is_padded_to_it(load):
@@ -103,7 +104,7 @@ def test_old_and_corrected_configurations_and_another_padding_give_equal_feature
     texts = [text.strip("!") for text in TEXTS]
     expected = clip.text_features(clip.encode(texts))
     for model in (old, other):
-        torch.testing.assert_close(model.text_features(model.encode(texts)), expected)
+        assert_near(model.text_features(model.encode(texts)), expected)
 
 
 @pytest.mark.parametrize("name", ["clip", "old_clip"])
@@ -127,7 +128,7 @@ def test_pooling_is_at_the_first_end_token_although_a_larger_id_was_added(name, 
     with torch.no_grad():
         hidden = model.module.text_model(input_ids=torch.tensor([ids])).last_hidden_state
         vector = model.module.text_projection(hidden[0, ids.index(end)])
-    torch.testing.assert_close(got[0], F.normalize(vector, dim=-1))
+    assert_near(got[0], F.normalize(vector, dim=-1))
 
 
 def test_siglip_gets_no_attention_mask_even_from_a_tokenizer_that_offers_one(tmp_path, load):
@@ -137,7 +138,7 @@ def test_siglip_gets_no_attention_mask_even_from_a_tokenizer_that_offers_one(tmp
     assert "attention_mask" not in bare.tokenizer.model_input_names
     assert masked.full_length == SIGLIP_LENGTH
     expected = bare.text_features(bare.encode(TEXTS))
-    torch.testing.assert_close(masked.text_features(masked.encode(TEXTS)), expected)
+    assert_near(masked.text_features(masked.encode(TEXTS)), expected)
 
 
 def test_a_slow_tokenizer_class_gives_way_to_the_tokenizer_file(folder, load):

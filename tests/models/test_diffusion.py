@@ -10,6 +10,7 @@ from fuse_lightning.errors import FuseError
 from fuse_lightning.models import Diffusion
 from tests.lookalikes import clip, edit_json
 from tests.lookalikes_diffusion import PICTURE, stable_diffusion
+from tests.near import assert_near
 
 TEXTS = ["a red house by the sea", "", "a small dog runs over the green field at night!"]
 KINDS = {
@@ -60,7 +61,7 @@ def test_text_states_of_a_batch_are_what_the_pipeline_feeds_one_at_a_time(name, 
     states = model.text_states(model.encode(TEXTS))
     for row, text in enumerate(TEXTS):
         (expected,), _ = reference.encode_prompt(text, "cpu", 1, False)
-        torch.testing.assert_close(states[row], expected, rtol=1e-5, atol=1e-5)
+        assert_near(states[row], expected)
     assert (states[0] - states[1]).abs().max() > 0.1
 
 
@@ -98,7 +99,7 @@ def test_a_prediction_is_that_of_the_pipelines_own_parts(folders, diffusion):
     for row, text in enumerate(TEXTS):
         states, _ = reference.encode_prompt(text, "cpu", 1, False)
         expected = reference.unet(inputs[row : row + 1], times[row], states).sample[0]
-        torch.testing.assert_close(got[row], expected, rtol=1e-4, atol=1e-5)
+        assert_near(got[row], expected)
 
 
 @pytest.mark.parametrize("name", ["epsilon", "velocity"])
@@ -109,9 +110,9 @@ def test_noise_is_added_by_the_training_schedule(name, diffusion):
     betas = torch.linspace(0.00085**0.5, 0.012**0.5, 1000, dtype=torch.float64) ** 2
     kept = (1 - betas).cumprod(0)[times].view(3, 1, 1, 1)
     signal, share = kept.sqrt().float(), (1 - kept).sqrt().float()
-    torch.testing.assert_close(got, signal * latents + share * noise, rtol=1e-4, atol=1e-4)
+    assert_near(got, signal * latents + share * noise)
     expected = noise if name == "epsilon" else signal * noise - share * latents
-    torch.testing.assert_close(wanted, expected, rtol=1e-4, atol=1e-4)
+    assert_near(wanted, expected)
 
 
 @torch.no_grad()
@@ -121,7 +122,7 @@ def test_black_is_minus_one_and_white_is_one(diffusion):
     for value, latent in zip((-1.0, 1.0), got, strict=True):
         pixels = torch.full((1, 3, PICTURE, PICTURE), value)
         expected = model.vae.encode(pixels).latent_dist.mean[0] * model.vae.config.scaling_factor
-        torch.testing.assert_close(latent, expected)
+        assert_near(latent, expected)
     assert (got[0] - got[1]).abs().max() > 0.01
 
 
@@ -138,7 +139,7 @@ def test_a_wide_picture_is_cropped_to_its_middle(diffusion):
     middle = Image.linear_gradient("L").resize((PICTURE, PICTURE)).convert("RGB")
     wide.paste(middle, (PICTURE, 0))
     first, second = diffusion().latents([wide, middle])
-    torch.testing.assert_close(first, second)
+    assert_near(first, second)
 
 
 def test_half_precision_is_for_text_and_denoising_alone(diffusion):

@@ -27,6 +27,7 @@ from fuse_lightning.objectives import (
     term_gradients,
 )
 from tests import families, lookalikes
+from tests.near import assert_near
 
 ENCODERS = {
     "sentence_encoder": lookalikes.sentence_encoder,
@@ -173,11 +174,11 @@ def test_losses_and_gradients_of_a_padded_batch_are_those_of_plain_transformers(
     (head,) = found.heads
     for row, prompt in enumerate(PROMPTS):
         loss, grad = plain_loss(name, family, prompt, picture)
-        torch.testing.assert_close(losses[row], loss.expand(2), rtol=1e-4, atol=1e-5)
+        assert_near(losses[row], loss.expand(2))
         assert head.valid[row].sum() == len(states[row]) == len(grad)
         assert grad.abs().max() > 1e-4
         got = head.grad[row, : len(grad)]
-        torch.testing.assert_close(got, grad, rtol=1e-3, atol=1e-4 * float(grad.abs().max()))
+        assert_near(got, grad, share=1e-3)
     assert losses[:, 0].max() - losses[:, 0].min() > 1e-4
 
 
@@ -189,7 +190,7 @@ def test_next_log_probs_are_those_of_plain_transformers(name, family):
     for row, ids in zip(got, rows, strict=True):
         logits = family.plain(input_ids=torch.tensor([ids])).logits[0, -1]
         expected = logits.log_softmax(-1)[: family.model.vocab_size]
-        torch.testing.assert_close(row, expected, rtol=1e-4, atol=1e-4)
+        assert_near(row, expected)
 
 
 @every_family
@@ -261,7 +262,7 @@ def test_cosines_are_the_logits_of_a_text_and_a_picture(name, family, picture):
     ids = torch.tensor([plain_tokens(name, model.tokenizer, PROMPTS[0])[0]])
     logits = plain(input_ids=ids, **inputs).logits_per_text
     expected = plain.logit_scale.exp() * cosine + getattr(plain, "logit_bias", 0.0)
-    torch.testing.assert_close(logits, expected, rtol=1e-4, atol=1e-4)
+    assert_near(logits, expected)
 
 
 @pytest.mark.parametrize("name", SECONDARIES)
@@ -285,7 +286,7 @@ def test_gradients_that_reach_another_tokenizer_are_exact_for_whole_words(name, 
     got = head.table[list(words)] @ head.grad[0, slot]
     _, grad = plain_loss(name, family(name), "the red", picture)
     expected = model.embedding_table[list(words.values())] @ grad[-1]
-    torch.testing.assert_close(got, expected, rtol=1e-3, atol=1e-3 * float(expected.std()))
+    assert_near(got, expected, float(expected.std()), share=1e-3)
 
 
 WORDS = ["the", "House", "red", "2", "3.14", "don't", "(a)", "e-mail", "naïve", "字", "🙂", "x_y"]

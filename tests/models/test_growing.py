@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from fuse_lightning.models.encoded import pad
 from fuse_lightning.models.growing import behind, can_stay, join
 from tests import families, lookalikes
+from tests.near import assert_near
 
 CAUSAL_LMS = lookalikes.CAUSAL_LMS | families.CAUSAL_LMS
 CLIPS = ("clip", "old_clip", "open_clip")
-TOLERANCE = {"rtol": 1e-5, "atol": 1e-5}
 
 
 def search(model, rng, steps=5, beams=4, first=(), last=()):
@@ -50,9 +50,9 @@ def test_likelihoods_of_rows_that_grow(name, family):
             with torch.no_grad():
                 expected = model.module(input_ids=torch.tensor([row])).logits[0].float()
             expected = expected.log_softmax(-1)
-            torch.testing.assert_close(after[place], expected[-1, : model.vocab_size], **TOLERANCE)
+            assert_near(after[place], expected[-1, : model.vocab_size])
             told = -expected[:-1].gather(1, ids[place, 1 : len(row), None]).squeeze(1)
-            torch.testing.assert_close(before[place, 1 : len(row)], told, **TOLERANCE)
+            assert_near(before[place, 1 : len(row)], told)
 
 
 @pytest.mark.parametrize("name", CLIPS)
@@ -68,7 +68,7 @@ def test_vectors_of_texts_that_grow(name, family):
             with torch.no_grad():
                 found = model.module.get_text_features(input_ids=torch.tensor([row]))
             expected = torch.nn.functional.normalize(found.pooler_output[0], dim=0)
-            torch.testing.assert_close(vector, expected, **TOLERANCE)
+            assert_near(vector, expected)
 
 
 @pytest.mark.parametrize("name", ["gpt2", "clip"])
@@ -105,7 +105,7 @@ def test_what_inference_mode_kept_does_not_meet_gradients(family):
     embeds = model.embed(encoded.ids).detach().requires_grad_()
     found = model.text_features(encoded, embeds, torch.full((10,), 5))
     found.sum().backward()
-    torch.testing.assert_close(found.detach(), expected, **TOLERANCE)
+    assert_near(found.detach(), expected)
     assert embeds.grad[:, 5].any()
 
 

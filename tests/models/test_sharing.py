@@ -13,12 +13,12 @@ from fuse_lightning.models.encoded import Encoded, pad
 from fuse_lightning.models.forward import try_sharing
 from fuse_lightning.models.sharing import NAME, Store, attention, branching, use
 from tests import families, lookalikes
+from tests.near import assert_near
 
 BUILDERS = lookalikes.CAUSAL_LMS | families.CAUSAL_LMS
 # Their attention is their own, has a cap on its scores, or is none.
 WHOLE = {"falcon", "falcon_alibi", "falcon_grouped", "gemma2", "mamba"}
 CLIPS = ("clip", "old_clip", "open_clip")
-TOLERANCE = {"rtol": 1e-5, "atol": 1e-5}
 
 
 def random_rows(model, seed, first=()):
@@ -137,7 +137,7 @@ def test_likelihoods_are_those_of_whole_rows(name, tokens, family):
         for place, row in enumerate(rows):
             chosen = counted[place, 1 : len(row)]
             expected = plain_nll(model, row)[chosen]
-            torch.testing.assert_close(got[place, 1 : len(row)][chosen], expected, **TOLERANCE)
+            assert_near(got[place, 1 : len(row)][chosen], expected)
 
 
 @pytest.mark.parametrize("name", BUILDERS)
@@ -157,10 +157,10 @@ def test_gradients_behind_what_is_fixed_are_those_of_whole_rows(name, family):
         grads.append((losses.detach(), grad))
     model.shares = name not in WHOLE
     (losses, grad), (expected, whole) = grads
-    torch.testing.assert_close(losses, expected, **TOLERANCE)
+    assert_near(losses, expected)
     free = torch.arange(ids.shape[1]) >= fixed[:, None]
     scale = float(whole.abs().max())
-    torch.testing.assert_close(grad[free], whole[free], rtol=1e-3, atol=1e-4 * scale)
+    assert_near(grad[free], whole[free], scale, share=1e-3)
 
 
 @pytest.mark.parametrize("name", BUILDERS)
@@ -178,7 +178,7 @@ def test_continuations_need_no_forward(name, family, monkeypatch):
         counted[place, 1 : len(row)] = True
     got = model.token_nll(ids, counted)
     for place, row in enumerate(longer):
-        torch.testing.assert_close(got[place, 1 : len(row)], plain_nll(model, row), **TOLERANCE)
+        assert_near(got[place, 1 : len(row)], plain_nll(model, row))
 
 
 @pytest.mark.parametrize("name", CLIPS)
@@ -194,7 +194,7 @@ def test_vectors_are_those_of_whole_texts(name, tokens, family):
         with torch.no_grad():
             expected = model.module.get_text_features(input_ids=torch.tensor([row])).pooler_output
         expected = torch.nn.functional.normalize(expected[0], dim=0)
-        torch.testing.assert_close(vector, expected, **TOLERANCE)
+        assert_near(vector, expected)
 
 
 @pytest.mark.parametrize("name", CLIPS)
@@ -220,9 +220,7 @@ def test_gradients_of_vectors_are_those_of_whole_texts(name, family):
     model.shares = True
     free = torch.arange(encoded.ids.shape[1]) >= fixed[:, None]
     grad, whole = grads
-    torch.testing.assert_close(
-        grad[free], whole[free], rtol=1e-3, atol=1e-4 * float(whole.abs().max())
-    )
+    assert_near(grad[free], whole[free], float(whole.abs().max()), share=1e-3)
 
 
 def test_vectors_keep_their_places_when_memory_runs_out_in_the_middle(family, monkeypatch):
@@ -250,7 +248,7 @@ def test_vectors_keep_their_places_when_memory_runs_out_in_the_middle(family, mo
     got = model.text_features(encoded)
     model.budget.tokens = 8192
     assert failed[-1] == 1
-    torch.testing.assert_close(got, expected, **TOLERANCE)
+    assert_near(got, expected)
 
 
 def test_a_network_that_refuses_is_read_whole(family, monkeypatch):
@@ -328,7 +326,7 @@ def test_attention_over_trunks_is_that_over_whole_rows(trunks, own, heads, windo
         mask = (distance >= 0) & (distance < (window or length + own))
         expected.append(F.scaled_dot_product_attention(query, key, value, mask).transpose(0, 1))
     expected = torch.stack(expected)
-    torch.testing.assert_close(found, expected)
+    assert_near(found, expected)
     grads = [torch.autograd.grad(out.sin().sum(), inputs) for out in (found, expected)]
     for ours, theirs in zip(*grads, strict=True):
-        torch.testing.assert_close(ours, theirs)
+        assert_near(ours, theirs)

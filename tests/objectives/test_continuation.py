@@ -8,6 +8,7 @@ from fuse_lightning.data import Target
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models import CausalLM
 from fuse_lightning.objectives import Continuation, Fluency, Objective, term_gradients
+from tests.near import assert_near
 from tests.objectives.causal import (
     PREFIX,
     SUFFIX,
@@ -58,9 +59,9 @@ def test_loss_is_the_cross_entropy_of_each_text_alone(objectives, name, owned):
     objective = objectives[name]
     texts, owners = map(list, zip(*owned, strict=True))
     losses = objective.losses(prompts_of(objective, texts, owners))
-    for text, owner, row in zip(texts, owners, losses.double(), strict=True):
+    for text, owner, row in zip(texts, owners, losses, strict=True):
         expected, _ = reference(objective.primary, text, owner)
-        torch.testing.assert_close(row, expected.expand(2), rtol=1e-4, atol=1e-4)
+        assert_near(row, expected.expand(2))
 
 
 @every_lm
@@ -83,7 +84,7 @@ def test_an_empty_prompt_is_prefix_and_suffix_alone(objectives):
     count = split(objective.primary, before, LABELS[1])
     chosen = whole.logits.log_softmax(-1)[:-1].gather(1, torch.tensor(whole.ids[1:])[:, None])
     expected = -chosen[-count:].mean()
-    torch.testing.assert_close(losses.double(), expected.expand(1, 2), rtol=1e-4, atol=1e-4)
+    assert_near(losses, expected.expand(1, 2))
 
 
 def test_prompts_that_leave_no_room_for_the_label_are_infinitely_bad(objectives):
@@ -123,7 +124,7 @@ def test_prompts_too_long_to_read_have_no_gradient(causal_folders, number, first
         row, other = (1, 0) if first else (0, 1)
         assert not head.valid[other].any()
         assert torch.equal(head.valid[row, : len(short)], alone.valid[0])
-        torch.testing.assert_close(head.grad[row, : len(short)], alone.grad[0])
+        assert_near(head.grad[row, : len(short)], alone.grad[0])
     assert not any(head.valid.any() for head in gradients([long]))
 
 

@@ -16,6 +16,7 @@ from fuse_lightning.optimizers import AutoDAN
 from fuse_lightning.search import BeamSearch
 from tests import tiny
 from tests.lookalikes_diffusion import PICTURE, stable_diffusion
+from tests.near import DOUBLE, SINGLE, assert_near, near
 
 TEXTS = ["a red house by the sea", "hello", "a small dog runs over the green field", "boats"]
 OWNERS = [0, 1, 1, 0]
@@ -108,9 +109,7 @@ def test_loss_is_the_mean_error_of_plain_diffusers(name, prepared, folders):
     losses = term.loss(read(term))
     for text, owner, loss in zip(TEXTS, OWNERS, losses, strict=True):
         # The noise schedule is float32.
-        assert float(loss) == pytest.approx(
-            float(plain_loss(pipeline, text, draws[owner])), rel=1e-5
-        )
+        assert float(loss) == near(float(plain_loss(pipeline, text, draws[owner])))
     assert (losses[0] - losses[3]).abs() > 1e-4
 
 
@@ -125,14 +124,15 @@ def test_gradient_is_that_of_plain_diffusers(batch_size, prepared, folders):
         length = int(reading.encoded.mask[row].sum())
         own = embeds[row : row + 1, :length].detach().requires_grad_()
         (expected,) = torch.autograd.grad(plain_loss(pipeline, text, draws[owner], own), own)
-        torch.testing.assert_close(grad[row, :length], expected[0], rtol=1e-4, atol=1e-9)
+        # The noise schedule is float32.
+        assert_near(grad[row, :length], expected[0], share=SINGLE)
         assert expected.abs().max() > 1e-6
     for place in [(0, 1, 3), (1, 0, 7), (2, 4, 11), (3, 2, 0)]:
         step = torch.zeros_like(embeds)
         step[place] = 1e-4
         with torch.no_grad():
             change = term.loss(reading, embeds + step) - term.loss(reading, embeds - step)
-        assert float(grad[place]) == pytest.approx(float(change.sum()) / 2e-4, rel=1e-4)
+        assert float(grad[place]) == near(float(change.sum()) / 2e-4, size=float(grad.abs().max()))
 
 
 @torch.no_grad()
@@ -144,11 +144,11 @@ def test_losses_do_not_depend_on_batches(prepared):
     hook = unet.register_forward_pre_hook(lambda _, inputs: widths.append(len(inputs[0])))
     for size in (1, 5):
         term.batch_size = size
-        torch.testing.assert_close(term.loss(read(term)), together)
+        assert_near(term.loss(read(term)), together)
     hook.remove()
     assert widths == [1] * (len(TEXTS) * SAMPLES) + [5, 5, 2]
     for row, (text, owner) in enumerate(zip(TEXTS, OWNERS, strict=True)):
-        torch.testing.assert_close(term.loss(read(term, [text], [owner])), together[row : row + 1])
+        assert_near(term.loss(read(term, [text], [owner])), together[row : row + 1])
 
 
 def test_draws_depend_on_seed_target_and_step_alone(prepared, targets):
@@ -195,7 +195,7 @@ def test_pictures_of_targets_that_stay_are_not_encoded_again(prepared, targets, 
     )
     term.set_targets(targets[::-1])
     assert encoded == [len(targets[1].images)]
-    torch.testing.assert_close(term._noisy[0], alone._noisy[0])
+    assert_near(term._noisy[0], alone._noisy[0])
 
 
 def test_timesteps_are_spread_over_the_range_and_noise_is_standard_normal(prepared):
@@ -253,7 +253,7 @@ def test_pictures_that_would_never_be_looked_at_are_refused(prepared, targets):
         prepared(chosen=[many], redraw=False)
 
 
-def test_a_resumed_search_equals_an_uninterrupted_one(folders, targets, tmp_path):
+def test_a_resumed_search_equals_an_uninterrupted_one(folders, targets, tmp_path, double):
     writer = tiny.gpt2(tmp_path / "gpt2")
 
     def search(name, *callbacks, **options):
@@ -273,14 +273,15 @@ def test_a_resumed_search_equals_an_uninterrupted_one(folders, targets, tmp_path
             max_steps=options.pop("max_steps", -1),
         )
         trainer.fit(module, ImageTargets(str(targets[0].pictures[0].parent), limit=1), **options)
-        found = [(result.prompt, result.losses) for result in module.results]
-        return found, module.strategy.frontiers
+        (result,) = module.results
+        return result.prompt, result.losses
 
-    whole = search("whole")
-    ((prompt, losses),) = whole[0]
-    assert prompt
+    whole, losses = search("whole")
+    assert whole
     assert set(losses) == {"fluency", "denoising"}
     saver = ModelCheckpoint(tmp_path / "ckpt", every_n_train_steps=1, save_top_k=-1)
     search("part", saver, max_steps=2)
     (checkpoint,) = (tmp_path / "ckpt").glob("*step=2.ckpt")
-    assert search("rest", ckpt_path=checkpoint) == whole
+    rest, again = search("rest", ckpt_path=checkpoint)
+    assert rest == whole
+    assert again == near(losses, share=DOUBLE)

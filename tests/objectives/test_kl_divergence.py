@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fuse_lightning.objectives import KLDivergence
+from tests.near import SINGLE, assert_near
 from tests.objectives.causal import (
     PREFIX,
     batches,
@@ -44,9 +45,9 @@ def reference(model, text, owner):
 def test_loss_is_the_mean_divergence_of_each_prompt_alone(objectives, name, texts):
     objective = objectives[name]
     losses = objective.losses(prompts_of(objective, texts))
-    for text, row in zip(texts, losses.double(), strict=True):
+    for text, row in zip(texts, losses, strict=True):
         expected, _ = reference(objective.primary, text, 0)
-        torch.testing.assert_close(row, expected.expand(2), rtol=1e-4, atol=1e-4)
+        assert_near(row, expected.expand(2))
 
 
 @every_lm
@@ -90,7 +91,7 @@ def test_scores_are_those_of_the_pseudo_inverse(seed, rows, width, rank, spread)
     expected = embeds.double() @ torch.linalg.pinv(table.double(), rtol=1e-6)
     got = term_with(table).scores(embeds)
     scale = max(1.0, float(expected.abs().max()))
-    torch.testing.assert_close(got.double(), expected, rtol=1e-3, atol=1e-3 * scale)
+    assert_near(got, expected, size=scale, share=1e-3)
 
 
 @settings(max_examples=20, deadline=None)
@@ -99,12 +100,12 @@ def test_weights_of_token_embeddings_are_at_most_one(seed, rows):
     generator = torch.Generator().manual_seed(seed)
     table = torch.randn(rows, 8, generator=generator)
     scores = term_with(table).scores(table)
-    assert scores.abs().max() <= 1 + 1e-5
-    torch.testing.assert_close(scores @ table, table, rtol=1e-3, atol=1e-3)
+    assert scores.abs().max() <= 1 + SINGLE
+    assert_near(scores @ table, table, share=1e-3)
 
 
 def test_half_precision_tables_are_inverted_exactly():
     table = torch.randn(300, 16, generator=torch.Generator().manual_seed(0))
     table = (table * torch.logspace(0, -3, 16)).bfloat16()
     expected = table.double() @ torch.linalg.pinv(table.double())
-    torch.testing.assert_close(term_with(table).scores(table).double(), expected, atol=1e-4, rtol=0)
+    assert_near(term_with(table).scores(table), expected)

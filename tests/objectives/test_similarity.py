@@ -9,6 +9,7 @@ from fuse_lightning.errors import FuseError
 from fuse_lightning.models import CLIP
 from fuse_lightning.objectives import ImageSimilarity, Objective, TextSimilarity
 from tests import tiny
+from tests.near import assert_near
 
 PROMPTS = ["a red star", "two blue boxes on a lawn", "night"]
 
@@ -49,7 +50,7 @@ def test_several_pictures_count_as_the_mean_of_their_losses(clip, pictures):
     paths = sorted(pictures.iterdir())
     found, _ = losses([ImageSimilarity(clip)], [Target("style", paths)], [0, 0, 0])
     expected = 1 - one_by_one(clip, paths).mean(1)
-    torch.testing.assert_close(found[:, 0].double(), expected.double(), rtol=1e-5, atol=1e-5)
+    assert_near(found[:, 0], expected)
 
 
 def test_signed_mixture_is_like_the_target_and_unlike_fixed_pictures_and_texts(clip, pictures):
@@ -68,9 +69,9 @@ def test_signed_mixture_is_like_the_target_and_unlike_fixed_pictures_and_texts(c
         text = model.text_features(model.encode(["a red star", *PROMPTS]))
     alike = text[1:] @ text[0]
     expected = torch.stack([1 - own, 1 - cosines[:, 2], 1 - alike], dim=1)
-    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    assert_near(found, expected)
     weights = torch.tensor([2, -1.5, -0.5])
-    torch.testing.assert_close(total, (expected * weights).sum(1), rtol=1e-4, atol=1e-4)
+    assert_near(total, (expected * weights).sum(1))
 
 
 def test_a_text_longer_than_the_encoder_reads_is_cut_with_a_warning(clip):
@@ -81,7 +82,7 @@ def test_a_text_longer_than_the_encoder_reads_is_cut_with_a_warning(clip):
         term.set_targets([Target("long", text=words)])
     with torch.no_grad():
         expected = term.model.text_features(term.model.encode([" ".join(["red"] * 46)]))
-    torch.testing.assert_close(term.vectors, expected)
+    assert_near(term.vectors, expected)
 
 
 @pytest.mark.parametrize("text", [None, "", "  "])

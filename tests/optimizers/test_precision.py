@@ -20,6 +20,7 @@ from fuse_lightning.objectives import (
 from fuse_lightning.optimizers import GCG, PEZ, AutoDAN, RandomSearch
 from fuse_lightning.optimizers.precision import settle_precision
 from fuse_lightning.search import GreedySearch
+from tests.near import assert_near
 from tests.optimizers.runs import build, fit, found
 
 TEXTS = ["a red house", "two dogs", "a small boat at night", "a red star"]
@@ -64,7 +65,7 @@ def test_models_of_half_precision_have_nearly_the_same_losses_and_gradients(
     losses, gradients = measured(terms(folders, dtype), pictures)
     assert losses.dtype == torch.float32
     assert not torch.equal(losses, exact)
-    torch.testing.assert_close(losses, exact, rtol=0.05, atol=0.05)
+    assert_near(losses, exact, share=0.05)
     for ours, theirs in zip(gradients, exact_gradients, strict=True):
         assert torch.cosine_similarity(ours.flatten(), theirs.flatten(), dim=0) > 0.98
 

@@ -11,6 +11,7 @@ from fuse_lightning.models.sharing import use
 from fuse_lightning.objectives import Fluency, ImageSimilarity
 from fuse_lightning.optimizers import GCG, AutoDAN
 from fuse_lightning.search import BeamSearch
+from tests.near import assert_near
 from tests.optimizers.runs import fit
 
 SEARCHES = {
@@ -86,9 +87,9 @@ def steps(search, plain, folder):
 
 
 @pytest.mark.parametrize("name", SEARCHES)
-def test_a_search_goes_the_way_of_plain_forwards(name, tmp_path):
+def test_a_search_goes_the_way_of_plain_forwards(name, tmp_path, double):
     engine, plain = (steps(SEARCHES[name], way, tmp_path) for way in (False, True))
     assert len(engine) == len(plain) > 4
     for (states, losses), (expected, exact) in zip(engine, plain, strict=True):
         assert states == expected
-        torch.testing.assert_close(losses, exact, rtol=1e-5, atol=1e-5)
+        assert_near(losses, exact)
