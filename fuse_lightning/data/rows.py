@@ -8,7 +8,7 @@ from typing import Any
 
 from fuse_lightning.data.manifest import read_manifest
 from fuse_lightning.data.pictures import Picture, RowPictures, Unreadable, located
-from fuse_lightning.data.tables import Table
+from fuse_lightning.data.table import Table
 from fuse_lightning.data.targets import Target
 from fuse_lightning.data.web import Web, shown
 from fuse_lightning.errors import FuseError
