@@ -30,9 +30,11 @@ def check_configs(words: Iterable[str]) -> None:
     """
     for option, value in _options([str(word) for word in words]):
         path = Path(value)
-        is_config = option in ("-c", "--config") or path.suffix.lower() in ENDINGS
+        # Classes and their parts may be given by a file; below data such a name is a manifest.
+        is_part = path.suffix.lower() in ENDINGS and not option.startswith("--data.")
+        is_config = option in ("-c", "--config") or is_part
         try:
-            if not path.exists() or path.is_dir():
+            if not path.exists() or (path.is_dir() and not is_config):
                 continue
             if not is_config:
                 check_regular(path, largest=2**63)

@@ -190,7 +190,7 @@ class _Reader:
         if not names:
             wanted = self.columns.image or "file_name or file_names"
             raise FuseError(f"{place} names no picture; give {wanted} a path or a list of paths")
-        first = shown(names[0]).rpartition("://")[2] if "://" in names[0] else names[0]
+        first = shown(names[0]).rpartition("://")[2]
         pictures = [located(name, self.folder, self.web) for name in names]
         return pictures, Path(splitext(first)[0]).as_posix()
 

@@ -1,15 +1,24 @@
 """Pictures behind addresses, served by this machine."""
 
 import io
+import json
+import socket
+import time
+from contextlib import suppress
+from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
+from socketserver import BaseRequestHandler, ThreadingTCPServer
+from threading import Event, Thread
+from urllib.request import Request
 
 import pytest
 from PIL import Image
 
 from fuse_lightning.data import ImageTargets
 from fuse_lightning.data import web as web_module
+from fuse_lightning.data.fetching import Budget, _Https
+from fuse_lightning.data.web import shown
 from fuse_lightning.errors import FuseError
 
 
@@ -44,6 +53,33 @@ def server(monkeypatch):
     yield f"http://127.0.0.1:{server.server_port}", asked
     server.shutdown()
     server.server_close()
+
+
+@pytest.fixture
+def raw(monkeypatch):
+    """Serves what a function sends to each connection, which is given it and the path."""
+    monkeypatch.setenv("no_proxy", "*")
+    servers = []
+
+    def begin(serve):
+        class Handler(BaseRequestHandler):
+            def handle(self):
+                words = self.request.recv(2**16).split()
+                # Who asks goes before the answer is complete.
+                with suppress(OSError):
+                    serve(self.request, words[1].decode())
+
+        class Server(ThreadingTCPServer):
+            daemon_threads = True
+
+        servers.append(Server(("127.0.0.1", 0), Handler))
+        Thread(target=servers[-1].serve_forever, daemon=True).start()
+        return f"http://127.0.0.1:{servers[-1].server_address[1]}"
+
+    yield begin
+    for server in servers:
+        server.shutdown()
+        server.server_close()
 
 
 def targets(address, **options):
@@ -111,6 +147,234 @@ def test_more_or_slower_than_allowed(server, monkeypatch, limit):
     monkeypatch.setattr(web_module, limit, 0 if limit == "LARGEST_FILE" else 1e-9)
     with pytest.raises(FuseError, match="cannot be fetched"):
         targets(f"{server[0]}/a.png", urls=True)
+
+
+def test_what_a_redirection_brings_with_it_is_not_read(raw):
+    """Its megabytes would be more than is allowed, and would take their time."""
+    picture = io.BytesIO()
+    Image.new("RGB", (9, 9), "red").save(picture, "PNG")
+
+    def serve(connection, path):
+        if path == "/a.png":
+            connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n" + picture.getvalue())
+            return
+        connection.sendall(
+            b"HTTP/1.1 302 Found\r\nLocation: /a.png\r\nContent-Length: 1%09d\r\n\r\n" % 0
+        )
+        for _ in range(4000):
+            connection.sendall(bytes(2**16))
+
+    (target,) = targets(raw(serve) + "/from", urls=True)
+    assert target.images[0].size == (9, 9)
+
+
+OK = b"HTTP/1.1 200 OK\r\n"
+CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
+
+
+def drip(connection, text, seconds=0.05):
+    """Sends a byte at a time, each long before a socket's own time is over."""
+    for byte in text:
+        connection.sendall(bytes([byte]))
+        time.sleep(seconds)
+
+
+def forever(connection, text, seconds=0.0):
+    while True:
+        connection.sendall(text)
+        time.sleep(seconds)
+
+
+SLOW = {
+    "nothing": lambda connection, _: time.sleep(20),
+    "header": lambda connection, _: drip(connection, OK + b"X: " + b"a" * 400),
+    "status": lambda connection, _: drip(connection, b"HTTP/1.1 200 " + b"O" * 400),
+    "continue": lambda connection, _: forever(connection, b"HTTP/1.1 100 Continue\r\n\r\n", 0.01),
+    "headers of continue": lambda connection, _: forever(
+        connection, b"HTTP/1.1 100 Continue\r\n" + b"X: a\r\n" * 50 + b"\r\n", 0.01
+    ),
+    "body": lambda connection, _: (connection.sendall(OK + b"\r\n"), drip(connection, bytes(400))),
+    "sizes of chunks": lambda connection, _: (
+        connection.sendall(CHUNKED),
+        drip(connection, b"0" * 400),
+    ),
+    "chunks": lambda connection, _: (
+        connection.sendall(CHUNKED),
+        drip(connection, b"1\r\na\r\n" * 100),
+    ),
+    "trailers": lambda connection, _: (
+        connection.sendall(CHUNKED + b"1\r\na\r\n0\r\n"),
+        forever(connection, b"X: a\r\n", 0.01),
+    ),
+    "redirections": lambda connection, path: (
+        time.sleep(0.4),
+        connection.sendall(
+            b"HTTP/1.1 302 Found\r\nLocation: %s1\r\nContent-Length: 0\r\n\r\n" % path.encode()
+        ),
+    ),
+    "body of a redirection": lambda connection, path: (
+        connection.sendall(b"HTTP/1.1 302 Found\r\nLocation: /again%s\r\n\r\n" % path.encode()),
+        drip(connection, bytes(400)),
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", SLOW)
+def test_one_time_for_all_of_a_fetch(raw, monkeypatch, kind):
+    monkeypatch.setattr(web_module, "PATIENCE", 1.0)
+    address = raw(SLOW[kind]) + "/a"
+    began = time.monotonic()
+    with pytest.raises(FuseError, match=r"cannot be fetched \((it takes longer than 1 s|310|302)"):
+        targets(address, urls=True)
+    assert time.monotonic() - began < 8
+
+
+def test_the_name_of_a_host_that_is_not_found_in_time(monkeypatch):
+    monkeypatch.setenv("no_proxy", "*")
+    monkeypatch.setattr(web_module, "PATIENCE", 0.5)
+    done = Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: done.wait(20) and [])
+    began = time.monotonic()
+    with pytest.raises(FuseError, match="it takes longer than 0.5 s"):
+        targets("http://slow.example/a.png", urls=True)
+    assert time.monotonic() - began < 8
+    done.set()
+
+
+LARGE = {
+    "body": lambda connection, _: (
+        connection.sendall(OK + b"\r\n"),
+        forever(connection, bytes(4096)),
+    ),
+    "header": lambda connection, _: (
+        connection.sendall(OK),
+        forever(connection, b"X: " + b"a" * 4000 + b"\r\n"),
+    ),
+    "continue": lambda connection, _: forever(
+        connection, b"HTTP/1.1 100 Continue\r\n" + b"X: a\r\n" * 50 + b"\r\n"
+    ),
+    "trailers": lambda connection, _: (
+        connection.sendall(CHUNKED + b"1\r\na\r\n0\r\n"),
+        forever(connection, b"X: a\r\n" * 100),
+    ),
+    "chunks": lambda connection, _: (
+        connection.sendall(CHUNKED),
+        forever(connection, b"1\r\na\r\n" * 100),
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", LARGE)
+def test_one_size_for_all_of_a_fetch(raw, monkeypatch, kind):
+    monkeypatch.setattr(web_module, "LARGEST_FILE", 2**18)
+    began = time.monotonic()
+    with pytest.raises(FuseError, match=r"cannot be fetched \(it is larger than 0.25 MiB"):
+        targets(raw(LARGE[kind]) + "/a", urls=True)
+    assert time.monotonic() - began < 20
+
+
+def test_secure_answers_are_counted_too(monkeypatch):
+    """The very stream of a secure connection; its certificate is nobody's."""
+    budget = Budget(9, 10)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.sendall(OK + b"\r\n")
+        with pytest.raises(OSError, match="larger than"):
+            _Https(budget).do_open(
+                lambda host, timeout: Connected(ours, host, timeout), Request("https://a/b")
+            )
+
+
+class Connected(HTTPConnection):
+    """A connection over a socket that is there."""
+
+    def __init__(self, connected, host, timeout):
+        super().__init__(host, timeout=timeout)
+        self.sock = connected
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "http://me:PASS@127.0.0.1:1/a.png?key=KEY#PART",
+        "http://me:PASS@[bad/a.png?key=KEY",
+        "http://me:PA/PASS@127.0.0.1:1/a.png?key=KEY",
+        "http://me:12/PASS@127.0.0.1:1/a.png",
+        "http://me:PA?PASS@127.0.0.1:1/a.png",
+        "http://me:PA#PASS@127.0.0.1:1/a.png",
+        "http://PASS@127.0.0.1:1/a.png?KEY",
+        "HTTPS://me:PASS@127.0.0.1:1/a.png",
+        "ftp://me:PASS@127.0.0.1/a.png?KEY",
+        "zip://a.png::http://me:PASS@127.0.0.1:1/a.zip?KEY",
+        "http:/me:PASS@127.0.0.1:1/a.png?KEY",
+        "http://me:PASS@a b/c?KEY",
+        "http://me:PASS@x:y/?KEY",
+    ],
+)
+@pytest.mark.parametrize("urls", [True, False])
+def test_no_message_and_no_log_shows_a_secret(secret, urls, monkeypatch, caplog):
+    monkeypatch.setenv("no_proxy", "*")
+    Image.new("RGB", (9, 9)).save("good.png")
+    rows = [{"file_name": secret}, {"file_name": "good.png"}]
+    Path("m.json").write_text(json.dumps(rows))
+    with pytest.raises(FuseError) as error:
+        ImageTargets("m.json", urls=urls).find_targets()
+    data = ImageTargets("m.json", urls=urls, on_error="skip")
+    (target,) = data.find_targets()
+    with pytest.raises(FuseError) as named:
+        ImageTargets(secret, urls=urls).find_targets()
+    told = f"{error.value} {named.value} {caplog.text} {data.skipped} {target.id}"
+    for word in ("PASS", "KEY", "PART", "PA/", "PA?", "PA#"):
+        assert word not in told
+
+
+@pytest.mark.parametrize(
+    ("address", "wanted"),
+    [
+        ("http://host/a.png", "http://host/a.png"),
+        ("https://host:80/a/b.png", "https://host:80/a/b.png"),
+        ("https://host/@me/a.png", "https://host/@me/a.png"),
+        ("hf://datasets/a/b@main/c.png", "hf://datasets/a/b@main/c.png"),
+        ("http://u:p@host/a?b#c", "http://host/a"),
+        ("/home/a:b/@c?.png", "/home/a:b/@c?.png"),
+        ("C:/a/@b?.png", "C:/a/@b?.png"),
+        ("a.png", "a.png"),
+    ],
+)
+def test_what_is_no_secret_is_shown(address, wanted):
+    assert shown(address) == wanted
+
+
+def test_what_a_server_says_is_not_repeated(raw):
+    def serve(connection, path):
+        text = b"HTTP/1.1 302 token=KEY\r\nLocation: ftp://h/?token=KEY\r\n\r\n"
+        connection.sendall(text if path == "/302" else b"HTTP/1.1 404 token=KEY\r\n\r\n")
+
+    address = raw(serve)
+    for path, reason in (("/302", "302 Found"), ("/404", "404 Not Found")):
+        with pytest.raises(FuseError, match=f"cannot be fetched .{reason}.;") as error:
+            targets(address + path, urls=True)
+        assert "KEY" not in str(error.value)
+
+
+def test_an_address_as_a_source_is_one_line():
+    with pytest.raises(
+        FuseError, match="'https://host/a.png' is an address; name it in a manifest"
+    ):
+        ImageTargets("https://me:word@host/a.png?token=key").find_targets()
+
+
+def test_a_picture_that_cannot_be_kept_is_not_half_there(server, monkeypatch):
+    def full(path, content):
+        path.with_name("other").write_bytes(content[:5])
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(web_module, "replace_file", full)
+        with pytest.raises(FuseError, match="No space left"):
+            targets(f"{server[0]}/a.png", urls=True)
+    (target,) = targets(f"{server[0]}/a.png", urls=True)
+    assert target.images[0].size == (9, 9)
 
 
 @pytest.mark.parametrize(
