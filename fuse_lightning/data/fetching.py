@@ -90,6 +90,8 @@ def within(budget: Budget, fetch: Callable[[], bytes]) -> bytes:
     except Empty:
         raise budget.late() from None
     if isinstance(answer, BaseException):
+        # A socket whose time is over says so in its own words.
+        budget.left()
         raise answer
     return answer
 
