@@ -212,10 +212,6 @@ SLOW = {
             b"HTTP/1.1 302 Found\r\nLocation: %s1\r\nContent-Length: 0\r\n\r\n" % path.encode()
         ),
     ),
-    "body of a redirection": lambda connection, path: (
-        connection.sendall(b"HTTP/1.1 302 Found\r\nLocation: /again%s\r\n\r\n" % path.encode()),
-        drip(connection, bytes(400)),
-    ),
 }
 
 
