@@ -124,8 +124,10 @@ def last_checkpoint(folder: Path) -> Path | None:
         for path in place.glob("*.ckpt"):
             try:
                 saved = torch.load(path, weights_only=True, map_location="cpu")
-                if place.parent == folder or saved["run"] == str(folder.resolve()):
-                    steps[path] = saved["global_step"]
+                step = saved["global_step"]
+                is_ours = place.parent == folder or saved["run"] == str(folder.resolve())
+                if is_ours and isinstance(step, int):
+                    steps[path] = step
             # A file that was cut off makes the unpickler raise anything.
             except Exception:
                 continue
