@@ -104,3 +104,4 @@ def test_an_error_keeps_its_beginning_and_its_end():
     assert told.startswith("option a is xxx")
     assert told.endswith("xxx; give another")
     assert str(FuseError("short")) == "short"
+    assert str(FuseError("column a\nb\x0cc\u2028d")) == "column a b c d"

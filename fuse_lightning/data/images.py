@@ -1,6 +1,7 @@
 """Reading pictures of any kind as upright RGB."""
 
 import warnings
+from collections.abc import Iterator
 from contextlib import suppress
 from io import BufferedReader, BytesIO
 from os.path import isfile
@@ -8,6 +9,7 @@ from pathlib import Path
 from threading import Lock
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from fuse_lightning.data.formats import FORMATS, OPENED, refused_format, without_metadata
@@ -24,6 +26,8 @@ DECODED = 2**20
 WHITES = (1, 255, 65535)
 """Values that are white in pictures of one float, the first that is not passed counts."""
 Stream = BytesIO | BufferedReader
+STRIP = 2**18
+"""Numbers of a picture that are scaled at once."""
 _filters = Lock()
 
 
@@ -181,17 +185,42 @@ def _to_eight_bit(image: Image.Image) -> Image.Image:
     Raises:
         ValueError: If no number is finite.
     """
-    values = np.asarray(image.convert("F"), dtype=np.float64)
-    finite = values[np.isfinite(values)]
-    if not finite.size:
-        raise ValueError("none of its numbers is finite")
     low, high = 0.0, 65535.0
     if not image.mode.startswith("I;16"):
-        low, high = float(finite.min()), float(finite.max())
-        if low == high:
-            whites = WHITES if image.mode == "F" else WHITES[1:]
-            low, high = 0.0, float(next((white for white in whites if high <= white), high))
-    clear = values == image.info.get("transparency")
-    values = np.nan_to_num(values, nan=low, posinf=high, neginf=low)
-    values = np.clip((values - low) * 255 / (high - low), 0, 255)
-    return Image.fromarray(np.where(clear, 255, values).astype(np.uint8))
+        low, high = _range(image)
+    clear = float(image.info.get("transparency", np.nan))
+    scaled = []
+    for values in _strips(image):
+        # No comparison holds for what is no number.
+        values[values == clear] = np.inf
+        values[np.isnan(values)] = low
+        grey = (values.clip(low, high) - low) * 255 / (high - low)
+        scaled.append(grey.astype(np.uint8))
+    return Image.fromarray(np.concatenate(scaled))
+
+
+def _range(image: Image.Image) -> tuple[float, float]:
+    """The values that are black and white.
+
+    Raises:
+        ValueError: If no number is finite.
+    """
+    low, high = np.inf, -np.inf
+    for values in _strips(image):
+        known = np.isfinite(values)
+        low = min(low, float(values.min(where=known, initial=np.inf)))
+        high = max(high, float(values.max(where=known, initial=-np.inf)))
+    if low > high:
+        raise ValueError("none of its numbers is finite")
+    if low < high:
+        return low, high
+    whites = WHITES if image.mode == "F" else WHITES[1:]
+    return 0.0, float(next((white for white in whites if high <= white), high))
+
+
+def _strips(image: Image.Image) -> Iterator[NDArray[np.float64]]:
+    """The numbers of a picture from top to bottom, few at a time: a float takes eight bytes."""
+    rows = max(STRIP // image.width, 1)
+    for top in range(0, image.height, rows):
+        part = image.crop((0, top, image.width, min(top + rows, image.height)))
+        yield np.array(part.convert("F"), dtype=np.float64)
