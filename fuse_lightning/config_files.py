@@ -1,7 +1,9 @@
 """Configuration files, looked at before a parser unfolds them."""
 
+import sys
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
+from os.path import exists, isdir
 from pathlib import Path
 
 import yaml
@@ -33,15 +35,18 @@ def check_configs(words: Iterable[str]) -> None:
         # Classes and their parts may be given by a file; below data such a name is a manifest.
         is_part = path.suffix.lower() in ENDINGS and not option.startswith("--data.")
         is_config = option in ("-c", "--config") or is_part
+        # These say no, too, to a text that is no name that a file can have.
+        if not exists(value) or (isdir(value) and not is_config):
+            continue
+        if is_config:
+            config_text(path)
+            continue
         try:
-            if not path.exists() or (path.is_dir() and not is_config):
-                continue
-            if not is_config:
-                check_regular(path, largest=2**63)
-                continue
-        except (OSError, ValueError) as error:
-            raise FuseError(f"option {option}: {quoted(value)} cannot be read: {error}") from error
-        config_text(path)
+            check_regular(path, largest=sys.maxsize)
+        except OSError as error:
+            raise FuseError(
+                f"option {option}: {quoted(value)} cannot be read: {error}; give a file"
+            ) from error
 
 
 def config_text(path: Path) -> str:

@@ -101,9 +101,8 @@ def test_options_that_name_what_never_ends(words, message):
 def test_other_words_are_left_to_the_parser():
     Path("rows.json").write_text("[" + "{}, " * 40_000 + "{}]")
     Path("folder").mkdir()
-    check_configs(
-        ["fit", "--config", "gone.yaml", "--data.images", "rows.json", "--x", "folder", "--y=\0"]
-    )
+    words = ["--config", "gone.yaml", "--data.images", "rows.json", "--x", "folder", "--y=\0"]
+    check_configs(["fit", *words, "--data.texts", "a long text " * 999, "--z=", "-5"])
 
 
 def test_a_bomb_in_a_runs_folder_is_one_line(monkeypatch, capsys):
