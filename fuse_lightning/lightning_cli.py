@@ -24,6 +24,7 @@ import fuse_lightning.callbacks
 import fuse_lightning.evaluation
 import fuse_lightning.models
 import fuse_lightning.objectives  # noqa: F401
+from fuse_lightning.config_files import check_configs
 from fuse_lightning.data import TargetDataModule
 from fuse_lightning.errors import FuseError
 from fuse_lightning.files import replace_file
@@ -86,6 +87,7 @@ class FuseCLI(LightningCLI):
         Raises:
             FuseError: If an option cannot be understood, or the checkpoint cannot be read.
         """
+        check_configs(sys.argv[1:] if args is None else args)
         try:
             super().parse_arguments(parser, args)
         except ArgumentError as error:

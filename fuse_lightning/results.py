@@ -7,6 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from fuse_lightning.errors import FuseError
+from fuse_lightning.regular import read_regular
+from fuse_lightning.terminal import quoted
+
+LARGEST = 2**32
+"""Bytes of a file of results."""
 
 
 @dataclass(frozen=True)
@@ -75,9 +80,14 @@ def read_results(path: Path) -> list[Result]:
     """Results of a ``prompts.jsonl``; a last line that was not written to its end is left out.
 
     Raises:
-        FuseError: If another line is no result.
+        FuseError: If the file cannot be read, or another line is no result.
     """
-    lines = path.read_bytes().split(b"\n")
+    try:
+        lines = read_regular(path, LARGEST).split(b"\n")
+    except OSError as error:
+        raise FuseError(
+            f"results {quoted(path)} cannot be read: {error}; give prompts.jsonl of a run"
+        ) from error
     results = []
     for number, line in enumerate(lines, start=1):
         try:

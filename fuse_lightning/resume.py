@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 from lightning.pytorch.utilities import rank_zero_info
 
+from fuse_lightning.config_files import config_text
 from fuse_lightning.errors import FuseError
 from fuse_lightning.optimizers.checkpoints import read_checkpoint
 from fuse_lightning.terminal import visible
@@ -147,7 +148,7 @@ def _told_places(folder: Path) -> list[Path]:
 def _trainer(folder: Path) -> dict[str, Any]:
     """What a run's configuration tells its trainer; what is wrong with it Lightning finds out."""
     try:
-        given = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))["trainer"]
+        given = yaml.safe_load(config_text(folder / "config.yaml"))["trainer"]
         json.dumps(given)
     except (KeyError, OSError, RecursionError, TypeError, ValueError, yaml.YAMLError):
         return {}

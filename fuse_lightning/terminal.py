@@ -7,6 +7,8 @@ HIDDEN = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp"))
 """Controls, direction marks, halves of characters, and separators that end a line."""
 JOINERS = "\u200c\u200d"
 """Part of words in some scripts, and of emoji."""
+LONGEST_NAME = 240
+"""Characters of a name that a message shows whole; folders have shorter ones in most systems."""
 
 
 def visible(text: str) -> str:
@@ -20,3 +22,9 @@ def visible(text: str) -> str:
 def _escape(char: str) -> str:
     hidden = unicodedata.category(char) in HIDDEN and char not in JOINERS
     return json.dumps(char)[1:-1] if hidden else char
+
+
+def quoted(text: object) -> str:
+    """A name in quotes; of a very long one the beginning and the end."""
+    name = str(text)
+    return repr(name if len(name) <= LONGEST_NAME else f"{name[:120]}…{name[-60:]}")

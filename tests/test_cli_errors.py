@@ -99,7 +99,7 @@ CASES = {
     ),
     "unreadable image": (
         lambda: [*search(), "--data.images", "text.png"],
-        ["image 'text.png' cannot be read as a picture", "give PNG"],
+        ["image 'text.png' cannot be read as a picture: it is of no format", "give one of AVIF"],
     ),
     "empty folder": (
         lambda: [*search(), "--data.images", "empty"],

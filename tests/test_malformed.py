@@ -18,6 +18,7 @@ from PIL import Image
 
 from fuse_lightning.cli import main
 from fuse_lightning.data import ImageTargets
+from fuse_lightning.data.images import DECODED
 from fuse_lightning.errors import FuseError
 
 KINDS = ("png", "jpg", "gif", "bmp", "webp", "tif", "ppm")
@@ -364,10 +365,12 @@ def test_damaged_configurations_are_one_line_or_are_read(monkeypatch, capsys):
 
 def test_what_a_broken_picture_stops_goes_on_from_what_was_found(capsys):
     """The second batch cannot be read: the first one's prompts are on disk."""
-    for name in ("a.png", "b.png"):
-        Image.effect_noise((64, 64), 90).save(name)
+    # Of a larger file the header alone is read before the search.
+    for name, side in (("a.png", 64), ("b.png", 1100)):
+        Image.effect_noise((side, side), 90).save(name)
     data = Path("b.png").read_bytes()
-    Path("b.png").write_bytes(data[: len(data) // 2])
+    assert len(data) > DECODED + 1000
+    Path("b.png").write_bytes(data[:-1000])
     config = copy.deepcopy(CONFIG)
     config["data"]["init_args"]["images"] = ["a.png", "b.png"]
     config["model"]["init_args"] |= {"batch_size": 2, "gradient_samples": 1, "adapter": None}

@@ -1,19 +1,23 @@
 """The report of a run: complete, self-contained, and deaf to what hostile text says."""
 
+import io
 import json
+import os
 import re
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 from datasets import Dataset
+from PIL import Image
+from tensorboard.summary.writer.record_writer import RecordWriter
 from torch.utils.tensorboard import SummaryWriter
 
 from fuse_lightning.callbacks.formats import json_lines
 from fuse_lightning.cli import main
 from fuse_lightning.errors import FuseError
 from fuse_lightning.report import read_run, report
-from fuse_lightning.report.write import HEIGHT, PAD, WIDTH, curve, page
+from fuse_lightning.report.write import HEIGHT, PAD, WIDTH, _thumbnail, curve, page
 from fuse_lightning.results import Result
 
 HOSTILE = "</td><script>alert(1)</script>\"'{{ 7 * 7 }}<img src=x onerror=alert(2)>"
@@ -158,3 +162,43 @@ def test_a_broken_line_is_named(folder):
         file.write("{\n")
     with pytest.raises(FuseError, match=r"line 3 of .* remove the line"):
         report(folder)
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "prompts.jsonl", "events.out.tfevents.1"])
+@pytest.mark.parametrize("thing", ["pipe", "device", "folder"])
+def test_what_is_no_file_in_a_run_is_one_line(folder, name, thing):
+    path = folder / name
+    path.unlink(missing_ok=True)
+    match thing:
+        case "pipe":
+            os.mkfifo(path)
+        case "device":
+            path.symlink_to("/dev/zero")
+        case "folder":
+            path.mkdir()
+    reason = rf"{name}' cannot be read: it is a (named )?{thing}"
+    with pytest.raises(FuseError, match=f"{reason}|holds no prompts.jsonl") as error:
+        read_run(folder)
+    assert ("holds no prompts" in str(error.value)) == (name == "prompts.jsonl")
+
+
+def test_results_of_a_device_that_are_no_file(folder):
+    os.mkfifo(folder / "prompts-rank1.jsonl")
+    with pytest.raises(FuseError, match=r"rank1\.jsonl' cannot be read: it is a named pipe"):
+        read_run(folder)
+
+
+def test_events_with_a_sound_sum_that_are_none(folder, caplog):
+    writer = RecordWriter((folder / "events.out.tfevents.9").open("wb"))
+    writer.write(b"\xff\xff\xff no event")
+    writer.close()
+    assert "a red star" in Page(page(read_run(folder))).cells
+    assert "events.out.tfevents.9 are broken" in caplog.text
+
+
+def test_a_picture_of_a_run_starts_no_program(monkeypatch):
+    content = io.BytesIO()
+    Image.new("RGB", (9, 9)).save(content, "EPS")
+    monkeypatch.setattr("subprocess.Popen", None)
+    monkeypatch.setattr("PIL.EpsImagePlugin.has_ghostscript", lambda: True)
+    assert _thumbnail(content.getvalue()) is None

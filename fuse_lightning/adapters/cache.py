@@ -1,26 +1,44 @@
-"""Fitted maps on disk: safetensors, written atomically under a lock, refitted if unreadable."""
+"""Fitted maps on disk: safetensors, written at once under a lock, made again if changed."""
 
 import hashlib
 import json
 import logging
 import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 from filelock import FileLock
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, save
 from torch import Tensor
+
+from fuse_lightning.files import replace_file
+from fuse_lightning.regular import read_regular
+from fuse_lightning.terminal import quoted
 
 logger = logging.getLogger(__name__)
 
+KEY, DIGEST = "key", "sha256"
+"""What a file says of itself: its own name, and what its tensors add up to."""
 
-def default_cache_dir() -> Path:
-    """``$FUSE_LIGHTNING_CACHE``, else ``fuse_lightning`` in the user's cache folder."""
+Tensors = dict[str, Tensor]
+
+
+def default_cache_dir() -> Path | None:
+    """``$FUSE_LIGHTNING_CACHE``, else ``fuse_lightning`` in the user's cache folder.
+
+    ``None``, with a warning, where the user has no home.
+    """
     if own := os.environ.get("FUSE_LIGHTNING_CACHE"):
         return Path(own)
-    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "fuse_lightning"
+    if given := os.environ.get("XDG_CACHE_HOME"):
+        return Path(given) / "fuse_lightning"
+    try:
+        return Path.home() / ".cache" / "fuse_lightning"
+    except RuntimeError as error:
+        logger.warning(
+            "adapters are not kept (%s); to keep them, give FUSE_LIGHTNING_CACHE a folder", error
+        )
+        return None
 
 
 def cache_key(parts: dict[str, object]) -> str:
@@ -30,50 +48,70 @@ def cache_key(parts: dict[str, object]) -> str:
 
 
 def cached_tensors(
-    folder: Path | None, key: str, make: Callable[[], dict[str, Tensor]]
-) -> dict[str, Tensor]:
+    folder: Path | None,
+    key: str,
+    make: Callable[[], Tensors],
+    check: Callable[[Tensors], None] = lambda _: None,
+) -> Tensors:
     """Reads the tensors named ``key``, or makes and keeps them.
 
-    A file that cannot be read is made again with a warning; a folder that cannot be written
-    costs a warning and nothing else.
+    A file that cannot be read, or is not what was written under this name, is made again with a
+    warning; a folder that cannot be written costs a warning and nothing else.
 
     Args:
         folder: The cache, or ``None`` for no cache.
         key: Name of the file without its ending.
         make: Computes the tensors.
+        check: Raises a ValueError if tensors are not of the kind that ``make`` computes.
     """
     if folder is None:
         return make()
     path = folder / f"{key}.safetensors"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{path}.lock"):
-            if (found := _read(path)) is not None:
-                return found
-            tensors = make()
-            _write(path, tensors)
-            return tensors
-    except (OSError, SafetensorError) as error:
-        logger.warning("adapter cache %s cannot be used (%s); fitting without it", folder, error)
+        lock = FileLock(f"{path}.lock").acquire()
+    # Some file systems know no locks.
+    except (NotImplementedError, OSError) as error:
+        logger.warning(
+            "adapter cache %s cannot be used (%s); fitting without it", quoted(folder), error
+        )
         return make()
+    with lock:
+        if (found := _read(path, key, check)) is not None:
+            return found
+        tensors = make()
+        try:
+            _write(path, key, tensors)
+        except OSError as error:
+            logger.warning("adapter cache %s cannot be written (%s)", quoted(folder), error)
+        return tensors
 
 
-def _read(path: Path) -> dict[str, Tensor] | None:
+def _read(path: Path, key: str, check: Callable[[Tensors], None]) -> Tensors | None:
     if not path.exists():
         return None
     try:
-        tensors: dict[str, Tensor] = load_file(path)
-    except (SafetensorError, OSError) as error:
-        logger.warning("adapter cache %s is corrupt (%s); fitting again", path, error)
+        # Not mapped: a mapped file that gets shorter ends the process.
+        content = read_regular(path)
+        tensors: Tensors = load(content)
+        length = int.from_bytes(content[:8], "little")
+        told = json.loads(content[8 : 8 + length])["__metadata__"]
+        if told.get(KEY) != key:
+            raise ValueError("it was written under another name")
+        if told.get(DIGEST) != _digest(tensors):
+            raise ValueError("it was changed")
+        check(tensors)
+    # Foreign bytes make their reader raise anything.
+    except Exception as error:
+        logger.warning("adapter cache %s is corrupt (%r); fitting again", quoted(path), error)
         return None
     return tensors
 
 
-def _write(path: Path, tensors: dict[str, Tensor]) -> None:
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.stem, suffix=".tmp")
-    os.close(handle)
-    try:
-        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, name)
-        Path(name).replace(path)
-    finally:
-        Path(name).unlink(missing_ok=True)
+def _write(path: Path, key: str, tensors: Tensors) -> None:
+    tensors = {name: tensor.contiguous() for name, tensor in tensors.items()}
+    replace_file(path, save(tensors, metadata={KEY: key, DIGEST: _digest(tensors)}))
+
+
+def _digest(tensors: Tensors) -> str:
+    return hashlib.sha256(save(tensors)).hexdigest()

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from fuse_lightning.adapters.alignment import AlignedWord, align
 from fuse_lightning.adapters.cache import cache_key, cached_tensors, default_cache_dir
-from fuse_lightning.adapters.maps import MapKind, fit_map, pull_back
+from fuse_lightning.adapters.maps import MapKind, check_maps, fit_map, pull_back
 from fuse_lightning.adapters.words import corpus_words, vocabulary_words
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models import FrozenModel
@@ -108,7 +108,7 @@ class FuseAdapter:
         )
         key = cache_key(
             {
-                "format": 3,
+                "format": 4,
                 "models": [
                     (model.model_id, model.revision, _fingerprint(model))
                     for model in (self.source, self.target)
@@ -119,12 +119,14 @@ class FuseAdapter:
                 "max_examples_per_case": settings.max_examples_per_case,
             }
         )
-        folder = Path(settings.cache_dir) if settings.cache_dir else default_cache_dir()
+        folder = None
+        if settings.cache:
+            folder = Path(settings.cache_dir) if settings.cache_dir else default_cache_dir()
         # A fit solves equations, for which the trainer's reduced precision is too coarse.
         with torch.autocast(self.target.device.type, enabled=False):
-            tensors = cached_tensors(
-                folder if settings.cache else None, key, lambda: self._fit(words)
-            )
+            sizes = self.source.embedding_table.shape[1], self.target.embedding_table.shape[1]
+            check = partial(check_maps, sizes=sizes, most=settings.max_subtokens)
+            tensors = cached_tensors(folder, key, lambda: self._fit(words), check)
         return {
             (int(name.split(".")[0]), int(name.split(".")[1])): tensor.to(self.target.device)
             for name, tensor in tensors.items()

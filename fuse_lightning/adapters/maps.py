@@ -41,6 +41,27 @@ def fit_map(kind: MapKind, source: Tensor, target: Tensor) -> Tensor:
     return weights.view(m, source.shape[2], n, target.shape[2]).permute(0, 2, 1, 3).contiguous()
 
 
+def check_maps(maps: dict[str, Tensor], sizes: tuple[int, int], most: int) -> None:
+    """Checks that maps may have been fitted, such as those that a file holds.
+
+    Args:
+        maps: Maps by "m.n", shape (m, n, d_A, d_B).
+        sizes: The sizes d_A and d_B of both models' embeddings.
+        most: Largest m and n.
+
+    Raises:
+        ValueError: If there are none, or one has another name, shape, type, or is not finite.
+    """
+    if not maps:
+        raise ValueError("it holds no maps")
+    for name, weights in maps.items():
+        m, n = (int(part) for part in name.split("."))
+        if not 1 <= min(m, n) <= max(m, n) <= most or weights.shape != (m, n, *sizes):
+            raise ValueError(f"it holds {name!r} of shape {tuple(weights.shape)}")
+        if weights.dtype != torch.float32 or not weights.isfinite().all():
+            raise ValueError(f"{name!r} is not of finite 32-bit numbers")
+
+
 def _pad_slices(tensor: Tensor, slices: int) -> Tensor:
     return torch.nn.functional.pad(tensor, (0, 0, 0, slices - tensor.shape[1]))
 

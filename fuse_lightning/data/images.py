@@ -1,24 +1,38 @@
 """Reading pictures of any kind as upright RGB."""
 
-import struct
 import warnings
-from io import BytesIO
+from collections.abc import Iterator
+from contextlib import suppress
+from io import BufferedReader, BytesIO
 from os.path import isfile
 from pathlib import Path
+from threading import Lock
 
-from PIL import Image, ImageOps, UnidentifiedImageError
+import numpy as np
+from numpy.typing import NDArray
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
+from fuse_lightning.data.formats import FORMATS, OPENED, refused_format, without_metadata
+from fuse_lightning.data.formats import SUFFIXES as SUFFIXES
+from fuse_lightning.data.web import shown
 from fuse_lightning.errors import FuseError
+from fuse_lightning.regular import open_regular, read_regular
+from fuse_lightning.terminal import quoted
 
 LARGEST_SIDE = 2048
 SMALLEST_SIDE = 8
-SUFFIXES = frozenset(
-    (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
-)
+DECODED = 2**20
+"""Bytes of the largest file whose data is decoded before the search."""
+WHITES = (1, 255, 65535)
+"""Values that are white in pictures of one float, the first that is not passed counts."""
+Stream = BytesIO | BufferedReader
+STRIP = 2**18
+"""Numbers of a picture that are scaled at once."""
+_filters = Lock()
 
 
 def check_image(file: Path | bytes, name: str | None = None) -> None:
-    """Reads the header of a picture.
+    """Reads the header of a picture; of a file of 1 MiB at most, also its data.
 
     Args:
         file: The file, or what is in it.
@@ -27,22 +41,12 @@ def check_image(file: Path | bytes, name: str | None = None) -> None:
     Raises:
         FuseError: If there is none.
     """
-    name = name or repr(str(file))
-    # Unlike Path.is_file this says no, too, to a name that no file can have.
-    if isinstance(file, Path) and not isfile(file):
-        raise FuseError(f"image {name} does not exist; check data.images")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(_readable(file)):
-                pass
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        reason = str(error).rstrip(".")
-        raise FuseError(f"image {name} is too large: {reason}; make it smaller") from error
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
-        raise FuseError(
-            f"image {name} cannot be read as a picture; give PNG, JPEG, WebP or similar"
-        ) from error
+    name = name or _name(file)
+    with _opened(file, name) as stream:
+        beginning = stream.read(DECODED + 1)
+        small = len(beginning) <= DECODED
+        # Decoders are given no file, which they may map: one that gets shorter ends the process.
+        _picture(BytesIO(beginning) if small else stream, name, decode=small)
 
 
 def read_image(file: Path | bytes, name: str | None = None) -> Image.Image:
@@ -58,39 +62,165 @@ def read_image(file: Path | bytes, name: str | None = None) -> Image.Image:
     Raises:
         FuseError: If there is no picture, or its data is broken.
     """
-    name = name or repr(str(file))
-    check_image(file, name)
+    name = name or _name(file)
     try:
-        with Image.open(_readable(file)) as source:
-            source.draft("RGB", (LARGEST_SIDE, LARGEST_SIDE))
-            image = ImageOps.exif_transpose(source)
-            if image.mode.startswith(("I", "F")):
-                image = _to_eight_bit(image)
-            if image.has_transparency_data:
-                layers = image.convert("RGBA")
-                image = Image.alpha_composite(Image.new("RGBA", layers.size, "white"), layers)
-            image = image.convert("RGB")
-    # Rotations are read by struct.
-    except (OSError, ValueError, SyntaxError, struct.error) as error:
-        raise FuseError(
-            f"image {name} is broken ({error}); save it again or leave it out"
-        ) from error
+        content = read_regular(file) if isinstance(file, Path) else file
+    except OSError as error:
+        raise _missing(file, name, error) from error
+    image = _picture(BytesIO(content), name, decode=True)
     image.thumbnail((LARGEST_SIDE, LARGEST_SIDE))
     if min(image.size) < SMALLEST_SIDE:
         image = image.resize([max(side, SMALLEST_SIDE) for side in image.size])
     return image
 
 
-def _readable(file: Path | bytes) -> Path | BytesIO:
-    return file if isinstance(file, Path) else BytesIO(file)
+def _name(file: Path | bytes) -> str:
+    return quoted(shown(str(file))) if isinstance(file, Path) else "in memory"
+
+
+def _opened(file: Path | bytes, name: str) -> Stream:
+    try:
+        return open_regular(file) if isinstance(file, Path) else BytesIO(file)
+    except OSError as error:
+        raise _missing(file, name, error) from error
+
+
+def _missing(file: Path | bytes, name: str, error: OSError) -> FuseError:
+    # Unlike Path.is_file this says no, too, to a name that no file can have.
+    if isinstance(file, Path) and not isfile(file):
+        reason = "" if isinstance(error, FileNotFoundError) else f" as a file ({error})"
+        return FuseError(f"image {name} does not exist{reason}; check data.images")
+    return FuseError(f"image {name} cannot be read: {error}; check data.images")
+
+
+def _picture(stream: Stream, name: str, decode: bool) -> Image.Image:
+    """The picture as upright RGB, or its header alone.
+
+    Raises:
+        FuseError: If there is none.
+    """
+    try:
+        return _attempt(stream, name, decode)
+    except FuseError:
+        # Texts, profiles and the like are no reason to leave whole pixels unread.
+        stream.seek(0)
+        if (bare := without_metadata(stream.read())) is None:
+            raise
+        try:
+            return _attempt(BytesIO(bare), name, decode)
+        except FuseError:
+            pass
+        raise
+
+
+def _attempt(stream: Stream, name: str, decode: bool) -> Image.Image:
+    header = False
+    try:
+        with _header(stream) as source:
+            header = True
+            return _pixels(source) if decode else source
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        reason = str(error).rstrip(".")
+        raise FuseError(f"image {name} is too large: {reason}; make it smaller") from error
+    # Every format has errors of its own, and broken files meet any other.
+    except Exception as error:
+        if header:
+            raise FuseError(
+                f"image {name} is broken ({_reason(error)}); save it again or leave it out"
+            ) from error
+        why = _reason(error)
+        if isinstance(error, UnidentifiedImageError):
+            stream.seek(0)
+            beginning = stream.read(16)
+            known = refused_format(beginning)
+            why = f"{known} is not decoded inside this process" if known else "it is of no format"
+            why = why if beginning else "it is empty"
+        raise FuseError(
+            f"image {name} cannot be read as a picture: {why}; give one of {', '.join(FORMATS)}"
+        ) from error
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _header(stream: Stream) -> Image.Image:
+    # Filters of warnings are those of all threads, and pictures are read in several.
+    with _filters, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        return Image.open(stream, formats=OPENED)
+
+
+def _pixels(source: Image.Image) -> Image.Image:
+    source.draft("RGB", (LARGEST_SIDE, LARGEST_SIDE))
+    source.load()
+    image = _upright(source)
+    if image.mode.startswith(("I", "F")):
+        image = _to_eight_bit(image)
+    if image.has_transparency_data:
+        layers = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", layers.size, "white"), layers)
+    return image.convert("RGB")
+
+
+def _upright(source: Image.Image) -> Image.Image:
+    """The picture turned as its EXIF says; one that cannot be read turns nothing."""
+    image = source.copy()
+    # Pillow would write all the rest of it again, which may be what is broken.
+    image.info = {key: image.info[key] for key in ("transparency",) if key in image.info}
+    exif = Image.Exif()
+    with suppress(Exception):
+        exif[ExifTags.Base.Orientation] = int(source.getexif()[ExifTags.Base.Orientation])
+        image.info["exif"] = exif.tobytes()
+    return ImageOps.exif_transpose(image)
 
 
 def _to_eight_bit(image: Image.Image) -> Image.Image:
-    """Sixteen-bit greyscale as it is; longer integers and floats stretched to their own range."""
-    values = image.convert("F")
+    """Sixteen-bit greyscale as it is; longer integers and floats stretched to their own range.
+
+    One value alone is as bright as in a picture from 0 to 1, 255 or 65 535. What is no finite
+    number is black, infinity and what is transparent white.
+
+    Raises:
+        ValueError: If no number is finite.
+    """
     low, high = 0.0, 65535.0
     if not image.mode.startswith("I;16"):
-        extrema = values.getextrema()
-        low, high = float(extrema[0]), float(extrema[1])  # type: ignore[arg-type]
-    scale = 255 / (high - low) if high > low else 1.0
-    return values.point(lambda v: (v - low) * scale).convert("L")
+        low, high = _range(image)
+    clear = float(image.info.get("transparency", np.nan))
+    scaled = []
+    for values in _strips(image):
+        # No comparison holds for what is no number.
+        values[values == clear] = np.inf
+        values[np.isnan(values)] = low
+        grey = (values.clip(low, high) - low) * 255 / (high - low)
+        scaled.append(grey.astype(np.uint8))
+    return Image.fromarray(np.concatenate(scaled))
+
+
+def _range(image: Image.Image) -> tuple[float, float]:
+    """The values that are black and white.
+
+    Raises:
+        ValueError: If no number is finite.
+    """
+    low, high = np.inf, -np.inf
+    for values in _strips(image):
+        known = np.isfinite(values)
+        low = min(low, float(values.min(where=known, initial=np.inf)))
+        high = max(high, float(values.max(where=known, initial=-np.inf)))
+    if low > high:
+        raise ValueError("none of its numbers is finite")
+    if low < high:
+        return low, high
+    whites = WHITES if image.mode == "F" else WHITES[1:]
+    return 0.0, float(next((white for white in whites if high <= white), high))
+
+
+def _strips(image: Image.Image) -> Iterator[NDArray[np.float64]]:
+    """The numbers of a picture from top to bottom, few at a time: a float takes eight bytes."""
+    rows = max(STRIP // image.width, 1)
+    for top in range(0, image.height, rows):
+        part = image.crop((0, top, image.width, min(top + rows, image.height)))
+        yield np.array(part.convert("F"), dtype=np.float64)

@@ -9,8 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from fuse_lightning.errors import FuseError
+from fuse_lightning.regular import read_text
+from fuse_lightning.terminal import quoted
 
 SUFFIXES = (".jsonl", ".json", ".csv")
+LARGEST = 2**28
+"""Bytes of a manifest: as Python's objects it takes many times as much memory."""
 
 
 def read_manifest(path: Path, lists: Collection[str]) -> list[Any]:
@@ -21,16 +25,21 @@ def read_manifest(path: Path, lists: Collection[str]) -> list[Any]:
         lists: Columns that may hold lists, which are written as JSON in CSV.
 
     Raises:
-        FuseError: If the file cannot be read or is empty.
+        FuseError: If the file is none, cannot be read, is empty or larger than 256 MiB.
     """
+    name = quoted(path)
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_text(path, LARGEST)
         suffix = path.suffix.lower()
         rows = _csv_rows(text, lists) if suffix == ".csv" else _json_rows(text, suffix)
     except (OSError, RecursionError, ValueError, csv.Error) as error:
-        raise FuseError(f"manifest {str(path)!r} cannot be read: {error}") from error
+        reason = "it is nested too deeply" if isinstance(error, RecursionError) else error
+        raise FuseError(
+            f"manifest {name} cannot be read: {reason}; give a JSON-lines, JSON or CSV file of "
+            f"{LARGEST // 2**20} MiB at most"
+        ) from error
     if not rows:
-        raise FuseError(f"manifest {str(path)!r} is empty; it needs a row for each target")
+        raise FuseError(f"manifest {name} is empty; it needs a row for each target")
     return rows
 
 
@@ -39,7 +48,7 @@ def _csv_rows(text: str, lists: Collection[str]) -> list[Any]:
     for row in rows:
         for column in lists:
             # A text that merely begins with a bracket stays as it is.
-            with suppress(TypeError, json.JSONDecodeError):
+            with suppress(RecursionError, TypeError, ValueError):
                 cell = json.loads(row.get(column))
                 row[column] = cell if isinstance(cell, list) else row[column]
     return rows

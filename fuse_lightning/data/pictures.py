@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from fuse_lightning.data.tables import Table
+from fuse_lightning.data.table import Table
 from fuse_lightning.data.web import Web, shown
 from fuse_lightning.errors import FuseError
+from fuse_lightning.regular import open_regular
+from fuse_lightning.terminal import quoted
 
 File = tuple[str, Path | bytes]
 """What to call a picture in errors, and its file or what is in it."""
@@ -33,7 +35,9 @@ def files(picture: Picture) -> list[File]:
     Raises:
         FuseError: If it stands for nothing.
     """
-    return [(repr(str(picture)), picture)] if isinstance(picture, Path) else picture.files()
+    return (
+        [(quoted(shown(str(picture))), picture)] if isinstance(picture, Path) else picture.files()
+    )
 
 
 def content_digest(name: str, file: Path | bytes) -> str:
@@ -49,9 +53,9 @@ def content_digest(name: str, file: Path | bytes) -> str:
     if isinstance(file, bytes):
         return hashlib.sha256(file).hexdigest()
     try:
-        with file.open("rb") as opened:
+        with open_regular(file) as opened:
             return hashlib.file_digest(opened, "sha256").hexdigest()
-    except (OSError, ValueError) as error:
+    except OSError as error:
         raise FuseError(f"image {name} cannot be read ({error}); check data.images") from error
 
 
@@ -75,7 +79,7 @@ class WebPicture:
 
     def files(self) -> list[File]:
         """The picture, fetched if it was not before."""
-        return [(repr(shown(self.address)), self.web.file(self.address))]
+        return [(quoted(shown(self.address)), self.web.file(self.address))]
 
 
 @dataclass(frozen=True)
@@ -120,5 +124,6 @@ def located(name: str, folder: Path | None, web: Web) -> Picture:
     if "://" in name:
         return WebPicture(name, web)
     if folder is None and not Path(name).is_absolute():
-        return Unreadable(f"image {name!r} is a path, but the data set has no folder that it is in")
+        named = quoted(shown(name))
+        return Unreadable(f"image {named} is a path, but the data set has no folder that it is in")
     return (folder or Path()) / name

@@ -8,7 +8,7 @@ from typing import Any
 
 from fuse_lightning.data.manifest import read_manifest
 from fuse_lightning.data.pictures import Picture, RowPictures, Unreadable, located
-from fuse_lightning.data.tables import Table
+from fuse_lightning.data.table import Table
 from fuse_lightning.data.targets import Target
 from fuse_lightning.data.web import Web, shown
 from fuse_lightning.errors import FuseError
@@ -190,7 +190,7 @@ class _Reader:
         if not names:
             wanted = self.columns.image or "file_name or file_names"
             raise FuseError(f"{place} names no picture; give {wanted} a path or a list of paths")
-        first = shown(names[0]).rpartition("://")[2] if "://" in names[0] else names[0]
+        first = shown(names[0]).rpartition("://")[2]
         pictures = [located(name, self.folder, self.web) for name in names]
         return pictures, Path(splitext(first)[0]).as_posix()
 

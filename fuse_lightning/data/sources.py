@@ -11,9 +11,10 @@ from fuse_lightning.data.images import SUFFIXES
 from fuse_lightning.data.rows import Columns, manifest_targets, table_targets
 from fuse_lightning.data.tables import hub_table, is_saved, open_table, saved_table
 from fuse_lightning.data.targets import Target
-from fuse_lightning.data.web import Web
+from fuse_lightning.data.web import Web, shown
 from fuse_lightning.errors import FuseError
 from fuse_lightning.files import home_path
+from fuse_lightning.terminal import quoted
 
 ZOO_SCENES = Path(__file__).parents[1] / "zoo" / "images"
 HUB = "hub:"
@@ -51,6 +52,11 @@ class Sources:
             table = hub_table(name, self.revision, self.stream, self.seed)
             stem = name.partition("@")[0].partition(":")[0].rpartition("/")[2]
             return table_targets(table, stem, None, self.columns, Web(self.urls, hub=True))
+        if (address := shown(source)) != source or "://" in source:
+            raise FuseError(
+                f"image {quoted(address)} is an address; name it in a manifest, such as a .csv "
+                "file with the column file_name, and give data.urls: true"
+            )
         path = home_path(source, "image")
         if path.is_dir():
             return self._folder(path)

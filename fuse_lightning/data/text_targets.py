@@ -6,6 +6,7 @@ from fuse_lightning.data.module import TargetDataModule
 from fuse_lightning.data.targets import Target, unique
 from fuse_lightning.errors import FuseError
 from fuse_lightning.files import home_path
+from fuse_lightning.regular import read_text
 
 NAME_WORDS = 5
 
@@ -54,7 +55,7 @@ def _texts(source: str) -> list[str]:
         return [source.strip()]
     path = home_path(source, "text file")
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = read_text(path).splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise FuseError(
             f"text file {source!r} cannot be read ({error}); give an existing file, or a text "

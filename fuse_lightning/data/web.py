@@ -1,30 +1,22 @@
 """Pictures that lie behind an address."""
 
 import hashlib
-import time
-from collections.abc import Iterator
-from contextlib import closing
+import re
+from functools import partial
+from http import HTTPStatus
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from urllib.parse import urlsplit
-from urllib.request import (
-    HTTPDefaultErrorHandler,
-    HTTPErrorProcessor,
-    HTTPHandler,
-    HTTPRedirectHandler,
-    HTTPSHandler,
-    OpenerDirector,
-    ProxyHandler,
-    Request,
-    UnknownHandler,
-)
+from urllib.error import HTTPError, URLError
 
+from fuse_lightning.data.fetching import PIECE, Budget, fetch_http, within
 from fuse_lightning.errors import FuseError
+from fuse_lightning.files import replace_file
+from fuse_lightning.terminal import quoted
 
 LARGEST_FILE = 64 * 2**20
-PATIENCE = 30
-"""Seconds for a whole answer; one that stands still gets as many again."""
-PIECE = 2**16
+"""Bytes of a whole fetch, those of headers and redirections too."""
+PATIENCE = 30.0
+"""Seconds for a whole fetch."""
 
 
 class Web:
@@ -45,79 +37,70 @@ class Web:
 
         Raises:
             FuseError: If such addresses are not fetched, or this one gives no file of 64 MiB at
-                most in about 30 s.
+                most in 30 s.
         """
         # Data sets say zip://a.png::hf://... of a file in an archive.
         scheme = address.rpartition("::")[2].partition("://")[0].lower()
-        name = shown(address)
+        name = quoted(shown(address))
         if scheme not in ("http", "https", "hf"):
-            raise FuseError(f"image {name!r} is neither a file nor an http or https address")
+            raise FuseError(f"image {name} is neither a file nor an http or https address")
         if not (self.hub if scheme == "hf" else self.urls and "::" not in address):
             raise FuseError(
-                f"image {name!r} is an address, which is not fetched by default; "
+                f"image {name} is an address, which is not fetched by default; "
                 "give data.urls: true, or files"
             )
         if self._folder is None:
             self._folder = TemporaryDirectory(prefix="fuse-pictures-")
         path = Path(self._folder.name) / hashlib.sha256(address.encode()).hexdigest()
         if not path.exists():
+            budget = Budget(PATIENCE, LARGEST_FILE)
+            fetch = _hub if scheme == "hf" else fetch_http
             try:
-                path.write_bytes(_complete(_hub(address) if scheme == "hf" else _http(address)))
+                # Another thread may ask for it too: it is there when it is whole.
+                replace_file(path, within(budget, partial(fetch, address, budget)))
             # The hub's client raises a type of its own for every way to fail.
             except Exception as error:
-                # Others repeat the address, with what is not to be shown.
-                told = " ".join(str(error).split()) if isinstance(error, OSError) else ""
-                reason = told or type(error).__name__
                 raise FuseError(
-                    f"image {name!r} cannot be fetched ({reason}); check the address"
+                    f"image {name} cannot be fetched ({_told(error)}); check the address"
                 ) from error
         return path
 
 
 def shown(address: str) -> str:
-    """An address without its password and its query, which may be a key."""
-    try:
-        parts = urlsplit(address)
-    except ValueError:
+    """An address without its user, its password, its query and its fragment, which may be a key.
+
+    What is no address of the Internet stays as it is. Where it is unclear what is a password, as in
+    a malformed address, more is left out.
+    """
+    if not (found := re.match(r"(.*?(?:\w[\w+.-]*://|https?:/)/*)(.*)", address, re.DOTALL)):
         return address
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
+    scheme, rest = found.groups()
+    place = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    if re.search(r":(?!\d*$)", place):
+        rest = rest.rpartition("@")[2]
+    elif ":" in place:
+        rest = re.split(r"[?#]", rest, maxsplit=1)[0].rpartition("@")[2]
+    elif "@" in place:
+        rest = rest[place.rindex("@") + 1 :]
+    return scheme + re.split(r"[?#]", rest, maxsplit=1)[0]
 
 
-def _complete(pieces: Iterator[bytes]) -> bytes:
-    content = bytearray()
-    late = time.monotonic() + PATIENCE
-    with closing(pieces):  # type: ignore[type-var]
-        for piece in pieces:
-            content += piece
-            if len(content) > LARGEST_FILE:
-                raise OSError(f"it is larger than {LARGEST_FILE // 2**20} MiB")
-            if time.monotonic() > late:
-                raise OSError(f"it takes longer than {PATIENCE} s")
-    return bytes(content)
+def _told(error: Exception) -> str:
+    """Why a fetch failed, without the address, and what a server says, which may repeat it."""
+    if isinstance(error, HTTPError):
+        known = error.code in {*HTTPStatus}
+        return f"{error.code} {HTTPStatus(error.code).phrase}" if known else f"{error.code}"
+    reason = error.reason if isinstance(error, URLError) else error
+    told = " ".join(str(reason).split()) if isinstance(error, OSError) else ""
+    return told or type(error).__name__
 
 
-def _http(address: str) -> Iterator[bytes]:
-    # Python's own choice of handlers would follow a redirection to ftp.
-    opener = OpenerDirector()
-    for handler in (
-        ProxyHandler,
-        HTTPHandler,
-        HTTPSHandler,
-        HTTPRedirectHandler,
-        HTTPDefaultErrorHandler,
-        HTTPErrorProcessor,
-        UnknownHandler,
-    ):
-        opener.add_handler(handler())
-    request = Request(address, headers={"User-Agent": "fuse-lightning"})
-    with opener.open(request, timeout=PATIENCE) as answer:
-        while piece := answer.read1(PIECE):
-            yield piece
-
-
-def _hub(address: str) -> Iterator[bytes]:
+def _hub(address: str, budget: Budget) -> bytes:
     import fsspec
 
+    pieces = []
     with fsspec.open(address, "rb") as file:
         while piece := file.read(PIECE):
-            yield piece
+            budget.spend(len(piece))
+            pieces.append(piece)
+    return b"".join(pieces)

@@ -26,6 +26,7 @@ from fuse_lightning.objectives import (
     predicted_change,
     smoothed_gradient,
 )
+from fuse_lightning.regular import read_text
 
 BEST, SHORTLIST = 10, 40
 MAX_WORDS = 14
@@ -234,7 +235,7 @@ def evaluate(
         seed: Seed.
     """
     try:
-        lines = [line.strip() for line in texts.read_text(encoding="utf-8-sig").splitlines()]
+        lines = [line.strip() for line in read_text(texts).splitlines()]
     except (OSError, UnicodeDecodeError) as error:
         raise FuseError(
             f"texts {str(texts)!r} cannot be read ({error}); give a text file"

@@ -1,12 +1,23 @@
 """What a run has left in its folder."""
 
+import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain
 from pathlib import Path
+from typing import TypeVar
 
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from fuse_lightning.errors import FuseError
+from fuse_lightning.regular import check_regular, read_text
 from fuse_lightning.results import Result, run_results
+from fuse_lightning.terminal import quoted
+
+Content = TypeVar("Content")
+
+logger = logging.getLogger(__name__)
 
 KEEP = {"images": 0, "scalars": 0, "tensors": 1}
 """All of them, where TensorBoard would keep a sample."""
@@ -35,18 +46,24 @@ def read_run(folder: Path) -> Run:
     """Reads a run, finished or not.
 
     Raises:
-        FuseError: If the folder holds no prompts, or a line of them is none.
+        FuseError: If the folder holds no prompts, a line of them is none, or a file cannot be read.
     """
     run = Run(folder, run_results(folder))
     config = folder / "config.yaml"
-    if config.is_file():
-        run.config = config.read_text(encoding="utf-8", errors="replace")
+    if config.exists():
+        run.config = _read(config, "config", partial(read_text, errors="replace"))
     # A resumed run has several files of events; a later one repeats what came after its checkpoint.
     curves: dict[str, dict[int, float]] = {}
     # Over several devices the others write below.
     files = [sorted(folder.glob(f"{place}events.out.tfevents.*")) for place in ("", "rank*/")]
     for path in chain.from_iterable(files):
-        events = EventAccumulator(str(path), KEEP).Reload()
+        _read(path, "events", check_regular)
+        events = EventAccumulator(str(path), KEEP)
+        try:
+            events.Reload()
+        # A sound record may hold what is no event.
+        except Exception as error:
+            logger.warning("events %s are broken (%s); the first ones are shown", path, error)
         for tag in events.Tags()["scalars"]:
             points = {event.step: event.value for event in events.Scalars(tag)}
             curves.setdefault(tag, {}).update(points)
@@ -54,3 +71,12 @@ def read_run(folder: Path) -> Run:
             run.pictures[tag.removeprefix("target/")] = events.Images(tag)[-1].encoded_image_string
     run.curves = {tag: sorted(points.items()) for tag, points in curves.items()}
     return run
+
+
+def _read(path: Path, what: str, read: Callable[[Path], Content]) -> Content:
+    try:
+        return read(path)
+    except OSError as error:
+        raise FuseError(
+            f"{what} {quoted(path)} cannot be read: {error}; remove it from the run's folder"
+        ) from error

@@ -5,7 +5,6 @@ import hashlib
 import io
 import json
 import math
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -14,8 +13,8 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
-from PIL import Image
 
+from fuse_lightning.data.images import read_image
 from fuse_lightning.errors import FuseError
 from fuse_lightning.files import replace_file
 from fuse_lightning.report.run import Run, read_run
@@ -136,22 +135,13 @@ class Picture:
 
 def _thumbnail(data: bytes) -> Picture | None:
     """A small JPEG of a picture, or ``None`` if it is broken or too large."""
-    small = io.BytesIO()
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(data)) as source:
-                image = source.convert("RGB")
-        image.thumbnail((2 * PICTURE[0], 2 * PICTURE[1]))
-        image.save(small, "JPEG", quality=80)
-    except (
-        Image.DecompressionBombError,
-        Image.DecompressionBombWarning,
-        OSError,
-        SyntaxError,
-        ValueError,
-    ):
+        image = read_image(data)
+    except FuseError:
         return None
+    small = io.BytesIO()
+    image.thumbnail((2 * PICTURE[0], 2 * PICTURE[1]))
+    image.save(small, "JPEG", quality=80)
     url = f"data:image/jpeg;base64,{base64.b64encode(small.getvalue()).decode()}"
     image.thumbnail(PICTURE)
     return Picture(url, *image.size)

@@ -102,7 +102,7 @@ class TestSources:
         [
             ("gone.png", "image 'gone.png' does not exist; check"),
             ("gone.jsonl", "'gone.jsonl' does not exist"),
-            ("empty", "folder 'empty' holds no images; it needs files ending in .bmp"),
+            ("empty", "folder 'empty' holds no images; it needs files ending in ."),
             ("empty/*.png", "no image matches 'empty/*.png'; check the pattern"),
             ("text.png", "image 'text.png' cannot be read as a picture"),
             ("", "data.images is empty"),

@@ -1,6 +1,7 @@
 """Pictures behind addresses, served by this machine."""
 
 import io
+import json
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -10,6 +11,7 @@ from PIL import Image
 
 from fuse_lightning.data import ImageTargets
 from fuse_lightning.data import web as web_module
+from fuse_lightning.data.web import shown
 from fuse_lightning.errors import FuseError
 
 
@@ -111,6 +113,88 @@ def test_more_or_slower_than_allowed(server, monkeypatch, limit):
     monkeypatch.setattr(web_module, limit, 0 if limit == "LARGEST_FILE" else 1e-9)
     with pytest.raises(FuseError, match="cannot be fetched"):
         targets(f"{server[0]}/a.png", urls=True)
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "http://me:PASS@127.0.0.1:1/a.png?key=KEY#PART",
+        "http://me:PASS@[bad/a.png?key=KEY",
+        "http://me:PA/PASS@127.0.0.1:1/a.png?key=KEY",
+        "http://me:12/PASS@127.0.0.1:1/a.png",
+        "http://me:PA?PASS@127.0.0.1:1/a.png",
+        "http://me:PA#PASS@127.0.0.1:1/a.png",
+        "http://PASS@127.0.0.1:1/a.png?KEY",
+        "HTTPS://me:PASS@127.0.0.1:1/a.png",
+        "ftp://me:PASS@127.0.0.1/a.png?KEY",
+        "zip://a.png::http://me:PASS@127.0.0.1:1/a.zip?KEY",
+        "http:/me:PASS@127.0.0.1:1/a.png?KEY",
+        "http://me:PASS@a b/c?KEY",
+        "http://me:PASS@x:y/?KEY",
+    ],
+)
+@pytest.mark.parametrize("urls", [True, False])
+def test_no_message_and_no_log_shows_a_secret(secret, urls, monkeypatch, caplog):
+    monkeypatch.setenv("no_proxy", "*")
+    Image.new("RGB", (9, 9)).save("good.png")
+    rows = [{"file_name": secret}, {"file_name": "good.png"}]
+    Path("m.json").write_text(json.dumps(rows))
+    with pytest.raises(FuseError) as error:
+        ImageTargets("m.json", urls=urls).find_targets()
+    data = ImageTargets("m.json", urls=urls, on_error="skip")
+    (target,) = data.find_targets()
+    with pytest.raises(FuseError) as named:
+        ImageTargets(secret, urls=urls).find_targets()
+    told = f"{error.value} {named.value} {caplog.text} {data.skipped} {target.id}"
+    for word in ("PASS", "KEY", "PART", "PA/", "PA?", "PA#"):
+        assert word not in told
+
+
+@pytest.mark.parametrize(
+    ("address", "wanted"),
+    [
+        ("http://host/a.png", "http://host/a.png"),
+        ("https://host:80/a/b.png", "https://host:80/a/b.png"),
+        ("https://host/@me/a.png", "https://host/@me/a.png"),
+        ("hf://datasets/a/b@main/c.png", "hf://datasets/a/b@main/c.png"),
+        ("http://u:p@host/a?b#c", "http://host/a"),
+        ("/home/a:b/@c?.png", "/home/a:b/@c?.png"),
+        ("C:/a/@b?.png", "C:/a/@b?.png"),
+        ("a.png", "a.png"),
+    ],
+)
+def test_what_is_no_secret_is_shown(address, wanted):
+    assert shown(address) == wanted
+
+
+def test_what_a_server_says_is_not_repeated(raw):
+    def serve(connection, path):
+        text = b"HTTP/1.1 302 token=KEY\r\nLocation: file:///?token=KEY\r\n\r\n"
+        connection.sendall(text if path == "/302" else b"HTTP/1.1 404 token=KEY\r\n\r\n")
+
+    address = raw(serve)
+    for path, reason in (("/302", "302 Found"), ("/404", "404 Not Found")):
+        with pytest.raises(FuseError, match=f"cannot be fetched .{reason}.;") as error:
+            targets(address + path, urls=True)
+        assert "KEY" not in str(error.value)
+
+
+def test_an_address_as_a_source_is_one_line():
+    with pytest.raises(FuseError, match=r"'https://host/a\.png' is an address; name it in"):
+        ImageTargets("https://me:word@host/a.png?token=key").find_targets()
+
+
+def test_a_picture_that_cannot_be_kept_is_not_half_there(server, monkeypatch):
+    def full(path, content):
+        path.with_name("other").write_bytes(content[:5])
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(web_module, "replace_file", full)
+        with pytest.raises(FuseError, match="No space left"):
+            targets(f"{server[0]}/a.png", urls=True)
+    (target,) = targets(f"{server[0]}/a.png", urls=True)
+    assert target.images[0].size == (9, 9)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""Broken inputs of every kind; a seed gives each of them again."""
