@@ -118,7 +118,7 @@ def test_devices_share_the_targets_out(ranks, tmp_path):
         loaded = data.train_dataloader()
         assert len(loaded) == 3 * -(-len(data.targets[::ranks]) // 2)
         names += [target.id for target in loaded.targets]
-    assert sorted(names) == ["0", "1", "2", "3"]
+    assert sorted(names) == [f"{index}.png" for index in range(4)]
 
 
 class Broken(Target):
