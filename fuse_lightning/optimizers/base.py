@@ -231,7 +231,9 @@ class PromptOptimizer(L.LightningModule, ABC):
         if any(before is not now for before, now in zip_longest(self.targets, targets)):
             self._set_targets(targets)
         self.searches = [self.searches[place] for place in staying]
-        self.searches += [TargetSearch.begin(target.id, target.digest, self.seed) for target in new]
+        self.searches += [
+            TargetSearch.begin(target.id, target.digest, self.seed, target.source) for target in new
+        ]
         entered = range(len(staying), len(targets))
         begun = self._begin(entered)
         self.strategy.regroup(staying, begun)
