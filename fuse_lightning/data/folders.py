@@ -16,6 +16,7 @@ from fuse_lightning.errors import FuseError
 logger = logging.getLogger(__name__)
 
 ANY_DEPTH = "**"
+UNREADABLE = "it cannot be read"
 
 
 @dataclass
@@ -38,9 +39,11 @@ class Found:
             self.files.append(path)
         elif os.path.isdir(path):
             self.folders.append(path)
+        elif os.path.islink(path):
+            self.left.append((path, "a link to nothing"))
         else:
-            link = os.path.islink(path)
-            self.left.append((path, "a link to nothing" if link else "no regular file"))
+            there = os.path.lexists(path)
+            self.left.append((path, "no regular file" if there else UNREADABLE))
 
 
 def listing(folder: Path) -> Found:
@@ -83,7 +86,7 @@ def _matches(pattern: str, left: list[tuple[Path, str]]) -> set[Path]:
     found: set[Path] = set()
     for top in tops:
         for folder, below, _ in os.walk(
-            top, onerror=lambda error: left.append((Path(error.filename), "it cannot be read"))
+            top, onerror=lambda error: left.append((Path(error.filename), UNREADABLE))
         ):
             below[:] = [name for name in below if not name.startswith(".")]
             found |= _matches(str(Path(glob.escape(folder), rest)), left)

@@ -97,12 +97,18 @@ class Root:
         return given
 
     def _from_here(self, path: Path) -> Path:
-        return path if path.is_absolute() or self.folder == Path.cwd() else self.folder / path
+        return path if path.is_absolute() or self._is_here() else self.folder / path
+
+    def _is_here(self) -> bool:
+        try:
+            return self.folder == Path.cwd()
+        except FileNotFoundError:
+            return False
 
     def pattern(self, source: str, what: str) -> str:
         """The same for a glob pattern: what stands for itself in this folder's path stays so."""
         path = home_path(source, what)
-        if path.is_absolute() or self.folder == Path.cwd():
+        if path.is_absolute() or self._is_here():
             return str(path)
         return str(Path(glob.escape(str(self.folder)), path))
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fuse_lightning.data import images, manifest, tables
-from fuse_lightning.data.folders import listing, matching, tell_left, told
+from fuse_lightning.data.folders import ANY_DEPTH, UNREADABLE, listing, matching, tell_left, told
 from fuse_lightning.data.names import Root, address_name
 from fuse_lightning.data.pictures import Unreadable, WebPicture
 from fuse_lightning.data.rows import Columns, manifest_targets, table_targets
@@ -93,7 +93,7 @@ class Sources:
         if not ending or glob.has_magic(ending):
             files, others = _of_one_kind(files, tables_too=True)
             left = [*others, *left]
-        if "**" not in source:
+        if ANY_DEPTH not in source:
             left = [*left, *((folder, "a folder") for folder in found.folders)]
         if not files:
             but = f"; it matches {told(left)}" if left else ""
@@ -145,7 +145,7 @@ class Sources:
             try:
                 below = listing(deep)
             except FuseError:
-                left.append((deep, "it cannot be read"))
+                left.append((deep, UNREADABLE))
                 continue
             places = [*filter(_is_picture, below.files), *below.folders]
             left += [(place, "two folders down") for place in places]

@@ -256,12 +256,14 @@ def test_options_on_the_command_line(pictures, config, capsys, monkeypatch):
     # Lightning warns about words of a process that are not the ones it is given.
     monkeypatch.setattr(sys, "argv", ["fuse"])
     Path("p/m.csv").write_text("file_name,key\ngone.png,a\n")
-    words = ["fit", "--config", str(CONFIGS / f"{config}.yaml"), "--data.images", "p/m.csv"]
+    words = ["fit", "--config", str(CONFIGS / f"{config}.yaml")]
+    words += ["--data.images", "m.csv", "--data.root", "p"]
     words += ["--data.limit", "3", "--data.id_column", "key", "--data.on_error", "skip"]
     with pytest.raises(SystemExit) as end:
         main([*words, "--data.shuffle", "true", "--data.seed", "5"])
     assert end.value.code == 2
-    assert "none of 1 targets can be read; the first, 'a': image 'p/gone.png'" in (
+    gone = str(Path("p/gone.png").resolve())
+    assert f"none of 1 targets can be read; the first, 'a': image {gone!r}" in (
         capsys.readouterr().err
     )
 

@@ -163,6 +163,15 @@ def test_what_cannot_be_read_is_left_out_of_patterns_and_further_down(locked, ca
     ]
 
 
+def test_a_name_that_cannot_be_looked_at_is_left_out(caplog, monkeypatch):
+    """As where a folder tells names and lets nobody in."""
+    picture("m/a.png")
+    listdir = os.listdir
+    monkeypatch.setattr(os, "listdir", lambda path: [*listdir(path), "b.png"])
+    assert ids("m") == ["m/a.png"]
+    assert caplog.messages == ["folder 'm': 1 left out: 'b.png' (it cannot be read)"]
+
+
 @pytest.mark.timeout(20)
 @pytest.mark.parametrize("source", ["m/pipe.png", "m/p*.png", "m/null.png"])
 def test_pipes_and_devices_are_not_opened(mixed, source):

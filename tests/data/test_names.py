@@ -151,6 +151,9 @@ class TestFiles:
         gone.rmdir()
         with pytest.raises(FuseError, match="the current folder is gone"):
             TextTargets("a")
+        # Whoever says where things lie needs none.
+        picture(tmp_path / "p" / "a.png")
+        assert ids(ImageTargets("p", root=str(tmp_path))) == ["p/a.png"]
 
     def test_one_file_by_several_spellings_is_one_target(self, tmp_path, caplog):
         picture("p/a.png")
