@@ -50,7 +50,11 @@ class Sources:
             FuseError: If it is missing, empty or something else.
         """
         if source == "zoo/scenes":
-            return self._folder(ZOO_SCENES)
+            found = self._folder(ZOO_SCENES)
+            # Where the package lies is no matter of what is found.
+            for target in found:
+                target.source = f"{source}/{Path(target.source).name}"
+            return found
         if source.startswith(HUB):
             table = hub_table(source.removeprefix(HUB), self.revision, self.stream, self.seed)
             # The first rows of a split are the same rows, however many there are.

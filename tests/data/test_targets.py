@@ -94,7 +94,9 @@ class TestSources:
 
     def test_the_packages_own_scenes(self):
         targets = ImageTargets("zoo/scenes").find_targets()
-        assert [target.id for target in targets] == [f"scene-{index}" for index in range(4)]
+        assert [(target.id, target.source) for target in targets] == [
+            (f"scene-{index}", f"zoo/scenes/scene-{index}.png") for index in range(4)
+        ]
         assert all(target.references for target in targets)
 
     def test_home_is_expanded(self, tmp_path, monkeypatch):
