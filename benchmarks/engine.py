@@ -185,7 +185,7 @@ class Setting:
         module.load(self.device)
         module.targets = [self.target]
         module.objective.set_targets([self.target])
-        module.searches = [TargetSearch.begin(self.target.id, 0)]
+        module.searches = [TargetSearch.begin(self.target.id, self.target.digest, 0)]
         if isinstance(module, AutoDAN):
             # A language model that has learnt something mostly proposes whole words.
             model = module.objective.primary
@@ -238,7 +238,7 @@ def step(
     setting: Setting, module: PromptOptimizer, parents: list[State], figures: Figures
 ) -> list[State]:
     """One step; returns the candidates."""
-    module.searches = [TargetSearch.begin(setting.target.id, 0)]
+    module.searches = [TargetSearch.begin(setting.target.id, setting.target.digest, 0)]
     with (
         torch.no_grad(),
         torch.autocast(setting.device.type, torch.bfloat16, enabled=setting.bf16),

@@ -98,7 +98,7 @@ def main() -> None:
             return propose(states)
 
         module.propose = counted  # type: ignore[method-assign]
-        curves, _ = run(module, ImageTargets(str(folder / "a.png")), GreedySearch())
+        curves, _ = run(module, ImageTargets("a.png", root=str(folder)), GreedySearch())
         seconds = curves["a"].seconds
         own = median(b - a for a, b in pairwise(seconds))
         each = [b - a for a, b in zip(runs, [*runs[1:], len(widths)], strict=True)]

@@ -31,6 +31,8 @@ class Result:
         rank: 1 for the best prompt of the target, 2 for the next.
         finished: Whether its search came to its end, and was not cut short with the run.
         digest: SHA-256 of the target's content, in hex; empty where the row's writer knew none.
+        source: What the target is of, as :attr:`Target.source` says it: a path from ``data.root``
+            or an address, a table and its row, a text; empty where nobody said.
     """
 
     target: str
@@ -44,6 +46,7 @@ class Result:
     rank: int = 1
     finished: bool = True
     digest: str = ""
+    source: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain containers, for JSON and checkpoints."""

@@ -103,7 +103,7 @@ CASES = {
     ),
     "empty folder": (
         lambda: [*search(), "--data.images", "empty"],
-        ["folder 'empty' holds no images", "it needs files ending in"],
+        ["folder 'empty' holds no images", "it needs pictures such as .jpg"],
     ),
     "no images": (
         lambda: [*search(), "--data.images", ""],

@@ -97,9 +97,10 @@ def folders(tmp_path_factory):
     return made
 
 
-@pytest.fixture(scope="module")
-def pictures(tmp_path_factory):
-    return write_pictures(tmp_path_factory.mktemp("pictures"))
+@pytest.fixture
+def pictures(tmp_path):
+    """In the current folder: names, and with them random streams, are the same in every run."""
+    return write_pictures(tmp_path / "pictures")
 
 
 @pytest.fixture

@@ -58,11 +58,11 @@ def test_a_checkpoint_that_cannot_be_written(words, monkeypatch, capsys):
     assert error.startswith("error: [Errno 27] File too large")
     assert error.endswith("check the path, its permissions and the space left")
     before = read_results(RUN / "prompts.jsonl")
-    assert [result.target for result in before] == ["a"]
+    assert [result.target for result in before] == ["a.png"]
     # Once there is room the run goes on, from the last checkpoint that is whole.
     main(["fit", "--resume", str(RUN)])
     after = read_results(RUN / "prompts.jsonl")
-    assert [result.target for result in after] == ["a", "b"]
+    assert [result.target for result in after] == ["a.png", "b.png"]
     assert after[0].prompt == before[0].prompt
 
 

@@ -383,4 +383,4 @@ def test_what_a_broken_picture_stops_goes_on_from_what_was_found(capsys):
     assert kept.startswith("1 prompts are in ")
     assert resume.startswith("go on with: fuse fit --resume")
     (line,) = Path("logs/search/version_0/prompts.jsonl").read_text().splitlines()
-    assert json.loads(line)["target"] == "a"
+    assert json.loads(line)["target"] == "a.png"

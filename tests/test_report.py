@@ -35,10 +35,10 @@ class Page(HTMLParser):
         self.tags.append((tag, dict(attrs)))
         if tag == "td":
             self.cells.append("")
-        self.inside = tag == "td" or (self.inside and tag == "img")
+        self.inside = tag == "td" or (self.inside and tag in ("br", "img", "small"))
 
     def handle_endtag(self, tag):
-        self.inside = False
+        self.inside &= tag == "small"
 
     def handle_data(self, data):
         if self.inside:
@@ -77,6 +77,21 @@ def test_everything_of_a_run_is_in_the_page_and_in_the_table(folder, capsys):
     rows = Dataset.from_parquet(str(folder / "prompts.parquet")).to_list()
     assert [row["prompt"] for row in rows] == ["a red star", HOSTILE]
     assert [row["loss_fluency"] for row in rows] == [1.0, 1.0]
+
+
+def test_what_a_target_is_of_stands_below_a_name_that_does_not_say_it(folder):
+    text = "a long text about a red star above two boxes"
+    rows = [
+        result("a long text… 12345678", "a", source=f"{text} {HOSTILE}"),
+        result("p/a.png (sad)", "b", source="p/a.png"),
+    ]
+    (folder / "prompts.jsonl").write_text("".join(json.dumps(r.to_dict()) + "\n" for r in rows))
+    main(["report", str(folder)])
+    found = Page((folder / "report.html").read_text())
+    assert f"a long text… 12345678{text} {HOSTILE}" in found.cells
+    assert "p/a.png (sad)" in found.cells
+    table = Dataset.from_parquet(str(folder / "prompts.parquet")).to_list()
+    assert [row["source"] for row in table] == [row.source for row in rows]
 
 
 def test_hostile_text_stays_text(folder):

@@ -72,6 +72,7 @@ MARKUP = (
     "{{ 7 * 7 }}",
     "[bold]x[/bold]",
     "a/b/../c",
+    "/a/b.png",
     "| a |",
 )
 HOSTILE = (*FORMULAS, *CONTROLS, *MARKUP)
@@ -325,7 +326,7 @@ def test_an_evaluation_shows_and_does_not_obey(text, capsys, tmp_path):
         Image.new("RGB", (9, 9)).save(tmp_path / f"{name}.png")
     module = AutoDAN([Fluency("zoo/gpt2", name="=1+1")])
     losses = {"=1+1": 1.0}
-    module.results = [Result("a", f"a star {text}", [1], 1.0, losses, 1, 0, 1.0)]
+    module.results = [Result("a.png", f"a star {text}", [1], 1.0, losses, 1, 0, 1.0)]
     trainer = L.Trainer(
         accelerator="cpu",
         logger=False,

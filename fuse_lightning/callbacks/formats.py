@@ -48,6 +48,7 @@ def csv_row(result: Result) -> dict[str, str | float | int]:
         "finished": result.finished,
         "ids": " ".join(map(str, result.ids)),
         "digest": result.digest,
+        "source": safe_cell(result.source),
     }
 
 

@@ -3,23 +3,52 @@
 from collections.abc import Iterable
 from pathlib import Path
 
+from fuse_lightning.data.targets import Target
 from fuse_lightning.errors import FuseError
 from fuse_lightning.files import home_path
 from fuse_lightning.results import read_targets, result_files
 
 
-def finished_ids(sources: Iterable[str]) -> set[str]:
-    """Ids of the targets in run folders, or in their ``prompts.jsonl``.
+class Finished:
+    """The targets that runs have finished, by name and by content.
+
+    Args:
+        sources: Folders of runs, or their ``prompts.jsonl``.
+
+    Attributes:
+        digests: Digests of the content that was searched for, by name; "" for any content, as
+            earlier versions wrote no digest.
+        changed: Names of the targets that turned out to have other content now.
 
     Raises:
         FuseError: If there is no such file, or a line of it is no result.
     """
-    return {
-        name
-        for source in sources
-        for name, rows in read_targets(_files(source)).items()
-        if rows[0].finished
-    }
+
+    def __init__(self, sources: Iterable[str] = ()) -> None:
+        self.digests: dict[str, set[str]] = {}
+        self.changed: dict[str, None] = {}
+        for source in sources:
+            for name, rows in read_targets(_files(source)).items():
+                if rows[0].finished:
+                    self.digests.setdefault(name, set()).add(rows[0].digest)
+
+    def names(self, target: Target) -> bool:
+        """Whether a target of this name is finished, whatever its content."""
+        return target.id in self.digests
+
+    def has(self, target: Target) -> bool:
+        """Whether a target of this name and content is finished; reads what the name asks for."""
+        known = self.digests.get(target.id, set())
+        if not known or "" in known:
+            return bool(known)
+        try:
+            same = target.digest in known
+        except FuseError:
+            # It could not be searched either.
+            return True
+        if not same:
+            self.changed[target.id] = None
+        return same
 
 
 def _files(source: str) -> list[Path]:

@@ -3,9 +3,10 @@
 from typing import Any
 
 from fuse_lightning.data.module import TargetDataModule
+from fuse_lightning.data.names import Root
 from fuse_lightning.data.rows import Columns
 from fuse_lightning.data.sources import Sources
-from fuse_lightning.data.targets import Target, joined, unique
+from fuse_lightning.data.targets import Target, distinct, joined
 from fuse_lightning.errors import FuseError
 
 
@@ -16,8 +17,8 @@ class ImageTargets(TargetDataModule):
         images: A picture, a folder, a glob pattern, a manifest (``.jsonl``, ``.json`` or
             ``.csv``), a ``.parquet`` or ``.arrow`` file, a folder of them or one written by
             ``save_to_disk``, a data set of the hub as "hub:USER/NAME", "hub:USER/NAME@SPLIT" or
-            "hub:USER/NAME:CONFIG@SPLIT", or a list of them. In a folder every picture is a
-            target, and every sub-folder one target of several pictures, unless it holds a
+            "hub:USER/NAME:CONFIG@SPLIT", an address, or a list of them. In a folder every picture
+            is a target, and every sub-folder one target of several pictures, unless it holds a
             ``metadata.jsonl``, ``.csv`` or ``.parquet``. "zoo/scenes" stands for the pictures
             that come with the package.
         batch_size: Targets searched together.
@@ -27,7 +28,8 @@ class ImageTargets(TargetDataModule):
             default file_names, file_name, images or image, or the only one that holds pictures.
         sentiment_column: Column of wanted sentiments, by default sentiment.
         caption_column: Column of reference captions, by default caption, captions and references.
-        id_column: Column of ids, by default id.
+        id_column: Column of ids, by default id; a row without one is named by its first picture's
+            path from ``root``, or by the table and the number of the row.
         urls: Whether pictures that are given as http or https addresses are fetched.
         revision: Branch, tag or commit of data sets of the hub.
         streaming: Whether to read only the first ``limit`` rows of data sets of the hub, in place
@@ -73,6 +75,7 @@ class ImageTargets(TargetDataModule):
         # Every finished target may be one of the rows that come first.
         stream = (self.limit or 0) + len(self.finished) if self.streaming else None
         seed = self.seed if self.shuffle else None
-        sources = Sources(self.columns, self.urls, self.revision, stream, seed)
-        found = unique([target for source in self.images for target in sources.targets(source)])
+        root = Root(self.root)
+        sources = Sources(root, self.columns, self.urls, self.revision, stream, seed)
+        found = distinct(target for source in self.images for target in sources.targets(source))
         return [joined("together", self.select(found))] if self.together else found

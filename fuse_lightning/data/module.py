@@ -3,6 +3,7 @@
 import hashlib
 import logging
 from abc import ABC, abstractmethod
+from collections import Counter, deque
 from collections.abc import Mapping
 from typing import Any, Literal, get_args
 
@@ -10,9 +11,10 @@ import lightning as L
 import torch
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
 
-from fuse_lightning.data.finished import finished_ids
+from fuse_lightning.data.finished import Finished
 from fuse_lightning.data.loader import TargetLoader
-from fuse_lightning.data.targets import Target, TargetBatch, unique
+from fuse_lightning.data.names import Root, some
+from fuse_lightning.data.targets import Target, TargetBatch
 from fuse_lightning.errors import FuseError
 from fuse_lightning.strategy import gather
 from fuse_lightning.terminal import visible
@@ -32,13 +34,17 @@ class TargetDataModule(L.LightningDataModule, ABC):
         shuffle: Whether to shuffle the targets, before they are limited.
         seed: Seed of that order, which is the same on every device.
         skip_finished: A run's folder or its ``prompts.jsonl``, or several, whose targets are
-            left out.
+            left out: those of the same name and content.
         on_error: Whether a target that cannot be read ends the run ("raise"), or is named,
             counted and left out ("skip").
+        root: Folder that relative sources are looked up in, and that ids are relative to; by
+            default the current folder.
 
     Attributes:
+        root: The same, absolute.
         targets: The targets, once they are set up.
         skipped: Why targets were left out, by id.
+        finished: Ids of targets that are finished.
     """
 
     def __init__(
@@ -49,6 +55,7 @@ class TargetDataModule(L.LightningDataModule, ABC):
         seed: int = 0,
         skip_finished: str | list[str] | None = None,
         on_error: OnError = "raise",
+        root: str | None = None,
     ) -> None:
         super().__init__()
         for name, value in (("batch_size", batch_size), ("limit", limit)):
@@ -63,6 +70,7 @@ class TargetDataModule(L.LightningDataModule, ABC):
         runs = [skip_finished] if isinstance(skip_finished, str) else skip_finished
         self.skip_finished = list(runs or [])
         self.on_error = on_error
+        self.root = str(Root(root).folder)
         self.targets: list[Target] = []
         self.skipped: dict[str, str] = {}
         self.finished: set[str] = set()
@@ -76,7 +84,7 @@ class TargetDataModule(L.LightningDataModule, ABC):
         return [target]
 
     def check(self, target: Target) -> None:
-        """Reads what is to be known about a target before the search.
+        """Reads what is to be known about a target before the search, its digest too.
 
         Raises:
             FuseError: If it cannot be searched for.
@@ -87,25 +95,36 @@ class TargetDataModule(L.LightningDataModule, ABC):
         """The targets to search for, in order, with distinct ids; each can be read.
 
         Raises:
-            FuseError: If there are none, or one is bad and ``on_error`` is "raise".
+            FuseError: If there are none, two have the same id, or one is bad and ``on_error`` is
+                "raise".
         """
         self.skipped = {}
-        self.finished = finished_ids(self.skip_finished)
-        found = [(target, self._unfinished(target)) for target in self.all_targets()]
-        count = sum(len(self.variants(target)) for target, _ in found)
-        left = sum(len(variants) for _, variants in found)
+        finished = Finished(self.skip_finished)
+        self.finished = set(finished.digests)
+        found = self.all_targets()
+        if not found:
+            raise FuseError("the data has no targets; give it at least one")
+        chosen = self._choose(found, finished)
+        self.finished -= set(finished.changed)
+        variants = [each for target in found for each in self.variants(target)]
+        done = sum(each.id in self.finished for each in variants)
         runs = ", ".join(map(repr, self.skip_finished))
-        if not left:
+        if not chosen and not self.skipped:
             raise FuseError(
-                f"all {count} targets are finished in {runs}; nothing is left to search for"
+                f"all {done} targets are finished in {runs}; nothing is left to search for"
             )
         if runs:
-            rank_zero_info(f"{count - left} of {count} targets are finished in {runs}")
-        chosen = self.select([target for target, variants in found if variants])
-        return unique([each for target in chosen for each in self._unfinished(target)])
+            rank_zero_info(f"{done} of {len(variants)} targets are finished in {runs}")
+        _tell_changed([*finished.changed], runs)
+        self._need(chosen)
+        targets = [each for target in chosen for each in self._left(target, finished)]
+        times = Counter(target.id for target in targets)
+        if (most := times.most_common(1)) and most[0][1] > 1:
+            raise FuseError(f"{most[0][1]} targets have the id {most[0][0]!r}; give each its own")
+        return targets
 
-    def _unfinished(self, target: Target) -> list[Target]:
-        return [each for each in self.variants(target) if each.id not in self.finished]
+    def _left(self, target: Target, finished: Finished) -> list[Target]:
+        return [each for each in self.variants(target) if not finished.has(each)]
 
     def select(self, targets: list[Target]) -> list[Target]:
         """The targets shuffled, as many as wanted, without those that cannot be read.
@@ -113,25 +132,43 @@ class TargetDataModule(L.LightningDataModule, ABC):
         Raises:
             FuseError: If none is left, or one is bad and ``on_error`` is "raise".
         """
-        order = list(range(len(targets)))
-        if self.shuffle:
-            # By its own hash each keeps its turn, whichever others are finished.
-            order.sort(key=lambda index: _turn(self.seed, targets[index].id))
-        chosen: list[int] = []
-        known = len(self.skipped)
-        while order and len(chosen) < (self.limit or len(targets)):
-            wanted = (self.limit or len(targets)) - len(chosen)
-            part, order = order[:wanted], order[wanted:]
-            # Rows of a file are read fastest in its own order.
-            good = {index for index in sorted(part) if self._is_good(targets[index])}
-            chosen += [index for index in part if index in good]
-        _report([*self.skipped.items()][known:])
+        chosen = self._choose(targets, Finished())
+        self._need(chosen)
+        return chosen
+
+    def _need(self, chosen: list[Target]) -> None:
         if not chosen:
             name, reason = next(iter(self.skipped.items()))
             raise FuseError(
                 f"none of {len(self.skipped)} targets can be read; the first, {name!r}: {reason}"
             )
-        return [targets[index] for index in chosen]
+
+    def _choose(self, targets: list[Target], finished: Finished) -> list[Target]:
+        """Those that are not finished and can be read; no more are read than it takes."""
+        order = list(range(len(targets)))
+        if self.shuffle:
+            # By its own hash each keeps its turn, whichever others are finished.
+            order.sort(key=lambda index: _turn(self.seed, targets[index].id))
+        limit = self.limit or len(targets)
+        left = deque(order)
+        chosen: list[int] = []
+        known = len(self.skipped)
+        while left and len(chosen) < limit:
+            part: list[int] = []
+            wanted = limit - len(chosen)
+            while left and wanted:
+                part.append(left.popleft())
+                # One that may be finished is looked at beside those that are not.
+                wanted -= not all(map(finished.names, self.variants(targets[part[-1]])))
+            # Rows of a file are read fastest in its own order.
+            good = {
+                index
+                for index in sorted(part)
+                if self._left(targets[index], finished) and self._is_good(targets[index])
+            }
+            chosen += [index for index in part if index in good]
+        _report([*self.skipped.items()][known:])
+        return [targets[index] for index in chosen[:limit]]
 
     def _is_good(self, target: Target) -> bool:
         try:
@@ -231,6 +268,17 @@ class TargetDataModule(L.LightningDataModule, ABC):
 
 def _turn(seed: int, name: str) -> bytes:
     return hashlib.sha256(f"{seed}/{name}".encode()).digest()
+
+
+@rank_zero_only
+def _tell_changed(names: list[str], runs: str) -> None:
+    if names:
+        logger.warning(
+            "%d targets of %s have other content now and are not finished: %s",
+            len(names),
+            runs,
+            some(names),
+        )
 
 
 @rank_zero_only

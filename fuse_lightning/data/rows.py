@@ -2,15 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from os.path import splitext
 from pathlib import Path
 from typing import Any
 
 from fuse_lightning.data.manifest import read_manifest
+from fuse_lightning.data.names import Root, address_name, clean
 from fuse_lightning.data.pictures import Picture, RowPictures, Unreadable, located
 from fuse_lightning.data.table import Table
 from fuse_lightning.data.targets import Target
-from fuse_lightning.data.web import Web, shown
+from fuse_lightning.data.web import Web
 from fuse_lightning.errors import FuseError
 
 IMAGES = ("file_names", "file_name", "images", "image")
@@ -73,31 +73,33 @@ class Columns:
             )
 
 
-def manifest_targets(path: Path, columns: Columns, web: Web) -> list[Target]:
+def manifest_targets(path: Path, columns: Columns, web: Web, root: Root) -> list[Target]:
     """Targets of a JSON-lines, JSON or CSV manifest, whose paths are relative to it.
 
     Raises:
         FuseError: If it cannot be read, or has no such columns.
     """
     rows = read_manifest(path, (*columns.images, *columns.captions))
-    reader = _Reader(f"manifest {str(path)!r}", path.stem, path.parent, columns, web)
+    place = f"manifest {str(path)!r}"
+    reader = _Reader(place, root.name(path), path.parent, columns, web, root)
     there = dict.fromkeys(name for row in rows if isinstance(row, Mapping) for name in row if name)
     if there:
         columns.check([*there], reader.place)
-    return [reader.target(number, row) for number, row in enumerate(rows)]
+    return reader.targets(rows)
 
 
 def table_targets(
-    table: Table, stem: str, folder: Path | None, columns: Columns, web: Web
+    table: Table, name: str, folder: Path | None, columns: Columns, web: Web, root: Root
 ) -> list[Target]:
     """Targets of a table; pictures that lie in it are not read.
 
     Args:
         table: The table.
-        stem: Beginning of the ids of rows that have none.
+        name: What it is called in the ids of its rows.
         folder: What paths in it are relative to, if to anything.
         columns: Its columns.
         web: Fetches addresses.
+        root: What names of pictures are relative to.
 
     Raises:
         FuseError: If it has no such columns, or no rows.
@@ -107,7 +109,7 @@ def table_targets(
         columns = replace(columns, image=(usual or table.stored)[0])
     columns.check(table.columns, table.place)
     holder = table if columns.image in table.stored else None
-    reader = _Reader(table.place, stem, folder, columns, web, holder)
+    reader = _Reader(table.place, name, folder, columns, web, root, holder)
     wanted = (*columns.images, *columns.captions, *columns.names, *columns.text)
     light = [name for name in table.columns if name in wanted and name not in table.stored]
     rows = table.read(light)
@@ -117,7 +119,7 @@ def table_targets(
         for row in rows:
             if isinstance(number := row.get(column), int):
                 row[column] = names[number] if 0 <= number < len(names) else None
-    return [reader.target(number, row) for number, row in enumerate(rows)]
+    return reader.targets(rows)
 
 
 @dataclass(frozen=True)
@@ -128,21 +130,38 @@ class _Reader:
     """
 
     place: str
-    stem: str
+    name: str
     folder: Path | None
     columns: Columns
     web: Web
+    root: Root
     table: Table | None = None
 
-    def target(self, number: int, row: Any) -> Target:
-        """The target of a row, counted from 0."""
+    def targets(self, rows: Sequence[Any]) -> list[Target]:
+        """The targets of all rows; a row whose id one above it has adds its number, from 1."""
+        found = [self._row(number, row) for number, row in enumerate(rows)]
+        taken = {target.id for target in found}
+        seen: set[str] = set()
+        for number, target in enumerate(found, start=1):
+            if target.id in seen:
+                while target.id in taken:
+                    target.id = clean(f"{target.id}#{number}")
+                taken.add(target.id)
+            seen.add(target.id)
+        return found
+
+    def _row(self, number: int, row: Any) -> Target:
         place = f"row {number + 1} of {self.place}"
         try:
             return self._target(number, row, place)
         except FuseError as error:
-            name = row.get(self.columns.names[0]) if isinstance(row, Mapping) else None
-            name = name if isinstance(name, str | int) else ""
-            return Target(str(name) or f"{self.stem}-{number + 1}", [Unreadable(str(error))])
+            given = row.get(self.columns.names[0]) if isinstance(row, Mapping) else None
+            given = given if isinstance(given, str | int) else ""
+            name = self._number(number)
+            return Target(str(given) or name, [Unreadable(str(error))], source=name)
+
+    def _number(self, number: int) -> str:
+        return f"{self.name}#{number + 1}"
 
     def _target(self, number: int, row: Any, place: str) -> Target:
         if not isinstance(row, Mapping):
@@ -151,7 +170,7 @@ class _Reader:
             raise FuseError(
                 f"{place} has more cells than the header; quote cells that hold a comma"
             )
-        pictures, name = self._pictures(number, row, place)
+        pictures, names = self._pictures(number, row, place)
         references = []
         for key in self.columns.captions:
             texts = _texts(row.get(key) or [])
@@ -166,12 +185,13 @@ class _Reader:
                 raise FuseError(f"{place} has {key} {row[key]!r}; give a name")
         given, sentiment = (row.get(key) for key in self.columns.names)
         return Target(
-            id=name if given in (None, "") else str(given),
+            id=names[0] if given in (None, "") else str(given),
             pictures=pictures,
             sentiment=None if sentiment in (None, "", "none") else str(sentiment),
             text=next((row.get(key) for key in self.columns.text), None),
             references=references,
             metadata={key: value for key, value in row.items() if key not in self._read},
+            source=", ".join(names),
         )
 
     @property
@@ -180,19 +200,23 @@ class _Reader:
         known = self.columns
         return {*known.images, *known.captions, *known.names, *known.text}
 
-    def _pictures(self, number: int, row: Any, place: str) -> tuple[list[Picture], str]:
-        """The pictures of a row, and a name for them."""
+    def _pictures(self, number: int, row: Any, place: str) -> tuple[list[Picture], list[str]]:
+        """The pictures of a row, and what they are called."""
         if self.table is not None:
             column = self.columns.image or ""
             held = RowPictures(self.table, number, column, place, self.folder, self.web)
-            return [held], f"{self.stem}-{number + 1}"
+            return [held], [self._number(number)]
         names = _texts(next((row[key] for key in self.columns.images if row.get(key)), None))
         if not names:
             wanted = self.columns.image or "file_name or file_names"
             raise FuseError(f"{place} names no picture; give {wanted} a path or a list of paths")
-        first = shown(names[0]).rpartition("://")[2]
         pictures = [located(name, self.folder, self.web) for name in names]
-        return pictures, Path(splitext(first)[0]).as_posix()
+        return pictures, [self._called(number, *each) for each in zip(names, pictures, strict=True)]
+
+    def _called(self, number: int, name: str, picture: Picture) -> str:
+        if isinstance(picture, Path):
+            return self.root.name(picture)
+        return address_name(name) if "://" in name else self._number(number)
 
 
 def _texts(value: Any) -> list[str] | None:

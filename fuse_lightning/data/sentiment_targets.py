@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from fuse_lightning.data.image_targets import ImageTargets
-from fuse_lightning.data.targets import Target, unique
+from fuse_lightning.data.targets import Target, distinct
 from fuse_lightning.errors import FuseError
 
 
@@ -34,7 +34,7 @@ class SentimentTargets(ImageTargets):
             raise FuseError("data has neither sentiment nor images; give at least data.sentiment")
         if "" in wanted:
             raise FuseError("data.sentiment is empty; give a label of the classifier")
-        self.wanted = unique([Target(label, sentiment=label) for label in wanted])
+        self.wanted = distinct(Target(label, sentiment=label, source=label) for label in wanted)
         self.alone = images is None
 
     def all_targets(self) -> list[Target]:
@@ -42,13 +42,11 @@ class SentimentTargets(ImageTargets):
         return self.wanted if self.alone else super().all_targets()
 
     def variants(self, target: Target) -> list[Target]:
-        """A picture with every wanted sentiment."""
+        """A picture with every wanted sentiment, which its id names: also where there is one."""
         if self.alone or not self.wanted:
             return [target]
-        if len(self.wanted) == 1:
-            return [replace(target, sentiment=self.wanted[0].sentiment)]
         return [
-            replace(target, id=f"{target.id}-{wanted.id}", sentiment=wanted.sentiment)
+            replace(target, id=f"{target.id} ({wanted.sentiment})", sentiment=wanted.sentiment)
             for wanted in self.wanted
         ]
 

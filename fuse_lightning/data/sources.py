@@ -1,24 +1,26 @@
-"""Where pictures come from: files, folders, patterns, manifests, tables, the hub."""
+"""Where pictures come from: files, folders, patterns, manifests, tables, the hub, addresses."""
 
 import glob
 import os
-from collections import Counter
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fuse_lightning.data import manifest, tables
-from fuse_lightning.data.images import SUFFIXES
+from fuse_lightning.data import images, manifest, tables
+from fuse_lightning.data.folders import ANY_DEPTH, UNREADABLE, listing, matching, tell_left, told
+from fuse_lightning.data.names import Root, address_name
+from fuse_lightning.data.pictures import Unreadable, WebPicture
 from fuse_lightning.data.rows import Columns, manifest_targets, table_targets
 from fuse_lightning.data.tables import hub_table, is_saved, open_table, saved_table
 from fuse_lightning.data.targets import Target
-from fuse_lightning.data.web import Web, shown
+from fuse_lightning.data.web import Web
 from fuse_lightning.errors import FuseError
-from fuse_lightning.files import home_path
-from fuse_lightning.terminal import quoted
 
 ZOO_SCENES = Path(__file__).parents[1] / "zoo" / "images"
 HUB = "hub:"
 METADATA = ("metadata.jsonl", "metadata.csv", "metadata.parquet")
+NO_PICTURE = "no picture by its ending"
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,7 @@ class Sources:
     """How sources of pictures are read.
 
     Attributes:
+        root: What relative sources, and names, are relative to.
         columns: Columns of manifests and tables.
         urls: Whether http and https addresses are fetched.
         revision: Branch, tag or commit of data sets of the hub.
@@ -33,6 +36,7 @@ class Sources:
         seed: Order in which the rows of a stream come; ``None`` for their own.
     """
 
+    root: Root
     columns: Columns
     urls: bool = False
     revision: str | None = None
@@ -46,84 +50,122 @@ class Sources:
             FuseError: If it is missing, empty or something else.
         """
         if source == "zoo/scenes":
-            return self._folder(ZOO_SCENES)
+            found = self._folder(ZOO_SCENES)
+            # Where the package lies is no matter of what is found.
+            for target in found:
+                target.source = f"{source}/{Path(target.source).name}"
+            return found
         if source.startswith(HUB):
-            name = source.removeprefix(HUB)
-            table = hub_table(name, self.revision, self.stream, self.seed)
-            stem = name.partition("@")[0].partition(":")[0].rpartition("/")[2]
-            return table_targets(table, stem, None, self.columns, Web(self.urls, hub=True))
-        if (address := shown(source)) != source or "://" in source:
-            raise FuseError(
-                f"image {quoted(address)} is an address; name it in a manifest, such as a .csv "
-                "file with the column file_name, and give data.urls: true"
+            table = hub_table(source.removeprefix(HUB), self.revision, self.stream, self.seed)
+            # The first rows of a split are the same rows, however many there are.
+            name = re.sub(r"\[:[^]:]*\]$", "", source).removesuffix("@train")
+            return table_targets(
+                table, name, None, self.columns, Web(self.urls, hub=True), self.root
             )
-        path = home_path(source, "image")
-        if path.is_dir():
+        path = self.root.find(source, "image")
+        if os.path.isdir(path):
             return self._folder(path)
-        if path.exists():
+        if os.path.exists(path):
             return self._file(path)
+        if "://" in source:
+            name = address_name(source)
+            return [Target(name, [WebPicture(source, Web(self.urls))], source=name)]
         if glob.has_magic(source):
-            names = sorted(Path(name) for name in glob.glob(str(path), recursive=True))
-            for suffixes in (SUFFIXES, tables.SUFFIXES):
-                if found := [name for name in names if name.suffix.lower() in suffixes]:
-                    return _apart(found, [self._file(name) for name in found])
-            raise FuseError(
-                f"no image matches {source!r}; check the pattern and quote it in the shell"
-            )
+            return self._pattern(source)
         is_id = source.count("/") == 1 and not path.suffix
         hint = f", or give {HUB}{source} for a data set of the hub" if is_id else ""
         raise FuseError(f"image {source!r} does not exist; check data.images{hint}")
 
     def _file(self, path: Path) -> list[Target]:
         web = Web(self.urls)
+        name = self.root.name(path)
         suffix = path.suffix.lower()
         if suffix in manifest.SUFFIXES:
-            return manifest_targets(path, self.columns, web)
+            return manifest_targets(path, self.columns, web, self.root)
         if suffix in tables.SUFFIXES:
-            return table_targets(open_table(path), path.stem, path.parent, self.columns, web)
-        return [Target(path.stem, [path])]
+            return table_targets(open_table(path), name, path.parent, self.columns, web, self.root)
+        return [Target(name, [path], source=name)]
+
+    def _files(self, paths: Sequence[Path]) -> list[Target]:
+        return [target for path in paths for target in self._file(path)]
+
+    def _pattern(self, source: str) -> list[Target]:
+        found = matching(self.root.pattern(source, "image"))
+        files, left = found.files, found.left
+        ending = Path(source).suffix
+        # Whoever writes an ending means the files that have it, whatever it is.
+        if not ending or glob.has_magic(ending):
+            files, others = _of_one_kind(files, tables_too=True)
+            left = [*others, *left]
+        if ANY_DEPTH not in source:
+            left = [*left, *((folder, "a folder") for folder in found.folders)]
+        if not files:
+            but = f"; it matches {told(left)}" if left else ""
+            raise FuseError(
+                f"no image matches {source!r}{but}; check the pattern and quote it in the shell"
+            )
+        tell_left(f"pattern {source!r}", left)
+        return self._files(files)
 
     def _folder(self, path: Path) -> list[Target]:
         if is_saved(path):
-            table = saved_table(path)
-            return table_targets(table, path.name, path, self.columns, Web(self.urls))
+            name = self.root.name(path)
+            web = Web(self.urls)
+            return table_targets(saved_table(path), name, path, self.columns, web, self.root)
         for name in METADATA:
             if (path / name).is_file():
                 return self._file(path / name)
-        targets = [Target(picture.stem, [picture]) for picture in _files(path, SUFFIXES)]
-        for folder in sorted(child for child in _visible(path) if child.is_dir()):
-            if pictures := _files(folder, SUFFIXES):
-                targets.append(Target(folder.name, pictures))
-        found = _files(path, tables.SUFFIXES)
-        targets = targets or [target for name in found for target in self._file(name)]
+        here = listing(path)
+        left = here.left
+        styles: list[Target] = []
+        unreadable: list[Target] = []
+        for folder in here.folders:
+            name = self.root.name(folder)
+            try:
+                pictures, others = self._pictures_below(folder)
+            except FuseError as error:
+                unreadable.append(Target(name, [Unreadable(str(error))], source=name))
+                continue
+            left += others
+            if pictures:
+                styles.append(Target(name, pictures, source=name))
+        files, others = _of_one_kind(here.files, tables_too=not styles)
+        left = [*others, *left]
+        targets = [*self._files(files), *styles, *unreadable]
         if not targets:
-            kinds = ", ".join(sorted(SUFFIXES))
             raise FuseError(
-                f"folder {str(path)!r} holds no images; it needs files ending in {kinds}, "
-                f"or in {' or '.join(tables.SUFFIXES)}"
+                f"folder {str(path)!r} holds no images; it needs pictures such as .jpg, .png or "
+                f".webp, folders of them, or tables ({', '.join(tables.SUFFIXES)})"
+                + (f"; it holds {told(left, path)}" if left else "")
             )
+        tell_left(f"folder {str(path)!r}", left, path)
         return targets
 
-
-def _apart(paths: list[Path], found: list[list[Target]]) -> list[Target]:
-    """Targets of files, those of one name told apart by their folders.
-
-    Numbers would do so too, but go to other files once a folder is added.
-    """
-    times = Counter(path.stem for path in paths)
-    top = Path(os.path.commonpath([path.parent for path in paths]))
-    for path, targets in zip(paths, found, strict=True):
-        if times[path.stem] > 1 and len(targets) == 1:
-            targets[0].id = "-".join(path.relative_to(top).with_suffix("").parts)
-    return [target for targets in found for target in targets]
-
-
-def _files(folder: Path, suffixes: frozenset[str] | tuple[str, ...]) -> list[Path]:
-    return sorted(
-        path for path in _visible(folder) if path.is_file() and path.suffix.lower() in suffixes
-    )
+    def _pictures_below(self, folder: Path) -> tuple[list[Path], list[tuple[Path, str]]]:
+        """Pictures of a sub-folder, and what is left out there and one folder further down."""
+        here = listing(folder)
+        left = [(file, NO_PICTURE) for file in here.files if not _is_picture(file)] + here.left
+        for deep in here.folders:
+            try:
+                below = listing(deep)
+            except FuseError:
+                left.append((deep, UNREADABLE))
+                continue
+            places = [*filter(_is_picture, below.files), *below.folders]
+            left += [(place, "two folders down") for place in places]
+        return [file for file in here.files if _is_picture(file)], left
 
 
-def _visible(folder: Path) -> list[Path]:
-    """What a folder holds, without the hidden files that some systems put beside pictures."""
-    return [path for path in folder.iterdir() if not path.name.startswith(".")]
+def _is_picture(path: Path) -> bool:
+    return path.suffix.lower() in images.SUFFIXES
+
+
+def _of_one_kind(
+    files: Sequence[Path], tables_too: bool
+) -> tuple[list[Path], list[tuple[Path, str]]]:
+    """Pictures, or else tables; and the files that are left out, with the reason."""
+    found = [file for file in files if _is_picture(file)]
+    if tables_too and not found:
+        found = [file for file in files if file.suffix.lower() in tables.SUFFIXES]
+    taken = {*found}
+    return found, [(file, NO_PICTURE) for file in files if file not in taken]

@@ -2,17 +2,38 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import count
+from os.path import isfile
+from pathlib import Path
 from typing import Any
 
+from lightning.pytorch.utilities import rank_zero_only
 from PIL import Image
 
 from fuse_lightning.data.images import check_image, read_image
+from fuse_lightning.data.names import clean, some
 from fuse_lightning.data.pictures import Picture, content_digest, files
 from fuse_lightning.errors import FuseError
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class _Known:
+    """What was read of pictures; targets that are of the same pictures share it.
+
+    Attributes:
+        pictures: The pictures that it was read of.
+        digests: SHA-256 of each.
+        checked: Whether each was found to be a picture.
+    """
+
+    pictures: Sequence[Picture] | None = None
+    digests: list[str] = field(default_factory=list)
+    checked: bool = False
 
 
 @dataclass
@@ -27,6 +48,7 @@ class Target:
         text: A text whose meaning is wanted.
         references: Known good captions, for evaluation.
         metadata: Other columns of its row in the manifest.
+        source: What it is of: a path or an address, several of them, a table and its row, a text.
     """
 
     id: str
@@ -35,14 +57,17 @@ class Target:
     text: str | None = None
     references: Sequence[str] = ()
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    source: str = field(default="", compare=False)
+    _known: _Known = field(default_factory=_Known, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Makes the name one that files can hold: a file's own may have bytes that are no text.
+        """Makes the name one that can be shown: a file's own may have bytes that are no text.
 
         Raises:
             FuseError: If the text, or a reference, is no Unicode.
         """
-        self.id = self.id.encode(errors="backslashreplace").decode()
+        self.id = clean(self.id)
+        self.source = self.source.encode(errors="backslashreplace").decode()
         try:
             "".join([self.text or "", *self.references]).encode()
         except UnicodeEncodeError as error:
@@ -68,8 +93,7 @@ class Target:
         Raises:
             FuseError: If a picture is missing.
         """
-        pictures = [content_digest(*found) for each in self.pictures for found in files(each)]
-        content = {"pictures": pictures, "sentiment": self.sentiment, "text": self.text}
+        content = {"pictures": self._digests(), "sentiment": self.sentiment, "text": self.text}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def release(self) -> None:
@@ -77,14 +101,28 @@ class Target:
         self.__dict__.pop("images", None)
 
     def check_images(self) -> None:
-        """Reads the headers of the pictures.
+        """Reads the headers of the pictures, and what the digest is made of, once.
 
         Raises:
             FuseError: If one is missing or no picture.
         """
-        for each in self.pictures:
-            for name, file in files(each):
-                check_image(file, name)
+        known = self._known
+        if not (known.checked and known.pictures is self.pictures):
+            self._digests(check=True)
+
+    def _digests(self, check: bool = False) -> list[str]:
+        """SHA-256 of each picture; all of a target is read at once, rows of tables in order."""
+        known = self._known
+        if known.pictures is not self.pictures or check:
+            digests = []
+            for each in self.pictures:
+                for name, file in files(each):
+                    # A pipe in the place of a picture would be waited for.
+                    if check or (isinstance(file, Path) and not isfile(file)):
+                        check_image(file, name)
+                    digests.append(content_digest(name, file))
+            known.pictures, known.digests, known.checked = self.pictures, digests, check
+        return known.digests
 
     def need_images(self, reader: str, otherwise: str) -> None:
         """Checks that there are pictures.
@@ -113,18 +151,36 @@ class TargetBatch:
 
 
 def joined(name: str, targets: Sequence[Target]) -> Target:
-    """One target of the pictures of several."""
-    return Target(name, [picture for target in targets for picture in target.pictures])
+    """One target of the pictures of several, whose pictures have been checked."""
+    whole = Target(name, [picture for target in targets for picture in target.pictures])
+    digests = [digest for target in targets for digest in target._digests()]
+    whole._known = _Known(whole.pictures, digests, checked=True)
+    return whole
 
 
-def unique(targets: Sequence[Target]) -> list[Target]:
-    """The targets with a number added to ids met before."""
-    taken = {target.id for target in targets}
-    seen: set[str] = set()
+def distinct(targets: Iterable[Target]) -> list[Target]:
+    """The targets, those that are given twice once, each with an id of its own.
+
+    Two are the same if their ids, sources and wanted sentiments and texts are. Where others have
+    the same id, as rows of two manifests, the later one's says its source too.
+    """
+    found: dict[str, Target] = {}
+    repeated: dict[str, None] = {}
     for target in targets:
-        if target.id in seen:
-            numbered = (f"{target.id}-{number}" for number in count(2))
-            target.id = next(name for name in numbered if name not in taken)
-            taken.add(target.id)
-        seen.add(target.id)
-    return list(targets)
+        while (other := found.get(target.id)) and _content(other) != _content(target):
+            target.id = clean(f"{target.id} ({target.source})")
+        if other:
+            repeated[target.id] = None
+        found.setdefault(target.id, target)
+    _tell(repeated)
+    return [*found.values()]
+
+
+def _content(target: Target) -> tuple[str | None, ...]:
+    return target.source, target.sentiment, target.text
+
+
+@rank_zero_only
+def _tell(repeated: dict[str, None]) -> None:
+    if repeated:
+        logger.warning("given more than once, searched once: %s", some(repeated))

@@ -3,19 +3,20 @@
 from typing import Any
 
 from fuse_lightning.data.module import TargetDataModule
-from fuse_lightning.data.targets import Target, unique
+from fuse_lightning.data.names import Root, text_name
+from fuse_lightning.data.targets import Target, distinct
 from fuse_lightning.errors import FuseError
-from fuse_lightning.files import home_path
 from fuse_lightning.regular import read_text
 
-NAME_WORDS = 5
+FILE = ".txt"
 
 
 class TextTargets(TargetDataModule):
     """Serves texts whose meaning a prompt is to have, such as a long prompt to shorten.
 
     Args:
-        texts: A text, a file (``.txt``) with a text a line, or a list of them.
+        texts: A text, which may have several lines; a file (``.txt``) with a text a line; or a
+            list of them. White space around a text does not count.
         batch_size: Targets searched together.
         limit: Only the first so many targets.
         **options: What every :class:`TargetDataModule` takes.
@@ -32,35 +33,34 @@ class TextTargets(TargetDataModule):
         self.texts = [texts] if isinstance(texts, str) else list(texts)
 
     def all_targets(self) -> list[Target]:
-        """All targets, named by their first words.
+        """All targets; a short text is its own name, a longer one's are its first words.
 
         Raises:
             FuseError: If a text is empty or a file cannot be read.
         """
-        texts = [text for source in self.texts for text in _texts(source)]
+        root = Root(self.root)
+        texts = [text for source in self.texts for text in _texts(source, root)]
         if not texts:
             raise FuseError("data.texts is empty; give a text or a file with a text a line")
-        return unique(
-            [
-                Target("-".join(text.lower().split()[:NAME_WORDS]).replace("/", "-"), text=text)
-                for text in texts
-            ]
-        )
+        return distinct(Target(text_name(text), text=text, source=text) for text in texts)
 
 
-def _texts(source: str) -> list[str]:
+def _texts(source: Any, root: Root) -> list[str]:
+    # YAML makes numbers and other things of some words.
+    if not isinstance(source, str):
+        raise FuseError(f"data.texts holds {source!r}, which is no text; put it in quotes")
     if not source.strip():
         raise FuseError("data.texts holds an empty text; give one that says something")
-    if not source.endswith(".txt"):
+    if not source.endswith(FILE) or "\n" in source:
         return [source.strip()]
-    path = home_path(source, "text file")
     try:
-        lines = read_text(path).splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_text(root.find(source, "text file"))
+    except (OSError, ValueError) as error:
         raise FuseError(
             f"text file {source!r} cannot be read ({error}); give an existing file, or a text "
-            "that does not end in .txt"
+            f"that does not end in {FILE}"
         ) from error
-    if not (found := [line.strip() for line in lines if line.strip()]):
+    # Other separators than the end of a line may be part of a text.
+    if not (found := [line.strip() for line in text.split("\n") if line.strip()]):
         raise FuseError(f"text file {source!r} holds no text; give one with a text a line")
     return found

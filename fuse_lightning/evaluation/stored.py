@@ -51,7 +51,8 @@ def matched(
     """The data's targets, and the results of those that have some, best first.
 
     Raises:
-        FuseError: If there is no result, or one of a target that the data does not have.
+        FuseError: If there is no result, or one of a target that the data does not have, or that
+            has other content now.
     """
     targets = all_targets(trainer)
     found: dict[str, list[Result]] = {}
@@ -63,11 +64,23 @@ def matched(
             "there are no prompts yet; give --run FOLDER of a run, or --ckpt_path of its last "
             "checkpoint"
         )
-    known = {target.id for target in targets}
+    known = {target.id: target for target in targets}
     if unknown := [name for name in found if name not in known]:
         raise FuseError(
             f"there is a prompt for target {unknown[0]!r}, which the data does not have; give the "
             "data that the run searched"
+        )
+    # Earlier versions wrote no digest.
+    changed = [
+        name
+        for name, rows in found.items()
+        if any(row.digest not in ("", known[name].digest) for row in rows)
+    ]
+    if changed:
+        raise FuseError(
+            f"the content of target {changed[0]!r} is not what its prompt was found for "
+            f"({len(changed)} of {len(found)} such); give the data that the run searched, or "
+            "search anew"
         )
     return targets, found
 

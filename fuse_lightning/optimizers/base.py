@@ -265,7 +265,9 @@ class PromptOptimizer(L.LightningModule, ABC):
             self._set_targets(targets)
         saved = {target.id: self.waiting.pop(target.id, None) for target in new}
         self.searches = [self.searches[place] for place in staying]
-        self.searches += [TargetSearch.begin(target.id, target.digest, self.seed) for target in new]
+        self.searches += [
+            TargetSearch.begin(target.id, target.digest, self.seed, target.source) for target in new
+        ]
         entered = [*enumerate(saved.values(), start=len(staying))]
         fresh = [place for place, state in entered if state is None]
         begun = dict(zip(fresh, self._begin(fresh), strict=True))

@@ -34,6 +34,7 @@ class TargetSearch:
         step: Steps that it has had, with the present one.
         seconds: Its share of their wall time: the targets of a batch share alike.
         done: Whether it has ended.
+        source: What the target is of.
     """
 
     name: str
@@ -43,11 +44,13 @@ class TargetSearch:
     step: int = 0
     seconds: float = 0.0
     done: bool = False
+    source: str = ""
 
     @classmethod
-    def begin(cls, name: str, digest: str, seed: int) -> "TargetSearch":
+    def begin(cls, name: str, digest: str, seed: int, source: str = "") -> "TargetSearch":
         """A search that has had no step."""
-        return cls(name, digest, torch.Generator().manual_seed(hash_seed(seed, name)))
+        generator = torch.Generator().manual_seed(hash_seed(seed, name))
+        return cls(name, digest, generator, source=source)
 
     @property
     def best(self) -> Best | None:
@@ -88,6 +91,7 @@ class TargetSearch:
                 rank,
                 self.done,
                 self.digest,
+                self.source,
             )
             for rank, best in enumerate(self.kept, start=1)
         ]

@@ -155,7 +155,7 @@ def table(run: Run) -> bytes:
     terms = _terms(run)
     rows = [
         {**result.to_dict(), "losses": json.dumps(result.losses)}
-        | {"target": _utf8(result.target), "prompt": _utf8(result.prompt)}
+        | {name: _utf8(getattr(result, name)) for name in ("target", "prompt", "source")}
         | {f"loss_{_utf8(name)}": result.losses.get(name) for name in terms}
         for result in run.results
     ]

@@ -39,15 +39,16 @@ def scenes(
     rows = []
     for index in range(count):
         scene = sample_scene(rng)
-        name = f"scene-{index:0{len(str(count - 1))}}.png"
-        render(scene, rng).save(out / name)
+        name = f"scene-{index:0{len(str(count - 1))}}"
+        render(scene, rng).save(out / f"{name}.png")
         caption, *references = (
             sample_wording(scene, rng, sentiment, full=True)[0].text()
             for _ in range(REFERENCES + 1)
         )
         rows.append(
             {
-                "file_name": name,
+                "id": name,
+                "file_name": f"{name}.png",
                 "caption": caption,
                 "references": references,
                 "objects": [

@@ -438,8 +438,8 @@ def test_a_search_writes_each_target_when_it_finishes():
         log_every_n_steps=1,
     )
     fit.fit(module, datamodule=ImageTargets(["red.png", "blue.png", "green.png"], batch_size=2))
-    pair = ["red", "blue"]
-    assert watcher.seen == [[], pair, pair, [*pair, "green"]]
+    pair = ["red.png", "blue.png"]
+    assert watcher.seen == [[], pair, pair, [*pair, "green.png"]]
     expect(module.results, fit.log_dir)
     for found in module.results:
         assert module.objective.primary.decode([found.ids])[0].strip() == found.prompt

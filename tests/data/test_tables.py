@@ -123,7 +123,8 @@ class TestFiles:
 
     def test_rows_without_ids_are_named_by_file_and_number(self):
         data_set(2).to_parquet("p.parquet")
-        assert [target.id for target in ImageTargets("p.parquet").find_targets()] == ["p-1", "p-2"]
+        targets = ImageTargets("p.parquet").find_targets()
+        assert [target.id for target in targets] == ["p.parquet#1", "p.parquet#2"]
 
     def test_nothing_is_copied_into_the_cache(self, tmp_path, monkeypatch):
         monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache-of-datasets")
@@ -140,7 +141,7 @@ class TestFiles:
         Path("shards").mkdir()
         for part in range(2):
             data_set(2).to_parquet(f"shards/{part}.parquet")
-        wanted = ["0-1", "0-2", "1-1", "1-2"]
+        wanted = [f"shards/{part}.parquet#{row}" for part in (0, 1) for row in (1, 2)]
         for source in ("shards", "shards/*.parquet"):
             assert [target.id for target in ImageTargets(source).find_targets()] == wanted
 
@@ -154,7 +155,7 @@ class TestFiles:
         Path("folder/a.png").write_bytes(png("red"))
         parquet({"file_name": ["a.png"], "caption": ["red"]}, "folder/metadata.parquet")
         (target,) = ImageTargets("folder").find_targets()
-        assert (target.id, target.references) == ("a", ["red"])
+        assert (target.id, target.references) == ("folder/a.png", ["red"])
 
     def test_plain_json(self):
         Path("a.png").write_bytes(png("red"))
@@ -188,6 +189,24 @@ class TestFiles:
         with suppress(FuseError):
             targets = ImageTargets(str(path)).find_targets()
             assert all(image.mode == "RGB" for target in targets for image in target.images)
+
+
+def test_a_search_for_targets_reads_every_row_once(monkeypatch):
+    data_set(20).to_parquet("d.parquet", batch_size=7)
+    begun = []
+    batches = pq.ParquetFile.iter_batches
+    monkeypatch.setattr(
+        pq.ParquetFile,
+        "iter_batches",
+        lambda file, size, groups, columns: (
+            begun.append((groups, columns)) or batches(file, size, groups, columns)
+        ),
+    )
+    for options in ({}, {"shuffle": True}, {"together": True}):
+        begun.clear()
+        targets = ImageTargets("d.parquet", **options).find_targets()
+        assert len({target.digest for target in targets}) == len(targets)
+        assert begun == [([group], ["image"]) for group in range(3)]
 
 
 class TestColumns:
@@ -226,7 +245,7 @@ class TestColumns:
         column = pa.array([cell], datasets.Image().pa_type if stored else pa.string())
         (target,) = ImageTargets(parquet({"image": column}, "sub/t.parquet")).find_targets()
         assert first_pixels([target]) == [(255, 0, 0)]
-        assert target.id == ("t-1" if stored else "p/a")
+        assert target.id == ("sub/t.parquet#1" if stored else "sub/p/a.png")
 
     @pytest.mark.parametrize("option", ["image", "sentiment", "caption", "id"])
     def test_an_unknown_column_lists_those_there_are(self, option):
@@ -262,8 +281,8 @@ class TestColumns:
         targets = ImageTargets("d.parquet", sentiment_column="mood").find_targets()
         assert [target.sentiment for target in targets] == ["positive", None, "negative"]
         data = SentimentTargets(images="d.parquet", sentiment_column="mood", on_error="skip")
-        assert [target.id for target in data.find_targets()] == ["d-1", "d-3"]
-        assert "wants no sentiment" in data.skipped["d-2"]
+        assert [target.id for target in data.find_targets()] == ["d.parquet#1", "d.parquet#3"]
+        assert "wants no sentiment" in data.skipped["d.parquet#2"]
 
     def test_other_values_in_the_place_of_pictures(self):
         source = parquet({"image": [png("red")], "n": [5]})
@@ -350,18 +369,20 @@ class TestHub:
         return asked
 
     @pytest.mark.parametrize(
-        ("source", "config", "split"),
+        ("source", "config", "split", "name"),
         [
-            ("hub:user/data", None, "train"),
-            ("hub:user/data@test", None, "test"),
-            ("hub:user/data:en@test[:10]", "en", "test[:10]"),
+            ("hub:user/data", None, "train", "hub:user/data"),
+            ("hub:user/data@train", None, "train", "hub:user/data"),
+            ("hub:user/data@train[:10]", None, "train[:10]", "hub:user/data"),
+            ("hub:user/data:en@test[:5%]", "en", "test[:5%]", "hub:user/data:en@test"),
+            ("hub:user/data@test[5:10]", None, "test[5:10]", "hub:user/data@test[5:10]"),
         ],
     )
-    def test_what_the_hub_is_asked_for(self, hub, source, config, split):
+    def test_what_the_hub_is_asked_for(self, hub, source, config, split, name):
         targets = ImageTargets(source, revision="v1").find_targets()
         options = {"split": split, "revision": "v1", "streaming": False}
         assert hub == [(("user/data", config), options)]
-        assert [target.id for target in targets[:2]] == ["data-1", "data-2"]
+        assert [target.id for target in targets[:2]] == [f"{name}#1", f"{name}#2"]
         assert first_pixels(targets) == COLORS
 
     def test_a_stream_is_read_as_far_as_needed(self, hub, monkeypatch):

@@ -2,13 +2,13 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
 
 from fuse_lightning.data import ImageTargets, SentimentTargets, Target
-from fuse_lightning.data.targets import unique
 from fuse_lightning.errors import FuseError
+
+WHOLE = ["pictures/a.png", "pictures/b.jpg", "pictures/c.PNG", "pictures/style"]
+"""Ids of the folder below."""
 
 
 def picture(name):
@@ -45,7 +45,7 @@ def folder():
 
 class TestSources:
     def test_one_file(self):
-        assert found(ImageTargets(picture("a.png")).find_targets()) == [("a", ["a.png"])]
+        assert found(ImageTargets(picture("a.png")).find_targets()) == [("a.png", ["a.png"])]
 
     def test_a_file_needs_no_suffix(self):
         Path(picture("a.png")).rename("a")
@@ -53,10 +53,10 @@ class TestSources:
 
     def test_a_folder_holds_pictures_and_folders_of_several_pictures(self, folder):
         assert found(ImageTargets(folder).find_targets()) == [
-            ("a", ["pictures/a.png"]),
-            ("b", ["pictures/b.jpg"]),
-            ("c", ["pictures/c.PNG"]),
-            ("style", ["pictures/style/1.png", "pictures/style/2.png"]),
+            ("pictures/a.png", ["pictures/a.png"]),
+            ("pictures/b.jpg", ["pictures/b.jpg"]),
+            ("pictures/c.PNG", ["pictures/c.PNG"]),
+            ("pictures/style", ["pictures/style/1.png", "pictures/style/2.png"]),
         ]
 
     def test_all_pictures_of_a_target_are_read(self, folder):
@@ -66,43 +66,50 @@ class TestSources:
     def test_hidden_files_are_left_out(self, folder):
         Path("pictures/._a.png").write_text("written beside pictures by some systems")
         picture("pictures/.thumbnails/a.png")
-        assert ids(ImageTargets(folder)) == ["a", "b", "c", "style"]
+        assert ids(ImageTargets(folder)) == WHOLE
 
     def test_a_glob_pattern_matches_pictures_only(self, folder):
-        assert ids(ImageTargets("pictures/[ab]*")) == ["a", "b"]
-        assert ids(ImageTargets("pictures/**/*.png")) == ["a", "other-deep-1", "style-1", "2"]
+        assert ids(ImageTargets("pictures/[ab]*")) == WHOLE[:2]
+        assert ids(ImageTargets("pictures/**/*.png")) == [
+            "pictures/a.png",
+            "pictures/other/deep/1.png",
+            "pictures/style/1.png",
+            "pictures/style/2.png",
+        ]
 
     def test_a_name_that_looks_like_a_pattern_is_a_name_if_it_exists(self):
-        assert ids(ImageTargets(picture("[x].png"))) == ["[x]"]
+        assert ids(ImageTargets(picture("[x].png"))) == ["[x].png"]
 
-    def test_a_list_keeps_its_order_and_gets_distinct_ids(self, folder):
-        sources = ["pictures/b.jpg", folder, "pictures/b.jpg"]
-        assert ids(ImageTargets(sources)) == ["b", "a", "b-2", "c", "style", "b-3"]
+    def test_a_list_keeps_its_order(self, folder):
+        sources = ["pictures/b.jpg", folder]
+        assert ids(ImageTargets(sources)) == [WHOLE[1], WHOLE[0], *WHOLE[2:]]
 
     def test_limit_takes_the_first(self, folder):
-        assert ids(ImageTargets(folder, limit=2)) == ["a", "b"]
+        assert ids(ImageTargets(folder, limit=2)) == WHOLE[:2]
         assert len(ids(ImageTargets(folder, limit=99))) == 4
 
     def test_pictures_beyond_the_limit_are_not_looked_at(self, folder):
         Path("pictures/b.jpg").write_text("broken")
-        assert ids(ImageTargets(folder, limit=1)) == ["a"]
+        assert ids(ImageTargets(folder, limit=1)) == WHOLE[:1]
 
     def test_the_packages_own_scenes(self):
         targets = ImageTargets("zoo/scenes").find_targets()
-        assert len({target.id for target in targets}) == 4
+        assert [(target.id, target.source) for target in targets] == [
+            (f"scene-{index}", f"zoo/scenes/scene-{index}.png") for index in range(4)
+        ]
         assert all(target.references for target in targets)
 
     def test_home_is_expanded(self, tmp_path, monkeypatch):
-        monkeypatch.setenv("HOME", str(tmp_path))
-        picture("a.png")
-        assert ids(ImageTargets(["~/a.png", "~/*.png"])) == ["a", "a-2"]
+        picture("home/a.png")
+        monkeypatch.setenv("HOME", str(tmp_path / "home"))
+        assert ids(ImageTargets("~/a.png")) == ids(ImageTargets("~/*.png")) == ["home/a.png"]
 
     @pytest.mark.parametrize(
         ("images", "message"),
         [
             ("gone.png", "image 'gone.png' does not exist; check"),
             ("gone.jsonl", "'gone.jsonl' does not exist"),
-            ("empty", "folder 'empty' holds no images; it needs files ending in ."),
+            ("empty", "folder 'empty' holds no images; it needs pictures such as .jpg"),
             ("empty/*.png", "no image matches 'empty/*.png'; check the pattern"),
             ("text.png", "image 'text.png' cannot be read as a picture"),
             ("", "data.images is empty"),
@@ -150,7 +157,8 @@ class TestManifests:
             "words",
             ["a line\u2028separator", "one", "two"],
         )
-        assert second == Target("p/a", [Path("p/a.png"), Path("p/b.png")], references=["one"])
+        assert second == Target("p/a.png", [Path("p/a.png"), Path("p/b.png")], references=["one"])
+        assert [first.source, second.source] == ["p/a.png", "p/a.png, p/b.png"]
         assert third == Target("0", [Path("p/b.png")], references=[])
 
     def test_csv(self):
@@ -163,22 +171,19 @@ class TestManifests:
         references = ["with, comma\nand line", "one", "two"]
         assert first == Target("A", [Path("p/a.png")], "positive", references=references)
         paths = [Path("p/a.png"), Path("p/b.png")]
-        assert second == Target("p/a", paths, references=["[sic] a text"])
+        assert second == Target("p/a.png", paths, references=["[sic] a text"])
 
     def test_a_byte_order_mark_is_skipped(self):
-        assert ids(ImageTargets(manifest("m.csv", "\ufefffile_name\np/a.png\n"))) == ["p/a"]
-        assert ids(ImageTargets(manifest("M.CSV", "file_name\np/a.png\n"))) == ["p/a"]
-        assert ids(ImageTargets(manifest("M.JsonL", rows({"file_name": "p/a.png"})))) == ["p/a"]
+        assert ids(ImageTargets(manifest("m.csv", "\ufefffile_name\np/a.png\n"))) == ["p/a.png"]
+        assert ids(ImageTargets(manifest("M.CSV", "file_name\np/a.png\n"))) == ["p/a.png"]
+        line = rows({"file_name": "p/a.png"})
+        assert ids(ImageTargets(manifest("M.JsonL", line))) == ["p/a.png"]
 
     @pytest.mark.parametrize("name", ["metadata.jsonl", "metadata.csv"])
     def test_a_folders_manifest_says_what_it_holds(self, name):
         text = "file_name\nb.png\n" if name.endswith("csv") else rows({"file_name": "b.png"})
         manifest(f"p/{name}", text)
-        assert found(ImageTargets("p").find_targets()) == [("b", ["p/b.png"])]
-
-    def test_the_same_id_twice_becomes_two_ids(self):
-        text = rows({"file_name": "p/a.png", "id": "A"}, {"file_name": "p/b.png", "id": "A"})
-        assert ids(ImageTargets(manifest("m.jsonl", text))) == ["A", "A-2"]
+        assert found(ImageTargets("p").find_targets()) == [("p/b.png", ["p/b.png"])]
 
     @pytest.mark.parametrize(
         ("row", "message"),
@@ -237,24 +242,27 @@ class TestSentiments:
             Target("negative", sentiment="negative"),
         ]
 
-    def test_one_for_every_picture_keeps_the_ids(self):
-        data = SentimentTargets("positive", [picture("a.png"), picture("b.png")])
-        assert [(t.id, t.sentiment) for t in data.find_targets()] == [
-            ("a", "positive"),
-            ("b", "positive"),
+    def test_a_label_that_is_added_changes_no_id(self):
+        images = [picture("a.png"), picture("b.png")]
+        assert [(t.id, t.sentiment) for t in SentimentTargets("good", images).find_targets()] == [
+            ("a.png (good)", "good"),
+            ("b.png (good)", "good"),
         ]
+        both = ids(SentimentTargets(["good", "bad"], images))
+        assert both == ["a.png (good)", "a.png (bad)", "b.png (good)", "b.png (bad)"]
 
     def test_every_picture_with_every_sentiment(self):
         data = SentimentTargets(["good", "bad"], [picture("a.png"), picture("b.png")], limit=1)
         assert [(t.id, t.sentiment, t.pictures) for t in data.find_targets()] == [
-            ("a-good", "good", [Path("a.png")]),
-            ("a-bad", "bad", [Path("a.png")]),
+            ("a.png (good)", "good", [Path("a.png")]),
+            ("a.png (bad)", "bad", [Path("a.png")]),
         ]
 
-    def test_ids_are_distinct(self):
-        assert ids(SentimentTargets(["good", "good"])) == ["good", "good-2"]
+    def test_a_label_that_is_given_twice_counts_once(self, caplog):
+        assert ids(SentimentTargets(["good", "good"])) == ["good"]
+        assert caplog.messages == ["given more than once, searched once: 'good'"]
         data = SentimentTargets(["good", "good"], picture("a.png"))
-        assert ids(data) == ["a-good", "a-good-2"]
+        assert ids(data) == ["a.png (good)"]
 
     def test_from_the_manifest_unless_given(self):
         picture("a.png")
@@ -263,7 +271,9 @@ class TestSentiments:
         assert SentimentTargets("bad", "m.jsonl").find_targets()[0].sentiment == "bad"
 
     def test_a_picture_without_sentiment_is_named(self):
-        with pytest.raises(FuseError, match=r"target 'a' wants no sentiment; give data\.sentiment"):
+        with pytest.raises(
+            FuseError, match=r"target 'a.png' wants no sentiment; give data\.sentiment"
+        ):
             SentimentTargets(images=picture("a.png")).find_targets()
 
     @pytest.mark.parametrize("sentiment", [None, [], "", [""]])
@@ -272,18 +282,9 @@ class TestSentiments:
             SentimentTargets(sentiment)
 
 
-@given(st.lists(st.sampled_from(["a", "a-2", "a-2-2", "b", "b-3", ""])))
-def test_numbered_ids_never_collide(names):
-    targets = unique([Target(name) for name in names])
-    found = [target.id for target in targets]
-    assert len(set(found)) == len(names)
-    first = {name: names.index(name) for name in names}
-    assert all(found[index] == name for name, index in first.items())
-
-
 def test_targets_are_found_once():
     data = ImageTargets(picture("a.png"))
     data.setup("fit")
     Path("a.png").unlink()
     data.setup("fit")
-    assert [target.id for target in data.targets] == ["a"]
+    assert [target.id for target in data.targets] == ["a.png"]

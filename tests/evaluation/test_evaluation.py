@@ -236,6 +236,25 @@ def test_what_cannot_be_measured_is_said_in_one_line(run, words, message, capsys
     assert message in line
 
 
+def test_a_prompt_of_other_content_is_measured_for_no_target(run, pictures, tmp_path, capsys):
+    """The run's pictures are changed: its second scene is the first one's picture now."""
+    folder = copy(run, tmp_path)
+    scenes = shutil.copytree(pictures, tmp_path / "scenes")
+    shutil.copy(scenes / "scene-0.png", scenes / "scene-1.png")
+    for command in ("validate", "test", "predict"):
+        with pytest.raises(SystemExit, match="2"):
+            main([command, "--run", str(folder), "--data.images", str(scenes)])
+        assert capsys.readouterr().err.splitlines()[-1] == (
+            "error: the content of target 'scene-1' is not what its prompt was found for "
+            "(1 of 3 such); give the data that the run searched, or search anew"
+        )
+    # Rows of earlier versions have no digest: the name alone counts.
+    lines = [row | {"digest": ""} for row in rows(folder)]
+    (folder / "prompts.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in lines))
+    main(["predict", "--run", str(folder), "--data.images", str(scenes)])
+    assert rows(folder)[0]["prompt"] in capsys.readouterr().out
+
+
 def test_a_kind_of_file_that_nobody_writes_is_said_in_one_line(run, capsys):
     with pytest.raises(SystemExit, match="2"):
         main(["predict", "--run", str(run), "--out", "out.txt"])
@@ -317,7 +336,7 @@ def test_moods_are_judged_by_a_classifier(tmp_path):
     data = SentimentTargets(["positive", "negative"], "zoo/scenes", limit=1)
     module = stored(
         AutoDAN([Fluency("zoo/gpt2")]),
-        {"scene-0-positive": "a lovely red star", "scene-0-negative": "a charming star"},
+        {"scene-0 (positive)": "a lovely red star", "scene-0 (negative)": "a charming star"},
     )
     evaluation = Evaluation(classifier="zoo/sentiment", printed=False)
     trainer(tmp_path, evaluation).test(module, data, verbose=False)

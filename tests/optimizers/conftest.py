@@ -10,6 +10,7 @@ def folders(tmp_path_factory):
     return {name: getattr(tiny, name)(folder / name) for name in ("gpt2", "clip", "classifier")}
 
 
-@pytest.fixture(scope="session")
-def pictures(tmp_path_factory):
-    return write_pictures(tmp_path_factory.mktemp("pictures"))
+@pytest.fixture
+def pictures(tmp_path):
+    """In the current folder: names, and with them random streams, are the same in every run."""
+    return write_pictures(tmp_path / "pictures")

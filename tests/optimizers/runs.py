@@ -16,6 +16,7 @@ from tests.near import DOUBLE, near
 
 
 def write_pictures(folder, count=3):
+    folder.mkdir(exist_ok=True)
     rng = np.random.default_rng(0)
     for index in range(count):
         pixels = rng.integers(0, 255, (40, 40, 3), dtype=np.uint8)

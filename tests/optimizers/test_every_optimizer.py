@@ -25,6 +25,7 @@ from tests.near import near
 from tests.optimizers.runs import build, close, fit, found
 
 STEPS = 5
+NAMES = [f"pictures/{index}.png" for index in range(3)]
 OPTIMIZERS = {
     "autodan": partial(build, AutoDAN, steps=STEPS, batch_size=6, gradient_samples=4),
     "gcg": partial(
@@ -87,7 +88,7 @@ def test_same_seed_gives_same_prompts_and_reported_losses_are_true(
         fit(module, ImageTargets(str(pictures), batch_size=2), tmp_path, STRATEGIES[strategy]())
         runs.append(found(module))
     assert runs[0] == runs[1]
-    assert [row["target"] for row in runs[0]] == ["0", "1", "2"]
+    assert [row["target"] for row in runs[0]] == NAMES
     objective = module.objective
     for row, target in zip(module.results, ImageTargets(str(pictures)).find_targets(), strict=True):
         objective.set_targets([target])
@@ -302,7 +303,7 @@ def test_several_prompts_are_reported_best_first(folders, pictures, tmp_path, na
     alone, several = (OPTIMIZERS[name](folders, top=top) for top in (1, 4))
     for module in (alone, several):
         fit(module, ImageTargets(str(pictures), batch_size=2), tmp_path, GreedySearch())
-    for target in ("0", "1", "2"):
+    for target in NAMES:
         rows = [row for row in several.results if row.target == target]
         assert [row.rank for row in rows] == [1, 2, 3, 4]
         assert [row.loss for row in rows] == sorted(row.loss for row in rows)
@@ -324,7 +325,7 @@ def test_length_can_be_a_share_of_the_texts_tokens(folders, tmp_path, ratio, len
 
 def test_a_share_needs_a_text(folders, pictures, tmp_path):
     module = build(GCG, folders, length_ratio=0.5)
-    with pytest.raises(FuseError, match=r"target '0' has no text that length_ratio"):
+    with pytest.raises(FuseError, match=r"target 'pictures/0.png' has no text that length_ratio"):
         fit(module, ImageTargets(str(pictures / "0.png")), tmp_path, GreedySearch())
 
 
@@ -407,7 +408,7 @@ def test_every_epoch_would_serve_the_targets_again(folders, pictures, tmp_path):
         default_root_dir=tmp_path,
     )
     trainer.fit(module, ImageTargets(str(pictures)))
-    assert [row.target for row in module.results] == ["0", "1", "2"]
+    assert [row.target for row in module.results] == NAMES
     assert trainer.global_step == 6
 
 

@@ -1,5 +1,6 @@
 """Targets that end leave the batch and the next ones enter; when targets end."""
 
+import json
 from datetime import timedelta
 
 import pytest
@@ -25,7 +26,10 @@ RUNS = [
 
 def data(pictures, size):
     """Seven targets, each with a random stream of its own."""
-    return ImageTargets([str(pictures)] * 2 + [str(pictures / "1.png")], batch_size=size)
+    rows = [{"id": str(n), "file_name": f"pictures/{n % 3}.png"} for n in range(7)]
+    path = pictures.parent / "seven.jsonl"
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    return ImageTargets(str(path), batch_size=size)
 
 
 def lengths(monkeypatch, module):
@@ -129,7 +133,7 @@ def test_a_device_without_targets_idles(folders, pictures, tmp_path, monkeypatch
     served.train_dataloader = lambda: TargetLoader(served.targets, 1, module.steps, most=3)
     trainer = fit(module, served, tmp_path, GREEDY())
     assert trainer.global_step == 3 * module.steps
-    assert [row.target for row in module.results] == ["0"]
+    assert [row.target for row in module.results] == ["pictures/0.png"]
     assert module.results[0].seconds > 0
 
 

@@ -205,6 +205,8 @@ def test_command_writes_an_image_folder(tmp_path, capsys):
     targets = ImageTargets(str(tmp_path)).find_targets()
     assert [target.references[0] for target in targets] == [row["caption"] for row in rows]
     assert all(target.sentiment is None for target in targets)
+    # Names, and with them what is found, do not depend on where the folder lies.
+    assert [target.id for target in targets] == [f"scene-{index}" for index in range(5)]
 
 
 def test_scenes_load_as_an_image_folder_of_datasets(tmp_path):
