@@ -41,7 +41,11 @@ def own_config(text: str, earlier: Path | None) -> str:
         before = yaml.safe_load(earlier.read_text(encoding="utf-8"))["trainer"]
         names = ("logger", "default_root_dir")
         config["trainer"] |= {name: before[name] for name in names if name in before}
-    root = config.get("data", {}).get("init_args", {}).get("root") or ""
+    data = config.get("data", {}).get("init_args", {})
+    if "root" in data:
+        # Ids of targets are relative to it, whatever folder the run goes on from.
+        data["root"] = str(Path.cwd() / (data["root"] or ""))
+    root = data.get("root", "")
     head = "".join(line for line in text.splitlines(keepends=True)[:1] if line.startswith("#"))
     rest: str = yaml.safe_dump(_absolute(config, Path(root)), sort_keys=False, allow_unicode=True)
     return head + rest
@@ -58,7 +62,7 @@ def _absolute(config: Any, root: Path) -> Any:
         if name in FOLDERS:
             found[name] = _each(value, _folder)
         elif name in SOURCES and not isinstance(value, dict):
-            place = root if name in ("images", "skip_finished", "texts") else Path()
+            place = root if name in ("images", "texts") else Path()
             found[name] = _each(value, partial(_source, place))
         else:
             found[name] = _absolute(value, root)

@@ -52,7 +52,8 @@ def text_name(text: str) -> str:
 
 def address_name(address: str) -> str:
     """An address without its password; in place of its query, which may be a key, a digest."""
-    return shown(address) + (f"#{short_digest(address)}" if "?" in address else "")
+    told = shown(address)
+    return f"{told}#{short_digest(address)}" if told != address and "?" in address else told
 
 
 def some(names: Collection[str]) -> str:
@@ -116,7 +117,8 @@ class Root:
         """The path from this folder, or the whole path of what lies elsewhere."""
         whole = normal(path)
         inside = whole.is_relative_to(self.folder)
-        return (whole.relative_to(self.folder) if inside else whole).as_posix()
+        # A malformed address is read as a path.
+        return address_name((whole.relative_to(self.folder) if inside else whole).as_posix())
 
 
 def normal(path: Path) -> Path:

@@ -12,6 +12,7 @@ from fuse_lightning.data.table import Table
 from fuse_lightning.data.targets import Target
 from fuse_lightning.data.web import Web
 from fuse_lightning.errors import FuseError
+from fuse_lightning.terminal import quoted
 
 IMAGES = ("file_names", "file_name", "images", "image")
 CAPTIONS = ("caption", "captions", "references")
@@ -80,7 +81,7 @@ def manifest_targets(path: Path, columns: Columns, web: Web, root: Root) -> list
         FuseError: If it cannot be read, or has no such columns.
     """
     rows = read_manifest(path, (*columns.images, *columns.captions))
-    place = f"manifest {str(path)!r}"
+    place = f"manifest {quoted(path)}"
     reader = _Reader(place, root.name(path), path.parent, columns, web, root)
     there = dict.fromkeys(name for row in rows if isinstance(row, Mapping) for name in row if name)
     if there:

@@ -14,8 +14,9 @@ from fuse_lightning.data.pictures import Unreadable, WebPicture
 from fuse_lightning.data.rows import Columns, manifest_targets, table_targets
 from fuse_lightning.data.tables import hub_table, is_saved, open_table, saved_table
 from fuse_lightning.data.targets import Target
-from fuse_lightning.data.web import Web
+from fuse_lightning.data.web import Web, shown
 from fuse_lightning.errors import FuseError
+from fuse_lightning.terminal import quoted
 
 ZOO_SCENES = Path(__file__).parents[1] / "zoo" / "images"
 HUB = "hub:"
@@ -74,7 +75,7 @@ class Sources:
             return self._pattern(source)
         is_id = source.count("/") == 1 and not path.suffix
         hint = f", or give {HUB}{source} for a data set of the hub" if is_id else ""
-        raise FuseError(f"image {source!r} does not exist; check data.images{hint}")
+        raise FuseError(f"image {quoted(shown(source))} does not exist; check data.images{hint}")
 
     def _file(self, path: Path) -> list[Target]:
         web = Web(self.urls)
@@ -102,9 +103,10 @@ class Sources:
         if not files:
             but = f"; it matches {told(left)}" if left else ""
             raise FuseError(
-                f"no image matches {source!r}{but}; check the pattern and quote it in the shell"
+                f"no image matches {quoted(shown(source))}{but}; check the pattern and quote it in "
+                "the shell"
             )
-        tell_left(f"pattern {source!r}", left)
+        tell_left(f"pattern {quoted(shown(source))}", left)
         return self._files(files)
 
     def _folder(self, path: Path) -> list[Target]:
@@ -134,11 +136,11 @@ class Sources:
         targets = [*self._files(files), *styles, *unreadable]
         if not targets:
             raise FuseError(
-                f"folder {str(path)!r} holds no images; it needs pictures such as .jpg, .png or "
+                f"folder {quoted(path)} holds no images; it needs pictures such as .jpg, .png or "
                 f".webp, folders of them, or tables ({', '.join(tables.SUFFIXES)})"
                 + (f"; it holds {told(left, path)}" if left else "")
             )
-        tell_left(f"folder {str(path)!r}", left, path)
+        tell_left(f"folder {quoted(path)}", left, path)
         return targets
 
     def _pictures_below(self, folder: Path) -> tuple[list[Path], list[tuple[Path, str]]]:

@@ -14,12 +14,15 @@ import torch
 from packaging.version import Version
 
 from fuse_lightning.errors import FuseError
+from fuse_lightning.regular import open_regular
 from fuse_lightning.results import Result, read_targets, result_files
 from fuse_lightning.strategy import gather
 
 EXTRA = "_extra_state"
 KEYS = ("callbacks", "epoch", "global_step", "pytorch-lightning_version", "run", "state_dict")
 """What a search reads of a checkpoint; all else is made anew."""
+LARGEST = 2**30
+"""Most bytes of a checkpoint that is read."""
 MALFORMED = (
     ArithmeticError,
     AttributeError,
@@ -46,7 +49,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         FuseError: If it is none.
     """
     try:
-        checkpoint = torch.load(path, weights_only=True, map_location="cpu")
+        with open_regular(path, LARGEST) as file:
+            checkpoint = torch.load(file, weights_only=True, map_location="cpu")
         check(checkpoint)
     # Foreign bytes make the unpickler raise anything.
     except Exception as error:

@@ -180,7 +180,9 @@ def test_what_a_server_says_is_not_repeated(raw):
 
 
 def test_an_address_as_a_source_is_one_line():
-    with pytest.raises(FuseError, match=r"'https://host/a\.png' is an address; name it in"):
+    with pytest.raises(
+        FuseError, match=r"'https://host/a\.png' is an address, which is not fetched"
+    ):
         ImageTargets("https://me:word@host/a.png?token=key").find_targets()
 
 

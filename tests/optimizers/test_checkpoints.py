@@ -12,7 +12,7 @@ from fuse_lightning.errors import FuseError
 from fuse_lightning.optimizers import GCG, PEZ
 from fuse_lightning.optimizers.checkpoints import EXTRA, read_checkpoint
 from fuse_lightning.search import GreedySearch, UniformCostSearch
-from tests.optimizers.runs import build, fit
+from tests.optimizers.runs import build, fit, write_pictures
 
 WRONG = [None, "text", -1, 2**70, float("nan"), [], {}, [[1]], {"a": 1}, torch.zeros(3), b"\x00"]
 KINDS = {
@@ -23,14 +23,16 @@ SEARCHES = {"gcg": UniformCostSearch, "pez": GreedySearch}
 
 
 @pytest.fixture(scope="module", params=[*KINDS])
-def written(request, folders, pictures, tmp_path_factory):
-    """A kind of search, and a checkpoint that it wrote after two of four steps."""
+def written(request, folders, tmp_path_factory):
+    """A kind of search, a checkpoint that it wrote after two of four steps, and its pictures."""
     place = tmp_path_factory.mktemp("written")
+    pictures = write_pictures(place / "pictures")
     saver = ModelCheckpoint(place, every_n_train_steps=2, save_top_k=-1)
-    module, data = KINDS[request.param](folders), ImageTargets(str(pictures), batch_size=2)
+    module = KINDS[request.param](folders)
+    data = ImageTargets(str(pictures), batch_size=2, root=str(place))
     fit(module, data, place, SEARCHES[request.param](), saver, max_steps=2)
     (path,) = place.glob("*step=2.ckpt")
-    return request.param, path
+    return request.param, path, pictures
 
 
 def places(part, way=()):
@@ -57,10 +59,8 @@ def changed(checkpoint, way, value):
     return found
 
 
-def test_whatever_a_checkpoint_holds_a_run_goes_on_or_says_why_not(
-    written, folders, pictures, tmp_path
-):
-    kind, path = written
+def test_whatever_a_checkpoint_holds_a_run_goes_on_or_says_why_not(written, folders, tmp_path):
+    kind, path, pictures = written
     whole = torch.load(path, weights_only=True)
     rng = random.Random(kind)
     ways = [*places(whole)]
@@ -75,7 +75,7 @@ def test_whatever_a_checkpoint_holds_a_run_goes_on_or_says_why_not(
             read_checkpoint(tmp_path / "bad.ckpt")
             fit(
                 module,
-                ImageTargets(str(pictures), batch_size=2),
+                ImageTargets(str(pictures), batch_size=2, root=str(pictures.parent)),
                 tmp_path / f"run-{number}",
                 SEARCHES[kind](),
                 ckpt_path=tmp_path / "bad.ckpt",
@@ -88,7 +88,7 @@ def test_whatever_a_checkpoint_holds_a_run_goes_on_or_says_why_not(
 
 
 def test_a_checkpoint_holds_no_result_that_is_in_a_file(written):
-    _, path = written
+    _, path, _ = written
     state = torch.load(path, weights_only=True)["state_dict"][EXTRA]
     assert state["results"] == []
     assert len(state["searches"]) == 2

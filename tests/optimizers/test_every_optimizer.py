@@ -142,7 +142,7 @@ def test_resumed_run_equals_an_uninterrupted_one(
 @pytest.mark.parametrize("stop", [2, STEPS, 7])
 @pytest.mark.parametrize(("name", "strategy"), [("l0", "beam"), ("pez", "greedy")])
 def test_a_run_goes_on_with_another_batch_size_and_other_limits(
-    folders, pictures, tmp_path, name, strategy, stop
+    folders, pictures, tmp_path, double, name, strategy, stop
 ):
     make, search = OPTIMIZERS[name], STRATEGIES[strategy]
     whole = make(folders, seed=1)
