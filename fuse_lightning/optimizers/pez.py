@@ -107,7 +107,12 @@ class PEZ(SwapOptimizer):
     @cached_property
     def _directions(self) -> Tensor:
         """Embeddings of the allowed tokens at unit length, (A, d)."""
-        return F.normalize(self._table[self.allowed_ids.to(self._table.device)], dim=-1)
+        return F.normalize(self._table[self._allowed_there], dim=-1)
+
+    @cached_property
+    def _allowed_there(self) -> Tensor:
+        """The allowed tokens, on the embeddings' device."""
+        return self.allowed_ids.to(self._table.device)
 
     @property
     def _table(self) -> Tensor:
@@ -221,13 +226,13 @@ class PEZ(SwapOptimizer):
         changes = label_changes(self.objective, prompts)
         if isinstance(changes, float):
             return None
-        allowed = changes[..., self.allowed_ids.to(changes.device)]
+        allowed = changes[..., self._allowed_there]
         return (allowed - allowed.mean(-1, keepdim=True)) @ self._inverse.T
 
     @cached_property
     def _inverse(self) -> Tensor:
         """Pseudo-inverse of the allowed tokens' embeddings around their mean, (d, A)."""
-        table = self._table[self.allowed_ids.to(self._table.device)].double()
+        table = self._table[self._allowed_there].double()
         centred = table - table.mean(0)
         # Of the small product it is exact enough in float64, and cheap.
         inverse: Tensor = torch.linalg.pinv(centred.T @ centred, hermitian=True) @ centred.T
