@@ -8,9 +8,10 @@ from typing import Any, NoReturn
 
 from fuse_lightning import __version__
 from fuse_lightning.errors import FuseError
+from fuse_lightning.interrupts import heard
 from fuse_lightning.messages import explain
 from fuse_lightning.quiet import quiet, quiet_transformers
-from fuse_lightning.terminal import visible
+from fuse_lightning.terminal import CLOSED_PIPE, flushed, say, settle_streams, visible
 
 COMMANDS = ("invert", "fit", "validate", "test", "predict", "report", "zoo", "adapter")
 
@@ -48,11 +49,26 @@ adapters between tokenizers:
 
 
 def main(args: Sequence[str] | None = None) -> None:
-    """Runs a command; bad input prints one line and exits with code 2.
+    """Runs a command.
 
     Args:
         args: Words of the command line, by default those of the process.
+
+    Raises:
+        SystemExit: With 1 where a search ends with targets that have no prompt; with 2 and a line
+            on bad input; with 130 or 143 after Ctrl-C or SIGTERM; with 141 where nobody reads
+            what is printed.
     """
+    settle_streams()
+    with heard():
+        try:
+            _run(args)
+        finally:
+            # What Python could not write later, it would say in a traceback.
+            flushed(sys.stdout)
+
+
+def _run(args: Sequence[str] | None) -> None:
     words = list(sys.argv[1:] if args is None else args)
     if not words or words[0] in ("-h", "--help"):
         print(HELP, end="")
@@ -66,6 +82,9 @@ def main(args: Sequence[str] | None = None) -> None:
     except (ArgumentError, FuseError) as error:
         _fail(explain(error))
     except OSError as error:
+        # A pipe may also be one of a library.
+        if isinstance(error, BrokenPipeError) and not flushed(sys.stdout):
+            raise SystemExit(CLOSED_PIPE) from None
         told = f"{error}; check the path, its permissions and the space left"
         _fail(explain(error, told))
 
@@ -76,7 +95,7 @@ def usage(command: str) -> list[str]:
 
 
 def _fail(message: str) -> NoReturn:
-    print(f"error: {visible(' '.join(message.splitlines()))}", file=sys.stderr)
+    say(f"error: {visible(' '.join(message.splitlines()))}", error=True)
     raise SystemExit(2) from None
 
 

@@ -1,5 +1,6 @@
 """LightningCLI over prompt optimizers and target data modules."""
 
+import re
 import sys
 from argparse import ArgumentError
 from collections.abc import Sequence
@@ -25,14 +26,17 @@ import fuse_lightning.evaluation
 import fuse_lightning.models
 import fuse_lightning.objectives  # noqa: F401
 from fuse_lightning.data import TargetDataModule
+from fuse_lightning.endings import ending
 from fuse_lightning.errors import FuseError
 from fuse_lightning.files import replace_file
 from fuse_lightning.messages import explain
 from fuse_lightning.optimizers import PromptOptimizer
 from fuse_lightning.optimizers.precision import settle_precision
 from fuse_lightning.search import SearchStrategy
+from fuse_lightning.terminal import say
 
 LARGEST_SEED = 2**32 - 1
+LOST_PEER = re.compile("by peer|connectFullMesh|Connection (refused|reset)")
 UNREADABLE = "Problems parsing config: "
 
 
@@ -96,6 +100,19 @@ class FuseCLI(LightningCLI):
         if not 0 <= seed <= LARGEST_SEED:
             raise FuseError(f"seed_everything is {seed}; it must be from 0 to {LARGEST_SEED}")
         _check_checkpoint(options.get("ckpt_path"))
+
+    def after_fit(self) -> None:
+        """Says what the search has left undone.
+
+        Raises:
+            SystemExit: With 1 if a target has no prompt.
+        """
+        code, line = ending(self.trainer, self.model, self.datamodule)
+        if self.trainer.is_global_zero:
+            if line:
+                say(line, error=True)
+            if code:
+                raise SystemExit(code)
 
     def instantiate_classes(self) -> None:
         """Builds model, data and trainer.
@@ -209,7 +226,8 @@ def run(words: list[str]) -> None:
     except MisconfigurationException as error:
         raise FuseError(explain(error)) from error
     except RuntimeError as error:
-        if isinstance(error, dist.DistBackendError) or "by peer" in str(error):
+        lost = isinstance(error, dist.DistError) or LOST_PEER.search(str(error))
+        if lost:
             raise FuseError(
                 "another process of this run has ended; what it says is the reason"
             ) from error

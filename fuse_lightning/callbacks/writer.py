@@ -3,7 +3,6 @@
 import json
 import os
 import shlex
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import chain
@@ -19,7 +18,7 @@ from fuse_lightning.errors import FuseError
 from fuse_lightning.files import append_lines, replace_file
 from fuse_lightning.results import Result, read_targets, result_files
 from fuse_lightning.strategy import gather
-from fuse_lightning.terminal import visible
+from fuse_lightning.terminal import say, visible
 
 
 class WriteError(FuseError):
@@ -121,7 +120,7 @@ class PromptWriter(Callback):
         # Bad input that shows before anything is found would come back.
         if isinstance(exception, FuseError) and not self.whole:
             return
-        print(*self._intact(), sep="\n", file=sys.stderr, flush=True)
+        say(*self._intact(), error=True)
 
     def paths(self, trainer: L.Trainer) -> tuple[Path, Path]:
         """The CSV and the JSON-lines file."""
