@@ -34,6 +34,7 @@ from fuse_lightning.optimizers import PromptOptimizer
 from fuse_lightning.optimizers.precision import settle_precision
 from fuse_lightning.search import SearchStrategy
 from fuse_lightning.terminal import say
+from fuse_lightning.texts import TextParser, attached, plain
 
 LARGEST_SEED = 2**32 - 1
 LOST_PEER = re.compile("by peer|connectFullMesh|Connection (refused|reset)")
@@ -92,6 +93,7 @@ class FuseCLI(LightningCLI):
             raise FuseError(
                 _about_config(f"{UNREADABLE}{error}", args) or explain(error)
             ) from error
+        self.config = plain(self.config)
         if self.config.subcommand != "fit":
             # The configuration in a run's folder stays that of its search.
             self.save_config_callback = None
@@ -220,8 +222,9 @@ def run(words: list[str]) -> None:
             },
             save_config_callback=WholeConfig,
             parser_kwargs={"prog": "fuse", "exit_on_error": False},
+            parser_class=TextParser,
             # Lightning warns if it is given the words that it would read itself.
-            args=None if words == sys.argv[1:] else words,
+            args=None if attached(words) == sys.argv[1:] else attached(words),
         )
     except MisconfigurationException as error:
         raise FuseError(explain(error)) from error

@@ -21,6 +21,8 @@ NOISE = (
     "a class path (str)",
     "a dict with",
 )
+# What YAML reads as no text where a text is wanted: `null`, `no`, `1e3`.
+UNQUOTED = re.compile(r"expected (?:.*\W)?str\b.*, got '(?:None|True|False|[-+\d.]+(?:e[-+]?\d+)?)'")
 # What jsonargparse stumbles over where a class is wanted and a list or a word is given.
 STUMBLES = re.compile(
     r"unhashable type: .+|argument of type .+ is not iterable|.+ object has no attribute 'keys'"
@@ -76,6 +78,8 @@ def condense(message: str) -> str:
         unclear = len(value) > LONGEST_VALUE or "Namespace(" in value or "NestedArg(" in value
         if value and not unclear and ", got " not in reason:
             reason += f", got {value!r}"
+    if UNQUOTED.fullmatch(reason):
+        reason += "; write a text in quotes"
     return f"option {'.'.join(keys)}: {reason}" if keys else reason
 
 
