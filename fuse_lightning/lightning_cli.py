@@ -32,9 +32,9 @@ from fuse_lightning.files import replace_file
 from fuse_lightning.messages import explain
 from fuse_lightning.optimizers import PromptOptimizer
 from fuse_lightning.optimizers.precision import settle_precision
-from fuse_lightning.search import SearchStrategy
 from fuse_lightning.terminal import say
 from fuse_lightning.texts import TextParser, attached, plain
+from fuse_lightning.trainer_options import check_callbacks, check_strategy, is_complaint
 
 LARGEST_SEED = 2**32 - 1
 LOST_PEER = re.compile("by peer|connectFullMesh|Connection (refused|reset)")
@@ -130,13 +130,12 @@ class FuseCLI(LightningCLI):
             raise FuseError(told + remedy) from error
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """Builds the trainer; Lightning's own word on two strategies names no remedy."""
-        given = self.config_init[self.config_init.subcommand]["trainer"]["callbacks"]
-        given = given if isinstance(given, list) else [given]
-        names = [type(each).__name__ for each in given if isinstance(each, SearchStrategy)]
-        if len(names) > 1:
-            raise FuseError(f"trainer.callbacks hold {' and '.join(names)}; give one of them")
-        if _several(self.config_init[self.config_init.subcommand]["trainer"]):
+        """Builds the trainer, where a search can use what it is given."""
+        options = self.config_init[self.config_init.subcommand]["trainer"]
+        given = options["callbacks"]
+        check_callbacks(given if isinstance(given, list) else [given])
+        check_strategy(options["strategy"])
+        if _several(options):
             kwargs["strategy"] = "prompts"
         trainer = super().instantiate_trainer(**kwargs)
         settle_precision(trainer)
@@ -226,12 +225,15 @@ def run(words: list[str]) -> None:
             # Lightning warns if it is given the words that it would read itself.
             args=None if attached(words) == sys.argv[1:] else attached(words),
         )
-    except MisconfigurationException as error:
-        raise FuseError(explain(error)) from error
-    except RuntimeError as error:
+    except FuseError:
+        raise
+    except Exception as error:
         lost = isinstance(error, dist.DistError) or LOST_PEER.search(str(error))
-        if lost:
+        if isinstance(error, RuntimeError) and lost:
             raise FuseError(
                 "another process of this run has ended; what it says is the reason"
             ) from error
-        raise
+        # An error of the system speaks for itself.
+        if isinstance(error, OSError) or not is_complaint(error):
+            raise
+        raise FuseError(explain(error)) from error

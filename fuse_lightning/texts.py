@@ -56,6 +56,8 @@ class TextParser(LightningArgumentParser):
         """A value as its action takes it."""
         if isinstance(value, Deferred):
             value = _taken(action, str(value), append)
+        elif not _kinds(action) <= TEXTS:
+            value = _released(_kinds(action), value)
         return super()._check_value_key(action, value, key, cfg, append)
 
 
@@ -73,12 +75,29 @@ def _kept(action: Any, option: str, *rest: Any) -> tuple[Any, ...]:
 
 def _taken(action: Any, value: str, append: bool) -> str:
     """A value, marked as a text if the option is one for texts."""
-    hint = getattr(action, "_typehint", None)
-    kinds = {*get_args(hint)} if get_origin(hint) in (Union, UnionType) else {hint}
+    kinds = _kinds(action)
     if not kinds <= TEXTS or (value == "null" and NoneType in kinds):
         return value
     one = str in kinds or append
     return Text(value) if one and not (list[str] in kinds and is_list(value)) else value
+
+
+def _kinds(action: Any) -> set[Any]:
+    """The types that an option takes."""
+    hint = getattr(action, "_typehint", None)
+    return {*get_args(hint)} if get_origin(hint) in (Union, UnionType) else {hint}
+
+
+def _released(kinds: set[Any], value: Any) -> Any:
+    """What no text option takes: a number may stand in quotes, and is read as one then.
+
+    What a class takes is left to its own parser.
+    """
+    if isinstance(value, list):
+        return [str(each) if isinstance(each, Text) else each for each in value]
+    if isinstance(value, dict) and any(get_origin(kind) is dict for kind in kinds):
+        return {key: str(each) if isinstance(each, Text) else each for key, each in value.items()}
+    return str(value) if isinstance(value, Text) else value
 
 
 def is_list(value: str) -> bool:
@@ -108,10 +127,13 @@ def attached(words: Sequence[str]) -> list[str]:
 
 
 def plain(value: Any) -> Any:
-    """What was parsed, with texts of the type ``str``; in place where it can be."""
+    """What was parsed, with texts of the type ``str``; in place where it can be.
+
+    Also those of libraries, such as members of a ``StrEnum``, which YAML cannot write.
+    """
     match value:
-        case Text() | Deferred():
-            return str(value)
+        case str():
+            return str.__str__(value)
         case Namespace():
             for key, item in vars(value).items():
                 setattr(value, key, plain(item))

@@ -1,5 +1,6 @@
 """Texts, names and labels reach the search as they stand, from the command line and from YAML."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -191,6 +192,20 @@ def test_other_values_are_read_as_before(parser):
     assert (found.terms[1].init_args.weight, found.terms[1].init_args.name) == (2, None)
     found = data(parser, "--data.images=a.png", "--data.limit=null", kind="ImageTargets")
     assert (found.images, found.limit) == ("a.png", None)
+
+
+def test_numbers_may_stand_in_quotes(parser):
+    model = {"class_path": "CausalLM", "init_args": {"model_id": "a", "device_map": {"b": "0"}}}
+    options = {"steps": "3", "stop_loss": "1e-3", "patience": "null", "constraints": {"block": ["1"]}}
+    terms = [{"class_path": "Fluency", "init_args": {"model": model, "weight": "2"}}]
+    content = {"model": {"class_path": "AutoDAN", "init_args": {"terms": terms, **options}}}
+    Path("model.json").write_text(json.dumps(content))
+    found = parsed(parser, "--config", "model.json").model.init_args
+    assert (found.steps, found.stop_loss, found.patience) == (3, 1e-3, None)
+    assert found.constraints.block == ["1"]
+    (term,) = found.terms
+    assert term.init_args.weight == 2
+    assert term.init_args.model.init_args.device_map in ({"b": 0}, {"b": "0"})
 
 
 def test_two_dashes_are_refused_and_not_lost(parser):
