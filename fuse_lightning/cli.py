@@ -4,9 +4,13 @@ import re
 import sys
 from argparse import ArgumentError
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from itertools import pairwise
+from pathlib import Path
 from typing import Any, NoReturn
 
 from fuse_lightning import __version__
+from fuse_lightning.addresses import without_secrets
 from fuse_lightning.errors import FuseError
 from fuse_lightning.interrupts import heard
 from fuse_lightning.messages import explain
@@ -95,7 +99,8 @@ def usage(command: str) -> list[str]:
 
 
 def _fail(message: str) -> NoReturn:
-    say(f"error: {visible(' '.join(message.splitlines()))}", error=True)
+    line = without_secrets(" ".join(message.splitlines()))
+    say(f"error: {visible(line)}", error=True)
     raise SystemExit(2) from None
 
 
@@ -109,6 +114,20 @@ def _command(words: Sequence[str]) -> Callable[[list[str]], None]:
             return _lightning
         case word:
             raise FuseError(f"unknown command {word!r}; there are: {', '.join(COMMANDS)}")
+
+
+def find_own_classes(words: Sequence[str]) -> None:
+    """Lets class paths name modules of the current folder, or beside a configuration file.
+
+    They stand last, so that no file there takes the place of a library.
+    """
+    files = [after for word, after in pairwise(words) if word in ("-c", "--config")]
+    files += [word.removeprefix("--config=") for word in words if word.startswith("--config=")]
+    for folder in (Path(), *(Path(file).parent for file in files)):
+        with suppress(OSError):
+            path = str(folder.resolve())
+            if path not in sys.path:
+                sys.path.append(path)
 
 
 def _invert(words: list[str]) -> None:
@@ -146,6 +165,7 @@ def _lightning(words: list[str]) -> None:
     from fuse_lightning.lightning_cli import run
     from fuse_lightning.resume import expand
 
+    find_own_classes(words)
     if {"-h", "--help"} & {*words}:
         # Lightning's help does not know the short words.
         print(*usage(words[0]), sep="\n")

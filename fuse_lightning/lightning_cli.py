@@ -26,6 +26,7 @@ import fuse_lightning.evaluation
 import fuse_lightning.models
 import fuse_lightning.objectives  # noqa: F401
 from fuse_lightning.data import TargetDataModule
+from fuse_lightning.elements import check_elements, check_indices
 from fuse_lightning.endings import ending
 from fuse_lightning.errors import FuseError
 from fuse_lightning.files import replace_file
@@ -84,6 +85,8 @@ class FuseCLI(LightningCLI):
         Raises:
             FuseError: If an option cannot be understood, or the checkpoint cannot be read.
         """
+        words = [*map(str, sys.argv[1:] if args is None else args)]
+        check_indices(words)
         try:
             super().parse_arguments(parser, args)
         except ArgumentError as error:
@@ -98,6 +101,7 @@ class FuseCLI(LightningCLI):
             # The configuration in a run's folder stays that of its search.
             self.save_config_callback = None
         options = self.config[self.config.subcommand]
+        check_elements(words, options)
         seed = options["seed_everything"]
         if not 0 <= seed <= LARGEST_SEED:
             raise FuseError(f"seed_everything is {seed}; it must be from 0 to {LARGEST_SEED}")

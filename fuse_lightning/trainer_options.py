@@ -30,7 +30,8 @@ UNSUITED = {
     "SpikeDetection": "watches the loss of a training step, which a search does not have",
     "OnExceptionCheckpoint": "saves in the middle of a step, which cannot be resumed",
 }
-STRATEGIES = ("auto", "prompts")
+STRATEGIES = ("auto", "prompts", "single_")
+"""How names of strategies begin that a search can use."""
 HERE = Path(__file__).parent
 LIGHTNING = Path(lightning.__file__).parent
 LIBRARIES = [Path(sysconfig.get_path(name)) for name in ("stdlib", "purelib", "platlib")]
@@ -61,7 +62,9 @@ def check_strategy(strategy: Any) -> None:
     Raises:
         FuseError: If this is one.
     """
-    if strategy in STRATEGIES or isinstance(strategy, PromptStrategy | SingleDeviceStrategy):
+    if isinstance(strategy, PromptStrategy | SingleDeviceStrategy):
+        return
+    if isinstance(strategy, str) and strategy.startswith(STRATEGIES):
         return
     name = strategy if isinstance(strategy, str) else type(strategy).__name__
     raise FuseError(
