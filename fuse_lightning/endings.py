@@ -39,7 +39,7 @@ def ending(trainer: L.Trainer, module: Any, data: Any) -> tuple[int, str]:
     ]
     limit, change = _limit(trainer)
     remedy = _remedy(trainer, change)
-    if trainer.fast_dev_run:
+    if trainer.fast_dev_run:  # type: ignore[attr-defined]
         return 0, ""
     if missing:
         first = missing[0]

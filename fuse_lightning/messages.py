@@ -21,7 +21,9 @@ NOISE = (
     "a dict with",
 )
 # What YAML reads as no text where a text is wanted: `null`, `no`, `1e3`.
-UNQUOTED = re.compile(r"expected (?:.*\W)?str\b.*, got '(?:None|True|False|[-+\d.]+(?:e[-+]?\d+)?)'")
+UNQUOTED = re.compile(
+    r"expected (?:.*\W)?str\b.*, got '(?:None|True|False|[-+\d.]+(?:e[-+]?\d+)?)'"
+)
 # What jsonargparse stumbles over where a class is wanted and a list or a word is given.
 STUMBLES = re.compile(
     r"unhashable type: .+|argument of type .+ is not iterable|.+ object has no attribute 'keys'"
@@ -129,5 +131,7 @@ def _no_class(name: str) -> str:
     from fuse_lightning.classes import alike
 
     meant = alike(name)
-    remedy = f"did you mean {meant}?" if meant else "check its spelling, --help lists the known ones"
+    remedy = (
+        f"did you mean {meant}?" if meant else "check its spelling, --help lists the known ones"
+    )
     return f"no class {name!r} is known; {remedy}"

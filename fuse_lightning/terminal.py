@@ -67,7 +67,7 @@ def bars_away(stream: TextIO) -> Iterator[None]:
     if "tqdm" not in sys.modules:
         yield
         return
-    from tqdm import tqdm
+    from tqdm import tqdm  # type: ignore[import-untyped]
 
     with tqdm.external_write_mode(file=stream):
         yield

@@ -45,7 +45,7 @@ class TextParser(LightningArgumentParser):
 
     def _parse_optional(self, arg_string: str) -> Any:
         """The action of a word, its option and value."""
-        found: Any = super()._parse_optional(arg_string)
+        found: Any = super()._parse_optional(arg_string)  # type: ignore[no-untyped-call]
         if isinstance(found, list):
             return [_kept(*each) for each in found]
         return found and _kept(*found)

@@ -196,7 +196,12 @@ def test_other_values_are_read_as_before(parser):
 
 def test_numbers_may_stand_in_quotes(parser):
     model = {"class_path": "CausalLM", "init_args": {"model_id": "a", "device_map": {"b": "0"}}}
-    options = {"steps": "3", "stop_loss": "1e-3", "patience": "null", "constraints": {"block": ["1"]}}
+    options = {
+        "steps": "3",
+        "stop_loss": "1e-3",
+        "patience": "null",
+        "constraints": {"block": ["1"]},
+    }
     terms = [{"class_path": "Fluency", "init_args": {"model": model, "weight": "2"}}]
     content = {"model": {"class_path": "AutoDAN", "init_args": {"terms": terms, **options}}}
     Path("model.json").write_text(json.dumps(content))
@@ -209,7 +214,7 @@ def test_numbers_may_stand_in_quotes(parser):
 
 
 def test_two_dashes_are_refused_and_not_lost(parser):
-    with pytest.raises(FuseError, match="--data.texts cannot be '--'.*YAML"):
+    with pytest.raises(FuseError, match=r"--data.texts cannot be '--'.*YAML"):
         data(parser, "--data.texts=--")
 
 
