@@ -4,13 +4,18 @@ import re
 import sys
 from argparse import ArgumentError
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from itertools import pairwise
+from pathlib import Path
 from typing import Any, NoReturn
 
 from fuse_lightning import __version__
+from fuse_lightning.addresses import without_secrets
 from fuse_lightning.errors import FuseError
+from fuse_lightning.interrupts import heard
 from fuse_lightning.messages import explain
 from fuse_lightning.quiet import quiet, quiet_transformers
-from fuse_lightning.terminal import visible
+from fuse_lightning.terminal import CLOSED_PIPE, flushed, say, settle_streams, visible
 
 COMMANDS = ("invert", "fit", "validate", "test", "predict", "report", "zoo", "adapter")
 
@@ -49,11 +54,26 @@ adapters between tokenizers:
 
 
 def main(args: Sequence[str] | None = None) -> None:
-    """Runs a command; bad input prints one line and exits with code 2.
+    """Runs a command.
 
     Args:
         args: Words of the command line, by default those of the process.
+
+    Raises:
+        SystemExit: With 1 where a search ends with targets that have no prompt; with 2 and a line
+            on bad input; with 130 or 143 after Ctrl-C or SIGTERM; with 141 where nobody reads
+            what is printed.
     """
+    settle_streams()
+    with heard():
+        try:
+            _run(args)
+        finally:
+            # What Python could not write later, it would say in a traceback.
+            flushed(sys.stdout)
+
+
+def _run(args: Sequence[str] | None) -> None:
     words = list(sys.argv[1:] if args is None else args)
     if not words or words[0] in ("-h", "--help"):
         print(HELP, end="")
@@ -67,6 +87,9 @@ def main(args: Sequence[str] | None = None) -> None:
     except (ArgumentError, FuseError) as error:
         _fail(explain(error))
     except OSError as error:
+        # A pipe may also be one of a library.
+        if isinstance(error, BrokenPipeError) and not flushed(sys.stdout):
+            raise SystemExit(CLOSED_PIPE) from None
         told = f"{error}; check the path, its permissions and the space left"
         _fail(explain(error, told))
 
@@ -77,7 +100,8 @@ def usage(command: str) -> list[str]:
 
 
 def _fail(message: str) -> NoReturn:
-    print(f"error: {visible(' '.join(message.splitlines()))}", file=sys.stderr)
+    line = without_secrets(" ".join(message.splitlines()))
+    say(f"error: {visible(line)}", error=True)
     raise SystemExit(2) from None
 
 
@@ -91,6 +115,20 @@ def _command(words: Sequence[str]) -> Callable[[list[str]], None]:
             return _lightning
         case word:
             raise FuseError(f"unknown command {word!r}; there are: {', '.join(COMMANDS)}")
+
+
+def find_own_classes(words: Sequence[str]) -> None:
+    """Lets class paths name modules of the current folder, or beside a configuration file.
+
+    They stand last, so that no file there takes the place of a library.
+    """
+    files = [after for word, after in pairwise(words) if word in ("-c", "--config")]
+    files += [word.removeprefix("--config=") for word in words if word.startswith("--config=")]
+    for folder in (Path(), *(Path(file).parent for file in files)):
+        with suppress(OSError):
+            path = str(folder.resolve())
+            if path not in sys.path:
+                sys.path.append(path)
 
 
 def _invert(words: list[str]) -> None:
@@ -129,6 +167,7 @@ def _lightning(words: list[str]) -> None:
     from fuse_lightning.own_folder import OwnFolder
     from fuse_lightning.resume import OVERWRITE, RESUME, expand
 
+    find_own_classes(words)
     if {"-h", "--help"} & {*words}:
         # Lightning's help does not know the short words.
         print(*usage(words[0]), sep="\n")

@@ -4,12 +4,11 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from itertools import groupby
 from typing import NoReturn
 
 from fuse_lightning.errors import FuseError
 from fuse_lightning.results import Result
-from fuse_lightning.terminal import visible
+from fuse_lightning.terminal import CLOSED_PIPE, encoding, printable, say, visible
 
 
 class _Parser(argparse.ArgumentParser):
@@ -41,24 +40,32 @@ def parser() -> argparse.ArgumentParser:
 
 
 def invert_command(words: Sequence[str]) -> None:
-    """Runs the command.
+    """Runs the command: the prompts of each target are written as soon as they are found.
 
     Raises:
         FuseError: If an option is wrong, or an image or a model cannot be read.
+        SystemExit: With 141, as by a closed pipe, where nobody reads on.
     """
     options = vars(parser().parse_args(words))
-    as_json = options.pop("json")
+    lines = _objects if options.pop("json") else _lines
     from fuse_lightning.presets import invert
 
-    results = invert(**options, progress=sys.stdout.isatty() and sys.stderr.isatty())
-    if as_json:
-        for result in results:
-            print(visible(json.dumps(result.to_dict(), ensure_ascii=False)))
-        return
-    for target, rows in groupby(results, key=lambda result: result.target):
-        print(visible(target))
-        for row in rows:
-            print(visible(_line(row)))
+    def found(rows: list[Result]) -> None:
+        if not say(*lines(rows)):
+            raise SystemExit(CLOSED_PIPE)
+
+    invert(**options, progress=sys.stdout.isatty() and sys.stderr.isatty(), found=found)
+
+
+def _objects(rows: list[Result]) -> list[str]:
+    """A JSON object for each row; an encoding that cannot write all of it has escapes."""
+    plain = not encoding().lower().startswith("utf")
+    return [visible(json.dumps(row.to_dict(), ensure_ascii=plain)) for row in rows]
+
+
+def _lines(rows: list[Result]) -> list[str]:
+    """The target, and a line for each of its rows."""
+    return [printable(rows[0].target), *(printable(_line(row)) for row in rows)]
 
 
 def _line(result: Result) -> str:

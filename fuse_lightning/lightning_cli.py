@@ -1,5 +1,6 @@
 """LightningCLI over prompt optimizers and target data modules."""
 
+import re
 import sys
 from argparse import ArgumentError
 from collections.abc import Sequence
@@ -26,6 +27,8 @@ import fuse_lightning.models
 import fuse_lightning.objectives  # noqa: F401
 from fuse_lightning.config_files import check_configs
 from fuse_lightning.data import TargetDataModule
+from fuse_lightning.elements import check_elements, check_indices
+from fuse_lightning.endings import ending
 from fuse_lightning.errors import FuseError
 from fuse_lightning.files import replace_file
 from fuse_lightning.messages import explain
@@ -34,9 +37,12 @@ from fuse_lightning.optimizers.checkpoints import read_checkpoint
 from fuse_lightning.optimizers.precision import settle_precision
 from fuse_lightning.own_config import own_config
 from fuse_lightning.own_folder import OwnFolder
-from fuse_lightning.search import SearchStrategy
+from fuse_lightning.terminal import say
+from fuse_lightning.texts import TextParser, attached, plain
+from fuse_lightning.trainer_options import check_callbacks, check_strategy, is_complaint
 
 LARGEST_SEED = 2**32 - 1
+LOST_PEER = re.compile("by peer|connectFullMesh|Connection (refused|reset)")
 UNREADABLE = "Problems parsing config: "
 
 
@@ -87,7 +93,9 @@ class FuseCLI(LightningCLI):
         Raises:
             FuseError: If an option cannot be understood, or the checkpoint cannot be read.
         """
-        check_configs(sys.argv[1:] if args is None else args)
+        words = [*map(str, sys.argv[1:] if args is None else args)]
+        check_configs(words)
+        check_indices(words)
         try:
             super().parse_arguments(parser, args)
         except ArgumentError as error:
@@ -97,14 +105,29 @@ class FuseCLI(LightningCLI):
             raise FuseError(
                 _about_config(f"{UNREADABLE}{error}", args) or explain(error)
             ) from error
+        self.config = plain(self.config)
         if self.config.subcommand != "fit":
             # The configuration in a run's folder stays that of its search.
             self.save_config_callback = None
         options = self.config[self.config.subcommand]
+        check_elements(words, options)
         seed = options["seed_everything"]
         if not 0 <= seed <= LARGEST_SEED:
             raise FuseError(f"seed_everything is {seed}; it must be from 0 to {LARGEST_SEED}")
         _check_checkpoint(options.get("ckpt_path"))
+
+    def after_fit(self) -> None:
+        """Says what the search has left undone.
+
+        Raises:
+            SystemExit: With 1 if a target has no prompt.
+        """
+        code, line = ending(self.trainer, self.model, self.datamodule)
+        if self.trainer.is_global_zero:
+            if line:
+                say(line, error=True)
+            if code:
+                raise SystemExit(code)
 
     def instantiate_classes(self) -> None:
         """Builds model, data and trainer.
@@ -129,13 +152,12 @@ class FuseCLI(LightningCLI):
         self.own.take(self.trainer, self.model, None if given is None else str(given))
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """Builds the trainer; Lightning's own word on two strategies names no remedy."""
-        given = self.config_init[self.config_init.subcommand]["trainer"]["callbacks"]
-        given = given if isinstance(given, list) else [given]
-        names = [type(each).__name__ for each in given if isinstance(each, SearchStrategy)]
-        if len(names) > 1:
-            raise FuseError(f"trainer.callbacks hold {' and '.join(names)}; give one of them")
-        if _several(self.config_init[self.config_init.subcommand]["trainer"]):
+        """Builds the trainer, where a search can use what it is given."""
+        options = self.config_init[self.config_init.subcommand]["trainer"]
+        given = options["callbacks"]
+        check_callbacks(given if isinstance(given, list) else [given])
+        check_strategy(options["strategy"])
+        if _several(options):
             kwargs["strategy"] = "prompts"
         trainer = super().instantiate_trainer(**kwargs)
         settle_precision(trainer)
@@ -219,16 +241,21 @@ def run(words: list[str], own: OwnFolder | None = None) -> None:
             },
             save_config_callback=WholeConfig,
             parser_kwargs={"prog": "fuse", "exit_on_error": False},
+            parser_class=TextParser,
             # Lightning warns if it is given the words that it would read itself.
-            args=None if words == sys.argv[1:] else words,
+            args=None if attached(words) == sys.argv[1:] else attached(words),
         )
-    except MisconfigurationException as error:
-        raise FuseError(explain(error)) from error
-    except RuntimeError as error:
-        if isinstance(error, dist.DistBackendError) or "by peer" in str(error):
+    except FuseError:
+        raise
+    except Exception as error:
+        lost = isinstance(error, dist.DistError) or LOST_PEER.search(str(error))
+        if isinstance(error, RuntimeError) and lost:
             raise FuseError(
                 "another process of this run has ended; what it says is the reason"
             ) from error
-        raise
+        # An error of the system speaks for itself.
+        if isinstance(error, OSError) or not is_complaint(error):
+            raise
+        raise FuseError(explain(error)) from error
     finally:
         own.leave()

@@ -1,6 +1,5 @@
 """One line out of the many that the option parser writes about one mistake."""
 
-import inspect
 import re
 from collections.abc import Iterator
 from importlib import import_module
@@ -20,6 +19,10 @@ NOISE = (
     "Subclass types expect",
     "a class path (str)",
     "a dict with",
+)
+# What YAML reads as no text where a text is wanted: `null`, `no`, `1e3`.
+UNQUOTED = re.compile(
+    r"expected (?:.*\W)?str\b.*, got '(?:None|True|False|[-+\d.]+(?:e[-+]?\d+)?)'"
 )
 # What jsonargparse stumbles over where a class is wanted and a list or a word is given.
 STUMBLES = re.compile(
@@ -76,6 +79,8 @@ def condense(message: str) -> str:
         unclear = len(value) > LONGEST_VALUE or "Namespace(" in value or "NestedArg(" in value
         if value and not unclear and ", got " not in reason:
             reason += f", got {value!r}"
+    if UNQUOTED.fullmatch(reason):
+        reason += "; write a text in quotes"
     return f"option {'.'.join(keys)}: {reason}" if keys else reason
 
 
@@ -104,7 +109,9 @@ def _plain(text: str, owner: str) -> str:
     ):
         return f"unknown command {found[1]}; there are: {found[2]}"
     if found := re.fullmatch(r"(?:--(\S+): )?Expected a dot import path string: (.+)", text):
-        return f"no class {found[2]!r} is known; check its spelling, --help lists the known ones"
+        return _no_class(found[2])
+    if found := re.fullmatch(r"module '(.+)' has no attribute '(.+)'", text):
+        return _no_class(f"{found[1]}.{found[2]}")
     if found := re.fullmatch(r"Expected an? (.+?)(?:\. Got value: (.*))?", text):
         kind = re.sub(r"<class '([\w.]+)'>", r"\1", found[1])
         kind = re.sub(r"typing\.Literal\[(.+?)\]", r"one of \1", kind)
@@ -113,14 +120,18 @@ def _plain(text: str, owner: str) -> str:
 
 
 def _options(class_path: str) -> list[str]:
+    from fuse_lightning.classes import options
+
     module, _, name = class_path.rpartition(".")
-    options: dict[str, None] = {}
-    for kind in getattr(import_module(module), name).__mro__:
-        if "__init__" not in vars(kind):
-            continue
-        parameters = [*inspect.signature(kind.__init__).parameters.values()][1:]
-        passed_on = [p for p in parameters if p.kind is p.VAR_KEYWORD]
-        options.update(dict.fromkeys(p.name for p in parameters if p not in passed_on))
-        if not passed_on:
-            break
-    return [*options]
+    return options(getattr(import_module(module), name))
+
+
+def _no_class(name: str) -> str:
+    # It loads torch, which the parser of such a name has done.
+    from fuse_lightning.classes import alike
+
+    meant = alike(name)
+    remedy = (
+        f"did you mean {meant}?" if meant else "check its spelling, --help lists the known ones"
+    )
+    return f"no class {name!r} is known; {remedy}"

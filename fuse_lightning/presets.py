@@ -1,12 +1,14 @@
 """Searches that are set up by name, for people who want only the prompt."""
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import lightning as L
+from lightning.pytorch.callbacks import Callback
 
 from fuse_lightning.callbacks import PromptTable, PromptWriter
 from fuse_lightning.callbacks.joining import joined
@@ -70,6 +72,28 @@ SETTINGS: dict[Models, Setting] = {
 }
 
 
+class Announcer(Callback):
+    """Hands on the prompts of each target once its search has ended.
+
+    Args:
+        found: Is given them, best first.
+    """
+
+    def __init__(self, found: Callable[[list[Result]], None]) -> None:
+        self.found = found
+        self.told = 0
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, *args: Any
+    ) -> None:
+        """Hands on what is new."""
+        results: Any = pl_module.results
+        new = results[self.told :]
+        self.told = len(results)
+        for _, rows in groupby(new, key=lambda result: result.target):
+            self.found([*rows])
+
+
 def invert(
     images: Sequence[str | Path] = (),
     text: str | None = None,
@@ -81,6 +105,7 @@ def invert(
     seed: int = 0,
     join: bool = False,
     progress: bool = False,
+    found: Callable[[list[Result]], None] | None = None,
 ) -> list[Result]:
     """Prompts of pictures, of a text, or of both together.
 
@@ -97,6 +122,8 @@ def invert(
         join: Whether to add the best prompts of all targets joined into one, with its losses for
             each target, as rank 0.
         progress: Whether to show a progress bar.
+        found: Is given the prompts of each target, best first, as soon as its search has ended;
+            those that are joined come last.
 
     Returns:
         For each target its prompts, best first.
@@ -122,7 +149,12 @@ def invert(
             # One picture more or less is no work for several devices.
             devices=1,
             logger=False,
-            callbacks=[strategy, PromptTable(enabled=False), PromptWriter(enabled=False)],
+            callbacks=[
+                strategy,
+                PromptTable(enabled=False),
+                PromptWriter(enabled=False),
+                *([] if found is None else [Announcer(found)]),
+            ],
             default_root_dir=folder,
             enable_checkpointing=False,
             enable_progress_bar=progress,
@@ -130,7 +162,11 @@ def invert(
             use_distributed_sampler=False,
         )
         trainer.fit(module, data)
-    return [*module.results, *(joined(module, data.targets) if join else [])]
+    joint = joined(module, data.targets) if join else []
+    if found is not None:
+        for row in joint:
+            found([row])
+    return [*module.results, *joint]
 
 
 def _data(images: list[str], text: str | None, preset: Preset, sentiment: str) -> TargetDataModule:

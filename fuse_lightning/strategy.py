@@ -1,6 +1,7 @@
 """Several devices, each searching prompts of its own."""
 
 import signal
+from collections.abc import Callable
 from threading import current_thread, main_thread
 from typing import Any, TypeVar
 
@@ -10,6 +11,7 @@ from lightning.pytorch.strategies import DDPStrategy, StrategyRegistry
 from lightning.pytorch.utilities import rank_zero_info
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
+from fuse_lightning.interrupts import notice
 from fuse_lightning.results import Result
 
 T = TypeVar("T")
@@ -37,10 +39,42 @@ class PromptStrategy(DDPStrategy):
         """
         super().on_train_start()
         self.asked_to_end = False
+        self._hear(self._ask_to_end)
+
+    def on_validation_start(self) -> None:
+        """Takes requests to end from Lightning here too: no result is lost at once."""
+        super().on_validation_start()
+        self._hear(self._end)
+
+    def on_test_start(self) -> None:
+        """The same."""
+        super().on_test_start()
+        self._hear(self._end)
+
+    def on_predict_start(self) -> None:
+        """The same."""
+        super().on_predict_start()
+        self._hear(self._end)
+
+    def on_exception(self, exception: BaseException) -> None:
+        """Ends the processes that this one has started, where it was asked to end alone."""
+        super().on_exception(exception)
+        alone = isinstance(exception, SystemExit) and not self.asked_to_end
+        if alone and self.launcher is not None:
+            self.launcher.kill(signal.SIGTERM)
+
+    @staticmethod
+    def _hear(handler: Callable[..., None]) -> None:
         if current_thread() is main_thread():
-            signal.signal(signal.SIGTERM, self._ask_to_end)
+            signal.signal(signal.SIGTERM, handler)
+
+    @staticmethod
+    def _end(*_: Any) -> None:
+        if notice():
+            raise SIGTERMException
 
     def _ask_to_end(self, *_: Any) -> None:
+        notice()
         if not self.asked_to_end and self.launcher is not None:
             self.launcher.kill(signal.SIGTERM)
         self.asked_to_end = True
@@ -58,6 +92,7 @@ class PromptStrategy(DDPStrategy):
         if batch_idx % ASK_EVERY == 0:
             asked |= self.reduce_boolean_decision(self.asked_to_end, all=False)
         if asked:
+            self.asked_to_end = True
             raise SIGTERMException
 
 

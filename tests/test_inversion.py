@@ -1,6 +1,9 @@
 """The short command and the function behind it."""
 
+import io
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import lightning as L
@@ -16,7 +19,7 @@ from fuse_lightning.models import CLIP
 from fuse_lightning.objectives import ImageSimilarity
 from fuse_lightning.optimizers import GCG
 from fuse_lightning.presets import invert
-from fuse_lightning.results import read_results
+from fuse_lightning.results import Result, read_results
 from fuse_lightning.zoo.commands import scenes
 from tests.near import near
 
@@ -158,6 +161,38 @@ def test_bad_input_is_one_line(words, message, capsys):
     error = capsys.readouterr().err
     assert message in error
     assert len(error.strip().splitlines()) == 1
+
+
+def test_prompts_are_handed_on_as_they_are_found(pictures):
+    handed = []
+    results = invert(pictures, preset="clip", join=True, found=handed.append, **SHORT)
+    assert [len(rows) for rows in handed] == [3, 3, 1, 1]
+    assert [row for rows in handed for row in rows] == results
+
+
+def test_a_pipe_that_is_closed_is_no_traceback(pictures):
+    words = [sys.executable, "-m", "fuse_lightning", "invert", *pictures, "--preset", "clip"]
+    process = subprocess.Popen(
+        [*words, "--steps", "2"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout.readline() == "scene-0\n"
+    process.stdout.close()
+    assert "Traceback" not in process.stderr.read()
+    assert process.wait(60) == 141
+
+
+def test_json_stays_json_where_the_output_has_another_encoding(monkeypatch):
+    row = Result("é☃", "a star\u2019s é", [1], 1.0, {"fluency": 1.0}, 1, 0, 1.0)
+    for name in ("cp1252", "ascii", "utf-8"):
+        file = io.TextIOWrapper(io.BytesIO(), name)
+        monkeypatch.setattr("sys.stdout", file)
+        monkeypatch.setattr("fuse_lightning.presets.invert", lambda found=None, **_: found([row]))
+        main(["invert", "--text", "a", "--json"])
+        main(["invert", "--text", "a"])
+        line, target, prompt = file.buffer.getvalue().decode(name).splitlines()
+        assert json.loads(line)["prompt"] == row.prompt
+        assert target == "é☃".encode(name, "backslashreplace").decode(name)
+        assert row.prompt.encode(name, "backslashreplace").decode(name) in prompt
 
 
 def test_unknown_names_are_refused():

@@ -198,8 +198,9 @@ def test_a_run_that_is_asked_to_end_says_how_it_goes_on(runs, reference, kind, d
     # As a terminal or a cluster asks: all processes at once.
     os.killpg(process.pid, kind)
     output, _ = process.communicate(timeout=100)
-    # As Lightning ends: an interrupt is a failure, a request is not.
-    assert process.returncode == (1 if kind == signal.SIGINT else 0), output
+    # As shells know them.
+    assert process.returncode == 128 + kind, output
+    assert output.count("before its work was done") == 1
     assert f"go on with: fuse fit --resume {RUN}\n" in output
     assert "Traceback" not in output
     assert last_checkpoint(folder / RUN)
@@ -233,6 +234,7 @@ def test_two_nodes_share_the_targets_and_go_on_after_the_second_was_asked_to_end
     wait_for(lambda: furthest(folder), *processes)
     processes[1].send_signal(signal.SIGTERM)
     outputs = "".join(process.communicate(timeout=200)[0] for process in processes)
+    assert [process.returncode for process in processes] == [143, 143]
     assert f"go on, by what started this run, with: fuse fit --resume {RUN}\n" in outputs
     assert "another process" not in outputs
     outputs = "".join(finish(process) for process in nodes(runs, folder, "--resume", RUN))

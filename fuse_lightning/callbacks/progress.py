@@ -9,7 +9,7 @@ from lightning.pytorch.callbacks import TQDMProgressBar
 from rich.console import Console
 
 from fuse_lightning.callbacks.share import target_ids
-from fuse_lightning.terminal import visible
+from fuse_lightning.terminal import say, visible
 
 SHOWN = 60
 EVERY = 30.0
@@ -94,7 +94,7 @@ class PromptProgressBar(TQDMProgressBar):
             parts.append(f"{_duration(left)} left")
         if _found(pl_module):
             parts.append(f"mean loss {_mean_loss(pl_module):.3f}")
-        print(", ".join(parts), flush=True)
+        say(", ".join(parts))
 
     def _rate(self, pl_module: L.LightningModule) -> float:
         """Targets that this process finishes in a minute; 0 before the first."""

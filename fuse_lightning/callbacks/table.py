@@ -5,12 +5,13 @@ from collections.abc import Sequence
 
 import lightning as L
 from lightning.pytorch.callbacks import Callback
+from rich.box import ASCII
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from fuse_lightning.results import Result
-from fuse_lightning.terminal import visible
+from fuse_lightning.terminal import encoding, printable, say
 
 
 class PromptTable(Callback):
@@ -34,18 +35,23 @@ def print_results(results: Sequence[Result]) -> None:
     """Prints target, prompt and losses, with a column for each term."""
     table = Table()
     for name in ("target", "prompt", "loss", *(results[0].losses if results else ())):
-        table.add_column(Text(visible(name)))
+        table.add_column(Text(printable(name)))
     for result in results:
         numbers = [result.loss, *result.losses.values()]
         cells = [result.target, result.prompt, *(f"{number:.3f}" for number in numbers)]
-        table.add_row(*(Text(visible(cell)) for cell in cells))
+        table.add_row(*(Text(printable(cell)) for cell in cells))
     print_table(table)
 
 
 def print_table(table: Table) -> None:
-    """Prints a table as wide as the terminal, or 160 characters where there is none."""
+    """Prints a table as wide as the terminal, or 160 characters where there is none.
+
+    Its lines are ASCII where standard output cannot be trusted to write others.
+    """
     stream = io.StringIO()
     console = Console()
     width = console.width if console.is_terminal else 160
+    if not encoding().lower().startswith("utf"):
+        table.box = ASCII
     Console(file=stream, width=width, force_terminal=console.is_terminal).print(table)
-    print(stream.getvalue(), end="", flush=True)
+    say(stream.getvalue().removesuffix("\n"))

@@ -4,7 +4,6 @@ import json
 import os
 import shlex
 import shutil
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -20,7 +19,7 @@ from fuse_lightning.files import append_lines, replace_file
 from fuse_lightning.results import Result, read_targets, result_files
 from fuse_lightning.run_folder import RunFolder
 from fuse_lightning.strategy import gather
-from fuse_lightning.terminal import visible
+from fuse_lightning.terminal import say, visible
 
 
 class WriteError(FuseError):
@@ -206,7 +205,7 @@ class PromptWriter(Callback):
             if not all(map(self._there, self.paths(trainer))):
                 with suppress(WriteError):
                     self._write_anew(trainer, module)
-            print(*self._intact(module), sep="\n", file=sys.stderr, flush=True)
+            say(*self._intact(module), error=True)
         self.folder.leave()
 
     def paths(self, trainer: L.Trainer) -> tuple[Path, Path]:

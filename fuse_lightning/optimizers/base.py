@@ -14,6 +14,7 @@ from torch import Tensor
 
 from fuse_lightning.adapters import AdapterSettings
 from fuse_lightning.data import Target, TargetBatch, TargetDataModule
+from fuse_lightning.endings import NO_PROMPT
 from fuse_lightning.errors import FuseError
 from fuse_lightning.identity import Identity, difference
 from fuse_lightning.models import CaptionModel
@@ -469,7 +470,7 @@ class PromptOptimizer(L.LightningModule, ABC):
         if search.best is not None:
             return
         reason = (
-            f"no prompt was found for target {search.name!r}: no proposal fits the models; "
+            f"{NO_PROMPT} {search.name!r}: no proposal fits the models; "
             "relax constraints or shorten prefix and suffix"
         )
         data = self.trainer.datamodule  # type: ignore[attr-defined]

@@ -1,0 +1,44 @@
+"""Names of the classes that options may name."""
+
+from collections.abc import Iterator
+from difflib import get_close_matches
+from typing import Any
+
+from jsonargparse import ArgumentParser
+from lightning.pytorch import Callback, LightningDataModule, LightningModule
+from lightning.pytorch.loggers import Logger
+
+from fuse_lightning.models.base import FrozenModel
+from fuse_lightning.objectives import Term
+
+BASES: tuple[type[Any], ...] = (
+    LightningModule,
+    LightningDataModule,
+    Callback,
+    Logger,
+    Term,
+    FrozenModel,
+)
+
+
+def alike(name: str) -> str | None:
+    """The known class whose name is most like a wrong one, if any is."""
+    short = name.rpartition(".")[2].lower()
+    kinds = [kind for base in BASES for kind in _all(base)]
+    # A class of this very name is known, and no class for the option.
+    names = {kind.__name__.lower(): kind.__name__ for kind in kinds if kind.__name__ != name}
+    return next((names[found] for found in get_close_matches(short, names, 1)), None)
+
+
+def _all(base: type[Any]) -> Iterator[type[Any]]:
+    yield base
+    for kind in base.__subclasses__():
+        yield from _all(kind)
+
+
+def options(kind: type) -> list[str]:
+    """What a class takes, with what it hands on to its bases."""
+    names: list[str] = ArgumentParser(exit_on_error=False).add_class_arguments(
+        kind, fail_untyped=False
+    )
+    return names

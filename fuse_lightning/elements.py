@@ -1,0 +1,68 @@
+"""Options that name an element of a list, such as one of several terms."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from jsonargparse import Namespace
+
+from fuse_lightning.errors import FuseError
+
+INDEX = re.compile(r"--((?:\w+\.)*(?:terms|callbacks|logger))(?:\.\d+|\[\d+\])(?=[.=]|$)")
+REMEDY = "change it in a YAML file, or give the whole list"
+
+
+def check_indices(words: Sequence[str]) -> None:
+    """Refuses options with an index.
+
+    Raises:
+        FuseError: If there is one.
+    """
+    for word in words:
+        if found := INDEX.match(word):
+            name = word[2:].partition("=")[0]
+            raise FuseError(
+                f"option {name}: an element of {found[1]} has no name on the command line; "
+                f"{REMEDY} as --{found[1]}='[...]'"
+            )
+
+
+def check_elements(words: Sequence[str], options: Namespace) -> None:
+    """Refuses options that have changed the last element of a list from elsewhere.
+
+    The parser takes ``--model.terms.weight`` for one of the last term. That is meant where the
+    command line has given this term just before.
+
+    Args:
+        words: The command line.
+        options: What was parsed.
+
+    Raises:
+        FuseError: If there is such an option, and the list has several elements.
+    """
+    given: set[str] = set()
+    for word in words:
+        if not word.startswith("--"):
+            continue
+        name = word[2:].partition("=")[0].replace(".init_args", "")
+        place, count = _list_on_the_way(name.split("."), options)
+        if count > 1 and place not in given:
+            raise FuseError(
+                f"option {name} would change the last of {count} {place} alone; {REMEDY} as "
+                f"--{place}='[...]'"
+            )
+        given.add(name.removesuffix("+"))
+
+
+def _list_on_the_way(names: Sequence[str], value: Any) -> tuple[str, int]:
+    """The list that an option leads through, and how many elements it has; 0 for none."""
+    for depth, name in enumerate(names):
+        if isinstance(value, list):
+            return ".".join(names[:depth]), len(value)
+        inner = value.get("init_args") if isinstance(value, Namespace | dict) else None
+        if isinstance(inner, Namespace | dict) and name in inner:
+            value = inner
+        if not isinstance(value, Namespace | dict):
+            break
+        value = value.get(name)
+    return "", 0

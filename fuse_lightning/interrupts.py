@@ -1,0 +1,140 @@
+"""Ctrl-C and SIGTERM: one line, and the exit code that shells and clusters know them by."""
+
+import os
+import select
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Event, Thread, current_thread, main_thread
+from typing import Any, NoReturn
+
+from fuse_lightning.terminal import say
+
+NAMES = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
+# Lightning's own exception, by name: importing it takes seconds.
+REQUESTS = ("Terminated", "SIGTERMException")
+PATIENCE = 3.0
+"""Seconds after which a process ends that waits for another one, or for a disk, and hears nothing;
+also how often a launched process looks for the one that has started it."""
+
+_noticed = {kind: Event() for kind in NAMES}
+
+
+class Terminated(SystemExit):
+    """SIGTERM has found the command where nothing has to be ended first."""
+
+
+def notice(kind: signal.Signals = signal.SIGTERM) -> bool:
+    """Said by a handler of a signal: this process will end by itself.
+
+    Returns:
+        Whether it is the first signal of its kind; others must not disturb what is tidied up.
+    """
+    first = not _noticed[kind].is_set()
+    _noticed[kind].set()
+    return first
+
+
+@contextmanager
+def heard() -> Iterator[None]:
+    """Ends by Ctrl-C or SIGTERM with a line on stderr and 128 plus the signal's number.
+
+    Of the processes that Lightning's launcher starts, one for each further device, the first one
+    takes Ctrl-C alone; the others end with it.
+
+    Raises:
+        SystemExit: With 130 or 143, and with 0 in a launched process: the launcher would kill the
+            first process for any other code, and that one's is what a shell sees.
+    """
+    if current_thread() is not main_thread():
+        yield
+        return
+    for event in _noticed.values():
+        event.clear()
+    before = {kind: signal.getsignal(kind) for kind in NAMES}
+    signal.signal(signal.SIGTERM, _terminate)
+    if _is_launched():
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Shells start what runs in the background deaf to it.
+    elif before[signal.SIGINT] is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, _interrupt)
+    try:
+        with _watched():
+            yield
+    except BaseException as end:
+        kind = interruption(end)
+        if kind is None:
+            raise
+        _tell(kind)
+        raise SystemExit(_code(kind)) from None
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
+
+
+def interruption(end: BaseException) -> signal.Signals | None:
+    """The signal that an exception stands for, if any."""
+    if any(kind.__name__ in REQUESTS for kind in type(end).__mro__):
+        return signal.SIGTERM
+    # Lightning turns an interrupt into exit code 1; an import that is interrupted may raise
+    # anything.
+    chain = [end, end.__context__, end.__cause__]
+    return signal.SIGINT if any(isinstance(each, KeyboardInterrupt) for each in chain) else None
+
+
+def _terminate(*_: Any) -> None:
+    # While a trainer works its own handler stands here, and ends the work between two steps.
+    if notice() and signal.getsignal(signal.SIGTERM) is _terminate:
+        raise Terminated
+
+
+def _interrupt(*_: Any) -> NoReturn:
+    notice(signal.SIGINT)
+    raise KeyboardInterrupt
+
+
+def _tell(kind: signal.Signals) -> None:
+    if not _is_launched():
+        say(f"ended by {NAMES[kind]} before its work was done", error=True)
+
+
+def _code(kind: signal.Signals) -> int:
+    return 0 if _is_launched() else 128 + kind
+
+
+def _is_launched() -> bool:
+    """Whether Lightning has started this process for one more device."""
+    return "NODE_RANK" in os.environ and os.environ.get("LOCAL_RANK", "0") != "0"
+
+
+@contextmanager
+def _watched() -> Iterator[None]:
+    """Ends the process where Python does not come to hear a signal, as in a call of a library."""
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    before = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    watch = Thread(target=_watch, args=(reader, os.getppid()), daemon=True)
+    watch.start()
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(before)
+        os.close(writer)
+        watch.join()
+        os.close(reader)
+
+
+def _watch(reader: int, parent: int) -> None:
+    """Waits for signals, and in a launched process for the end of the one that has started it."""
+    while True:
+        if not select.select([reader], [], [], PATIENCE)[0]:
+            if _is_launched() and os.getppid() != parent:
+                os._exit(0)
+            continue
+        signums = os.read(reader, 1)
+        if not signums:
+            return
+        kind = next((kind for kind in NAMES if kind == signums[0]), None)
+        if kind is not None and not _noticed[kind].wait(PATIENCE):
+            _tell(kind)
+            os._exit(_code(kind))

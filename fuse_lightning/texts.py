@@ -1,0 +1,177 @@
+"""Text that is data: it reaches an option as it stands, and is not read as YAML once more."""
+
+import re
+from collections.abc import Sequence
+from types import NoneType, UnionType
+from typing import Any, Union, get_args, get_origin
+
+import yaml
+from jsonargparse import Namespace, set_loader
+from lightning.pytorch.cli import LightningArgumentParser
+
+from fuse_lightning.errors import FuseError
+
+MODE = "fuse"
+"""The parser's name for our way to read YAML."""
+FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$")
+TEXTS = frozenset((str, list[str], NoneType))
+
+
+class Text(str):
+    """A text that the parser does not read again: it does so with values of the type ``str``."""
+
+    __slots__ = ()
+
+
+class Deferred(str):
+    """A value of an option of a class: what it is shows once the class's own parser has it."""
+
+    __slots__ = ()
+
+
+class TextParser(LightningArgumentParser):
+    """A parser that takes the value of a text option as it stands.
+
+    On the command line a text option (``str``, ``str | list[str]``) takes a list in brackets as a
+    list, ``null`` as none where it may be none, and everything else as a text.
+
+    It is the parser of a command and of the classes that this one names. jsonargparse has no public
+    place where the type of an option and its value as given are known; the methods with an
+    underscore are its own.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **{"parser_mode": MODE, **kwargs})
+
+    def _parse_optional(self, arg_string: str) -> Any:
+        """The action of a word, its option and value."""
+        found: Any = super()._parse_optional(arg_string)  # type: ignore[no-untyped-call]
+        if isinstance(found, list):
+            return [_kept(*each) for each in found]
+        return found and _kept(*found)
+
+    def _check_value_key(
+        self, action: Any, value: Any, key: str, cfg: Any, append: bool = False
+    ) -> Any:
+        """A value as its action takes it."""
+        if isinstance(value, Deferred):
+            value = _taken(action, str(value), append)
+        elif not _kinds(action) <= TEXTS:
+            value = _released(_kinds(action), value)
+        return super()._check_value_key(action, value, key, cfg, append)
+
+
+def _kept(action: Any, option: str, *rest: Any) -> tuple[Any, ...]:
+    """What argparse knows of a word, with its value as the option takes it."""
+    *between, value = rest
+    if value == "--":
+        # Before Python 3.13 argparse drops it.
+        raise FuseError(f"{option} cannot be '--' on the command line; write it in a YAML file")
+    if action is not None and isinstance(value, str):
+        own = option in action.option_strings
+        value = _taken(action, value, option.endswith("+")) if own else Deferred(value)
+    return (action, option, *between, value)
+
+
+def _taken(action: Any, value: str, append: bool) -> str:
+    """A value, marked as a text if the option is one for texts."""
+    kinds = _kinds(action)
+    if not kinds <= TEXTS or (value == "null" and NoneType in kinds):
+        return value
+    one = str in kinds or append
+    return Text(value) if one and not (list[str] in kinds and is_list(value)) else value
+
+
+def _kinds(action: Any) -> set[Any]:
+    """The types that an option takes."""
+    hint = getattr(action, "_typehint", None)
+    return {*get_args(hint)} if get_origin(hint) in (Union, UnionType) else {hint}
+
+
+def _released(kinds: set[Any], value: Any) -> Any:
+    """What no text option takes: a number may stand in quotes, and is read as one then.
+
+    What a class takes is left to its own parser.
+    """
+    if isinstance(value, list):
+        return [str(each) if isinstance(each, Text) else each for each in value]
+    if isinstance(value, dict) and any(get_origin(kind) is dict for kind in kinds):
+        return {key: str(each) if isinstance(each, Text) else each for key, each in value.items()}
+    return str(value) if isinstance(value, Text) else value
+
+
+def is_list(value: str) -> bool:
+    """Whether a value is a list in brackets."""
+    if not (value.startswith("[") and value.endswith("]")):
+        return False
+    try:
+        return isinstance(_load(value), list)
+    except (RecursionError, ValueError, yaml.YAMLError):
+        return False
+
+
+def attached(words: Sequence[str]) -> list[str]:
+    """Words of a command line, those of options of classes with their values: ``--data.texts=-x``.
+
+    A value that stands alone would be read before it is known what it is for.
+    """
+    left = list(words)
+    found: list[str] = []
+    while left:
+        word = left.pop(0)
+        alone = word.startswith("--") and "." in word and "=" not in word
+        if alone and not word.endswith(".help") and left and not left[0].startswith("--"):
+            word = f"{word}={left.pop(0)}"
+        found.append(word)
+    return found
+
+
+def plain(value: Any) -> Any:
+    """What was parsed, with texts of the type ``str``; in place where it can be.
+
+    Also those of libraries, such as members of a ``StrEnum``, which YAML cannot write.
+    """
+    match value:
+        case str():
+            return str.__str__(value)
+        case Namespace():
+            for key, item in vars(value).items():
+                setattr(value, key, plain(item))
+        case dict():
+            return {plain(key): plain(item) for key, item in value.items()}
+        case list():
+            return [plain(item) for item in value]
+    return value
+
+
+def _make_loader() -> type[Any]:
+    """YAML whose quoted and block scalars are texts, without dates."""
+    base: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    loader = type("Loader", (base,), {})
+    dates = "tag:yaml.org,2002:timestamp"
+    loader.yaml_implicit_resolvers = {  # type: ignore[attr-defined]
+        first: [(tag, pattern) for tag, pattern in found if tag != dates]
+        for first, found in base.yaml_implicit_resolvers.items()
+    }
+    loader.add_constructor("tag:yaml.org,2002:str", _scalar)  # type: ignore[attr-defined]
+    return loader
+
+
+def _scalar(loader: Any, node: Any) -> str:
+    value: str = loader.construct_scalar(node)
+    return value if node.style is None else Text(value)
+
+
+_LOADER = _make_loader()
+
+
+def _load(content: str) -> Any:
+    value = yaml.load(content, Loader=_LOADER)
+    # YAML 1.1 reads 1e-3 as a text, and leaves such a text without quotes when it writes it.
+    return float(value) if type(value) is str and FLOAT.match(value) else value
+
+
+set_loader(MODE, _load, exceptions=(yaml.YAMLError,))
+# The parser writes what it has read before it makes plain texts of it.
+for kind in (Text, Deferred):
+    yaml.SafeDumper.add_representer(kind, yaml.SafeDumper.represent_str)

@@ -1,0 +1,88 @@
+"""What is printed: in any encoding, above a progress bar, and where nobody reads."""
+
+import io
+import os
+import subprocess
+import sys
+
+import pytest
+from tqdm import tqdm
+
+from fuse_lightning.callbacks.table import print_results
+from fuse_lightning.results import Result
+from fuse_lightning.terminal import flushed, printable, say, settle_streams
+
+TEXT = "a star\u2019s é ☃ 日本"
+
+
+def result(text):
+    return Result(text, text, [1], 1.0, {"fluency": 1.0}, 1, 0, 0.5)
+
+
+@pytest.mark.parametrize("name", ["utf-8", "cp1252", "ascii", "latin-1", "shift_jis"])
+def test_tables_and_prompts_are_printed_in_any_encoding(name, monkeypatch):
+    file = io.TextIOWrapper(io.BytesIO(), name)
+    monkeypatch.setattr("sys.stdout", file)
+    settle_streams()
+    print_results([result(TEXT)])
+    print("wrote ☃")
+    file.flush()
+    shown = file.buffer.getvalue().decode(name)
+    cell = TEXT.encode(name, "backslashreplace").decode(name)
+    assert printable(TEXT) == cell
+    assert cell in shown
+    # The lines of the table are of one length, so that its columns stand below each other.
+    assert ("│" in shown) == (name == "utf-8")
+    if name in ("ascii", "cp1252", "latin-1"):
+        assert len({len(line) for line in shown.splitlines()[:-1]}) == 1
+
+
+def test_a_process_with_an_old_encoding_prints_its_help_and_its_errors():
+    words = [sys.executable, "-m", "fuse_lightning", "report", "gone☃"]
+    done = subprocess.run(
+        words,
+        capture_output=True,
+        env={**os.environ, "PYTHONIOENCODING": "ascii:strict", "PYTHONUTF8": "1"},
+        check=False,
+    )
+    assert done.returncode == 2
+    assert b"Traceback" not in done.stderr
+    assert b"gone\\u2603" in done.stderr
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize("error", [True, False])
+def test_a_line_stands_alone_above_a_bar(error, monkeypatch):
+    """As a terminal shows it: what stands before a carriage return is written over."""
+    screen = Terminal()
+    monkeypatch.setattr("sys.stdout", screen)
+    monkeypatch.setattr("sys.stderr", screen)
+    with tqdm(total=1200, file=screen, ncols=60, mininterval=0) as bar:
+        bar.update(120)
+        assert say("120 prompts are in x", error=error)
+        bar.update(1)
+    lines = [shown(line) for line in screen.getvalue().split("\n")]
+    assert "120 prompts are in x" in lines
+
+
+def shown(line):
+    cells = []
+    for part in line.split("\r"):
+        cells[: len(part)] = part
+    return "".join(cells).rstrip()
+
+
+def test_a_pipe_that_nobody_reads_is_told_and_left(monkeypatch):
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as pipe:
+        monkeypatch.setattr("sys.stdout", pipe)
+        assert not say("a")
+        # From now on it is lost in silence.
+        assert say("b")
+        assert flushed(pipe)
+    monkeypatch.undo()
