@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from fuse_lightning.errors import FuseError
+from fuse_lightning.models.transfer import send
 from fuse_lightning.objectives import Prompts, State, Term, embedding_gradient, label_changes
 from fuse_lightning.optimizers.base import SPARE
 from fuse_lightning.optimizers.numbers import check_number
@@ -218,7 +219,7 @@ class PEZ(SwapOptimizer):
         changes = label_changes(self.objective, prompts)
         if isinstance(changes, float):
             return None
-        allowed = changes[..., self.allowed_ids.to(changes.device)]
+        allowed = changes[..., send(self.allowed_ids, changes.device)]
         return (allowed - allowed.mean(-1, keepdim=True)) @ self._inverse.T
 
     @cached_property
