@@ -175,7 +175,7 @@ def test_a_pipe_that_is_closed_is_no_traceback(pictures):
     process = subprocess.Popen(
         [*words, "--steps", "2"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    assert process.stdout.readline() == "scene-0\n"
+    assert process.stdout.readline() == f"{NAMES[0]}\n"
     process.stdout.close()
     assert "Traceback" not in process.stderr.read()
     assert process.wait(60) == 141

@@ -64,8 +64,11 @@ def rows():
 
 
 @pytest.fixture(autouse=True)
-def words(monkeypatch, double):
+def words(request, monkeypatch):
     monkeypatch.setattr("sys.argv", ["fuse"])
+    # The copied run was begun in float32, and may go on in other processes.
+    if "copy" not in request.fixturenames:
+        request.getfixturevalue("double")
 
 
 @pytest.mark.parametrize("name", LOGGERS)
