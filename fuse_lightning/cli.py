@@ -14,7 +14,7 @@ from fuse_lightning.addresses import without_secrets
 from fuse_lightning.errors import FuseError
 from fuse_lightning.interrupts import heard
 from fuse_lightning.messages import explain
-from fuse_lightning.quiet import quiet, quiet_transformers
+from fuse_lightning.quiet import keep_lines_apart, quiet, quiet_transformers
 from fuse_lightning.terminal import CLOSED_PIPE, flushed, say, settle_streams, visible
 
 COMMANDS = ("invert", "fit", "validate", "test", "predict", "report", "zoo", "adapter")
@@ -132,7 +132,11 @@ def find_own_classes(words: Sequence[str]) -> None:
 
 
 def _invert(words: list[str]) -> None:
+    # It imports Lightning.
+    import fuse_lightning.presets  # noqa: F401
     from fuse_lightning.inversion import invert_command
+
+    keep_lines_apart()
 
     quiet_transformers()
     invert_command(words[1:])
@@ -166,6 +170,8 @@ def _lightning(words: list[str]) -> None:
     from fuse_lightning.lightning_cli import run
     from fuse_lightning.own_folder import OwnFolder
     from fuse_lightning.resume import OVERWRITE, RESUME, expand
+
+    keep_lines_apart()
 
     find_own_classes(words)
     if {"-h", "--help"} & {*words}:

@@ -1,9 +1,12 @@
-"""Silence for messages of libraries that a user of the command line cannot act on."""
+"""Silence for messages that a user of the command line cannot act on; a line each for others."""
 
 import logging
 import os
 import threading
 import warnings
+from typing import TextIO
+
+from fuse_lightning.terminal import bars_away, say
 
 # Message, category, reason.
 EXPECTED: tuple[tuple[str, type[Warning], str], ...] = (
@@ -34,6 +37,39 @@ def quiet() -> None:
     for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.rank_zero"):
         logging.getLogger(name).addFilter(lambda record: "Tip:" not in record.getMessage())
     threading.excepthook = _thread_ended
+
+
+class OwnLines(logging.Handler):
+    """Writes messages of this package to standard error, above a progress bar."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Writes a message."""
+        say(self.format(record), error=True)
+
+
+class LinesAboveBars(logging.StreamHandler[TextIO]):
+    """Writes messages of a library where it did, above a progress bar."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Writes a message."""
+        with bars_away(self.stream):
+            super().emit(record)
+
+
+def keep_lines_apart() -> None:
+    """Lets no message be written into the line of a progress bar; once Lightning is imported."""
+    own = logging.getLogger("fuse_lightning")
+    if not any(isinstance(each, OwnLines) for each in own.handlers):
+        own.addHandler(OwnLines())
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logger = logging.getLogger(name)
+        for handler in [*logger.handlers]:
+            if type(handler) is logging.StreamHandler:
+                apart = LinesAboveBars(handler.stream)
+                apart.setLevel(handler.level)
+                apart.setFormatter(handler.formatter)
+                logger.removeHandler(handler)
+                logger.addHandler(apart)
 
 
 def _thread_ended(args: threading.ExceptHookArgs) -> None:

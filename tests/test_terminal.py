@@ -1,6 +1,7 @@
 """What is printed: in any encoding, above a progress bar, and where nobody reads."""
 
 import io
+import logging
 import os
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import pytest
 from tqdm import tqdm
 
 from fuse_lightning.callbacks.table import print_results
+from fuse_lightning.quiet import keep_lines_apart
 from fuse_lightning.results import Result
 from fuse_lightning.terminal import flushed, printable, say, settle_streams
 
@@ -61,12 +63,19 @@ def test_a_line_stands_alone_above_a_bar(error, monkeypatch):
     screen = Terminal()
     monkeypatch.setattr("sys.stdout", screen)
     monkeypatch.setattr("sys.stderr", screen)
+    others = logging.getLogger("lightning.fabric")
+    monkeypatch.setattr(others, "handlers", [logging.StreamHandler(screen)])
+    keep_lines_apart()
     with tqdm(total=1200, file=screen, ncols=60, mininterval=0) as bar:
         bar.update(120)
         assert say("120 prompts are in x", error=error)
         bar.update(1)
+        logging.getLogger("fuse_lightning.data").warning("target 'a' is left out")
+        bar.update(1)
+        others.warning("stopped")
     lines = [shown(line) for line in screen.getvalue().split("\n")]
-    assert "120 prompts are in x" in lines
+    for line in ("120 prompts are in x", "target 'a' is left out", "stopped"):
+        assert line in lines
 
 
 def shown(line):

@@ -67,6 +67,14 @@ class PromptProgressBar(TQDMProgressBar):
             self._tell(trainer, pl_module)
         self._begun = 0.0
 
+    def on_exception(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
+    ) -> None:
+        """Takes the bar away, so that what is said of the end stands alone."""
+        if self._train_progress_bar is not None:
+            self.train_progress_bar.leave = False
+            self.train_progress_bar.close()
+
     def get_metrics(
         self, trainer: L.Trainer, pl_module: L.LightningModule
     ) -> dict[str, int | str | float | dict[str, float]]:

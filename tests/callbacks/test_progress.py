@@ -1,6 +1,7 @@
 """What a run tells while it goes on: a bar on a terminal, plain lines in a log file."""
 
 import re
+from pathlib import Path
 from types import SimpleNamespace
 
 import lightning as L
@@ -10,6 +11,7 @@ from PIL import Image
 from fuse_lightning.callbacks import PromptProgressBar, progress
 from fuse_lightning.callbacks.progress import _duration
 from fuse_lightning.data import ImageTargets, Target
+from fuse_lightning.errors import FuseError
 from fuse_lightning.objectives import Fluency, ImageSimilarity
 from fuse_lightning.optimizers import AutoDAN
 
@@ -64,6 +66,18 @@ def test_a_terminal_has_a_bar(search, monkeypatch):
     assert "targets=2/3" in out
     assert re.search(r"targets=3/3, a_minute=[\d.]+, best=\d\.\d{3}, prompt=", out)
     assert " of 3 targets" not in out
+
+
+def test_nothing_is_left_of_a_bar_where_a_run_breaks_off(search, monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    data = Path("c.png").read_bytes()
+    Path("c.png").write_bytes(data[: len(data) // 2])
+    with pytest.raises(FuseError, match="broken"):
+        search()
+    out = capsys.readouterr().out
+    assert "targets=2/3" in out
+    # What is printed last takes the bar's line away.
+    assert not out.replace("\n", "\r").rstrip("\r").rpartition("\r")[2].strip()
 
 
 @pytest.mark.parametrize("terminal", [True, False])
