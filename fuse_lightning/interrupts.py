@@ -5,8 +5,9 @@ import select
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from threading import Event, Thread, current_thread, main_thread
-from typing import Any, NoReturn
+from threading import Event, Thread, Timer, current_thread, main_thread
+from types import FrameType
+from typing import Any
 
 from fuse_lightning.terminal import say
 
@@ -16,6 +17,9 @@ REQUESTS = ("Terminated", "SIGTERMException")
 PATIENCE = 3.0
 """Seconds after which a process ends that waits for another one, or for a disk, and hears nothing;
 also how often a launched process looks for the one that has started it."""
+
+AGAIN = 0.02
+"""Seconds after which Ctrl-C is tried again where it would do harm at once."""
 
 _noticed = {kind: Event() for kind in NAMES}
 
@@ -88,9 +92,27 @@ def _terminate(*_: Any) -> None:
         raise Terminated
 
 
-def _interrupt(*_: Any) -> NoReturn:
+def _interrupt(_: int, frame: FrameType | None) -> None:
     notice(signal.SIGINT)
+    if _in_tensorboard(frame):
+        again = Timer(AGAIN, os.kill, (os.getpid(), signal.SIGINT))
+        again.daemon = True
+        again.start()
+        return
     raise KeyboardInterrupt
+
+
+def _in_tensorboard(frame: FrameType | None) -> bool:
+    """Whether TensorBoard's writer is at work.
+
+    Interrupted while it hands something to its thread, it would leave a lock in a state in which
+    that thread sleeps until its next flush, up to two minutes, and the process waits for it.
+    """
+    while frame is not None:
+        if str(frame.f_globals.get("__name__")).startswith("tensorboard"):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _tell(kind: signal.Signals) -> None:

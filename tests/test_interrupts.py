@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from functools import partial
 
 import pytest
@@ -111,6 +112,23 @@ def test_a_launched_process_ends_with_the_one_that_has_started_it():
     # The pipe is closed once the child has ended too.
     assert process.stdout.read() == ""
     process.communicate(timeout=60)
+
+
+def test_ctrl_c_waits_until_tensorboard_has_handed_over_what_it_writes():
+    done = []
+    work = (
+        "def hand_over():\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "    time.sleep(0.1)\n"
+        "    done.append('handed over')"
+    )
+    inside = {**globals(), "done": done, "__name__": "tensorboard.summary.writer"}
+    exec(work, inside)
+    with pytest.raises(SystemExit, match="130"), heard():
+        inside["hand_over"]()
+        time.sleep(60)
+        done.append("not interrupted")
+    assert done == ["handed over"]
 
 
 def test_handlers_are_as_before_and_other_endings_stay():

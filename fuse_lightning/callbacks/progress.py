@@ -8,12 +8,33 @@ import lightning as L
 from lightning.pytorch.callbacks import TQDMProgressBar
 from rich.console import Console
 
-from fuse_lightning.callbacks.share import target_ids
+from fuse_lightning.results import Result
 from fuse_lightning.terminal import say, visible
 
 SHOWN = 60
 EVERY = 30.0
 """Seconds from one line of a log file to the next."""
+
+
+class Tally:
+    """What a list of results says, however long it grows: each result is looked at once."""
+
+    def __init__(self) -> None:
+        self.read = 0
+        self.done: set[str] = set()
+        self.losses = 0.0
+        self.best = 0
+
+    def take(self, results: list[Result]) -> None:
+        """Reads what is new in the list; one that got shorter is another list."""
+        if len(results) < self.read:
+            self.__init__()  # type: ignore[misc]
+        for result in results[self.read :]:
+            self.done.add(result.target)
+            if result.rank == 1:
+                self.losses += result.loss
+                self.best += 1
+        self.read = len(results)
 
 
 class PromptProgressBar(TQDMProgressBar):
@@ -30,6 +51,7 @@ class PromptProgressBar(TQDMProgressBar):
         self._steps = 0
         self._begun = self._told = 0.0
         self._begun_steps = self._begun_done = 0
+        self._tally = Tally()
 
     @property
     def is_disabled(self) -> bool:
@@ -43,7 +65,7 @@ class PromptProgressBar(TQDMProgressBar):
         if not self._begun:
             self._begun = self._told = time.monotonic()
             self._begun_steps = self.train_progress_bar.initial = batch_idx
-            self._begun_done = _done(pl_module)
+            self._begun_done = self._done(pl_module)
 
     def on_train_batch_end(
         self,
@@ -81,12 +103,12 @@ class PromptProgressBar(TQDMProgressBar):
         """Adds targets, loss and prompt to the usual metrics."""
         metrics = super().get_metrics(trainer, pl_module)
         metrics.pop("v_num", None)
-        metrics["targets"] = "/".join(map(str, _counts(trainer, pl_module)))
+        metrics["targets"] = "/".join(map(str, self._counts(trainer, pl_module)))
         if rate := self._rate(pl_module):
             metrics["a_minute"] = f"{rate:.1f}"
         if found := _found(pl_module):
             prompt = visible(found[0].prompt)
-            metrics["best"] = f"{_mean_loss(pl_module):.3f}"
+            metrics["best"] = f"{self._mean_loss(pl_module):.3f}"
             metrics["prompt"] = prompt if len(prompt) <= SHOWN else f"…{prompt[-SHOWN:]}"
         return metrics
 
@@ -95,52 +117,51 @@ class PromptProgressBar(TQDMProgressBar):
         if not (self.is_enabled and self.is_disabled):
             return
         self._told = time.monotonic()
-        parts = [f"{' of '.join(map(str, _counts(trainer, pl_module)))} targets"]
+        parts = [f"{' of '.join(map(str, self._counts(trainer, pl_module)))} targets"]
         if rate := self._rate(pl_module):
             parts.append(f"{rate:.1f} a minute")
         if left := self._left(trainer, pl_module, rate):
             parts.append(f"{_duration(left)} left")
         if _found(pl_module):
-            parts.append(f"mean loss {_mean_loss(pl_module):.3f}")
+            parts.append(f"mean loss {self._mean_loss(pl_module):.3f}")
         say(", ".join(parts))
 
     def _rate(self, pl_module: L.LightningModule) -> float:
         """Targets that this process finishes in a minute; 0 before the first."""
-        done = _done(pl_module) - self._begun_done
+        done = self._done(pl_module) - self._begun_done
         return 60 * done / (time.monotonic() - self._begun) if done else 0.0
 
     def _left(self, trainer: L.Trainer, pl_module: L.LightningModule, rate: float) -> float:
         """Seconds left: by steps, were every target to take all of its own, or by targets done."""
         steps = max(self._steps - self._begun_steps, 1)
         most = (self._told - self._begun) / steps * (self.total_train_batches - self._steps)
-        done, *known = _counts(trainer, pl_module)
+        done, *known = self._counts(trainer, pl_module)
         return min([most, *(60 * (count - done) / rate for count in known if rate)])
 
+    def _counts(self, trainer: L.Trainer, pl_module: L.LightningModule) -> list[int]:
+        """Targets done by this device and, if known, how many it has."""
+        # What had a result before this process began is not among those that are served.
+        served = getattr(trainer.train_dataloader, "targets", None)
+        share = [] if served is None else [self._begun_done + len(served)]
+        return [self._done(pl_module), *share]
 
-def _counts(trainer: L.Trainer, pl_module: L.LightningModule) -> list[int]:
-    """Targets done by this device and, if known, how many it has."""
-    ids = target_ids(trainer)
-    share = [] if ids is None else [len(ids[trainer.global_rank :: trainer.world_size])]
-    return [_done(pl_module), *share]
+    def _done(self, pl_module: L.LightningModule) -> int:
+        self._tally.take(pl_module.results)  # type: ignore[arg-type]
+        return len(self._tally.done)
 
-
-def _done(pl_module: L.LightningModule) -> int:
-    results: Any = pl_module.results
-    return len({result.target for result in results})
+    def _mean_loss(self, pl_module: L.LightningModule) -> float:
+        """Mean best loss of targets that have ended and of those under way."""
+        self._tally.take(pl_module.results)  # type: ignore[arg-type]
+        searches: Any = pl_module.searches
+        running: list[float] = [
+            search.best.loss for search in searches if search.best and not search.done
+        ]
+        return (self._tally.losses + sum(running)) / (self._tally.best + len(running))
 
 
 def _found(pl_module: L.LightningModule) -> list[Any]:
     best: Any = pl_module.best
     return [each for each in best if each is not None]
-
-
-def _mean_loss(pl_module: L.LightningModule) -> float:
-    """Mean best loss of targets that have ended and of those under way."""
-    results: Any = pl_module.results
-    searches: Any = pl_module.searches
-    losses = [result.loss for result in results if result.rank == 1]
-    losses += [search.best.loss for search in searches if search.best and not search.done]
-    return float(sum(losses) / len(losses))
 
 
 def _duration(seconds: float) -> str:

@@ -70,8 +70,10 @@ def test_a_terminal_has_a_bar(search, monkeypatch):
 
 def test_nothing_is_left_of_a_bar_where_a_run_breaks_off(search, monkeypatch, capsys):
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    # Of a large file the header alone is read before the search.
+    Image.effect_noise((1600, 1600), 90).save("c.png")
     data = Path("c.png").read_bytes()
-    Path("c.png").write_bytes(data[: len(data) // 2])
+    Path("c.png").write_bytes(data[: 2**21])
     with pytest.raises(FuseError, match="broken"):
         search()
     out = capsys.readouterr().out
@@ -100,9 +102,9 @@ def test_rate_and_time_are_those_of_this_process_and_this_device(monkeypatch, ca
     best = SimpleNamespace(prompt="a", loss=2.5)
     searches = [SimpleNamespace(best=best, done=False), SimpleNamespace(best=None, done=False)]
     module = SimpleNamespace(results=found, searches=searches, best=[best, None])
-    data = SimpleNamespace(targets=[Target(str(index)) for index in range(21)])
+    served = SimpleNamespace(targets=[Target(str(index)) for index in range(7)])
     trainer = SimpleNamespace(
-        datamodule=data,
+        train_dataloader=served,
         global_rank=0,
         world_size=2,
         is_global_zero=True,
