@@ -124,10 +124,14 @@ def test_ctrl_c_waits_until_tensorboard_has_handed_over_what_it_writes():
     )
     inside = {**globals(), "done": done, "__name__": "tensorboard.summary.writer"}
     exec(work, inside)
-    with pytest.raises(SystemExit, match="130"), heard():
+
+    def work_on():
         inside["hand_over"]()
         time.sleep(60)
         done.append("not interrupted")
+
+    with pytest.raises(SystemExit, match="130"), heard():
+        work_on()
     assert done == ["handed over"]
 
 
