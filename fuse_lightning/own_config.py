@@ -63,7 +63,7 @@ def _absolute(config: Any, root: Path) -> Any:
             found[name] = _each(value, _folder)
         elif name in SOURCES and not isinstance(value, dict):
             place = root if name in ("images", "texts") else Path()
-            found[name] = _each(value, partial(_source, place))
+            found[name] = _each(value, partial(_text if name == "texts" else _source, place))
         else:
             found[name] = _absolute(value, root)
     return found
@@ -84,7 +84,13 @@ def _under(folder: Path, text: str) -> Path:
     return Path(text) if known else Path.cwd() / folder / text
 
 
+def _text(folder: Path, text: str) -> str:
+    return _source(folder, text) if text.endswith(".txt") and "\n" not in text else text
+
+
 def _source(folder: Path, text: str) -> str:
+    if text.startswith(("zoo/", "hub:")) or text == "vocabulary":
+        return text
     try:
         if text and _under(folder, text).exists():
             return str(_under(folder, text))

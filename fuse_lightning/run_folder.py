@@ -4,6 +4,7 @@ import json
 import os
 import socket
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock: FileLock | None = None
+        self._is_new = False
 
     def check_free(self) -> None:
         """Checks that a new run may write here.
@@ -72,6 +74,7 @@ class RunFolder:
         """
         if self._lock is not None:
             return
+        self._is_new = not self.path.is_dir() or not any(self.path.iterdir())
         self.path.mkdir(parents=True, exist_ok=True)
         lock = FileLock(self.path / LOCK, timeout=0)
         try:
@@ -94,11 +97,17 @@ class RunFolder:
             path.rename(next(free for free in numbered if not free.exists()))
 
     def leave(self) -> None:
-        """Lets others take the folder."""
-        if self._lock is not None:
-            (self.path / OWNER).unlink(missing_ok=True)
-            self._lock.release()
-            self._lock = None
+        """Lets others take the folder; one that was new and in which nothing came about is gone."""
+        if self._lock is None:
+            return
+        (self.path / OWNER).unlink(missing_ok=True)
+        if self._is_new:
+            with suppress(OSError):
+                if [path.name for path in self.path.iterdir()] == [LOCK]:
+                    (self.path / LOCK).unlink()
+                    self.path.rmdir()
+        self._lock.release()
+        self._lock = None
 
     def _owner(self) -> str:
         try:
