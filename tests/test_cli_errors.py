@@ -217,11 +217,11 @@ CASES = {
     ),
     "unknown callback": (
         lambda: search(callbacks=[{"class_path": "BeemSearch"}]),
-        ["option trainer.callbacks", "no class 'BeemSearch'", "check its spelling"],
+        ["option trainer.callbacks", "no class 'BeemSearch'", "did you mean BeamSearch?"],
     ),
     "unknown term": (
         lambda: search([FLUENCY, {"class_path": "Fluent"}]),
-        ["option model.terms", "no class 'Fluent'", "check its spelling"],
+        ["option model.terms", "no class 'Fluent'", "did you mean Fluency?"],
     ),
     "unknown flag": (
         lambda: [*search(), "--bogus", "3"],
