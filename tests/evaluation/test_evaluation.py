@@ -167,7 +167,7 @@ def test_two_devices_measure_the_same(run, tmp_path):
     for source, row in alone.items():
         one = {name: float(cell) for name, cell in row.items() if name != "captions" and cell}
         two = {name: float(together[source][name]) for name in one}
-        assert two == pytest.approx(one, abs=1e-4)
+        assert two == pytest.approx(one, rel=1e-4, abs=1e-4)
 
 
 def test_a_checkpoint_serves_too(run, tmp_path, monkeypatch):
