@@ -28,18 +28,23 @@ def home_path(source: str, what: str) -> Path:
         raise FuseError(f"{what} {source!r}: {error}; write the whole path") from error
 
 
-def replace_file(path: Path, content: str | bytes) -> None:
+def replace_file(path: Path, content: str | bytes, *, private: bool = False) -> None:
     """Writes a file anew: whoever reads it finds the old content or the new one.
 
     The new content first goes to a file beside it whose name nobody can foresee, so that no link
     of that name leads the content elsewhere. Where ``path`` is itself a link, the link is replaced.
+
+    Args:
+        path: The file.
+        content: Its new content.
+        private: Whether its owner alone may read it.
 
     Raises:
         OSError: If it cannot be written; the old content stays.
     """
     beside = path.with_name(f".{path.name}.{secrets.token_hex(8)}{BESIDE}")
     try:
-        with os.fdopen(os.open(beside, _NEW, 0o666), "wb") as file:
+        with os.fdopen(os.open(beside, _NEW, 0o600 if private else 0o666), "wb") as file:
             file.write(_encode(content))
             file.flush()
             os.fsync(file.fileno())

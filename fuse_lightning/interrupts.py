@@ -5,6 +5,7 @@ import select
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from socket import socket, socketpair
 from threading import Event, Thread, Timer, current_thread, main_thread
 from types import FrameType
 from typing import Any
@@ -22,6 +23,23 @@ AGAIN = 0.02
 """Seconds after which Ctrl-C is tried again where it would do harm at once."""
 
 _noticed = {kind: Event() for kind in NAMES}
+
+
+def _leave_to_parent() -> None:
+    """A forked process is not the command: what it hears must not end the command."""
+    if signal.getsignal(signal.SIGTERM) is _terminate:
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, NAMES)
+
+
+if hasattr(os, "register_at_fork"):
+    # It hears nothing before it has let go of what it shares with the command.
+    os.register_at_fork(
+        before=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, NAMES),
+        after_in_parent=lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, NAMES),
+        after_in_child=_leave_to_parent,
+    )
 
 
 class Terminated(SystemExit):
@@ -132,28 +150,28 @@ def _is_launched() -> bool:
 @contextmanager
 def _watched() -> Iterator[None]:
     """Ends the process where Python does not come to hear a signal, as in a call of a library."""
-    reader, writer = os.pipe()
-    os.set_blocking(writer, False)
-    before = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    reader, writer = socketpair()
+    writer.setblocking(False)
+    before = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
     watch = Thread(target=_watch, args=(reader, os.getppid()), daemon=True)
     watch.start()
     try:
         yield
     finally:
         signal.set_wakeup_fd(before)
-        os.close(writer)
+        writer.close()
         watch.join()
-        os.close(reader)
+        reader.close()
 
 
-def _watch(reader: int, parent: int) -> None:
+def _watch(reader: socket, parent: int) -> None:
     """Waits for signals, and in a launched process for the end of the one that has started it."""
     while True:
         if not select.select([reader], [], [], PATIENCE)[0]:
             if _is_launched() and os.getppid() != parent:
                 os._exit(0)
             continue
-        signums = os.read(reader, 1)
+        signums = reader.recv(1)
         if not signums:
             return
         kind = next((kind for kind in NAMES if kind == signums[0]), None)

@@ -25,6 +25,7 @@ import fuse_lightning.callbacks
 import fuse_lightning.evaluation
 import fuse_lightning.models
 import fuse_lightning.objectives  # noqa: F401
+from fuse_lightning.addresses import without_secrets
 from fuse_lightning.config_files import check_configs
 from fuse_lightning.data import TargetDataModule
 from fuse_lightning.elements import check_elements, check_indices
@@ -59,7 +60,9 @@ class WholeConfig(SaveConfigCallback):
         if trainer.is_global_zero and not trainer.fast_dev_run:  # type: ignore[attr-defined]
             path = folder / self.config_filename
             text = self.parser.dump(self.config, skip_none=False)
-            replace_file(path, own_config(text, path if pl_module.goes_on else None))
+            text = own_config(text, path if pl_module.goes_on else None)
+            # A run that goes on needs the whole address of a picture, with a password or a key.
+            replace_file(path, text, private=without_secrets(text) != text)
 
 
 class FuseCLI(LightningCLI):

@@ -135,6 +135,16 @@ def test_ctrl_c_waits_until_tensorboard_has_handed_over_what_it_writes():
     assert done == ["handed over"]
 
 
+def test_what_a_forked_process_hears_does_not_end_the_command():
+    process = start(
+        "import multiprocessing\n"
+        "child = multiprocessing.get_context('fork').Process(target=time.sleep, args=(60,))\n"
+        "child.start(); child.terminate(); child.join(); time.sleep(1.5); print(child.exitcode)"
+    )
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err) == (0, f"{-signal.SIGTERM}\n", "")
+
+
 def test_handlers_are_as_before_and_other_endings_stay():
     before = [signal.getsignal(kind) for kind in (signal.SIGINT, signal.SIGTERM)]
     for end in (SystemExit(2), ValueError("a bug")):

@@ -10,6 +10,7 @@ import pytest
 from tqdm import tqdm
 
 from fuse_lightning.callbacks.table import print_results
+from fuse_lightning.evaluation.table import print_figures
 from fuse_lightning.quiet import keep_lines_apart
 from fuse_lightning.results import Result
 from fuse_lightning.terminal import flushed, printable, say, settle_streams
@@ -37,6 +38,15 @@ def test_tables_and_prompts_are_printed_in_any_encoding(name, monkeypatch):
     assert ("│" in shown) == (name == "utf-8")
     if name in ("ascii", "cp1252", "latin-1"):
         assert len({len(line) for line in shown.splitlines()[:-1]}) == 1
+
+
+def test_figures_are_printed_in_any_encoding(monkeypatch):
+    file = io.TextIOWrapper(io.BytesIO(), "ascii")
+    monkeypatch.setattr("sys.stdout", file)
+    print_figures({"found": {"fluency": 1.0, "targets": 3.0}})
+    lines = file.buffer.getvalue().decode("ascii").splitlines()
+    assert any("fluency \\u2193" in line for line in lines)
+    assert len({len(line) for line in lines}) == 1
 
 
 def test_a_process_with_an_old_encoding_prints_its_help_and_its_errors():

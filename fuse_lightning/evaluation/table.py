@@ -13,7 +13,7 @@ from rich.text import Text
 from fuse_lightning.callbacks.formats import safe_cell
 from fuse_lightning.callbacks.table import print_table
 from fuse_lightning.files import replace_file
-from fuse_lightning.terminal import visible
+from fuse_lightning.terminal import printable, visible
 
 Figures = dict[str, dict[str, float]]
 """For each source of captions its measures."""
@@ -58,7 +58,7 @@ def print_figures(figures: Figures) -> None:
         column.justify = "right"
     for name in names(figures):
         cells = [_cell(name, row.get(name)) for row in figures.values()]
-        table.add_row(*(Text(cell) for cell in (f"{name}{_arrow(name)}", *cells)))
+        table.add_row(*(Text(printable(cell)) for cell in (f"{name}{_arrow(name)}", *cells)))
     print_table(table)
 
 

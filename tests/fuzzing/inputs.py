@@ -22,7 +22,7 @@ from fuse_lightning.adapters.maps import check_maps
 from fuse_lightning.cli import main
 from fuse_lightning.config_files import config_text
 from fuse_lightning.data import ImageTargets
-from fuse_lightning.data.finished import finished_ids
+from fuse_lightning.data.finished import Finished
 from fuse_lightning.data.images import check_image, read_image
 from fuse_lightning.data.web import Web
 from fuse_lightning.errors import FuseError
@@ -210,7 +210,7 @@ class Inputs:
         content = self._change(corpus.results(), rng, rng.random() < 0.7)
         (folder / "prompts.jsonl").write_bytes(content)
         with suppress(FuseError):
-            finished_ids([str(folder)])
+            Finished([str(folder)])
         assert run_results(folder)
 
     def _events(self, folder: Path, rng: Random) -> None:
