@@ -43,7 +43,9 @@ def expand(words: list[str]) -> list[str]:
         folder = _folder(RESUME, resumed[-1])
         checkpoint = last_checkpoint(folder)
         if checkpoint is None:
-            rank_zero_info(f"no checkpoint in {visible(str(folder))}: searches that were under way begin again")
+            rank_zero_info(
+                f"no checkpoint in {visible(str(folder))}: searches that were under way begin again"
+            )
         return [command, *_given(folder), f"--ckpt_path={checkpoint or 'null'}", *words[1:]]
     words, runs = _take(words, RUN)
     words, transfer = _take(words, "--transfer")

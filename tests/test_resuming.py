@@ -341,7 +341,10 @@ def test_without_a_checkpoint_a_run_says_that_it_begins_again(caplog):
         path.unlink()
     with caplog.at_level("INFO"):
         main(["fit", "--resume", str(folder())])
-    assert f"no checkpoint in {folder().resolve()}: searches that were under way begin again" in caplog.messages
+    assert (
+        f"no checkpoint in {folder().resolve()}: searches that were under way begin again"
+        in caplog.messages
+    )
     assert rows() == whole
 
 

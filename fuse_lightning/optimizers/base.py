@@ -4,10 +4,8 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from itertools import zip_longest
-from pathlib import Path
 from typing import Any
 
-import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
@@ -16,28 +14,19 @@ from fuse_lightning.adapters import AdapterSettings
 from fuse_lightning.data import Target, TargetBatch, TargetDataModule
 from fuse_lightning.endings import NO_PROMPT
 from fuse_lightning.errors import FuseError
-from fuse_lightning.identity import Identity, difference
 from fuse_lightning.models import CaptionModel
 from fuse_lightning.objectives import Objective, Prompts, State, Term
-from fuse_lightning.optimizers.checkpoints import (
-    MALFORMED,
-    complete,
-    reduce_to_search,
-    results_of,
-    unreadable,
-)
 from fuse_lightning.optimizers.constraints import Constraints
 from fuse_lightning.optimizers.defaults import missing_callbacks
 from fuse_lightning.optimizers.numbers import check_number
 from fuse_lightning.optimizers.precision import settle_precision
+from fuse_lightning.optimizers.resumable import ResumableSearch
 from fuse_lightning.optimizers.start import Start
 from fuse_lightning.optimizers.step import DiscreteStep
 from fuse_lightning.optimizers.suitable import check_trainer
 from fuse_lightning.optimizers.target_search import Best, TargetSearch
-from fuse_lightning.results import Result
-from fuse_lightning.run_folder import RunFolder
-from fuse_lightning.search import Scored, SearchStrategy
-from fuse_lightning.strategy import gather, gathered
+from fuse_lightning.search import Scored
+from fuse_lightning.strategy import gathered
 
 TRIES = 16
 """Tokens tried at once for the next place of a random start."""
@@ -45,7 +34,7 @@ SPARE = 2
 """Candidates proposed for one wanted: some are not read back as the same ids."""
 
 
-class PromptOptimizer(L.LightningModule, ABC):
+class PromptOptimizer(ResumableSearch, ABC):
     """Searches discrete prompts of a batch of targets.
 
     A step asks the search strategy (a callback of the trainer) for states, proposes candidates
@@ -127,22 +116,7 @@ class PromptOptimizer(L.LightningModule, ABC):
         self.gradient_samples = gradient_samples
         self.gradient_resample = gradient_resample
         self.rescore = rescore
-        self.counter = torch.zeros(1)
-        self.results: list[Result] = []
         self.targets: list[Target] = []
-        self.searches: list[TargetSearch] = []
-        self.waiting: dict[str, dict[str, Any]] = {}
-        """Searches that a checkpoint left under way and that have not gone on yet, by target."""
-        self.finished: set[str] = set()
-        """Targets whose search ended before this process began."""
-        self.folder: RunFolder | None = None
-        """The run's folder, where it was taken before the trainer began."""
-        self.goes_on = self.overwrite = False
-        """Whether the run goes on in its folder, or may replace what lies there."""
-        self.origin: Path | None = None
-        """Folder of the run that wrote the checkpoint this one goes on with."""
-        self.durable = 0
-        """How many of the results are in a file, so that no checkpoint need hold them."""
 
     @property
     def best(self) -> list[Best | None]:
@@ -156,8 +130,8 @@ class PromptOptimizer(L.LightningModule, ABC):
         settle_precision(self.trainer)
         if stage == "fit":
             check_trainer(self.trainer)
-            self.results, self.targets, self.searches = [], [], []
-            self.waiting, self.finished, self.durable, self.origin = {}, set(), 0, None
+            self.targets = []
+            self.forget_searches()
         if stage != "predict":
             self.load(self.trainer.strategy.root_device)
 
@@ -179,20 +153,6 @@ class PromptOptimizer(L.LightningModule, ABC):
     def configure_callbacks(self) -> Sequence[Callback]:
         """Adds what the trainer was not given, such as greedy search and result files."""
         return missing_callbacks(self.trainer.callbacks)  # type: ignore[attr-defined]
-
-    @property
-    def strategy(self) -> SearchStrategy:
-        """The trainer's search strategy."""
-        callbacks = self.trainer.callbacks  # type: ignore[attr-defined]
-        return next(callback for callback in callbacks if isinstance(callback, SearchStrategy))
-
-    def on_fit_start(self) -> None:
-        """Tells all devices which targets have ended; the first alone keeps their results."""
-        ended = {result.target for result in self.results if result.finished}
-        self.finished = set().union(*gather(ended))
-        self.waiting = {n: state for n, state in self.waiting.items() if n not in self.finished}
-        if not self.trainer.is_global_zero:
-            self.results, self.durable = [], 0
 
     def on_train_epoch_end(self) -> None:
         """Ends the run: an epoch serves every target for all its steps."""
@@ -494,122 +454,3 @@ class PromptOptimizer(L.LightningModule, ABC):
             batch_size=size,
         )
         self.log("train/candidates_per_second", rate, batch_size=size)
-
-    # State
-
-    def identity(self, *, content: bool = True) -> Identity:
-        """What a search must be of to go on with a checkpoint or in a run's folder.
-
-        The objective, what a prompt may hold, and the seed; not how much effort is spent: steps,
-        candidates, widths, batch sizes, devices and limits may change.
-
-        Args:
-            content: Whether to look at the loaded models' weights too.
-        """
-        parts = {
-            "optimizer": type(self).__name__,
-            "search strategy": type(self.strategy).__name__,
-            "seed": str(self.seed),
-            "precision": str(self.trainer.precision),
-            "terms": ", ".join(term.name for term in self.objective.terms),
-            "constraints": repr(self.constraints),
-        }
-        for term in self.objective.terms:
-            parts |= {f"{part} of {term.name}": text for part, text in term.identity().items()}
-            if content:
-                parts[f"model content of {term.name}"] = term.model.fingerprint
-        return parts
-
-    def check_identity(self, known: Identity, what: str, *, content: bool = True) -> None:
-        """Checks that the search is the same as one that was begun before.
-
-        Args:
-            known: The :meth:`identity` of that one.
-            what: What is to go on, for the error.
-            content: Whether the models are loaded.
-
-        Raises:
-            FuseError: If it is another one; names the first difference.
-        """
-        now = self.identity(content=content)
-        if not content:
-            known = {name: text for name, text in known.items() if not name.startswith("model co")}
-        if other := difference(known, now):
-            raise FuseError(
-                f"{what} is of another search: {other}; go on with the same, or start a new run"
-            )
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Adds what the other devices know, and whose checkpoint it is."""
-        complete(checkpoint, Path(self.trainer.log_dir or self.trainer.default_root_dir))
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Takes the searches of a checkpoint, or all results where nothing is resumed.
-
-        Raises:
-            FuseError: If it is of another search, or of targets with other content.
-        """
-        state = checkpoint["state_dict"]["_extra_state"]
-        if self._trainer is None or self.trainer.state.fn != "fit":
-            state["results"] = [result.to_dict() for result in results_of(checkpoint)]
-            return
-        self.check_identity(state["identity"], "the checkpoint")
-        self.origin = Path(checkpoint["run"])
-        reduce_to_search(checkpoint, self.trainer, DiscreteStep(self.counter).state_dict())
-        # Searches that were cut short go on.
-        found = [result for result in results_of(checkpoint) if result.finished]
-        state["results"] = [result.to_dict() for result in found]
-        begun = self._begun(state["searches"])
-        data = self.trainer.datamodule  # type: ignore[attr-defined]
-        if isinstance(data, TargetDataModule):
-            data.check_digests(begun, "the checkpoint")
-
-    def _begun(self, searches: dict[str, Any]) -> dict[str, str]:
-        """Content digests of the targets whose searches a checkpoint holds, which are checked."""
-        size, terms = self.objective.primary.vocab_size, len(self.objective.terms)
-        try:
-            found = {
-                name: TargetSearch.from_state(each["search"]) for name, each in searches.items()
-            }
-            for name, search in found.items():
-                search.check(name, size, terms)
-        except MALFORMED as error:
-            raise unreadable() from error
-        return {name: search.digest for name, search in found.items()}
-
-    def target_state(self, place: int) -> dict[str, Any]:
-        """All that is known of the search of one target, as plain containers and tensors."""
-        return {
-            "search": self.searches[place].state_dict(),
-            "frontier": self.strategy.target_state(place),
-        }
-
-    def restore_target(self, place: int, state: dict[str, Any]) -> None:
-        """Takes back the :meth:`target_state` of a target that has just entered the batch."""
-        self.searches[place] = TargetSearch.from_state(state["search"])
-        self.strategy.restore(place, state["frontier"])
-
-    def _restore(self, place: int, state: dict[str, Any]) -> None:
-        size = self.objective.primary.vocab_size
-        try:
-            self.restore_target(place, state)
-            for _, row in self.strategy.frontiers[place]:
-                if not all(0 <= token < size for token in row):
-                    raise ValueError("a token is none of the primary's")
-        except MALFORMED as error:
-            raise unreadable() from error
-
-    def get_extra_state(self) -> dict[str, Any]:
-        """Searches under way and results that are in no file, as plain containers and tensors."""
-        running = [place for place, search in enumerate(self.searches) if not search.done]
-        own = {self.searches[place].name: self.target_state(place) for place in running}
-        return {
-            "identity": {} if self._trainer is None else self.identity(),
-            "results": [result.to_dict() for result in self.results[self.durable :]],
-            "searches": own | self.waiting,
-        }
-
-    def set_extra_state(self, state: dict[str, Any]) -> None:
-        """Restores :meth:`get_extra_state`."""
-        self.results = [Result.from_dict(result) for result in state["results"]]
-        self.searches, self.waiting = [], dict(state["searches"])
