@@ -169,7 +169,7 @@ def _tool(words: list[str]) -> None:
 def _lightning(words: list[str]) -> None:
     from fuse_lightning.lightning_cli import run
     from fuse_lightning.own_folder import OwnFolder
-    from fuse_lightning.resume import OVERWRITE, RESUME, expand
+    from fuse_lightning.resume import OVERWRITE, expand, resumed_folder
 
     keep_lines_apart()
 
@@ -178,5 +178,4 @@ def _lightning(words: list[str]) -> None:
         # Lightning's help does not know the short words.
         print(*usage(words[0]), sep="\n")
     quiet_transformers()
-    given = {word.partition("=")[0] for word in words}
-    run(expand(words), OwnFolder(goes_on=RESUME in given, overwrite=OVERWRITE in given))
+    run(expand(words), OwnFolder(resumed_folder(words), OVERWRITE in words))

@@ -7,6 +7,8 @@ from typing import Any
 Identity = dict[str, str]
 """Parts of an objective by name, each as a text that is equal where the part is."""
 
+CONTENT = "model content of"
+"""How the parts begin that loaded models alone can tell."""
 LONGEST = 60
 
 
@@ -30,11 +32,7 @@ def plain_options(thing: object, leave_out: tuple[str, ...] = ()) -> Identity:
 
 
 def difference(known: Mapping[str, str], now: Mapping[str, str]) -> str | None:
-    """The first part that differs, in words; ``None`` where all parts that both have are equal.
-
-    Parts that only one of the two has count where they belong to a part that only one has, such as
-    a term.
-    """
+    """The first part that differs, in words; ``None`` where all are equal."""
     for name in [*known, *(name for name in now if name not in known)]:
         before, after = known.get(name, "nothing"), now.get(name, "nothing")
         if before != after:

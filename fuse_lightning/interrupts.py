@@ -22,23 +22,46 @@ also how often a launched process looks for the one that has started it."""
 AGAIN = 0.02
 """Seconds after which Ctrl-C is tried again where it would do harm at once."""
 
+TRIES = 100
+"""How often: a writer that takes longer is not waited for."""
+
 _noticed = {kind: Event() for kind in NAMES}
+_tries: list[float] = []
 
 
-def _leave_to_parent() -> None:
-    """A forked process is not the command: what it hears must not end the command."""
-    if signal.getsignal(signal.SIGTERM) is _terminate:
-        signal.set_wakeup_fd(-1)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, NAMES)
+class _Forks:
+    """A forked process is not the command: what it hears must not end the command.
+
+    It hears nothing before it has let go of what it shares with the command. Where no command is
+    heard, forks are left alone.
+    """
+
+    watched = False
+    mask: set[int | signal.Signals] | None = None
+
+    @classmethod
+    def before(cls) -> None:
+        if cls.watched:
+            cls.mask = signal.pthread_sigmask(signal.SIG_BLOCK, NAMES)
+
+    @classmethod
+    def in_parent(cls) -> None:
+        if cls.mask is not None:
+            signal.pthread_sigmask(signal.SIG_SETMASK, cls.mask)
+            cls.mask = None
+
+    @classmethod
+    def in_child(cls) -> None:
+        if cls.watched and current_thread() is main_thread():
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        cls.watched = False
+        cls.in_parent()
 
 
 if hasattr(os, "register_at_fork"):
-    # It hears nothing before it has let go of what it shares with the command.
     os.register_at_fork(
-        before=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, NAMES),
-        after_in_parent=lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, NAMES),
-        after_in_child=_leave_to_parent,
+        before=_Forks.before, after_in_parent=_Forks.in_parent, after_in_child=_Forks.in_child
     )
 
 
@@ -91,7 +114,9 @@ def heard() -> Iterator[None]:
         raise SystemExit(_code(kind)) from None
     finally:
         for signum, handler in before.items():
-            signal.signal(signum, handler)
+            # Python did not set what it does not know.
+            if handler is not None:
+                signal.signal(signum, handler)
 
 
 def interruption(end: BaseException) -> signal.Signals | None:
@@ -111,8 +136,10 @@ def _terminate(*_: Any) -> None:
 
 
 def _interrupt(_: int, frame: FrameType | None) -> None:
-    notice(signal.SIGINT)
-    if _in_tensorboard(frame):
+    if notice(signal.SIGINT):
+        _tries.clear()
+    if _in_tensorboard(frame) and len(_tries) < TRIES:
+        _tries.append(AGAIN)
         again = Timer(AGAIN, os.kill, (os.getpid(), signal.SIGINT))
         again.daemon = True
         again.start()
@@ -127,7 +154,7 @@ def _in_tensorboard(frame: FrameType | None) -> bool:
     that thread sleeps until its next flush, up to two minutes, and the process waits for it.
     """
     while frame is not None:
-        if str(frame.f_globals.get("__name__")).startswith("tensorboard"):
+        if str(frame.f_globals.get("__name__")).startswith("tensorboard.summary.writer"):
             return True
         frame = frame.f_back
     return False
@@ -144,7 +171,9 @@ def _code(kind: signal.Signals) -> int:
 
 def _is_launched() -> bool:
     """Whether Lightning has started this process for one more device."""
-    return "NODE_RANK" in os.environ and os.environ.get("LOCAL_RANK", "0") != "0"
+    # torchrun starts all ranks alike, and says so.
+    first = os.environ.get("LOCAL_RANK", "0") == "0" or "TORCHELASTIC_RUN_ID" in os.environ
+    return "NODE_RANK" in os.environ and not first
 
 
 @contextmanager
@@ -155,9 +184,11 @@ def _watched() -> Iterator[None]:
     before = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
     watch = Thread(target=_watch, args=(reader, os.getppid()), daemon=True)
     watch.start()
+    _Forks.watched = True
     try:
         yield
     finally:
+        _Forks.watched = False
         signal.set_wakeup_fd(before)
         writer.close()
         watch.join()

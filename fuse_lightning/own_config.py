@@ -9,7 +9,10 @@ from typing import Any
 
 import yaml
 
-FOLDERS = ("cache_dir", "default_root_dir", "dirpath", "out", "root", "run", "save_dir")
+from fuse_lightning.config_files import config_text
+from fuse_lightning.files import home_path
+
+FOLDERS = ("cache_dir", "default_root_dir", "dirpath", "save_dir")
 """Options that are always paths."""
 SOURCES = (
     "captioner",
@@ -38,13 +41,13 @@ def own_config(text: str, earlier: Path | None) -> str:
     config: dict[str, Any] = yaml.safe_load(text)
     config["ckpt_path"] = None
     if earlier is not None:
-        before = yaml.safe_load(earlier.read_text(encoding="utf-8"))["trainer"]
+        before = yaml.safe_load(config_text(earlier))["trainer"]
         names = ("logger", "default_root_dir")
         config["trainer"] |= {name: before[name] for name in names if name in before}
     data = config.get("data", {}).get("init_args", {})
     if "root" in data:
         # Ids of targets are relative to it, whatever folder the run goes on from.
-        data["root"] = str(Path.cwd() / (data["root"] or ""))
+        data["root"] = str(Path.cwd() / home_path(data["root"] or "", "data.root"))
     root = data.get("root", "")
     head = "".join(line for line in text.splitlines(keepends=True)[:1] if line.startswith("#"))
     rest: str = yaml.safe_dump(_absolute(config, Path(root)), sort_keys=False, allow_unicode=True)

@@ -7,8 +7,10 @@ from typing import Any
 
 import lightning as L
 
+from fuse_lightning.errors import FuseError
 from fuse_lightning.optimizers.checkpoints import read_checkpoint
 from fuse_lightning.run_folder import RunFolder
+from fuse_lightning.terminal import quoted
 
 TRIES = 100
 
@@ -18,12 +20,12 @@ class OwnFolder:
     """How a run treats its folder.
 
     Attributes:
-        goes_on: Whether the run in the folder goes on.
+        goes_on: Folder of the run that goes on, if one does.
         overwrite: Whether what an earlier run left is removed.
         folder: The folder, once it is taken.
     """
 
-    goes_on: bool = False
+    goes_on: Path | None = None
     overwrite: bool = False
     folder: RunFolder | None = field(default=None, repr=False)
 
@@ -38,21 +40,32 @@ class OwnFolder:
         Raises:
             FuseError: If the folder is another run's, or in use.
         """
-        module.goes_on, module.overwrite = self.goes_on, self.overwrite
+        module.goes_on, module.overwrite = self.goes_on is not None, self.overwrite
         if not trainer.is_global_zero or trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
-        if not self.goes_on:
+        if self.goes_on is None:
             _make_numbered(trainer)
         folder = RunFolder(Path(trainer.log_dir or trainer.default_root_dir))
+        if self.goes_on is not None and folder.path.resolve() != self.goes_on:
+            raise FuseError(
+                f"the run goes on in {quoted(self.goes_on)}, but the loggers are told to write "
+                f"into {quoted(folder.path)}; leave trainer.logger and default_root_dir as they are"
+            )
         origin = None
         if checkpoint is not None and Path(checkpoint).is_file():
             origin = Path(read_checkpoint(Path(checkpoint))["run"])
-        if not (self.goes_on or self.overwrite or origin == folder.path.resolve()):
+        own = self.goes_on is not None or origin == folder.path.resolve()
+        if not (own or self.overwrite):
             folder.check_free()
         folder.take()
         module.folder = self.folder = folder
-        if self.goes_on:
+        if own:
+            if known := folder.identity():
+                what = f"the run in {quoted(folder.path)}"
+                module.check_identity(known, what, content=False, trainer=trainer)
             folder.keep_metrics()
+        elif self.overwrite:
+            folder.clear(beside_too=True)
 
     def leave(self) -> None:
         """Lets others take the folder."""
@@ -63,7 +76,8 @@ class OwnFolder:
 def _make_numbered(trainer: L.Trainer) -> None:
     """Makes the folder of loggers that number theirs: two runs that start at once get two."""
     free = [each for each in trainer.loggers if getattr(each, "_version", 0) is None]
-    if not free or trainer.log_dir is None:
+    # The first logger's folder is the run's. To ask for the folder chooses a number.
+    if not free or trainer.loggers[0] not in free or trainer.log_dir is None:
         return
     for _ in range(TRIES):
         # Loggers that share a folder choose their numbers before one of them makes it.

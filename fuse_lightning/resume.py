@@ -74,6 +74,12 @@ def expand(words: list[str]) -> list[str]:
     return [command, *before, *words[1:], *after]
 
 
+def resumed_folder(words: list[str]) -> Path | None:
+    """The folder of the run that goes on, if one does."""
+    _, resumed = _take(words, RESUME)
+    return Path(resumed[-1]).resolve() if resumed else None
+
+
 def _take(words: list[str], flag: str) -> tuple[list[str], list[str]]:
     """The words without a flag, and the values that it was given."""
     rest, values = [], []

@@ -1,6 +1,7 @@
 """The folder of a run: who works in it, what it is of, and what must not be written over."""
 
 import json
+import logging
 import os
 import socket
 from collections.abc import Iterable, Mapping
@@ -13,14 +14,21 @@ from filelock import FileLock, Timeout
 
 from fuse_lightning.errors import FuseError
 from fuse_lightning.files import remove_leftovers, replace_file
-from fuse_lightning.terminal import visible
+from fuse_lightning.regular import read_text
+from fuse_lightning.terminal import quoted, visible
 
 RESULTS = ("prompts.jsonl", "prompts.csv", "prompts-rank*", "skipped.jsonl", "joined.jsonl")
 WRITTEN = (*RESULTS, "evaluation.json", "evaluation.csv", "checkpoints/*.ckpt", "config.yaml")
 """What a run leaves in its folder that another run would replace or mistake for its own."""
-OF = "run.json"
+EVENTS = "events.out.tfevents.*"
+BESIDE = (EVENTS, f"rank*/{EVENTS}", "metrics*.csv", "report.html", "prompts.parquet")
+"""What else tells of a run; loggers begin it anew before the run itself begins."""
+IDENTITY = "run.json"
 TARGETS = "targets.jsonl"
 LOCK, OWNER = ".lock", ".owner"
+
+
+logger = logging.getLogger(__name__)
 
 
 class RunFolder:
@@ -45,7 +53,7 @@ class RunFolder:
             FuseError: If something is there that it would write over.
         """
         if found := self._written():
-            place = visible(repr(str(self.path)))
+            place = quoted(self.path)
             names = ", ".join(visible(path.name) for path in found[:3])
             resume = f"--resume {place} goes on with that run, " if self._is_run() else ""
             raise FuseError(
@@ -54,16 +62,21 @@ class RunFolder:
                 "trainer.default_root_dir keeps it"
             )
 
-    def clear(self) -> None:
-        """Removes what an earlier run left."""
-        for path in [*self._written(), self.path / OF, self.path / TARGETS]:
+    def clear(self, *, beside_too: bool = False) -> None:
+        """Removes what an earlier run left.
+
+        Args:
+            beside_too: Whether to remove what loggers and reports wrote, too.
+        """
+        beside = [path for name in BESIDE for path in self.path.glob(name) if beside_too]
+        for path in [*self._written(), *beside, self.path / IDENTITY, self.path / TARGETS]:
             path.unlink(missing_ok=True)
 
     def _written(self) -> list[Path]:
         return [path for name in WRITTEN for path in sorted(self.path.glob(name))]
 
     def _is_run(self) -> bool:
-        return (self.path / OF).is_file() and (self.path / "config.yaml").is_file()
+        return (self.path / IDENTITY).is_file() and (self.path / "config.yaml").is_file()
 
     def take(self) -> None:
         """Takes the folder for this process until :meth:`leave`, or until the process ends.
@@ -79,9 +92,11 @@ class RunFolder:
         lock = FileLock(self.path / LOCK, timeout=0)
         try:
             lock.acquire()
+        except NotImplementedError:
+            logger.warning("folder %s lies where no file can be locked", quoted(self.path))
         except Timeout as error:
             raise FuseError(
-                f"folder {visible(repr(str(self.path)))} is in use by {self._owner()}; wait for "
+                f"folder {quoted(self.path)} is in use by {self._owner()}; wait for "
                 "it to end, or give another folder"
             ) from error
         self._lock = lock
@@ -125,7 +140,7 @@ class RunFolder:
         """
         lines = [json.dumps({"target": name, "digest": digest}) for name, digest in targets]
         replace_file(self.path / TARGETS, "".join(f"{line}\n" for line in lines))
-        replace_file(self.path / OF, json.dumps(dict(identity), indent=1))
+        replace_file(self.path / IDENTITY, json.dumps(dict(identity), indent=1))
 
     def identity(self) -> dict[str, str]:
         """Parts of the objective that the run is of; none where a run never said.
@@ -133,10 +148,10 @@ class RunFolder:
         Raises:
             FuseError: If the file is broken.
         """
-        values = self._read(OF)
+        values = self._read(IDENTITY)
         found = values[0] if values else {}
         if not isinstance(found, dict) or not all(isinstance(v, str) for v in found.values()):
-            raise self._broken(OF)
+            raise self._broken(IDENTITY)
         return found
 
     def targets(self) -> dict[str, str]:
@@ -150,24 +165,30 @@ class RunFolder:
         except (KeyError, TypeError) as error:
             raise self._broken(TARGETS) from error
 
-    def skipped(self) -> set[str]:
-        """Ids of targets that were left out because they cannot be read."""
-        rows = self._read("skipped.jsonl")
-        return {str(row["target"]) for row in rows if isinstance(row, dict) and "target" in row}
+    def skipped(self) -> dict[str, str]:
+        """Why targets were left out, by id.
+
+        Raises:
+            FuseError: If the file is broken.
+        """
+        try:
+            return {str(row["target"]): str(row["reason"]) for row in self._read("skipped.jsonl")}
+        except (KeyError, TypeError) as error:
+            raise self._broken("skipped.jsonl") from error
 
     def _read(self, name: str) -> list[Any]:
         path = self.path / name
         if not path.is_file():
             return []
         try:
-            text = path.read_text(encoding="utf-8")
+            text = read_text(path)
             parts = text.splitlines() if name.endswith(".jsonl") else [text]
             return [json.loads(part) for part in parts]
         except (OSError, RecursionError, ValueError) as error:
             raise self._broken(name) from error
 
     def _broken(self, name: str) -> FuseError:
-        path = visible(repr(str(self.path / name)))
+        path = quoted(self.path / name)
         return FuseError(
             f"{path} cannot be read, so that nobody knows what the run is of; start a new run with "
             "data.skip_finished"

@@ -138,6 +138,8 @@ def test_ctrl_c_waits_until_tensorboard_has_handed_over_what_it_writes():
 def test_what_a_forked_process_hears_does_not_end_the_command():
     process = start(
         "import multiprocessing\n"
+        # As a trainer does while it works.
+        "signal.signal(signal.SIGTERM, lambda *_: None)\n"
         "child = multiprocessing.get_context('fork').Process(target=time.sleep, args=(60,))\n"
         "child.start(); child.terminate(); child.join(); time.sleep(1.5); print(child.exitcode)"
     )

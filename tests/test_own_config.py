@@ -53,6 +53,12 @@ def test_sources_are_relative_to_the_root(tmp_path):
     assert found["data"]["init_args"] == {"images": f"{root}/pics", "root": root}
 
 
+def test_a_root_in_the_home_folder_is_no_folder_here(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    found = kept(data=data(images="pics", root="~/here"))
+    assert found["data"]["init_args"]["root"] == f"{tmp_path}/home/here"
+
+
 def test_where_a_run_goes_on_is_no_setting_of_its():
     own = {"logger": {"init_args": {"save_dir": "logs", "version": None}}, "default_root_dir": None}
     placed = {"logger": {"init_args": {"save_dir": "/run", "version": "version_0"}}, "devices": 2}

@@ -304,8 +304,37 @@ def test_runs_of_a_fixed_folder_do_not_write_over_each_other(capsys):
     error = capsys.readouterr().err.splitlines()[-1]
     assert "version_5' holds prompts.jsonl, prompts.csv" in error
     assert everything(folder()) == before
+    events = {path.name for path in folder().glob("events*")}
     main(["fit", "--config", "run.yaml", "--seed_everything=3", "--overwrite"])
+    assert not events & {path.name for path in folder().glob("events*")}
     assert {row.seed for row in read_results(folder() / "prompts.jsonl")} == {3}
+
+
+@pytest.mark.usefixtures("copy")
+def test_a_run_goes_on_in_its_own_folder_alone(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["fit", "--resume", str(folder()), "--trainer.logger=false"])
+    told = capsys.readouterr().err.splitlines()[-1]
+    assert "the run goes on in '" in told
+    assert not Path("prompts.jsonl").exists()
+
+
+@pytest.mark.usefixtures("copy")
+def test_a_try_run_of_a_run_that_goes_on_writes_nothing():
+    before = everything(folder())
+    main(["fit", "--resume", str(folder()), "--trainer.fast_dev_run=true"])
+    assert everything(folder()) == before
+
+
+def test_a_table_of_metrics_is_not_written_over_where_a_run_goes_on():
+    write(LOGGERS["csv"])
+    main(["fit", "--config", "run.yaml", "--trainer.max_steps=3"])
+    first = (folder() / "metrics.csv").read_text()
+    with pytest.raises(SystemExit, match="2"):
+        main(["fit", "--resume", str(folder()), "--seed_everything=7"])
+    assert (folder() / "metrics.csv").read_text() == first
+    main(["fit", "--resume", str(folder()), "--trainer.max_steps=-1"])
+    assert (folder() / "metrics-1.csv").read_text() == first
 
 
 def test_a_users_own_files_are_not_written_over(capsys):

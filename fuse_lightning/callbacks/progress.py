@@ -26,9 +26,7 @@ class Tally:
         self.best = 0
 
     def take(self, results: list[Result]) -> None:
-        """Reads what is new in the list; one that got shorter is another list."""
-        if len(results) < self.read:
-            self.__init__()  # type: ignore[misc]
+        """Reads what is new in a list that only grows."""
         for result in results[self.read :]:
             self.done.add(result.target)
             if result.rank == 1:
@@ -63,6 +61,7 @@ class PromptProgressBar(TQDMProgressBar):
     ) -> None:
         """Notes where this process begins: a resumed one has not done what came before."""
         if not self._begun:
+            self._tally = Tally()
             self._begun = self._told = time.monotonic()
             self._begun_steps = self.train_progress_bar.initial = batch_idx
             self._begun_done = self._done(pl_module)
@@ -93,6 +92,7 @@ class PromptProgressBar(TQDMProgressBar):
         self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
     ) -> None:
         """Takes the bar away, so that what is said of the end stands alone."""
+        self._begun = 0.0
         if self._train_progress_bar is not None:
             self.train_progress_bar.leave = False
             self.train_progress_bar.close()

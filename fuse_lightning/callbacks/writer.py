@@ -19,7 +19,7 @@ from fuse_lightning.files import append_lines, replace_file
 from fuse_lightning.results import Result, read_targets, result_files
 from fuse_lightning.run_folder import RunFolder
 from fuse_lightning.strategy import gather
-from fuse_lightning.terminal import say, visible
+from fuse_lightning.terminal import quoted, say, visible
 
 
 class WriteError(FuseError):
@@ -60,6 +60,8 @@ class PromptWriter(Callback):
         """Results of earlier processes; they come first among the module's."""
         self.cut: dict[str, list[Result]] = {}
         """Results of searches that were cut short and have not ended since, by target."""
+        self.skipped: dict[str, str] = {}
+        """Why targets were left out in earlier processes."""
         self.written = 0
         self.sizes: dict[Path, int] = {}
 
@@ -67,13 +69,15 @@ class PromptWriter(Callback):
         """Looks at the folder of a run that goes on, before any model is loaded."""
         module: Any = pl_module
         # The first device alone has taken the folder.
-        if stage == "fit" and self.enabled and module.goes_on:
+        tried: bool = trainer.fast_dev_run  # type: ignore[attr-defined]
+        if stage == "fit" and self.enabled and module.goes_on and not tried:
             self._together(trainer, lambda: self._check(trainer, module, module.folder))
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Takes the folder, and starts both files with the results there are."""
         module: Any = pl_module
-        self.folder, self.kept, self.cut, self.written, self.sizes = None, [], {}, 0, {}
+        self.folder, self.kept, self.cut, self.skipped = None, [], {}, {}
+        self.written, self.sizes = 0, {}
         if not self.enabled or trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
         # All devices ask for the folder together.
@@ -81,7 +85,7 @@ class PromptWriter(Callback):
         taken = module.folder
         self.folder = taken if taken is not None and taken.path == path else RunFolder(path)
         self._together(trainer, lambda: self._begin(trainer, module))
-        self._write_skipped(trainer)
+        self._write_skipped(trainer, module)
 
     def _together(self, trainer: L.Trainer, act: Callable[[], None]) -> None:
         """Lets the first device act; where it cannot, all devices say so."""
@@ -89,7 +93,8 @@ class PromptWriter(Callback):
         if trainer.is_global_zero:
             try:
                 act()
-            except (FuseError, OSError) as found:
+            # Whatever it is, the others wait to hear of it.
+            except Exception as found:
                 error = found
         told = trainer.strategy.broadcast(None if error is None else str(error))
         if error is not None:
@@ -109,6 +114,7 @@ class PromptWriter(Callback):
             folder.take()
         if goes_on:
             self._check(trainer, module, folder, content=True)
+            self.skipped = folder.skipped()
         elif replaced:
             folder.clear()
         found = read_targets(result_files(folder.path)) if goes_on else {}
@@ -130,7 +136,7 @@ class PromptWriter(Callback):
         self, trainer: L.Trainer, module: Any, folder: RunFolder, *, content: bool = False
     ) -> None:
         """Checks that what goes on is the run that the folder holds."""
-        what = f"the run in {visible(repr(str(folder.path)))}"
+        what = f"the run in {quoted(folder.path)}"
         found = read_targets(result_files(folder.path))
         if known := folder.identity():
             module.check_identity(known, what, content=content)
@@ -143,11 +149,13 @@ class PromptWriter(Callback):
         if not hasattr(data, "check_digests"):
             return
         now = {target.id for target in data.targets}
+        # What cannot be read may have been mended since, or is broken now.
+        skipped = {*folder.skipped(), *data.skipped}
         ended = {name for name, rows in found.items() if rows[0].finished} | {*data.finished}
         begun = {
             name: digest
             for name, digest in folder.targets().items()
-            if name not in folder.skipped() and (name in now or name not in ended)
+            if name not in skipped and (name in now or name not in ended)
         }
         data.check_digests(begun, what)
 
@@ -176,7 +184,7 @@ class PromptWriter(Callback):
         module: Any = pl_module
         if self.folder is None:
             return
-        self._write_skipped(trainer, end=True)
+        self._write_skipped(trainer, module, end=True)
         if trainer.is_global_zero:
             self._write([*module.results, *self._left_cut(module)], "", module)
         self.written = module.durable = len(module.results)
@@ -197,6 +205,10 @@ class PromptWriter(Callback):
         if self.folder is None:
             return
         module: Any = pl_module
+        if not self.sizes and trainer.is_global_zero:
+            # The folder was refused: nothing in it is this run's.
+            self.folder.leave()
+            return
         # Bad input that shows before anything is found would come back.
         quiet = isinstance(exception, WriteError) or (
             isinstance(exception, FuseError) and not module.results
@@ -250,11 +262,12 @@ class PromptWriter(Callback):
                 replace_file(path, text)
                 self.sizes[path] = path.stat().st_size
 
-    def _write_skipped(self, trainer: L.Trainer, *, end: bool = False) -> None:
+    def _write_skipped(self, trainer: L.Trainer, module: Any, *, end: bool = False) -> None:
         """Names every target that was left out, and why; all devices ask together."""
         assert self.folder is not None
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
-        skipped: dict[str, str] = {}
+        done = {result.target for result in module.results}
+        skipped = {name: why for name, why in self.skipped.items() if name not in done}
         for share in gather(getattr(data, "skipped", {})):
             skipped |= share
         path = self.folder.path / "skipped.jsonl"
@@ -274,7 +287,7 @@ class PromptWriter(Callback):
             yield
         except OSError as error:
             raise WriteError(
-                f"{visible(repr(str(path)))} cannot be written ({error.strerror or error}); make "
+                f"{quoted(path)} cannot be written ({error.strerror or error}); make "
                 f"room or allow writing there; {'; '.join(self._intact(module))}"
             ) from error
 

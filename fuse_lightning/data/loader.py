@@ -64,6 +64,7 @@ class TargetLoader:
         return self.batches
 
     def __iter__(self) -> Iterator[TargetBatch]:
+        self._reset()
         with ThreadPoolExecutor(WORKERS) as pool:
             while self.served < len(self):
                 self._leave()
@@ -74,7 +75,6 @@ class TargetLoader:
                 self.served += 1
                 yield self._batch
             self._leave()
-        self._reset()
 
     def _goes_on(self) -> bool:
         """Whether this device, or another one, has targets; all devices ask together."""

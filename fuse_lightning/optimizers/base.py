@@ -132,6 +132,7 @@ class PromptOptimizer(ResumableSearch, ABC):
             check_trainer(self.trainer)
             self.targets = []
             self.forget_searches()
+            self.objective.memory.clear()
         if stage != "predict":
             self.load(self.trainer.strategy.root_device)
 

@@ -102,6 +102,8 @@ class PEZ(SwapOptimizer):
                 f"PEZ moves prompts of its own and chooses none; replace "
                 f"{type(self.strategy).__name__} by GreedySearch (restarts give it width)"
             )
+        if stage == "fit":
+            self.descents, self.polish_after = {}, {}
         super().setup(stage)
 
     @cached_property
@@ -279,6 +281,7 @@ class PEZ(SwapOptimizer):
         for part in (iterate, *(moments[0][key] for key in MOMENTS if moments)):
             if part.shape != iterate.shape or part.shape[2:] != self._table.shape[1:]:
                 raise ValueError("embeddings are of another model")
+        self.polish_after.pop(name, None)
         if state["polish_after"] is not None:
             self.polish_after[name] = int(state["polish_after"])
         self.descents[name] = self._descent(iterate.to(self._table))

@@ -8,7 +8,7 @@ import torch
 
 from fuse_lightning.data import TargetDataModule
 from fuse_lightning.errors import FuseError
-from fuse_lightning.identity import Identity, difference
+from fuse_lightning.identity import CONTENT, Identity, difference
 from fuse_lightning.objectives import Objective
 from fuse_lightning.optimizers.checkpoints import (
     MALFORMED,
@@ -22,7 +22,7 @@ from fuse_lightning.optimizers.step import DiscreteStep
 from fuse_lightning.optimizers.target_search import TargetSearch
 from fuse_lightning.results import Result
 from fuse_lightning.run_folder import RunFolder
-from fuse_lightning.search import SearchStrategy
+from fuse_lightning.search import GreedySearch, SearchStrategy
 from fuse_lightning.strategy import gather
 
 
@@ -76,7 +76,7 @@ class ResumableSearch(L.LightningModule):
         if not self.trainer.is_global_zero:
             self.results, self.durable = [], 0
 
-    def identity(self, *, content: bool = True) -> Identity:
+    def identity(self, *, content: bool = True, trainer: L.Trainer | None = None) -> Identity:
         """What a search must be of to go on with a checkpoint or in a run's folder.
 
         The objective, what a prompt may hold, and the seed; not how much effort is spent: steps,
@@ -84,35 +84,47 @@ class ResumableSearch(L.LightningModule):
 
         Args:
             content: Whether to look at the loaded models' weights too.
+            trainer: The trainer that is about to begin, where it has not begun.
         """
+        trainer = trainer or self.trainer
+        callbacks = trainer.callbacks  # type: ignore[attr-defined]
+        kinds = [type(each) for each in callbacks if isinstance(each, SearchStrategy)]
         parts = {
             "optimizer": type(self).__name__,
-            "search strategy": type(self.strategy).__name__,
+            "search strategy": (kinds or [GreedySearch])[0].__name__,
             "seed": str(self.seed),
-            "precision": str(self.trainer.precision),
+            "precision": str(trainer.precision),
             "terms": ", ".join(term.name for term in self.objective.terms),
             "constraints": repr(self.constraints),
         }
         for term in self.objective.terms:
             parts |= {f"{part} of {term.name}": text for part, text in term.identity().items()}
             if content:
-                parts[f"model content of {term.name}"] = term.model.fingerprint
+                parts[f"{CONTENT} {term.name}"] = term.model.fingerprint
         return parts
 
-    def check_identity(self, known: Identity, what: str, *, content: bool = True) -> None:
+    def check_identity(
+        self,
+        known: Identity,
+        what: str,
+        *,
+        content: bool = True,
+        trainer: L.Trainer | None = None,
+    ) -> None:
         """Checks that the search is the same as one that was begun before.
 
         Args:
             known: The :meth:`identity` of that one.
             what: What is to go on, for the error.
             content: Whether the models are loaded.
+            trainer: The trainer that is about to begin, where it has not begun.
 
         Raises:
             FuseError: If it is another one; names the first difference.
         """
-        now = self.identity(content=content)
+        now = self.identity(content=content, trainer=trainer)
         if not content:
-            known = {name: text for name, text in known.items() if not name.startswith("model co")}
+            known = {name: text for name, text in known.items() if not name.startswith(CONTENT)}
         if other := difference(known, now):
             raise FuseError(
                 f"{what} is of another search: {other}; go on with the same, or start a new run"

@@ -196,6 +196,27 @@ class TestFolders:
         assert Path("run/.owner").exists()
         begin(search())
 
+    def test_a_folder_that_was_refused_is_left_alone_to_the_end(self, capsys):
+        earlier(result("a"))
+        before = {path: path.read_bytes() for path in Path("run").iterdir() if path.is_file()}
+        writer, module = PromptWriter(), search(result("b"))
+        with pytest.raises(FuseError) as refused:
+            writer.on_fit_start(trainer(), module)
+        writer.on_exception(trainer(), module, refused.value)
+        assert {path: path.read_bytes() for path in before} == before
+        assert capsys.readouterr().err == ""
+
+    def test_why_targets_were_left_out_is_kept_until_they_are_found(self):
+        earlier(result("a"))
+        rows = [{"target": name, "reason": "broken"} for name in ("b", "c")]
+        Path("run/skipped.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        module = search(goes_on=True)
+        writer = begin(module)
+        module.results.append(result("b"))
+        end(writer, module)
+        (line,) = Path("run/skipped.jsonl").read_text().splitlines()
+        assert json.loads(line) == rows[1]
+
     def test_another_search_does_not_go_on(self):
         earlier(result("a"))
         before = Path("run/prompts.jsonl").read_bytes(), Path("run/run.json").read_bytes()
