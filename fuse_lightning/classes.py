@@ -25,8 +25,10 @@ def alike(name: str) -> str | None:
     """The known class whose name is most like a wrong one, if any is."""
     short = name.rpartition(".")[2].lower()
     kinds = [kind for base in BASES for kind in _all(base)]
-    # A class of this very name is known, and no class for the option.
-    names = {kind.__name__.lower(): kind.__name__ for kind in kinds if kind.__name__ != name}
+    names = {kind.__name__.lower(): kind.__name__ for kind in kinds}
+    if name in names.values():
+        # It is no class for the option, and no other one is meant.
+        return None
     return next((names[found] for found in get_close_matches(short, names, 1)), None)
 
 

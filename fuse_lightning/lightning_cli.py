@@ -248,6 +248,9 @@ def run(words: list[str], own: OwnFolder | None = None) -> None:
             # Lightning warns if it is given the words that it would read itself.
             args=None if attached(words) == sys.argv[1:] else attached(words),
         )
+        if dist.is_available() and dist.is_initialized():
+            # Threads that still wait for messages would abort the process at its end.
+            dist.destroy_process_group()
     except FuseError:
         raise
     except Exception as error:

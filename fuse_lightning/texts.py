@@ -10,11 +10,13 @@ from jsonargparse import Namespace, set_loader
 from lightning.pytorch.cli import LightningArgumentParser
 
 from fuse_lightning.errors import FuseError
+from fuse_lightning.optimizers.constraints import Listed
 
 MODE = "fuse"
 """The parser's name for our way to read YAML."""
 FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$")
-TEXTS = frozenset((str, list[str], NoneType))
+LISTS = frozenset((list[str], list[Listed]))
+TEXTS = frozenset((str, NoneType)) | LISTS
 
 
 class Text(str):
@@ -79,7 +81,7 @@ def _taken(action: Any, value: str, append: bool) -> str:
     if not kinds <= TEXTS or (value == "null" and NoneType in kinds):
         return value
     one = str in kinds or append
-    return Text(value) if one and not (list[str] in kinds and is_list(value)) else value
+    return Text(value) if one and not (kinds & LISTS and is_list(value)) else value
 
 
 def _kinds(action: Any) -> set[Any]:

@@ -115,6 +115,8 @@ def test_a_launched_process_ends_with_the_one_that_has_started_it():
 
 
 def test_ctrl_c_waits_until_tensorboard_has_handed_over_what_it_writes():
+    # A shell makes what it starts in the background deaf to interrupts.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     done = []
     work = (
         "def hand_over():\n"
@@ -132,6 +134,7 @@ def test_ctrl_c_waits_until_tensorboard_has_handed_over_what_it_writes():
 
     with pytest.raises(SystemExit, match="130"), heard():
         work_on()
+    signal.signal(signal.SIGINT, before)
     assert done == ["handed over"]
 
 

@@ -137,14 +137,13 @@ def test_json_lines_hold_the_exact_text(rows):
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_the_table_and_the_bar_show_and_do_not_obey(text, capsys, monkeypatch):
-    trainer = SimpleNamespace(is_global_zero=True)
+    trainer = SimpleNamespace(is_global_zero=True, train_dataloader=None)
     module = SimpleNamespace(results=[result(text)], searches=[], best=[found(text)])
     PromptTable().on_fit_end(trainer, module)
     out = capsys.readouterr().out
     assert not hidden(out.replace("\n", ""))
     assert visible(text).strip() in out.replace("\n", " ")
     monkeypatch.setattr("lightning.pytorch.callbacks.ProgressBar.get_metrics", lambda *_: {})
-    monkeypatch.setattr("fuse_lightning.callbacks.progress.target_ids", lambda _: None)
     metrics = PromptProgressBar().get_metrics(trainer, module)
     assert metrics["prompt"] == visible(text)
 

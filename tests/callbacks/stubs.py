@@ -10,6 +10,7 @@ def trainer(rank=0, ranks=1, folder="run", targets=None):
     data = targets and SimpleNamespace(
         targets=[Target(name, text=name) for name in targets],
         finished=set(),
+        skipped={},
         check_digests=lambda known, what: None,
     )
     return SimpleNamespace(

@@ -172,13 +172,19 @@ def saved(value: Any) -> bytes:
 
 def checkpoint(run: str) -> dict[str, Any]:
     """What Lightning and a search write of themselves."""
+    search = {"name": "a", "step": 3, "kept": [], "generator": torch.zeros(16)}
+    state = {
+        "identity": {"seed": "0", "weight of fluency": "1.0"},
+        "searches": {"a": {"search": search, "frontier": {"frontier": [(1.5, [1, 2])]}}},
+        "results": [json.loads(line) for line in results().splitlines()],
+    }
     progress = {"total": {"ready": 3, "completed": 3}, "current": {"ready": 1, "completed": 1}}
     return {
         "epoch": 0,
         "global_step": 3,
         "run": run,
         "pytorch-lightning_version": "2.6.4",
-        "state_dict": {"_extra_state": {"served": 1, "generator": torch.zeros(16)}},
+        "state_dict": {"_extra_state": state},
         "loops": {"fit_loop": {"state_dict": {}, "epoch_progress": progress}},
         "callbacks": {"BeamSearch": {"beams": [[1, 2], [3]], "losses": [0.5, 1.5]}},
         "optimizer_states": [{}],

@@ -169,7 +169,8 @@ class Inputs:
             redirect_stderr(told),
         ):
             try:
-                main(["fit", "--config", str(config)])
+                place = ("--trainer.logger=false", f"--trainer.default_root_dir={folder / 'run'}")
+                main(["fit", "--config", str(config), *place])
             except SystemExit as end:
                 lines = told.getvalue().splitlines()
                 errors = [line for line in lines if line.startswith("error: ")]

@@ -18,7 +18,7 @@ from fuse_lightning.objectives import (
 from fuse_lightning.optimizers import PEZ, Constraints, pez
 from fuse_lightning.search import BeamSearch, GreedySearch
 from tests.near import assert_near, near
-from tests.optimizers.runs import build, fit
+from tests.optimizers.runs import build, fit, found
 
 STEPS, LENGTH = 12, 5
 
@@ -244,6 +244,17 @@ def test_a_descent_that_stalls_is_polished(folders, pictures, tmp_path):
     assert steps[0] == 5
     assert steps == list(range(5, module.searches[0].step + 1))
     assert 3 <= len(steps) <= 5
+
+
+def test_a_second_search_of_one_module_is_like_the_first(folders, pictures, tmp_path):
+    options = {"prompt_length": 4, "patience": 2, "polish_steps": 3, "batch_size": 2}
+    module = PEZ([ImageSimilarity(folders["clip"])], steps=12, **options)
+    runs = []
+    for place in ("first", "second"):
+        data = ImageTargets(str(pictures / "0.png"))
+        trainer = fit(module, data, tmp_path / place, GreedySearch())
+        runs.append((trainer.global_step, found(module)))
+    assert runs[0] == runs[1]
 
 
 def likelihood(folders, **options):
