@@ -169,7 +169,7 @@ def _tool(words: list[str]) -> None:
 def _lightning(words: list[str]) -> None:
     from fuse_lightning.lightning_cli import run
     from fuse_lightning.own_folder import OwnFolder
-    from fuse_lightning.resume import OVERWRITE, expand, resumed_folder
+    from fuse_lightning.resume import OVERWRITE, expand, measured_folder, resumed_folder
 
     keep_lines_apart()
 
@@ -178,4 +178,5 @@ def _lightning(words: list[str]) -> None:
         # Lightning's help does not know the short words.
         print(*usage(words[0]), sep="\n")
     quiet_transformers()
-    run(expand(words), OwnFolder(resumed_folder(words), OVERWRITE in words))
+    own = OwnFolder(resumed_folder(words), OVERWRITE in words, measured_folder(words))
+    run(expand(words), own)

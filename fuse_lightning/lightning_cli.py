@@ -31,13 +31,13 @@ from fuse_lightning.data import TargetDataModule
 from fuse_lightning.elements import check_elements, check_indices
 from fuse_lightning.endings import ending
 from fuse_lightning.errors import FuseError
-from fuse_lightning.files import replace_file
 from fuse_lightning.messages import explain
 from fuse_lightning.optimizers import PromptOptimizer
 from fuse_lightning.optimizers.checkpoints import read_checkpoint
 from fuse_lightning.optimizers.precision import settle_precision
 from fuse_lightning.own_config import own_config
 from fuse_lightning.own_folder import OwnFolder
+from fuse_lightning.run_folder import RunFolder
 from fuse_lightning.terminal import say
 from fuse_lightning.texts import TextParser, attached, plain
 from fuse_lightning.trainer_options import check_callbacks, check_strategy, is_complaint
@@ -62,7 +62,9 @@ class WholeConfig(SaveConfigCallback):
             text = self.parser.dump(self.config, skip_none=False)
             text = own_config(text, path if pl_module.goes_on else None)
             # A run that goes on needs the whole address of a picture, with a password or a key.
-            replace_file(path, text, private=without_secrets(text) != text)
+            taken: Any = pl_module.folder
+            run_folder = taken or RunFolder(folder)
+            run_folder.write(path.name, text, private=without_secrets(text) != text)
 
 
 class FuseCLI(LightningCLI):
@@ -140,6 +142,7 @@ class FuseCLI(LightningCLI):
         """
         try:
             super().instantiate_classes()
+            self.own.tell(self.datamodule)
         except (MisconfigurationException, RuntimeError, TypeError, ValueError) as error:
             told = explain(error)
             remedy = "; an option is null that needs a value" if "NoneType" in told else ""

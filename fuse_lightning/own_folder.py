@@ -1,5 +1,6 @@
 """A run's folder, taken by the command line before the trainer writes anything."""
 
+import os
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,11 +23,13 @@ class OwnFolder:
     Attributes:
         goes_on: Folder of the run that goes on, if one does.
         overwrite: Whether what an earlier run left is removed.
+        measured: Folder of the run whose prompts are measured or told, if there is one.
         folder: The folder, once it is taken.
     """
 
     goes_on: Path | None = None
     overwrite: bool = False
+    measured: Path | None = None
     folder: RunFolder | None = field(default=None, repr=False)
 
     def take(self, trainer: L.Trainer, module: Any, checkpoint: str | None) -> None:
@@ -51,6 +54,15 @@ class OwnFolder:
                 f"the run goes on in {quoted(self.goes_on)}, but the loggers are told to write "
                 f"into {quoted(folder.path)}; leave trainer.logger and default_root_dir as they are"
             )
+        if self.goes_on is not None and not folder.identity():
+            raise FuseError(
+                f"folder {quoted(self.goes_on)} holds no run.json, so it is no run that can go on; "
+                "give the folder of a run"
+            )
+        if any(getattr(each, "_sub_dir", None) for each in trainer.loggers):
+            raise FuseError(
+                "a logger has sub_dir, and a run could not go on from there; leave sub_dir out"
+            )
         origin = None
         if checkpoint is not None and Path(checkpoint).is_file():
             origin = Path(read_checkpoint(Path(checkpoint))["run"])
@@ -66,6 +78,17 @@ class OwnFolder:
             folder.keep_metrics()
         elif self.overwrite:
             folder.clear(beside_too=True)
+
+    def tell(self, data: Any) -> None:
+        """Tells a data module which targets a run was begun with; puts its table aside."""
+        run = self.goes_on or self.measured
+        if run is None:
+            return
+        folder = RunFolder(run)
+        data.begun = set(folder.targets())
+        # Loggers of an evaluation would begin it anew.
+        if self.measured is not None and os.environ.get("LOCAL_RANK", "0") == "0":
+            folder.keep_metrics()
 
     def leave(self) -> None:
         """Lets others take the folder."""

@@ -10,7 +10,8 @@ from lightning.pytorch.utilities import rank_zero_info
 
 from fuse_lightning.config_files import config_text
 from fuse_lightning.errors import FuseError
-from fuse_lightning.optimizers.checkpoints import read_checkpoint
+from fuse_lightning.optimizers.checkpoints import EXTRA, read_checkpoint
+from fuse_lightning.run_folder import RunFolder
 from fuse_lightning.terminal import visible
 
 RESUME, RUN, OVERWRITE = "--resume", "--run", "--overwrite"
@@ -76,8 +77,17 @@ def expand(words: list[str]) -> list[str]:
 
 def resumed_folder(words: list[str]) -> Path | None:
     """The folder of the run that goes on, if one does."""
-    _, resumed = _take(words, RESUME)
-    return Path(resumed[-1]).resolve() if resumed else None
+    return _named(words, RESUME)
+
+
+def measured_folder(words: list[str]) -> Path | None:
+    """The folder of the run whose prompts are measured or told, if there is one."""
+    return _named(words, RUN)
+
+
+def _named(words: list[str], flag: str) -> Path | None:
+    _, names = _take(words, flag)
+    return Path(names[-1]).resolve() if names else None
 
 
 def _take(words: list[str], flag: str) -> tuple[list[str], list[str]]:
@@ -140,9 +150,17 @@ def last_checkpoint(folder: Path) -> Path | None:
         for path in place.glob("*.ckpt"):
             with suppress(FuseError):
                 saved = read_checkpoint(path)
-                if place.parent == folder or saved["run"] == str(folder.resolve()):
+                here = place.parent == folder
+                # A folder that was overwritten may have left checkpoints elsewhere.
+                if here or (saved["run"] == str(folder.resolve()) and _is_of(saved, folder)):
                     steps[path] = saved["global_step"]
     return max(steps, key=lambda path: (steps[path], path.stat().st_mtime), default=None)
+
+
+def _is_of(checkpoint: dict[str, Any], folder: Path) -> bool:
+    """Whether a checkpoint is of the search that a folder is of."""
+    known: bool = checkpoint["state_dict"][EXTRA]["identity"] == RunFolder(folder).identity()
+    return known
 
 
 def _told_places(folder: Path) -> list[Path]:

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import secrets
 import socket
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -45,6 +46,8 @@ class RunFolder:
         self.path = path
         self._lock: FileLock | None = None
         self._is_new = False
+        self._own = ""
+        self._kept: dict[str, tuple[str, bool]] = {}
 
     def check_free(self) -> None:
         """Checks that a new run may write here.
@@ -100,9 +103,38 @@ class RunFolder:
                 "it to end, or give another folder"
             ) from error
         self._lock = lock
-        own = {"process": os.getpid(), "host": socket.gethostname()}
-        replace_file(self.path / OWNER, json.dumps(own))
+        own = {"process": os.getpid(), "host": socket.gethostname(), "once": secrets.token_hex(8)}
+        self._own = json.dumps(own)
+        replace_file(self.path / OWNER, self._own)
         remove_leftovers(self.path)
+
+    def hold(self) -> None:
+        """Makes the folder again if it was deleted since this process has taken it.
+
+        Raises:
+            FuseError: If another run has begun there since.
+            OSError: If the folder cannot be made.
+        """
+        if self._lock is None or self._is_mine():
+            return
+        self._lock.release()
+        self._lock = None
+        self.take()
+        if self._written():
+            self.leave()
+            raise FuseError(f"folder {quoted(self.path)} was deleted, and is another run's now")
+        for name, (text, private) in self._kept.items():
+            replace_file(self.path / name, text, private=private)
+
+    def _is_mine(self) -> bool:
+        with suppress(OSError, UnicodeDecodeError):
+            return (self.path / OWNER).read_text() == self._own
+        return False
+
+    def write(self, name: str, text: str, *, private: bool = False) -> None:
+        """Writes a file, and again should the folder be deleted."""
+        replace_file(self.path / name, text, private=private)
+        self._kept[name] = text, private
 
     def keep_metrics(self) -> None:
         """Puts a table of a CSV logger aside, which a new logger would remove."""
@@ -139,8 +171,8 @@ class RunFolder:
             targets: Id and content digest of each target.
         """
         lines = [json.dumps({"target": name, "digest": digest}) for name, digest in targets]
-        replace_file(self.path / TARGETS, "".join(f"{line}\n" for line in lines))
-        replace_file(self.path / IDENTITY, json.dumps(dict(identity), indent=1))
+        self.write(TARGETS, "".join(f"{line}\n" for line in lines))
+        self.write(IDENTITY, json.dumps(dict(identity), indent=1))
 
     def identity(self) -> dict[str, str]:
         """Parts of the objective that the run is of; none where a run never said.

@@ -310,6 +310,36 @@ def test_runs_of_a_fixed_folder_do_not_write_over_each_other(capsys):
     assert {row.seed for row in read_results(folder() / "prompts.jsonl")} == {3}
 
 
+def test_a_folder_that_is_no_run_does_not_go_on(capsys):
+    write(False)
+    Path("own").mkdir()
+    Path("run.yaml").rename("own/config.yaml")
+    with pytest.raises(SystemExit, match="2"):
+        main(["fit", "--resume", "own"])
+    assert "own' holds no run.json" in capsys.readouterr().err.splitlines()[-1]
+    assert {path.name for path in Path("own").iterdir()} == {"config.yaml"}
+
+
+def test_what_tells_of_a_run_does_not_lose_its_table_of_metrics():
+    write(LOGGERS["csv"])
+    main(["fit", "--config", "run.yaml"])
+    before = (folder() / "metrics.csv").read_text()
+    main(["predict", "--run", str(folder()), "--out", "out.jsonl"])
+    assert (folder() / "metrics-1.csv").read_text() == before
+
+
+def test_a_checkpoint_of_a_search_that_was_overwritten_counts_for_nothing():
+    saver = {"dirpath": "kept", "every_n_train_steps": 1, "save_top_k": -1}
+    write(False)
+    callbacks({"class_path": "ModelCheckpoint", "init_args": saver})
+    main(["fit", "--config", "run.yaml", "--trainer.max_steps=5"])
+    words = ["--seed_everything=3", "--overwrite", "--trainer.max_steps=2"]
+    main(["fit", "--config", "run.yaml", *words])
+    assert last_checkpoint(Path()).stem.endswith("step=2-v1")
+    main(["fit", "--resume", ".", "--trainer.max_steps=-1"])
+    assert {row.seed for row in read_results(Path("prompts.jsonl"))} == {3}
+
+
 @pytest.mark.usefixtures("copy")
 def test_a_run_goes_on_in_its_own_folder_alone(capsys):
     with pytest.raises(SystemExit, match="2"):

@@ -167,6 +167,7 @@ class PromptWriter(Callback):
         new: list[Result] = module.results[self.written :]
         if self.folder is None or not new:
             return
+        self._hold(module)
         table, lines = self.paths(trainer)
         again = any(result.target in self.cut for result in new)
         if again or not (self._there(table) and self._there(lines)):
@@ -184,6 +185,7 @@ class PromptWriter(Callback):
         module: Any = pl_module
         if self.folder is None:
             return
+        self._hold(module)
         self._write_skipped(trainer, module, end=True)
         if trainer.is_global_zero:
             self._write([*module.results, *self._left_cut(module)], "", module)
@@ -216,9 +218,24 @@ class PromptWriter(Callback):
         if trainer.is_global_zero and not quiet:
             if not all(map(self._there, self.paths(trainer))):
                 with suppress(WriteError):
+                    self._hold(module)
                     self._write_anew(trainer, module)
             say(*self._intact(module), error=True)
         self.folder.leave()
+
+    def _hold(self, module: Any) -> None:
+        """Looks whether the folder is still this run's; makes one that was deleted again."""
+        assert self.folder is not None
+        try:
+            with self._told(self.folder.path, module):
+                self.folder.hold()
+        except FuseError as error:
+            if isinstance(error, WriteError):
+                raise
+            found = self._elsewhere(module.results)
+            # Nothing else is to be written there.
+            self.folder = None
+            raise WriteError("; ".join([str(error), *found])) from error
 
     def paths(self, trainer: L.Trainer) -> tuple[Path, Path]:
         """The CSV and the JSON-lines file that this device adds to."""

@@ -44,6 +44,7 @@ class TargetDataModule(L.LightningDataModule, ABC):
         root: The same, absolute.
         targets: The targets, once they are set up.
         skipped: Why targets were left out, by id.
+        begun: Ids of the targets that a run was begun with, where one goes on or is measured.
         finished: Ids of targets that are finished.
     """
 
@@ -74,6 +75,7 @@ class TargetDataModule(L.LightningDataModule, ABC):
         self.targets: list[Target] = []
         self.skipped: dict[str, str] = {}
         self.finished: set[str] = set()
+        self.begun: set[str] = set()
 
     @abstractmethod
     def all_targets(self) -> list[Target]:
@@ -100,6 +102,9 @@ class TargetDataModule(L.LightningDataModule, ABC):
         """
         self.skipped = {}
         finished = Finished(self.skip_finished)
+        # What the run itself was begun with stays its own, also where others have finished it.
+        for name in self.begun:
+            finished.digests.pop(name, None)
         self.finished = set(finished.digests)
         found = self.all_targets()
         if not found:

@@ -23,7 +23,7 @@ from fuse_lightning.optimizers.precision import settle_precision
 from fuse_lightning.optimizers.resumable import ResumableSearch
 from fuse_lightning.optimizers.start import Start
 from fuse_lightning.optimizers.step import DiscreteStep
-from fuse_lightning.optimizers.suitable import check_trainer
+from fuse_lightning.optimizers.suitable import check_trainer, settle_trainer
 from fuse_lightning.optimizers.target_search import Best, TargetSearch
 from fuse_lightning.search import Scored
 from fuse_lightning.strategy import gathered
@@ -130,6 +130,7 @@ class PromptOptimizer(ResumableSearch, ABC):
         settle_precision(self.trainer)
         if stage == "fit":
             check_trainer(self.trainer)
+            settle_trainer(self.trainer)
             self.targets = []
             self.forget_searches()
             self.objective.memory.clear()

@@ -16,6 +16,7 @@ from packaging.version import Version
 from fuse_lightning.errors import FuseError
 from fuse_lightning.regular import open_regular
 from fuse_lightning.results import Result, read_targets, result_files
+from fuse_lightning.run_folder import RunFolder
 from fuse_lightning.strategy import gather
 
 EXTRA = "_extra_state"
@@ -160,10 +161,15 @@ def _alike(state: Any, own: Mapping[str, Any]) -> bool:
 
 
 def results_of(checkpoint: Mapping[str, Any]) -> list[Result]:
-    """The results that a checkpoint stands for: its own and those in its run's files."""
+    """The results that a checkpoint stands for: its own and those in its run's files.
+
+    Where another search has written into the run's folder since, that one's are left out.
+    """
     state = checkpoint["state_dict"][EXTRA]
+    run = RunFolder(Path(checkpoint["run"]))
     own: dict[str, list[Result]] = {}
     for row in state["results"]:
         own.setdefault(row["target"], []).append(Result.from_dict(row))
-    found = read_targets(result_files(Path(checkpoint["run"]))) | own
+    same = run.identity() == state["identity"]
+    found = (read_targets(result_files(run.path)) if same else {}) | own
     return [result for rows in found.values() for result in rows]

@@ -148,8 +148,9 @@ class ResumableSearch(L.LightningModule):
         self.origin = Path(checkpoint["run"])
         reduce_to_search(checkpoint, self.trainer, DiscreteStep(self.counter).state_dict())
         # Searches that were cut short go on.
-        found = [result for result in results_of(checkpoint) if result.finished]
-        state["results"] = [result.to_dict() for result in found]
+        # A run that goes on in its own folder reads the files there itself.
+        found = state["results"] if self.goes_on else map(Result.to_dict, results_of(checkpoint))
+        state["results"] = [row for row in found if row["finished"]]
         begun = self._begun(state["searches"])
         data = self.trainer.datamodule  # type: ignore[attr-defined]
         if isinstance(data, TargetDataModule):

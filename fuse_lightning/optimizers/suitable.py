@@ -4,6 +4,7 @@ import lightning as L
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 
 from fuse_lightning.errors import FuseError
+from fuse_lightning.search import SearchStrategy
 from fuse_lightning.strategy import PromptStrategy
 
 
@@ -30,3 +31,18 @@ def check_trainer(trainer: L.Trainer) -> None:
                 "ModelCheckpoint saves on exceptions, in the middle of a step, which cannot be "
                 "resumed; give every_n_train_steps or train_time_interval"
             )
+
+
+def settle_trainer(trainer: L.Trainer) -> None:
+    """Lets a trainer search, also one that has searched before.
+
+    Raises:
+        FuseError: If it has two search strategies.
+    """
+    callbacks = trainer.callbacks  # type: ignore[attr-defined]
+    names = [type(each).__name__ for each in callbacks if isinstance(each, SearchStrategy)]
+    if len(names) > 1:
+        raise FuseError(f"trainer.callbacks hold {' and '.join(names)}; give one of them")
+    # It would count its epochs on, and stop at once.
+    for name in ("ready", "started", "processed", "completed"):
+        setattr(trainer.fit_loop.epoch_progress.current, name, 0)

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import lightning as L
 import pytest
+from filelock import FileLock
 from lightning.pytorch.callbacks import Callback
 from PIL import Image
 
@@ -20,6 +21,7 @@ from fuse_lightning.errors import FuseError
 from fuse_lightning.objectives import Fluency, ImageSimilarity
 from fuse_lightning.optimizers import AutoDAN
 from fuse_lightning.results import Result, read_results, read_targets, result_files
+from fuse_lightning.run_folder import RunFolder
 from tests.callbacks.stubs import search, trainer
 from tests.disk import at_most
 from tests.near import near
@@ -271,6 +273,35 @@ class TestFolders:
         writer.on_exception(trainer(), module, KeyboardInterrupt())
         assert capsys.readouterr().err == "2 prompts are in run/prompts.jsonl\n"
         expect(module.results)
+
+    def test_a_folder_that_was_deleted_and_is_another_runs_now_is_left_to_it(self):
+        module = search(result("a"))
+        writer = begin(module)
+        shutil.rmtree("run")
+        other = search(result("b"))
+        second = begin(other)
+        for ended in (False, True):
+            if ended:
+                end(second, other)
+            module.results.append(result("c"))
+            with pytest.raises(FuseError, match=r"all \d are in /.*/prompts\.jsonl") as caught:
+                writer.on_train_batch_end(trainer(), module)
+            place = str(caught.value).rsplit("are in ")[-1]
+            assert read_results(Path(place)) == module.results
+            expect([result("b")])
+            writer.folder = RunFolder(Path("run"))
+            writer.folder._lock = FileLock("elsewhere")
+
+    def test_what_a_folder_said_of_its_run_is_said_again(self):
+        module = search(result("a"))
+        writer = begin(module, trainer(targets="ab"))
+        writer.folder.write("config.yaml", "seed: 1")
+        names = ("run.json", "targets.jsonl", "config.yaml")
+        before = [Path("run", name).read_bytes() for name in names]
+        shutil.rmtree("run")
+        module.results.append(result("b"))
+        writer.on_train_batch_end(trainer(), module)
+        assert [Path("run", name).read_bytes() for name in names] == before
 
     def test_where_a_folder_cannot_be_made_again_results_go_to_a_temporary_one(self):
         module = search(result("a"))

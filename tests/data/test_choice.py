@@ -79,6 +79,12 @@ class TestFinished:
         data = TextTargets(TEXTS, limit=limit, shuffle=shuffle, skip_finished=folder)
         assert ids(data) == [name for name in whole if name not in finished][:limit]
 
+    def test_what_a_run_was_begun_with_stays_its_own(self):
+        data = TextTargets(TEXTS[:4], skip_finished=run("other", *TEXTS[:3]))
+        assert ids(data) == [TEXTS[3]]
+        data.begun = {TEXTS[1]}
+        assert ids(data) == [TEXTS[1], TEXTS[3]]
+
     def test_files_of_all_devices_and_cut_lines(self):
         run("run", "text 0", "other", file="prompts-rank0.jsonl")
         run("run", "text 3", file="prompts-rank1.jsonl")

@@ -36,7 +36,7 @@ from fuse_lightning.data.loader import TargetLoader
 from fuse_lightning.evaluation import Evaluation, Predictions, transfer
 from fuse_lightning.objectives import Objective, TextSimilarity
 from fuse_lightning.optimizers import Captioner
-from fuse_lightning.optimizers.checkpoints import joined
+from fuse_lightning.optimizers.checkpoints import joined, results_of
 from fuse_lightning.results import Result
 from fuse_lightning.zoo.commands import scenes
 from fuse_lightning.zoo.scenes import named_objects
@@ -407,6 +407,7 @@ def test_results_of_several_devices_are_read_from_one_checkpoint():
         for name in ("one", "two")
     ]
     checkpoint = {"state_dict": {"_extra_state": joined(states)}, "run": "run"}
+    own = {"state_dict": {"_extra_state": joined(states)}, "run": "run"}
     # What is in the run's files is in no checkpoint.
     Path("run").mkdir()
     filed = Result("filed", "a blue star", [1], 1.0, {"fluency": 1.0}, 1, 0, 1.0)
@@ -415,6 +416,9 @@ def test_results_of_several_devices_are_read_from_one_checkpoint():
     module.on_load_checkpoint(checkpoint)
     module.load_state_dict(checkpoint["state_dict"])
     assert [row.target for row in module.results] == ["filed", "one", "two"]
+    # Another search has taken the folder since.
+    Path("run/run.json").write_text('{"seed": "another"}')
+    assert [row.target for row in results_of(own)] == ["one", "two"]
 
 
 def test_predictions_need_a_known_kind_of_file():

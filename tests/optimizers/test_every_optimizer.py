@@ -441,6 +441,28 @@ def test_a_checkpoint_written_after_a_fit_that_was_cut_short_goes_on(
     assert found(again) == close(found(whole))
 
 
+def test_two_search_strategies_are_refused(folders, pictures, tmp_path):
+    module, data = build(RandomSearch, folders), ImageTargets(str(pictures))
+    with pytest.raises(FuseError, match="hold GreedySearch and GreedySearch; give one of them"):
+        fit(module, data, tmp_path, GreedySearch(), GreedySearch())
+
+
+def test_one_trainer_searches_again(folders, pictures, tmp_path):
+    runs = []
+    trainer = None
+    for _ in range(2):
+        module = build(RandomSearch, folders, steps=2, batch_size=4)
+        data = ImageTargets(str(pictures))
+        if trainer is None:
+            trainer = fit(module, data, tmp_path, GreedySearch())
+        else:
+            module.overwrite = True
+            trainer.fit(module, data)
+        runs.append(found(module))
+    assert runs[0] == runs[1]
+    assert len(runs[0]) == 3
+
+
 def test_a_strategy_that_averages_is_refused_before_it_wraps_anything():
     trainer = SimpleNamespace(
         world_size=2,
