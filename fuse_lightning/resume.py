@@ -150,7 +150,7 @@ def last_checkpoint(folder: Path) -> Path | None:
         for path in place.glob("*.ckpt"):
             with suppress(FuseError):
                 saved = read_checkpoint(path)
-                here = place.parent == folder
+                here = place == folder / "checkpoints"
                 # A folder that was overwritten may have left checkpoints elsewhere.
                 if here or (saved["run"] == str(folder.resolve()) and _is_of(saved, folder)):
                     steps[path] = saved["global_step"]
