@@ -3,12 +3,12 @@
 import json
 import shlex
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import lightning as L
 from lightning.pytorch.callbacks import Timer
 
+from fuse_lightning.run_folder import folder_of
 from fuse_lightning.strategy import gather
 from fuse_lightning.terminal import visible
 
@@ -59,7 +59,7 @@ def _skipped(trainer: L.Trainer, data: Any) -> Mapping[str, str]:
     """Why targets were left out, also before this run was resumed."""
     reasons: dict[str, str] = {}
     try:
-        for line in (_folder(trainer) / "skipped.jsonl").read_text(encoding="utf-8").splitlines():
+        for line in (folder_of(trainer) / "skipped.jsonl").read_text(encoding="utf-8").splitlines():
             row = json.loads(line)
             reasons[row["target"]] = row["reason"]
     # Others may have written it; without it a target counts as one without a prompt.
@@ -82,13 +82,8 @@ def _limit(trainer: L.Trainer) -> tuple[str, str]:
     return "", ""
 
 
-def _folder(trainer: L.Trainer) -> Path:
-    # All processes ask for the folder together.
-    return Path(trainer.log_dir or trainer.default_root_dir)
-
-
 def _remedy(trainer: L.Trainer, change: str) -> str:
-    folder = _folder(trainer)
+    folder = folder_of(trainer)
     if not (folder / "config.yaml").is_file():
         return ""
     return f"; go on with: fuse fit --resume {shlex.quote(str(folder))}{change}"

@@ -37,7 +37,7 @@ from fuse_lightning.optimizers.checkpoints import read_checkpoint
 from fuse_lightning.optimizers.precision import settle_precision
 from fuse_lightning.own_config import own_config
 from fuse_lightning.own_folder import OwnFolder
-from fuse_lightning.run_folder import RunFolder
+from fuse_lightning.run_folder import RunFolder, folder_of
 from fuse_lightning.terminal import say
 from fuse_lightning.texts import TextParser, attached, plain
 from fuse_lightning.trainer_options import check_callbacks, check_strategy, is_complaint
@@ -55,8 +55,7 @@ class WholeConfig(SaveConfigCallback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Writes it on the first device, once the run is known to be its folder's own."""
-        # All devices ask for the folder together.
-        folder = Path(trainer.log_dir or trainer.default_root_dir)
+        folder = folder_of(trainer)
         if trainer.is_global_zero and not trainer.fast_dev_run:  # type: ignore[attr-defined]
             path = folder / self.config_filename
             text = self.parser.dump(self.config, skip_none=False)

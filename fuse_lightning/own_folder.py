@@ -10,7 +10,7 @@ import lightning as L
 
 from fuse_lightning.errors import FuseError
 from fuse_lightning.optimizers.checkpoints import read_checkpoint
-from fuse_lightning.run_folder import RunFolder
+from fuse_lightning.run_folder import RunFolder, folder_of
 from fuse_lightning.terminal import quoted
 
 TRIES = 100
@@ -48,7 +48,7 @@ class OwnFolder:
             return
         if self.goes_on is None:
             _make_numbered(trainer)
-        folder = RunFolder(Path(trainer.log_dir or trainer.default_root_dir))
+        folder = RunFolder(folder_of(trainer))
         if self.goes_on is not None and folder.path.resolve() != self.goes_on:
             raise FuseError(
                 f"the run goes on in {quoted(self.goes_on)}, but the loggers are told to write "

@@ -11,6 +11,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import lightning as L
 from filelock import FileLock, Timeout
 
 from fuse_lightning.errors import FuseError
@@ -30,6 +31,11 @@ LOCK, OWNER = ".lock", ".owner"
 
 
 logger = logging.getLogger(__name__)
+
+
+def folder_of(trainer: L.Trainer) -> Path:
+    """The folder that a trainer's run writes into; all devices must ask together."""
+    return Path(trainer.log_dir or trainer.default_root_dir)
 
 
 class RunFolder:

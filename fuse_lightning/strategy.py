@@ -47,12 +47,12 @@ class PromptStrategy(DDPStrategy):
         self._hear(self._end)
 
     def on_test_start(self) -> None:
-        """The same."""
+        """Takes requests to end in a test."""
         super().on_test_start()
         self._hear(self._end)
 
     def on_predict_start(self) -> None:
-        """The same."""
+        """Takes requests to end while prompts are told."""
         super().on_predict_start()
         self._hear(self._end)
 

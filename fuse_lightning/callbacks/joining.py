@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import lightning as L
@@ -15,6 +14,7 @@ from fuse_lightning.data.targets import Target
 from fuse_lightning.errors import FuseError
 from fuse_lightning.files import replace_file
 from fuse_lightning.results import Result
+from fuse_lightning.run_folder import folder_of
 
 if TYPE_CHECKING:
     from fuse_lightning.optimizers import PromptOptimizer
@@ -41,7 +41,7 @@ class JoinedPrompt(Callback):
             logger.warning("%s", error)
             return
         print_results(results)
-        folder = Path(trainer.log_dir or trainer.default_root_dir)
+        folder = folder_of(trainer)
         replace_file(folder / "joined.jsonl", json_lines(results))
 
 

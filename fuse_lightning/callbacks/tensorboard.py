@@ -1,7 +1,6 @@
 """Target pictures and best prompts in TensorBoard."""
 
 from inspect import signature
-from pathlib import Path
 from statistics import fmean
 from typing import Any
 
@@ -12,6 +11,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from PIL import Image
 
 from fuse_lightning.data.targets import TargetBatch
+from fuse_lightning.run_folder import folder_of
 from fuse_lightning.terminal import visible
 
 THUMBNAIL = 256
@@ -30,8 +30,7 @@ class TensorBoardPrompts(Callback):
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Finds where to write."""
-        # All devices ask for the folder together.
-        folder = Path(trainer.log_dir or trainer.default_root_dir)
+        folder = folder_of(trainer)
         loggers = _loggers(trainer)
         if trainer.is_global_zero:
             self.boards = [logger.experiment for logger in loggers]

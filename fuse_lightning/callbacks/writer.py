@@ -17,7 +17,7 @@ from fuse_lightning.callbacks.formats import csv_text, json_lines
 from fuse_lightning.errors import FuseError
 from fuse_lightning.files import append_lines, replace_file
 from fuse_lightning.results import Result, read_targets, result_files
-from fuse_lightning.run_folder import RunFolder
+from fuse_lightning.run_folder import RunFolder, folder_of
 from fuse_lightning.strategy import gather
 from fuse_lightning.terminal import quoted, say, visible
 
@@ -80,8 +80,7 @@ class PromptWriter(Callback):
         self.written, self.sizes = 0, {}
         if not self.enabled or trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
-        # All devices ask for the folder together.
-        path = Path(trainer.log_dir or trainer.default_root_dir)
+        path = folder_of(trainer)
         taken = module.folder
         self.folder = taken if taken is not None and taken.path == path else RunFolder(path)
         self._together(trainer, lambda: self._begin(trainer, module))

@@ -107,7 +107,7 @@ class Root:
             return False
 
     def pattern(self, source: str, what: str) -> str:
-        """The same for a glob pattern: what stands for itself in this folder's path stays so."""
+        """Where a glob pattern looks; signs in the root's own path stand for themselves."""
         path = home_path(source, what)
         if path.is_absolute() or self._is_here():
             return str(path)

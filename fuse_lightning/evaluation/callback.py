@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
-from pathlib import Path
 from typing import Any
 
 import lightning as L
@@ -19,6 +18,7 @@ from fuse_lightning.evaluation.table import Figures, print_figures, write_figure
 from fuse_lightning.metrics import Distinct, RougeL, words
 from fuse_lightning.models import Classifier
 from fuse_lightning.objectives import Objective
+from fuse_lightning.run_folder import folder_of
 from fuse_lightning.terminal import visible
 from fuse_lightning.zoo.scenes import names_all
 from fuse_lightning.zoo.words import COLORS, SHAPES
@@ -244,8 +244,7 @@ class Evaluation(Callback):
                 sync_dist=True,
                 batch_size=1,
             )
-        # All devices ask for the folder together.
-        folder = Path(trainer.log_dir or trainer.default_root_dir)
+        folder = folder_of(trainer)
         if not trainer.is_global_zero:
             return
         about = {

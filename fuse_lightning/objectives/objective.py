@@ -118,7 +118,7 @@ class Objective:
         return self.encode_prompts([text])[0]
 
     def encode_prompts(self, texts: Sequence[str]) -> list[State]:
-        """The same of many texts."""
+        """Ids of many texts as prompts behind the primary's prefix."""
         return self.speller.encode(texts)
 
     def reads_ids(self, term: Term) -> bool:
@@ -243,7 +243,7 @@ class Objective:
         return losses
 
     def term_matrix(self, prompts: Prompts) -> Tensor:
-        """The same, all of them computed."""
+        """Losses of every term, all of them computed and none recalled, shape (N, terms)."""
         device = self.primary.device
         found = [send(self.term_losses(term, prompts), device) for term in self.terms]
         # Read once, when all of it is under way.

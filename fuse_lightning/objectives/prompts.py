@@ -30,7 +30,7 @@ class Prompts:
     canonical: list[bool]
 
     def select(self, rows: Sequence[int]) -> "Prompts":
-        """Some of them."""
+        """The prompts at some rows."""
         return Prompts(
             [self.states[row] for row in rows],
             [self.owners[row] for row in rows],

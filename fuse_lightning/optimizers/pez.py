@@ -275,7 +275,7 @@ class PEZ(SwapOptimizer):
         }
 
     def restore_target(self, place: int, state: dict[str, Any]) -> None:
-        """Takes these back."""
+        """Takes embeddings and moments back too."""
         super().restore_target(place, state)
         name, iterate, moments = self.searches[place].name, state["iterate"], state["moments"]
         for part in (iterate, *(moments[0][key] for key in MOMENTS if moments)):

@@ -21,7 +21,7 @@ from fuse_lightning.optimizers.constraints import Constraints
 from fuse_lightning.optimizers.step import DiscreteStep
 from fuse_lightning.optimizers.target_search import TargetSearch
 from fuse_lightning.results import Result
-from fuse_lightning.run_folder import RunFolder
+from fuse_lightning.run_folder import RunFolder, folder_of
 from fuse_lightning.search import GreedySearch, SearchStrategy
 from fuse_lightning.strategy import gather
 
@@ -132,7 +132,7 @@ class ResumableSearch(L.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds what the other devices know, and whose checkpoint it is."""
-        complete(checkpoint, Path(self.trainer.log_dir or self.trainer.default_root_dir))
+        complete(checkpoint, folder_of(self.trainer))
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Takes the searches of a checkpoint, or all results where nothing is resumed.
