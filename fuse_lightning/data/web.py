@@ -30,7 +30,7 @@ class Web:
     def __init__(self, urls: bool = False, hub: bool = False) -> None:
         self.urls = urls
         self.hub = hub
-        self._folder: TemporaryDirectory[str] | None = None
+        self._folders: dict[str, TemporaryDirectory[str]] = {}
 
     def file(self, address: str) -> Path:
         """The file that an address stands for.
@@ -49,9 +49,10 @@ class Web:
                 f"image {name} is an address, which is not fetched by default; "
                 "give data.urls: true, or files"
             )
-        if self._folder is None:
-            self._folder = TemporaryDirectory(prefix="fuse-pictures-")
-        path = Path(self._folder.name) / hashlib.sha256(address.encode()).hexdigest()
+        if not self._folders:
+            # Of two threads that come first together one gives way, and its folder goes.
+            self._folders.setdefault("own", TemporaryDirectory(prefix="fuse-pictures-"))
+        path = Path(self._folders["own"].name) / hashlib.sha256(address.encode()).hexdigest()
         if not path.exists():
             budget = Budget(PATIENCE, LARGEST_FILE)
             fetch = _hub if scheme == "hf" else fetch_http
