@@ -26,7 +26,7 @@ TRIES = 100
 """How often: a writer that takes longer is not waited for."""
 
 _noticed = {kind: Event() for kind in NAMES}
-_tries: list[float] = []
+_tries: list[Timer] = []
 
 
 class _Forks:
@@ -139,10 +139,10 @@ def _interrupt(_: int, frame: FrameType | None) -> None:
     if notice(signal.SIGINT):
         _tries.clear()
     if _in_tensorboard(frame) and len(_tries) < TRIES:
-        _tries.append(AGAIN)
         again = Timer(AGAIN, os.kill, (os.getpid(), signal.SIGINT))
         again.daemon = True
         again.start()
+        _tries.append(again)
         return
     raise KeyboardInterrupt
 
