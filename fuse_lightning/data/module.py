@@ -245,6 +245,9 @@ class TargetDataModule(L.LightningDataModule, ABC):
         if not left:
             rank_zero_info(f"all {len(self.targets)} targets have results; nothing is left to do")
         left.sort(key=lambda target: order.get(target.id, len(order)))
+        # A state that another device goes on from would be old in this one's next checkpoint.
+        own = {target.id for target in self._share(left)}
+        module.waiting = {name: each for name, each in module.waiting.items() if name in own}
         return self._loader(left, module.steps)
 
     def val_dataloader(self) -> TargetLoader:
@@ -266,9 +269,13 @@ class TargetDataModule(L.LightningDataModule, ABC):
         return self.trainer
 
     def _loader(self, targets: list[Target], steps: int = 1) -> TargetLoader:
-        rank, ranks = self._trainer.global_rank, self._trainer.world_size
+        ranks = self._trainer.world_size
         most = len(targets[::ranks]) if ranks > 1 else None
-        return TargetLoader(targets[rank::ranks], self.batch_size, steps, most, self.skip)
+        return TargetLoader(self._share(targets), self.batch_size, steps, most, self.skip)
+
+    def _share(self, targets: list[Target]) -> list[Target]:
+        """The targets that this device is dealt."""
+        return targets[self._trainer.global_rank :: self._trainer.world_size]
 
 
 def _turn(seed: int, name: str) -> bytes:

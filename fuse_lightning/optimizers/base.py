@@ -169,8 +169,8 @@ class PromptOptimizer(ResumableSearch, ABC):
         for term in self.objective.terms:
             term.model.forget()
         own = [search for search in self.searches if not search.done]
-        waiting = self.waiting.values() if self.trainer.is_global_zero else ()
-        for search in [*own, *(TargetSearch.from_state(state["search"]) for state in waiting)]:
+        waiting = [TargetSearch.from_state(each["search"]) for each in self.waiting.values()]
+        for search in [*own, *waiting]:
             self._add_results(search)
         self.results, self.durable = gathered(self.results, self.trainer), 0
 

@@ -32,8 +32,8 @@ class ResumableSearch(L.LightningModule):
     Attributes:
         results: Results of this device; of earlier processes, on the first device alone.
         searches: The searches of the batch's targets.
-        waiting: States of searches that a checkpoint left under way and that have not gone on yet,
-            by target.
+        waiting: States of this device's searches that a checkpoint left under way and that have
+            not gone on yet, by target.
         finished: Ids of targets whose search ended before this process began.
         durable: How many of the results are in a file, so that no checkpoint need hold them.
         folder: The run's folder, where it was taken before the trainer began.

@@ -59,9 +59,13 @@ def test_the_next_target_takes_the_place_of_one_that_ended(load):
     assert list(drive(served, durations, {})) == wanted
 
 
-def served(folder, rank=0, ranks=1, batch_size=2, **known):
-    """What a data module serves to a search that knows of some of its targets."""
-    module = SimpleNamespace(steps=3, **{"waiting": {}, "finished": set(), **known})
+def search(**known):
+    """A search that knows of some of its targets."""
+    return SimpleNamespace(steps=3, **{"waiting": {}, "finished": set(), **known})
+
+
+def served(folder, module, rank=0, ranks=1, batch_size=2):
+    """What a data module serves to it."""
     data = ImageTargets(str(folder), batch_size=batch_size)
     data.trainer = SimpleNamespace(global_rank=rank, world_size=ranks, lightning_module=module)
     data.setup("fit")
@@ -77,14 +81,18 @@ def test_what_has_ended_is_left_out_and_what_was_under_way_comes_first(
         folder.mkdir()
         for index in range(6):
             Image.new("RGB", (9, 9)).save(folder / f"{index}.png")
-    names = [target.id for target in served(folder).targets]
+    names = [target.id for target in served(folder, search()).targets]
     under_way = {names[place]: {} for place in waiting if place not in finished}
     ended = {names[place] for place in finished}
-    shares = [served(folder, r, ranks, waiting=under_way, finished=ended) for r in range(ranks)]
+    modules = [search(waiting=under_way, finished=ended) for _ in range(ranks)]
+    shares = [served(folder, module, rank, ranks) for rank, module in enumerate(modules)]
     ids = [[target.id for target in share.targets] for share in shares]
     left = [*under_way, *(n for n in names if n not in ended and n not in under_way)]
     assert ids == [left[rank::ranks] for rank in range(ranks)]
     assert {len(share) for share in shares} == {3 * -(-len(left[::ranks]) // 2)}
+    # Each device keeps the states that it goes on from itself, and no other does.
+    kept = [[*module.waiting] for module in modules]
+    assert kept == [[name for name in own if name in under_way] for own in ids]
 
 
 @given(loads(), st.integers(0, 3), st.integers(0, 30))
