@@ -10,9 +10,9 @@ from pathlib import Path
 
 from benchmarks.flickr import first_captions
 from benchmarks.machine import describe, table, write
-from fuse_lightning.metrics.fidelity import fidelity
+from fuse_lightning.cli.quiet import quiet_transformers
+from fuse_lightning.evaluation.adapter_fidelity import fidelity
 from fuse_lightning.models.auto import auto_model
-from fuse_lightning.quiet import quiet_transformers
 
 
 def main() -> None:

@@ -14,8 +14,8 @@ from pathlib import Path
 from benchmarks.machine import describe, table, write
 from benchmarks.real_models import build, made_up_words
 from fuse_lightning.adapters import AdapterSettings, FuseAdapter
+from fuse_lightning.cli.quiet import quiet_transformers
 from fuse_lightning.models import CLIP, CausalLM
-from fuse_lightning.quiet import quiet_transformers
 
 KINDS = ("lookup", "least_squares", "t_product")
 POOL = 600_000

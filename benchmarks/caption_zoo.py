@@ -23,11 +23,11 @@ from fuse_lightning.data import ImageTargets, SentimentTargets
 from fuse_lightning.models import CLIP, Classifier
 from fuse_lightning.objectives import Objective
 from fuse_lightning.optimizers import AutoDAN
-from fuse_lightning.results import Result
-from fuse_lightning.search import BeamSearch, GreedySearch, SearchStrategy, UniformCostSearch
+from fuse_lightning.results.result import Result
+from fuse_lightning.search import BeamSearch, Frontier, GreedySearch, UniformCostSearch
 from fuse_lightning.zoo.commands import scenes
 from fuse_lightning.zoo.scenes import names_all
-from fuse_lightning.zoo.words import MOODS
+from fuse_lightning.zoo.vocabulary import MOODS
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 SEED = 90210
@@ -60,7 +60,7 @@ def build(name: str, **changes: Any) -> AutoDAN:
 
 
 def search(
-    module: AutoDAN, data: L.LightningDataModule, strategy: SearchStrategy, keep: Path | None = None
+    module: AutoDAN, data: L.LightningDataModule, strategy: Frontier, keep: Path | None = None
 ) -> float:
     """Runs a fit, or takes up the results kept in a file, and returns its seconds."""
     if keep is not None and keep.exists():
@@ -97,7 +97,7 @@ def judge_scores(judge: CLIP, data: Any, prompts: list[str]) -> torch.Tensor:
 def measure(
     module: AutoDAN,
     data: Any,
-    strategy: SearchStrategy,
+    strategy: Frontier,
     rows: list[dict[str, Any]],
     judge: CLIP,
     keep: Path | None,
@@ -232,7 +232,7 @@ def main() -> None:
 def run(
     module: AutoDAN,
     data: Any,
-    strategy: SearchStrategy,
+    strategy: Frontier,
     folder: Path,
     judge: CLIP,
     keep: Path | None,

@@ -32,7 +32,7 @@ from fuse_lightning.data.targets import Target
 from fuse_lightning.models import CLIP, CausalLM, FrozenModel
 from fuse_lightning.objectives import Continuation, Fluency, ImageSimilarity, Reading, State, Term
 from fuse_lightning.optimizers import GCG, AutoDAN, PromptOptimizer
-from fuse_lightning.optimizers.target_search import TargetSearch
+from fuse_lightning.search.target_search import TargetSearch
 
 WORDS = 40_000
 PREFIX = "ba na lo"

@@ -21,14 +21,14 @@ from fuse_lightning import objectives
 from fuse_lightning.data import ImageTargets
 from fuse_lightning.models import CLIP
 from fuse_lightning.optimizers import GCG, PEZ, AutoDAN, PromptOptimizer, RandomSearch
-from fuse_lightning.search import BeamSearch, GreedySearch, HistorySearch, SearchStrategy
+from fuse_lightning.search import BeamSearch, Frontier, GreedySearch, HistorySearch
 from fuse_lightning.zoo.commands import scenes
 from fuse_lightning.zoo.scenes import names_all
 
 EVALUATIONS = 4096
 LENGTH = 12
 SWAPS = 128
-Row = tuple[Callable[..., PromptOptimizer], dict[str, Any], Callable[[], SearchStrategy]]
+Row = tuple[Callable[..., PromptOptimizer], dict[str, Any], Callable[[], Frontier]]
 
 
 def swapping(kind: Callable[..., PromptOptimizer], strategy: Any, **options: Any) -> Row:

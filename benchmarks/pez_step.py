@@ -24,8 +24,8 @@ from fuse_lightning.models import CLIP
 from fuse_lightning.objectives import ImageSimilarity
 from fuse_lightning.optimizers import PEZ
 from fuse_lightning.search import GreedySearch
-from fuse_lightning.zoo.architectures import image_processor
-from fuse_lightning.zoo.tokenizers import clip_tokenizer
+from fuse_lightning.zoo.recipes.architectures import image_processor
+from fuse_lightning.zoo.recipes.tokenizers import clip_tokenizer
 
 LENGTH, POSITIONS = 16, 77
 

@@ -10,9 +10,9 @@ from typing import Any
 import lightning as L
 
 from fuse_lightning.callbacks import PromptTable
+from fuse_lightning.cli.quiet import quiet, quiet_transformers
 from fuse_lightning.optimizers import PromptOptimizer
-from fuse_lightning.quiet import quiet, quiet_transformers
-from fuse_lightning.search import SearchStrategy
+from fuse_lightning.search import Frontier
 
 
 def hush() -> None:
@@ -47,7 +47,7 @@ class Curve:
 
 
 def run(
-    module: PromptOptimizer, data: L.LightningDataModule, strategy: SearchStrategy
+    module: PromptOptimizer, data: L.LightningDataModule, strategy: Frontier
 ) -> tuple[dict[str, Curve], float]:
     """Fits, and returns a curve for each target, and the seconds."""
     curves: dict[str, Curve] = {}

@@ -26,7 +26,7 @@ from fuse_lightning.optimizers import (
     PromptOptimizer,
     RandomSearch,
 )
-from fuse_lightning.search import BeamSearch, GreedySearch, HistorySearch, SearchStrategy
+from fuse_lightning.search import BeamSearch, Frontier, GreedySearch, HistorySearch
 
 WEIGHT = 22.0
 BEAM, CANDIDATES, STEPS = 4, 32, 14
@@ -34,7 +34,7 @@ EVALUATIONS = CANDIDATES + (STEPS - 1) * BEAM * CANDIDATES
 LENGTH = 12
 SWAPS = EVALUATIONS // CANDIDATES
 
-Row = tuple[Callable[..., PromptOptimizer], dict[str, Any], Callable[[], SearchStrategy]]
+Row = tuple[Callable[..., PromptOptimizer], dict[str, Any], Callable[[], Frontier]]
 
 
 def growing(**options: Any) -> Row:

@@ -12,9 +12,9 @@ os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "32")
 
 if TYPE_CHECKING:
     from fuse_lightning.adapters import AdapterSettings
+    from fuse_lightning.callbacks import Evaluation
     from fuse_lightning.data import ImageTargets, SentimentTargets, Target, TextTargets
     from fuse_lightning.errors import FuseError
-    from fuse_lightning.evaluation import Evaluation
     from fuse_lightning.models import (
         CLIP,
         CaptionModel,
@@ -51,9 +51,9 @@ if TYPE_CHECKING:
 # Imported when first asked for: torch and transformers take seconds.
 _PLACES = {
     "adapters": ("AdapterSettings",),
+    "callbacks": ("Evaluation",),
     "data": ("ImageTargets", "SentimentTargets", "Target", "TextTargets"),
     "errors": ("FuseError",),
-    "evaluation": ("Evaluation",),
     "models": ("CLIP", "CaptionModel", "CausalLM", "Classifier", "Diffusion", "SentenceEncoder"),
     "objectives": (
         "Continuation",

@@ -2,7 +2,11 @@
 
 from functools import cache
 
-from fuse_lightning.zoo.tokenizers import clip_tokenizer, gpt2_tokenizer, word_piece_tokenizer
+from fuse_lightning.zoo.recipes.tokenizers import (
+    clip_tokenizer,
+    gpt2_tokenizer,
+    word_piece_tokenizer,
+)
 
 TOKENIZERS = ("byte", "clip", "pieces")
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from fuse_lightning.addresses import without_secrets
-from fuse_lightning.cli import main
+from fuse_lightning.cli.main import main
+from fuse_lightning.utilities.addresses import without_secrets
 
 
 @pytest.mark.parametrize(

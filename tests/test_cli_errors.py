@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from fuse_lightning import __version__
-from fuse_lightning.cli import COMMANDS, main
+from fuse_lightning.cli.main import COMMANDS, main
 
 FLUENCY = {"class_path": "Fluency", "init_args": {"model": "zoo/gpt2", "prefix": "An image of"}}
 SIMILARITY = {"class_path": "ImageSimilarity", "init_args": {"model": "zoo/clip", "weight": 8}}
@@ -439,7 +439,7 @@ def test_a_process_ends_with_the_line_and_loads_no_diffusers(words, message):
     search()
     code = (
         "import atexit, sys; atexit.register(lambda: print('diffusers' in sys.modules)); "
-        "from fuse_lightning.cli import main; main(sys.argv[1:])"
+        "from fuse_lightning.cli.main import main; main(sys.argv[1:])"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, *words],

@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from fuse_lightning import config_files
-from fuse_lightning.cli import main
-from fuse_lightning.config_files import check_configs, config_text
+from fuse_lightning.cli.config_files import check_configs, config_text
+from fuse_lightning.cli.main import main
 from fuse_lightning.errors import FuseError
 
 

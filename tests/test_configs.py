@@ -10,9 +10,9 @@ import pytest
 import yaml
 from PIL import Image
 
-from fuse_lightning.cli import main
+from fuse_lightning.cli.main import main
 from fuse_lightning.models import CLIP
-from fuse_lightning.results import read_results
+from fuse_lightning.results.result import read_results
 from tests import captioners, lookalikes, tiny
 from tests.lookalikes_diffusion import stable_diffusion
 from tests.optimizers.runs import close

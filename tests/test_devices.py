@@ -9,7 +9,7 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from fuse_lightning.adapters import AdapterSettings
-from fuse_lightning.cli import main
+from fuse_lightning.cli.main import main
 from fuse_lightning.data import ImageTargets, Target
 from fuse_lightning.models import CLIP, CausalLM, Classifier, Diffusion, SentenceEncoder
 from fuse_lightning.objectives import (

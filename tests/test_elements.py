@@ -8,9 +8,9 @@ import yaml
 from jsonargparse import Namespace
 from PIL import Image
 
-from fuse_lightning.classes import alike, options
-from fuse_lightning.cli import main
-from fuse_lightning.elements import check_elements, check_indices
+from fuse_lightning.cli.classes import alike, options
+from fuse_lightning.cli.elements import check_elements, check_indices
+from fuse_lightning.cli.main import main
 from fuse_lightning.errors import FuseError
 from fuse_lightning.optimizers import AutoDAN
 from tests.short_search import short_search

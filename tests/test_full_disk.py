@@ -12,10 +12,10 @@ import pytest
 from lightning.pytorch.callbacks import ModelCheckpoint
 from PIL import Image
 
-from fuse_lightning.callbacks.formats import json_lines
-from fuse_lightning.cli import main
-from fuse_lightning.files import append_lines
-from fuse_lightning.results import Result, read_results
+from fuse_lightning.cli.main import main
+from fuse_lightning.results.export import json_lines
+from fuse_lightning.results.result import Result, read_results
+from fuse_lightning.utilities.files import append_lines
 from tests.disk import at_most
 from tests.short_search import short_search
 

@@ -10,7 +10,7 @@ from functools import partial
 
 import pytest
 
-from fuse_lightning.interrupts import heard, interruption
+from fuse_lightning.utilities.interrupts import heard, interruption
 from fuse_lightning.zoo.commands import scenes
 
 BUSY = "print('ready', flush=True); time.sleep(60)"

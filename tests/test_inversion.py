@@ -12,14 +12,14 @@ import torch
 from PIL import Image
 
 from fuse_lightning.callbacks import JoinedPrompt
-from fuse_lightning.cli import main
+from fuse_lightning.cli.main import main
 from fuse_lightning.data import ImageTargets
 from fuse_lightning.errors import FuseError
+from fuse_lightning.invert import invert
 from fuse_lightning.models import CLIP
 from fuse_lightning.objectives import ImageSimilarity
 from fuse_lightning.optimizers import GCG
-from fuse_lightning.presets import invert
-from fuse_lightning.results import Result, read_results
+from fuse_lightning.results.result import Result, read_results
 from fuse_lightning.zoo.commands import scenes
 from tests.near import near
 
@@ -134,7 +134,7 @@ def test_command_prints_lines_or_json(pictures, capsys):
 def test_a_bar_stands_only_where_nothing_else_reads_the_prompts(shown, monkeypatch):
     asked = []
     monkeypatch.setattr(
-        "fuse_lightning.presets.invert", lambda progress, **_: asked.append(progress) or []
+        "fuse_lightning.invert.invert", lambda progress, **_: asked.append(progress) or []
     )
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     monkeypatch.setattr("sys.stdout.isatty", lambda: shown)
@@ -186,7 +186,7 @@ def test_json_stays_json_where_the_output_has_another_encoding(monkeypatch):
     for name in ("cp1252", "ascii", "utf-8"):
         file = io.TextIOWrapper(io.BytesIO(), name)
         monkeypatch.setattr("sys.stdout", file)
-        monkeypatch.setattr("fuse_lightning.presets.invert", lambda found=None, **_: found([row]))
+        monkeypatch.setattr("fuse_lightning.invert.invert", lambda found=None, **_: found([row]))
         main(["invert", "--text", "a", "--json"])
         main(["invert", "--text", "a"])
         line, target, prompt = file.buffer.getvalue().decode(name).splitlines()

@@ -16,7 +16,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from fuse_lightning.cli import main
+from fuse_lightning.cli.main import main
 from fuse_lightning.data import ImageTargets
 from fuse_lightning.data.images import DECODED
 from fuse_lightning.errors import FuseError

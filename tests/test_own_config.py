@@ -4,7 +4,7 @@ from pathlib import Path
 
 import yaml
 
-from fuse_lightning.own_config import own_config
+from fuse_lightning.cli.own_config import own_config
 
 
 def kept(earlier=None, **config):

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from fuse_lightning.errors import LONGEST, FuseError
-from fuse_lightning.regular import check_regular, open_regular, read_regular, read_text
-from fuse_lightning.terminal import quoted
+from fuse_lightning.utilities.regular import check_regular, open_regular, read_regular, read_text
+from fuse_lightning.utilities.terminal import quoted
 
 READERS = (check_regular, open_regular, read_regular, read_text)
 

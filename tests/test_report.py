@@ -13,12 +13,12 @@ from PIL import Image
 from tensorboard.summary.writer.record_writer import RecordWriter
 from torch.utils.tensorboard import SummaryWriter
 
-from fuse_lightning.callbacks.formats import json_lines
-from fuse_lightning.cli import main
+from fuse_lightning.cli.main import main
 from fuse_lightning.errors import FuseError
 from fuse_lightning.report import read_run, report
 from fuse_lightning.report.write import HEIGHT, PAD, WIDTH, _thumbnail, curve, page
-from fuse_lightning.results import Result
+from fuse_lightning.results.export import json_lines
+from fuse_lightning.results.result import Result
 
 HOSTILE = "</td><script>alert(1)</script>\"'{{ 7 * 7 }}<img src=x onerror=alert(2)>"
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from torch.utils.tensorboard import SummaryWriter
 
-from fuse_lightning.callbacks.formats import json_lines
 from fuse_lightning.report import report
-from fuse_lightning.results import Result
+from fuse_lightning.results.export import json_lines
+from fuse_lightning.results.result import Result
 from tests.browser import CHROMIUM, browser
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine")

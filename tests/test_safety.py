@@ -24,25 +24,25 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugin_util import markdown_to_safe_html
 
 from fuse_lightning.callbacks import (
+    Evaluation,
     PromptProgressBar,
     PromptTable,
     PromptWriter,
     TensorBoardPrompts,
 )
-from fuse_lightning.callbacks.formats import FORMULA, csv_text, json_lines
-from fuse_lightning.cli import main
+from fuse_lightning.cli.main import main
+from fuse_lightning.cli.resume import last_checkpoint
 from fuse_lightning.data import ImageTargets, Target
 from fuse_lightning.data.module import _report
 from fuse_lightning.data.targets import TargetBatch
 from fuse_lightning.errors import FuseError
-from fuse_lightning.evaluation import Evaluation
 from fuse_lightning.objectives import Fluency
 from fuse_lightning.optimizers import AutoDAN
 from fuse_lightning.report.run import Run, read_run
 from fuse_lightning.report.write import page, table
-from fuse_lightning.results import Result, read_results
-from fuse_lightning.resume import last_checkpoint
-from fuse_lightning.terminal import visible
+from fuse_lightning.results.export import FORMULA, csv_text, json_lines
+from fuse_lightning.results.result import Result, read_results
+from fuse_lightning.utilities.terminal import visible
 from tests.callbacks.stubs import search
 from tests.callbacks.stubs import trainer as stub
 
@@ -150,7 +150,7 @@ def test_the_table_and_the_bar_show_and_do_not_obey(text, capsys, monkeypatch):
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_the_short_command_shows_and_does_not_obey(text, capsys, monkeypatch):
-    monkeypatch.setattr("fuse_lightning.presets.invert", lambda found, **_: found([result(text)]))
+    monkeypatch.setattr("fuse_lightning.invert.invert", lambda found, **_: found([result(text)]))
     main(["invert", "--text", "a"])
     shown = capsys.readouterr().out
     assert len(shown.splitlines()) == 2

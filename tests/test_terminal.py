@@ -10,10 +10,10 @@ import pytest
 from tqdm import tqdm
 
 from fuse_lightning.callbacks.table import print_results
+from fuse_lightning.cli.quiet import keep_lines_apart
 from fuse_lightning.evaluation.table import print_figures
-from fuse_lightning.quiet import keep_lines_apart
-from fuse_lightning.results import Result
-from fuse_lightning.terminal import flushed, printable, say, settle_streams
+from fuse_lightning.results.result import Result
+from fuse_lightning.utilities.terminal import flushed, printable, say, settle_streams
 
 TEXT = "a star\u2019s é ☃ 日本"
 

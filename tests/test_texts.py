@@ -9,11 +9,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from jsonargparse import ActionConfigFile
 
-from fuse_lightning.cli import main
+from fuse_lightning.cli.main import main
+from fuse_lightning.cli.texts import TextParser, attached, is_list, plain
 from fuse_lightning.data import TargetDataModule
 from fuse_lightning.errors import FuseError
 from fuse_lightning.optimizers import PromptOptimizer
-from fuse_lightning.texts import TextParser, attached, is_list, plain
 
 ODD = (
     "Write a poem: short",

@@ -12,15 +12,15 @@ from lightning.pytorch.accelerators import AcceleratorRegistry
 from lightning.pytorch.strategies import SingleDeviceStrategy, StrategyRegistry
 from PIL import Image
 
-from fuse_lightning.cli import main
-from fuse_lightning.errors import FuseError
-from fuse_lightning.strategy import PromptStrategy
-from fuse_lightning.trainer_options import (
+from fuse_lightning.cli.main import main
+from fuse_lightning.cli.trainer_options import (
     UNSUITED,
     check_callbacks,
     check_strategy,
     is_complaint,
 )
+from fuse_lightning.errors import FuseError
+from fuse_lightning.search.distributed import PromptStrategy
 from tests.short_search import short_search
 
 CALLBACKS = [name for name in callbacks.__all__ if inspect.isclass(getattr(callbacks, name))]

@@ -73,7 +73,7 @@ def move(tensor, device):
 def line():
     """The line of code that is asking."""
     stack = traceback.extract_stack()
-    skipped = ("/torch/", "contextlib", __file__, "transfer.py")
+    skipped = ("/torch/", "contextlib", __file__, "devices.py")
     others = (f for f in reversed(stack) if not any(name in f.filename for name in skipped))
     frame = next(others, stack[-1])
     return f"{frame.filename}:{frame.lineno} {frame.line}"

@@ -11,9 +11,9 @@ from filelock import FileLock
 from safetensors.torch import load, save
 from torch import Tensor
 
-from fuse_lightning.files import replace_file
-from fuse_lightning.regular import read_regular
-from fuse_lightning.terminal import quoted
+from fuse_lightning.utilities.files import replace_file
+from fuse_lightning.utilities.regular import read_regular
+from fuse_lightning.utilities.terminal import quoted
 
 logger = logging.getLogger(__name__)
 

@@ -14,10 +14,10 @@ from torch import Tensor
 from fuse_lightning.adapters.alignment import AlignedWord, align
 from fuse_lightning.adapters.cache import cache_key, cached_tensors, default_cache_dir
 from fuse_lightning.adapters.maps import MapKind, check_maps, fit_map, pull_back
-from fuse_lightning.adapters.words import corpus_words, vocabulary_words
+from fuse_lightning.adapters.word_list import corpus_words, vocabulary_words
+from fuse_lightning.engine.devices import to_device
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models import FrozenModel
-from fuse_lightning.models.transfer import send
 
 AdapterKind = Literal["lookup", "least_squares", "t_product"]
 CHUNK = 4096
@@ -268,7 +268,7 @@ class FuseAdapter:
         """
         lookup = self.settings.kind == "lookup" and not embeddings
         heads = []
-        there = partial(send, device=grad.device)
+        there = partial(to_device, device=grad.device)
         if lookup:
             whole = [
                 (row, word.source[0], word.target)
@@ -316,8 +316,10 @@ class FuseAdapter:
                     groups[len(source), len(target)].append((row, source, target))
         for case, members in groups.items():
             rows, sources, targets = zip(*members, strict=True)
-            index = send(torch.tensor(rows)[:, None], grad.device)
-            flat, places = (send(torch.tensor(part), grad.device) for part in (targets, sources))
+            index = to_device(torch.tensor(rows)[:, None], grad.device)
+            flat, places = (
+                to_device(torch.tensor(part), grad.device) for part in (targets, sources)
+            )
             out[index, places] = pull_back(self.maps[case], grad[index, flat]).to(out.dtype)
             valid[index, places] = True
         if not skip_whole:
@@ -333,7 +335,7 @@ class FuseAdapter:
         if begins and self._tells_beginnings:
             first = torch.zeros_like(valid, device="cpu")
             first[tuple(torch.tensor(begins).T)] = True
-            first = send(first, grad.device)
+            first = to_device(first, grad.device)
             heads.append(HeadGradient(self._first_table, out, valid & first, self._looked_up))
             valid = valid & ~first
         return [*heads, HeadGradient(self._inner_table, out, valid, self._inner)]

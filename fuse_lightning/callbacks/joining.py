@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import lightning as L
 from lightning.pytorch.callbacks import Callback
 
-from fuse_lightning.callbacks.formats import json_lines
 from fuse_lightning.callbacks.table import print_results
 from fuse_lightning.data.targets import Target
 from fuse_lightning.errors import FuseError
-from fuse_lightning.files import replace_file
-from fuse_lightning.results import Result
-from fuse_lightning.run_folder import folder_of
+from fuse_lightning.results.export import json_lines
+from fuse_lightning.results.result import Result
+from fuse_lightning.results.run_folder import folder_of
+from fuse_lightning.utilities.files import replace_file
 
 if TYPE_CHECKING:
     from fuse_lightning.optimizers import PromptOptimizer

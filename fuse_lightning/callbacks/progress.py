@@ -8,8 +8,8 @@ import lightning as L
 from lightning.pytorch.callbacks import TQDMProgressBar
 from rich.console import Console
 
-from fuse_lightning.results import Result
-from fuse_lightning.terminal import say, visible
+from fuse_lightning.results.result import Result
+from fuse_lightning.utilities.terminal import say, visible
 
 SHOWN = 60
 EVERY = 30.0

@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from fuse_lightning.results import Result
-from fuse_lightning.terminal import encoding, printable, say
+from fuse_lightning.results.result import Result
+from fuse_lightning.utilities.terminal import encoding, printable, say
 
 
 class PromptTable(Callback):

@@ -11,8 +11,8 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from PIL import Image
 
 from fuse_lightning.data.targets import TargetBatch
-from fuse_lightning.run_folder import folder_of
-from fuse_lightning.terminal import visible
+from fuse_lightning.results.run_folder import folder_of
+from fuse_lightning.utilities.terminal import visible
 
 THUMBNAIL = 256
 

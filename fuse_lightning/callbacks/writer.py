@@ -13,13 +13,13 @@ from typing import Any
 import lightning as L
 from lightning.pytorch.callbacks import Callback
 
-from fuse_lightning.callbacks.formats import csv_text, json_lines
 from fuse_lightning.errors import FuseError
-from fuse_lightning.files import append_lines, replace_file
-from fuse_lightning.results import Result, read_targets, result_files
-from fuse_lightning.run_folder import RunFolder, folder_of
-from fuse_lightning.strategy import gather
-from fuse_lightning.terminal import quoted, say, visible
+from fuse_lightning.results.export import csv_text, json_lines
+from fuse_lightning.results.result import Result, read_targets, result_files
+from fuse_lightning.results.run_folder import RunFolder, folder_of
+from fuse_lightning.utilities.files import append_lines, replace_file
+from fuse_lightning.utilities.processes import gather
+from fuse_lightning.utilities.terminal import quoted, say, visible
 
 
 class WriteError(FuseError):

@@ -14,7 +14,7 @@ from typing import Any
 
 from fuse_lightning.data.table import Table, named, reading, sound
 from fuse_lightning.errors import FuseError
-from fuse_lightning.regular import check_regular, read_text
+from fuse_lightning.utilities.regular import check_regular, read_text
 
 MARK = b"ARROW1"
 """Beginning of the kind with a table of contents at its end; behind it lies a stream."""

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from fuse_lightning.data.targets import Target
 from fuse_lightning.errors import FuseError
-from fuse_lightning.files import home_path
-from fuse_lightning.results import read_targets, result_files
+from fuse_lightning.results.result import read_targets, result_files
+from fuse_lightning.utilities.files import home_path
 
 
 class Finished:

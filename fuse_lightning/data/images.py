@@ -16,8 +16,8 @@ from fuse_lightning.data.formats import FORMATS, OPENED, refused_format, without
 from fuse_lightning.data.formats import SUFFIXES as SUFFIXES
 from fuse_lightning.data.web import shown
 from fuse_lightning.errors import FuseError
-from fuse_lightning.regular import open_regular, read_regular
-from fuse_lightning.terminal import quoted
+from fuse_lightning.utilities.regular import open_regular, read_regular
+from fuse_lightning.utilities.terminal import quoted
 
 LARGEST_SIDE = 2048
 SMALLEST_SIDE = 8

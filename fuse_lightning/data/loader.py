@@ -6,7 +6,7 @@ from typing import Any
 
 from fuse_lightning.data.targets import Target, TargetBatch
 from fuse_lightning.errors import FuseError
-from fuse_lightning.strategy import ASK_EVERY, gather
+from fuse_lightning.utilities.processes import ASK_EVERY, gather
 
 WORKERS = 2
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from fuse_lightning.errors import FuseError
-from fuse_lightning.regular import read_text
-from fuse_lightning.terminal import quoted
+from fuse_lightning.utilities.regular import read_text
+from fuse_lightning.utilities.terminal import quoted
 
 SUFFIXES = (".jsonl", ".json", ".csv")
 LARGEST = 2**28

@@ -16,8 +16,8 @@ from fuse_lightning.data.loader import TargetLoader
 from fuse_lightning.data.names import Root, some
 from fuse_lightning.data.targets import Target, TargetBatch
 from fuse_lightning.errors import FuseError
-from fuse_lightning.strategy import gather
-from fuse_lightning.terminal import visible
+from fuse_lightning.utilities.processes import gather
+from fuse_lightning.utilities.terminal import visible
 
 logger = logging.getLogger(__name__)
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from fuse_lightning.data.web import shown
 from fuse_lightning.errors import FuseError
-from fuse_lightning.files import home_path
-from fuse_lightning.terminal import visible
+from fuse_lightning.utilities.files import home_path
+from fuse_lightning.utilities.terminal import visible
 
 LONGEST_NAME = 200
 KEPT = 90

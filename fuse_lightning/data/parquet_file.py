@@ -9,7 +9,7 @@ from threading import Lock
 from typing import Any
 
 from fuse_lightning.data.table import Table, named, reading
-from fuse_lightning.regular import check_regular
+from fuse_lightning.utilities.regular import check_regular
 
 BATCH = 16
 

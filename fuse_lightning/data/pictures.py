@@ -8,8 +8,8 @@ from typing import Any, Protocol
 from fuse_lightning.data.table import Table
 from fuse_lightning.data.web import Web, shown
 from fuse_lightning.errors import FuseError
-from fuse_lightning.regular import open_regular
-from fuse_lightning.terminal import quoted
+from fuse_lightning.utilities.regular import open_regular
+from fuse_lightning.utilities.terminal import quoted
 
 File = tuple[str, Path | bytes]
 """What to call a picture in errors, and its file or what is in it."""

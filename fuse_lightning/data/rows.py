@@ -12,7 +12,7 @@ from fuse_lightning.data.table import Table
 from fuse_lightning.data.targets import Target
 from fuse_lightning.data.web import Web
 from fuse_lightning.errors import FuseError
-from fuse_lightning.terminal import quoted
+from fuse_lightning.utilities.terminal import quoted
 
 IMAGES = ("file_names", "file_name", "images", "image")
 CAPTIONS = ("caption", "captions", "references")

@@ -16,7 +16,7 @@ from fuse_lightning.data.tables import hub_table, is_saved, open_table, saved_ta
 from fuse_lightning.data.targets import Target
 from fuse_lightning.data.web import Web, shown
 from fuse_lightning.errors import FuseError
-from fuse_lightning.terminal import quoted
+from fuse_lightning.utilities.terminal import quoted
 
 ZOO_SCENES = Path(__file__).parents[1] / "zoo" / "images"
 HUB = "hub:"

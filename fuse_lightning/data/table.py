@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fuse_lightning.errors import FuseError
-from fuse_lightning.terminal import quoted
+from fuse_lightning.utilities.terminal import quoted
 
 
 class Table(ABC):

@@ -6,7 +6,7 @@ from fuse_lightning.data.module import TargetDataModule
 from fuse_lightning.data.names import Root, text_name
 from fuse_lightning.data.targets import Target, distinct
 from fuse_lightning.errors import FuseError
-from fuse_lightning.regular import read_text
+from fuse_lightning.utilities.regular import read_text
 
 FILE = ".txt"
 

@@ -10,8 +10,8 @@ from urllib.error import HTTPError, URLError
 
 from fuse_lightning.data.fetching import PIECE, Budget, fetch_http, within
 from fuse_lightning.errors import FuseError
-from fuse_lightning.files import replace_file
-from fuse_lightning.terminal import quoted
+from fuse_lightning.utilities.files import replace_file
+from fuse_lightning.utilities.terminal import quoted
 
 LARGEST_FILE = 64 * 2**20
 """Bytes of a whole fetch, those of headers and redirections too."""

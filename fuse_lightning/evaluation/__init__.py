@@ -1,8 +1,5 @@
-"""Found prompts beside floors, under the search's own models and under others."""
+"""Measures of found prompts and of captions that cost no search."""
 
-from fuse_lightning.evaluation.callback import Evaluation
-from fuse_lightning.evaluation.gauges import Gauge, transfer
-from fuse_lightning.evaluation.predictions import Predictions
-from fuse_lightning.evaluation.stored import StoredPrompts
+from fuse_lightning.evaluation.term_metrics import Gauge, transfer
 
-__all__ = ["Evaluation", "Gauge", "Predictions", "StoredPrompts", "transfer"]
+__all__ = ["Gauge", "transfer"]

@@ -10,10 +10,10 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from fuse_lightning.callbacks.formats import safe_cell
 from fuse_lightning.callbacks.table import print_table
-from fuse_lightning.files import replace_file
-from fuse_lightning.terminal import printable, visible
+from fuse_lightning.results.export import safe_cell
+from fuse_lightning.utilities.files import replace_file
+from fuse_lightning.utilities.terminal import printable, visible
 
 Figures = dict[str, dict[str, float]]
 """For each source of captions its measures."""

@@ -1,12 +1,12 @@
 """Frozen transformers models behind one small interface."""
 
+from fuse_lightning.engine.token_batch import TokenBatch
 from fuse_lightning.models.base import DType, FrozenModel, TokenSet
 from fuse_lightning.models.captioner import CaptionModel
 from fuse_lightning.models.causal_lm import CausalLM
 from fuse_lightning.models.classifier import Classifier
 from fuse_lightning.models.clip import CLIP
 from fuse_lightning.models.diffusion import Diffusion
-from fuse_lightning.models.encoded import Encoded
 from fuse_lightning.models.text_encoder import SentenceEncoder, TextEncoder
 
 __all__ = [
@@ -16,9 +16,9 @@ __all__ = [
     "Classifier",
     "DType",
     "Diffusion",
-    "Encoded",
     "FrozenModel",
     "SentenceEncoder",
     "TextEncoder",
+    "TokenBatch",
     "TokenSet",
 ]

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor, nn
 from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
+from fuse_lightning.engine.budget import Budget
+from fuse_lightning.engine.compiling import compile_layers
+from fuse_lightning.engine.prefixes import WORTH
+from fuse_lightning.engine.token_batch import TokenBatch, pad
 from fuse_lightning.errors import FuseError
-from fuse_lightning.models.budget import Budget
-from fuse_lightning.models.compiling import compile_layers
-from fuse_lightning.models.encoded import Encoded, pad
 from fuse_lightning.models.fingerprint import fingerprint
 from fuse_lightning.models.loading import load_config, load_module, load_tokenizer
 from fuse_lightning.models.placement import (
@@ -23,11 +24,10 @@ from fuse_lightning.models.placement import (
     input_device,
     keep_gradients,
 )
-from fuse_lightning.models.trunks import WORTH
-from fuse_lightning.models.words import WordReader
+from fuse_lightning.models.word_tokenizer import WordTokenizer
 
 if TYPE_CHECKING:
-    from fuse_lightning.models.growing import Kept
+    from fuse_lightning.engine.kv_reuse import CachedRows
 
 DType = Literal["float32", "bfloat16", "float16"]
 TokenSet = Literal["any", "ascii", "words"]
@@ -89,7 +89,7 @@ class FrozenModel(ABC):
         """Whether rows that begin alike can share what they begin with."""
         self.worth = WORTH
         """Fewest positions that sharing must save."""
-        self.kept: Kept | None = None
+        self.kept: CachedRows | None = None
         """Rows whose keys and values are kept for the next forward."""
         self.full_length = 0
         """Tokens that every text is padded to, 0 where short texts may stay short."""
@@ -115,6 +115,11 @@ class FrozenModel(ABC):
     @abstractmethod
     def accepts(self, config: PretrainedConfig) -> bool:
         """Whether the configuration is of this kind of model."""
+
+    @property
+    def exact(self) -> bool:
+        """Whether weights and activations are float32."""
+        return self.dtype == "float32" and self.placement.quantization is None
 
     @property
     def loaded(self) -> bool:
@@ -285,11 +290,11 @@ class FrozenModel(ABC):
         return 0
 
     @cached_property
-    def words(self) -> WordReader:
+    def words(self) -> WordTokenizer:
         """Reads texts word by word, where the tokenizer does."""
-        return WordReader(self.tokenizer)
+        return WordTokenizer(self.tokenizer)
 
-    def encode(self, texts: Sequence[str], *, special: bool = True) -> Encoded:
+    def encode(self, texts: Sequence[str], *, special: bool = True) -> TokenBatch:
         """Tokens of whole texts, with the model's special tokens unless ``special`` is false.
 
         Nothing is cut: a text may be longer than :attr:`max_tokens`.

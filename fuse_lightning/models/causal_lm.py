@@ -10,15 +10,23 @@ from torch.nn import functional as F
 from transformers import AutoModelForCausalLM, PretrainedConfig
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 
+from fuse_lightning.engine.batching import try_sharing
+from fuse_lightning.engine.devices import gather_at, to_device
+from fuse_lightning.engine.kv_reuse import (
+    CachedRows,
+    Suffixes,
+    behind,
+    can_stay,
+    join,
+    read_on,
+    whole,
+)
+from fuse_lightning.engine.likelihood import Continuations, token_nll
+from fuse_lightning.engine.prefixes import Row
+from fuse_lightning.engine.token_batch import TokenBatch
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models.base import FrozenModel
-from fuse_lightning.models.encoded import Encoded
-from fuse_lightning.models.forward import try_sharing
-from fuse_lightning.models.growing import Ends, Kept, behind, can_stay, join, read_on, whole
-from fuse_lightning.models.likelihood import Continuations, token_nll
 from fuse_lightning.models.start import EXAMPLES, find_start, placed_start
-from fuse_lightning.models.transfer import pick, send
-from fuse_lightning.models.trunks import Row
 
 
 class CausalLM(FrozenModel):
@@ -112,7 +120,7 @@ class CausalLM(FrozenModel):
         known = {*ids, self.tokenizer.eos_token_id} - {None}
         return tuple(sorted(index for index in known if index < self.vocab_size))
 
-    def encode(self, texts: Sequence[str], *, special: bool = True) -> Encoded:
+    def encode(self, texts: Sequence[str], *, special: bool = True) -> TokenBatch:
         """Tokens of whole texts, behind :attr:`start_ids` unless ``special`` is false.
 
         So a text begins the same whether or not the tokenizer itself puts a token there. A text
@@ -123,7 +131,7 @@ class CausalLM(FrozenModel):
         start = self.start_ids if special else ()
         if not start:
             return plain
-        longer = Encoded(
+        longer = TokenBatch(
             torch.cat([torch.tensor(start).expand(len(texts), -1), plain.ids], dim=1),
             F.pad(plain.mask, (len(start), 0), value=True),
             F.pad(plain.spans, (0, 0, len(start), 0)),
@@ -131,18 +139,18 @@ class CausalLM(FrozenModel):
         begun = self._begun(plain)
         if not begun.any():
             return longer
-        plain = Encoded(
+        plain = TokenBatch(
             F.pad(plain.ids, (0, len(start)), value=self.pad_id),
             F.pad(plain.mask, (0, len(start))),
             F.pad(plain.spans, (0, 0, 0, len(start))),
         )
-        return Encoded(
+        return TokenBatch(
             torch.where(begun[:, None], plain.ids, longer.ids),
             torch.where(begun[:, None], plain.mask, longer.mask),
             torch.where(begun[:, None, None], plain.spans, longer.spans),
         )[:]
 
-    def _begun(self, plain: Encoded) -> Tensor:
+    def _begun(self, plain: TokenBatch) -> Tensor:
         """Which texts begin with their start, or with a special token that needs none."""
         start = torch.tensor(self.start_ids)
         size = len(start)
@@ -193,7 +201,7 @@ class CausalLM(FrozenModel):
         head: nn.Module | None = self.module.get_output_embeddings()
         given = {} if positions is None else {"position_ids": positions}
         handle = head and head.register_forward_pre_hook(
-            lambda _, inputs: pick(inputs[0], places).unsqueeze(0)
+            lambda _, inputs: gather_at(inputs[0], places).unsqueeze(0)
         )
         try:
             with self.embeddings_replaced(embeds):
@@ -203,7 +211,7 @@ class CausalLM(FrozenModel):
         finally:
             if handle:
                 handle.remove()
-        logits: Tensor = output.logits[0] if handle else pick(output.logits, places)
+        logits: Tensor = output.logits[0] if handle else gather_at(output.logits, places)
         return logits.float()
 
     def token_nll(
@@ -252,8 +260,8 @@ class CausalLM(FrozenModel):
         distinct, earlier = [*numbers], self.latest
         found: list[tuple[Tensor, Tensor]] = []
 
-        def read(ends: Ends) -> None:
-            there = partial(send, device=self.device)
+        def read(ends: Suffixes) -> None:
+            there = partial(to_device, device=self.device)
             positions = None if ends.positions is None else there(ends.positions)
             ids, mask = there(ends.ids), there(ends.mask)
             log_probs = self.logits_at(ends.mask, ids, mask, None, positions).log_softmax(-1)
@@ -270,7 +278,7 @@ class CausalLM(FrozenModel):
                 nll = join(before, nll[:, 1:], there(places), 1)
             found.append((nll, log_probs[there(last), : self.vocab_size]))
 
-        kept: Kept | None = None
+        kept: CachedRows | None = None
         if self.shares and can_stay(self, distinct):
             kept = read_on(self, earlier.kept if earlier else None, distinct, read)
         else:
@@ -280,4 +288,4 @@ class CausalLM(FrozenModel):
         before = torch.cat([F.pad(nll, (0, width - nll.shape[1])) for nll, _ in found])
         after = torch.cat([told for _, told in found])
         self.latest = Continuations(numbers, self.reduced, before, after, kept)
-        return after[send(torch.tensor(chosen), self.device)]
+        return after[to_device(torch.tensor(chosen), self.device)]

@@ -7,10 +7,10 @@ from torch import Tensor
 from transformers import AutoModelForSequenceClassification, PretrainedConfig
 from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING
 
+from fuse_lightning.engine.batching import run_vectors
+from fuse_lightning.engine.token_batch import TokenBatch
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models.base import FrozenModel
-from fuse_lightning.models.encoded import Encoded
-from fuse_lightning.models.forward import run_vectors
 
 
 class Classifier(FrozenModel):
@@ -64,7 +64,7 @@ class Classifier(FrozenModel):
             f"{', '.join(self.labels)}"
         )
 
-    def logits(self, encoded: Encoded, embeds: Tensor | None = None) -> Tensor:
+    def logits(self, encoded: TokenBatch, embeds: Tensor | None = None) -> Tensor:
         """Class logits, float32, shape (N, classes).
 
         Args:

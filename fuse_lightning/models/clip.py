@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import AutoImageProcessor, PretrainedConfig
 
+from fuse_lightning.engine.batching import run_vectors, try_sharing
+from fuse_lightning.engine.token_batch import TokenBatch
 from fuse_lightning.errors import FuseError
-from fuse_lightning.models.encoded import Encoded
-from fuse_lightning.models.forward import run_vectors, try_sharing
 from fuse_lightning.models.loading import first_line, resolve
 from fuse_lightning.models.text_encoder import TextEncoder, same_direction
 
@@ -67,7 +67,7 @@ class CLIP(TextEncoder):
         """
         short = self.encode(["a"])
         longest = min(self.max_tokens, 512)
-        long = Encoded(
+        long = TokenBatch(
             F.pad(short.ids, (0, longest - short.ids.shape[1]), value=self.pad_id),
             F.pad(short.mask, (0, longest - short.ids.shape[1])),
             short.spans,
@@ -92,7 +92,7 @@ class CLIP(TextEncoder):
         return layer
 
     def text_features(
-        self, encoded: Encoded, embeds: Tensor | None = None, fixed: Tensor | None = None
+        self, encoded: TokenBatch, embeds: Tensor | None = None, fixed: Tensor | None = None
     ) -> Tensor:
         """Unit vectors of texts, float32, shape (N, d)."""
         return run_vectors(self, encoded, self._vectors, embeds, fixed)

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import CLIPTextModel, PretrainedConfig
 
+from fuse_lightning.engine.token_batch import TokenBatch
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models.base import DType, FrozenModel
-from fuse_lightning.models.encoded import Encoded
 from fuse_lightning.models.loading import load_module, resolve, unreadable
 
 
@@ -153,7 +153,7 @@ class Diffusion(FrozenModel):
             return noisy, noise
         return noisy, self.scheduler.get_velocity(latents, noise, timesteps)
 
-    def text_states(self, encoded: Encoded, embeds: Tensor | None = None) -> Tensor:
+    def text_states(self, encoded: TokenBatch, embeds: Tensor | None = None) -> Tensor:
         """The text tower's last hidden states, shape (N, :attr:`max_tokens`, d).
 
         Texts are padded to full length, as the pipeline does: the network attends to padding.
@@ -174,7 +174,7 @@ class Diffusion(FrozenModel):
         return states
 
     def noise_prediction(
-        self, encoded: Encoded, embeds: Tensor | None, noisy: Tensor, timesteps: Tensor
+        self, encoded: TokenBatch, embeds: Tensor | None, noisy: Tensor, timesteps: Tensor
     ) -> Tensor:
         """What the network predicts of noisy latents, given texts, float32.
 

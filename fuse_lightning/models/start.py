@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from fuse_lightning.engine.token_batch import pad
 from fuse_lightning.errors import FuseError
-from fuse_lightning.models.encoded import pad
 
 if TYPE_CHECKING:
     from fuse_lightning.models.causal_lm import CausalLM

@@ -13,12 +13,12 @@ from torch.nn import functional as F
 from transformers import AutoModel, PretrainedConfig
 from transformers.utils import cached_file
 
+from fuse_lightning.engine.batching import run_vectors
+from fuse_lightning.engine.token_batch import TokenBatch
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models.base import FrozenModel
-from fuse_lightning.models.encoded import Encoded
-from fuse_lightning.models.forward import run_vectors
 from fuse_lightning.models.loading import resolve
-from fuse_lightning.models.words import WordReader
+from fuse_lightning.models.word_tokenizer import WordTokenizer
 
 POOLINGS = ("mean", "mean_sqrt_len", "cls", "max", "lasttoken")
 
@@ -33,7 +33,7 @@ class TextEncoder(FrozenModel):
 
     @abstractmethod
     def text_features(
-        self, encoded: Encoded, embeds: Tensor | None = None, fixed: Tensor | None = None
+        self, encoded: TokenBatch, embeds: Tensor | None = None, fixed: Tensor | None = None
     ) -> Tensor:
         """Unit vectors of texts, float32, shape (N, d).
 
@@ -86,10 +86,10 @@ class SentenceEncoder(TextEncoder):
         self.passed = self._passed()
 
     @cached_property
-    def words(self) -> WordReader:
+    def words(self) -> WordTokenizer:
         """Reads texts word by word, in lower case where the model's files say so."""
         lower = bool(self._read("sentence_bert_config.json").get("do_lower_case"))
-        return WordReader(self.tokenizer, lower)
+        return WordTokenizer(self.tokenizer, lower)
 
     def _prompt(self) -> str:
         """What stands before every text."""
@@ -110,7 +110,7 @@ class SentenceEncoder(TextEncoder):
         (row,) = self.words.read([self.prompt], special=True)
         return len(row.ids) - (row.ids[-1] in self.tokenizer.all_special_ids)
 
-    def encode(self, texts: Sequence[str], *, special: bool = True) -> Encoded:
+    def encode(self, texts: Sequence[str], *, special: bool = True) -> TokenBatch:
         """Tokens of whole texts, with special tokens and prompt unless ``special`` is false."""
         if not (special and self.prompt):
             return super().encode(texts, special=special)
@@ -159,7 +159,7 @@ class SentenceEncoder(TextEncoder):
         return str(mode)
 
     def text_features(
-        self, encoded: Encoded, embeds: Tensor | None = None, fixed: Tensor | None = None
+        self, encoded: TokenBatch, embeds: Tensor | None = None, fixed: Tensor | None = None
     ) -> Tensor:
         """Unit vectors of texts, float32, shape (N, d)."""
         return run_vectors(self, encoded, self._vectors, embeds, fixed)

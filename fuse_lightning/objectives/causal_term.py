@@ -2,9 +2,9 @@
 
 from torch import Tensor
 
+from fuse_lightning.engine.devices import indices, to_device
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models import CausalLM
-from fuse_lightning.models.transfer import indices, send
 from fuse_lightning.objectives.term import Reading, Term
 
 
@@ -36,7 +36,7 @@ class CausalTerm(Term):
     def mean_nll(self, reading: Reading, counted: Tensor, embeds: Tensor | None) -> Tensor:
         """Mean of -log P(token | all before) over the counted tokens of each row, shape (N,)."""
         nll = self.model.token_nll(reading.encoded.ids, counted, embeds, reading.fixed)
-        return nll.sum(1) / send(counted.sum(1), nll.device).clamp(min=1)
+        return nll.sum(1) / to_device(counted.sum(1), nll.device).clamp(min=1)
 
 
 def row_sums(values: Tensor, places: Tensor) -> Tensor:

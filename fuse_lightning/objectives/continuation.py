@@ -8,9 +8,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from fuse_lightning.data.targets import Target
+from fuse_lightning.engine.token_batch import pad
 from fuse_lightning.errors import FuseError
-from fuse_lightning.models import CausalLM, Encoded
-from fuse_lightning.models.encoded import pad
+from fuse_lightning.models import CausalLM, TokenBatch
 from fuse_lightning.objectives.causal_term import CausalTerm
 from fuse_lightning.objectives.frames import covered, gap
 from fuse_lightning.objectives.term import Reading
@@ -131,7 +131,7 @@ class Continuation(CausalTerm):
         place = torch.arange(longer.mask.shape[1])
         return replace(
             reading,
-            encoded=Encoded(longer.ids, longer.mask, spans),
+            encoded=TokenBatch(longer.ids, longer.mask, spans),
             prompt=F.pad(reading.prompt, (0, more)),
             wanted=longer.mask & (place >= first[:, None]),
         )

@@ -10,7 +10,7 @@ from torch.utils.checkpoint import checkpoint
 from fuse_lightning.data.targets import Target
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models import Diffusion
-from fuse_lightning.objectives.kept import Kept
+from fuse_lightning.objectives.target_cache import PerTarget
 from fuse_lightning.objectives.term import Reading, Term
 
 
@@ -70,7 +70,7 @@ class Denoising(Term):
         self.seed = seed
         self.redraw = redraw
         self.steady = not redraw
-        self._kept: Kept[Tensor] = Kept(self._encode)
+        self._kept: PerTarget[Tensor] = PerTarget(self._encode)
 
     def set_targets(self, targets: Sequence[Target]) -> None:
         """Encodes the pictures and draws the pairs of the first step.

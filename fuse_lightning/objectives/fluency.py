@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from fuse_lightning.models.transfer import send
+from fuse_lightning.engine.devices import to_device
 from fuse_lightning.objectives.causal_term import CausalTerm
 from fuse_lightning.objectives.term import Reading
 
@@ -46,7 +46,7 @@ class Fluency(CausalTerm):
         ids, mask, counted = reading.encoded.ids, reading.encoded.mask, reading.prompt[:, 1:]
         start = int(counted.int().argmax(1).max())
         places = slice(start, start + length)
-        there = partial(send, device=self.model.device)
+        there = partial(to_device, device=self.model.device)
         logits = self.model.logits(there(ids), there(mask))[:, :-1][:, places]
         chosen = logits.gather(-1, there(ids[:, 1:][:, places, None]))
         # A factor for each place: 1/n in the prompt, 0 outside.

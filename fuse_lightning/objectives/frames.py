@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fuse_lightning.models import CausalLM, Encoded, FrozenModel
-from fuse_lightning.models.words import KINDS
+from fuse_lightning.models import CausalLM, FrozenModel, TokenBatch
+from fuse_lightning.models.word_tokenizer import KINDS
 
 Ids = tuple[int, ...]
 
@@ -47,7 +47,7 @@ def gap(left: str, right: str, marks: Collection[str]) -> str:
     return "" if left.endswith(special) or right.startswith(special) else " "
 
 
-def covered(encoded: Encoded, texts: list[str], starts: Tensor, stops: Tensor) -> Tensor:
+def covered(encoded: TokenBatch, texts: list[str], starts: Tensor, stops: Tensor) -> Tensor:
     """Tokens that hold some of a part of each text, shape (N, T).
 
     The space before a part belongs to its first token, or is a token of its own there.

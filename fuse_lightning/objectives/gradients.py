@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from fuse_lightning.adapters import AlignedWord, HeadGradient, align
-from fuse_lightning.models.transfer import send
+from fuse_lightning.engine.devices import to_device
 from fuse_lightning.objectives.objective import Objective
 from fuse_lightning.objectives.own_tokens import OwnTokens
 from fuse_lightning.objectives.prompts import Prompts, Speller
@@ -93,7 +93,7 @@ def _backward(term: Term, reading: Reading, rows: Tensor) -> tuple[Tensor, Tenso
     losses = torch.full((len(reading.owner),), torch.inf, device=term.model.device)
 
     def together(chosen: slice) -> None:
-        some = send(rows[chosen], term.model.device)
+        some = to_device(rows[chosen], term.model.device)
         part = reading[rows[chosen]]
         on_device = part.to(term.model.device)
         with torch.enable_grad():
@@ -130,12 +130,12 @@ def embedding_gradient(objective: Objective, prompts: Prompts) -> tuple[Tensor, 
     shape = len(prompts.states), len(objective.terms)
     losses = torch.full(shape, torch.nan, device=objective.primary.device)
     for found in term_gradients(objective, prompts, lambda _: True, slots, embeddings=True):
-        told = send(found.losses, objective.primary.device)
+        told = to_device(found.losses, objective.primary.device)
         read = _read_as_text(objective, objective.terms[found.column], prompts)
-        losses[:, found.column] = told.masked_fill(~send(read, told.device), torch.nan)
+        losses[:, found.column] = told.masked_fill(~to_device(read, told.device), torch.nan)
         for head in found.heads:
             grad = torch.where(head.valid.unsqueeze(-1), head.grad, 0.0)
-            total = total + send(grad, objective.primary.device)
+            total = total + to_device(grad, objective.primary.device)
     return total, losses.cpu()
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from fuse_lightning.models.transfer import pick, send
+from fuse_lightning.engine.devices import gather_at, to_device
 from fuse_lightning.objectives.causal_term import CausalTerm, row_sums
 from fuse_lightning.objectives.term import Reading
 
@@ -35,9 +35,9 @@ class KLDivergence(CausalTerm):
         before = F.pad(counted, (0, 1))
         logits = self.model.logits_at(before, ids, reading.encoded.mask, embeds)
         expected = logits[:, : self.model.vocab_size].log_softmax(-1)
-        implied = self.scores(pick(tokens[:, 1:], counted)).log_softmax(-1)
+        implied = self.scores(gather_at(tokens[:, 1:], counted)).log_softmax(-1)
         losses = F.kl_div(implied, expected, reduction="none", log_target=True).sum(-1)
-        counts = send(counted.sum(1), losses.device)
+        counts = to_device(counted.sum(1), losses.device)
         return row_sums(losses, counted) / counts.clamp(min=1)
 
     def scores(self, embeds: Tensor) -> Tensor:

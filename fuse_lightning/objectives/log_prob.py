@@ -4,8 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from fuse_lightning.engine.devices import gather_at
 from fuse_lightning.errors import FuseError
-from fuse_lightning.models.transfer import pick
 from fuse_lightning.objectives.causal_term import CausalTerm, row_sums
 from fuse_lightning.objectives.term import Reading
 
@@ -60,8 +60,8 @@ class LogProb(CausalTerm):
         """Sum over prompt tokens, shape (N,)."""
         ids, counted = reading.encoded.ids, reading.prompt[:, 1:]
         tokens = self.model.embed(ids) if embeds is None else embeds
-        tokens = pick(tokens[:, 1:], counted)
-        states = pick(self._states(ids, reading.encoded.mask, embeds), F.pad(counted, (0, 1)))
+        tokens = gather_at(tokens[:, 1:], counted)
+        states = gather_at(self._states(ids, reading.encoded.mask, embeds), F.pad(counted, (0, 1)))
         scores = states @ self.model.embedding_table.T
         losses = scores.float().logsumexp(-1) - (states.float() * tokens.float()).sum(-1)
         return row_sums(losses, counted)

@@ -9,11 +9,11 @@ from torch import Tensor
 
 from fuse_lightning.adapters import AdapterSettings, FuseAdapter
 from fuse_lightning.data.targets import Target
+from fuse_lightning.engine.budget import Budget
+from fuse_lightning.engine.devices import to_device
+from fuse_lightning.engine.token_batch import pad
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models import CausalLM, FrozenModel
-from fuse_lightning.models.budget import Budget
-from fuse_lightning.models.encoded import pad
-from fuse_lightning.models.transfer import send
 from fuse_lightning.objectives.frames import covered
 from fuse_lightning.objectives.memory import LossMemory
 from fuse_lightning.objectives.openings import Openings
@@ -245,7 +245,7 @@ class Objective:
     def term_matrix(self, prompts: Prompts) -> Tensor:
         """Losses of every term, all of them computed and none recalled, shape (N, terms)."""
         device = self.primary.device
-        found = [send(self.term_losses(term, prompts), device) for term in self.terms]
+        found = [to_device(self.term_losses(term, prompts), device) for term in self.terms]
         # Read once, when all of it is under way.
         return torch.stack(found, dim=1).cpu()
 
@@ -285,7 +285,7 @@ class Objective:
             return torch.empty(0, device=term.model.device)
         reading = self.read(term, prompts.select(list(keep.values())))
         lengths = reading.encoded.mask.sum(1)
-        there = partial(send, device=term.model.device)
+        there = partial(to_device, device=term.model.device)
         losses = torch.full((len(keep),), torch.inf, device=term.model.device)
         order = lengths.argsort()[: int((lengths <= term.model.max_tokens).sum())]
 

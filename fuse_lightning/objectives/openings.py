@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from fuse_lightning.adapters.maps import fit_map
+from fuse_lightning.engine.devices import to_device
 from fuse_lightning.models import FrozenModel
-from fuse_lightning.models.transfer import send
 from fuse_lightning.objectives.frames import Ids
 
 
@@ -59,9 +59,9 @@ class Openings:
         counts = torch.tensor([len(ids) for ids in self.ids])
         flat = torch.tensor([index for ids in self.ids for index in ids])
         rows = torch.arange(len(counts)).repeat_interleave(counts)
-        there = known[send(flat, known.device)]
-        sums = torch.zeros_like(known).index_add_(0, send(rows, known.device), there)
-        return sums / send(counts, known.device)[:, None]
+        there = known[to_device(flat, known.device)]
+        sums = torch.zeros_like(known).index_add_(0, to_device(rows, known.device), there)
+        return sums / to_device(counts, known.device)[:, None]
 
     @cached_property
     def map(self) -> Tensor:

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from fuse_lightning.adapters import HeadGradient
 from fuse_lightning.adapters.maps import pull_back
+from fuse_lightning.engine.devices import to_device
 from fuse_lightning.models import FrozenModel
-from fuse_lightning.models.transfer import send
 from fuse_lightning.objectives.objective import Objective
 from fuse_lightning.objectives.openings import Openings
 from fuse_lightning.objectives.prompts import Prompts
@@ -78,7 +78,7 @@ class OwnTokens:
         places = (self.start + self._places(length)).clamp(max=prompt.shape[1] - 1)
         # Beyond the end of a short prompt stands what follows it.
         valid = prompt.gather(1, places) & (self._places(length) < prompt.sum(1, keepdim=True))
-        there = partial(send, device=grad.device)
+        there = partial(to_device, device=grad.device)
         rows = there(torch.arange(len(places))[:, None])
         found = HeadGradient(table, grad[rows, there(places)], there(valid))
         if self.openings is None:
@@ -112,7 +112,7 @@ class OwnTokens:
         """
         if self.openings is None or not length:
             return change
-        there = partial(send, device=change.device)
+        there = partial(to_device, device=change.device)
         rows = there(torch.arange(len(self.firsts))[:, None])
         moved = change[rows, there(self._places(length))]
         moved[:, 0] = change[:, 0][:, self.openings.first]

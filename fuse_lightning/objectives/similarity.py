@@ -10,13 +10,13 @@ from torch import Tensor
 
 from fuse_lightning.data.image_targets import ImageTargets
 from fuse_lightning.data.targets import Target, joined
+from fuse_lightning.engine.devices import to_device
 from fuse_lightning.errors import FuseError
-from fuse_lightning.identity import Identity
 from fuse_lightning.models import CLIP, TextEncoder
 from fuse_lightning.models.auto import auto_model
-from fuse_lightning.models.transfer import send
-from fuse_lightning.objectives.kept import Kept
+from fuse_lightning.objectives.target_cache import PerTarget
 from fuse_lightning.objectives.term import Reading, Term
+from fuse_lightning.utilities.identity import Identity
 
 
 class _Similarity(Term):
@@ -38,8 +38,8 @@ class _Similarity(Term):
         self.vectors = torch.stack(self._kept.of([self.stand_in or target for target in targets]))
 
     @cached_property
-    def _kept(self) -> Kept[Tensor]:
-        return Kept(self.encode)
+    def _kept(self) -> PerTarget[Tensor]:
+        return PerTarget(self.encode)
 
     @abstractmethod
     def encode(self, targets: Sequence[Target]) -> Sequence[Tensor]:
@@ -48,7 +48,7 @@ class _Similarity(Term):
     def loss(self, reading: Reading, embeds: Tensor | None = None) -> Tensor:
         """1 - cos, shape (N,)."""
         features = self.model.text_features(reading.encoded, embeds, reading.fixed)
-        owner = send(reading.owner, self.vectors.device)
+        owner = to_device(reading.owner, self.vectors.device)
         return 1 - (features * self.vectors[owner]).sum(-1)
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from fuse_lightning.adapters import HeadGradient
-from fuse_lightning.models.transfer import send
+from fuse_lightning.engine.devices import to_device
 from fuse_lightning.objectives.gradients import term_gradients
 from fuse_lightning.objectives.objective import Objective
 from fuse_lightning.objectives.prompts import State
@@ -103,8 +103,8 @@ def smoothed_gradient(
     means = []
     for found in term_gradients(objective, prompts, wanted, [sample.slots for sample in samples]):
         for head in found.heads:
-            groups = send(group, head.grad.device)
-            weight = (head.valid & send(counted, head.grad.device)).float()
+            groups = to_device(group, head.grad.device)
+            weight = (head.valid & to_device(counted, head.grad.device)).float()
             shape = (len(owners), length, head.grad.shape[2])
             total = head.grad.new_zeros(shape).index_add_(
                 0, groups, head.grad * weight.unsqueeze(-1)
@@ -134,9 +134,9 @@ def predicted_change(
     rows, slots = torch.tensor(places).T
     change = torch.zeros(len(places), len(allowed), device=allowed.device)
     for head in heads:
-        there = partial(send, device=head.grad.device)
+        there = partial(to_device, device=head.grad.device)
         scores = (head.grad[there(rows), there(slots)] @ head.table.T).float()
-        scores = send(scores, allowed.device)
+        scores = to_device(scores, allowed.device)
         known = torch.ones_like(allowed) if head.known is None else head.known.to(allowed.device)
         counted = known & allowed
         centre = scores.masked_fill(~counted, 0.0).sum(1, keepdim=True) / counted.sum().clamp(min=1)

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from fuse_lightning.data.targets import Target
+from fuse_lightning.engine.devices import to_device
 from fuse_lightning.errors import FuseError
-from fuse_lightning.identity import Identity, plain_options
-from fuse_lightning.models import Encoded, FrozenModel
-from fuse_lightning.models.transfer import send
+from fuse_lightning.models import FrozenModel, TokenBatch
 from fuse_lightning.objectives.frames import Frame, find_frame, gap
+from fuse_lightning.utilities.identity import Identity, plain_options
 
 
 @dataclass
@@ -33,7 +33,7 @@ class Reading:
             where there are none.
     """
 
-    encoded: Encoded
+    encoded: TokenBatch
     prompt: Tensor
     owner: Tensor
     offset: int
@@ -55,7 +55,7 @@ class Reading:
 
     def to(self, device: torch.device) -> "Reading":
         """What the model reads on another device, and what says where it stands on the CPU."""
-        owner = send(self.owner, device)
+        owner = to_device(self.owner, device)
         return replace(self, encoded=self.encoded.to(device), owner=owner)
 
 
@@ -171,7 +171,7 @@ class Term(ABC):
         """Hook: computes what the loss needs of the targets of a batch.
 
         Comes again whenever the batch changes, as most of the targets stay: what is costly is
-        kept, see :class:`~fuse_lightning.objectives.kept.Kept`.
+        kept, see :class:`~fuse_lightning.objectives.target_cache.PerTarget`.
         """
 
     def extend(self, reading: Reading) -> Reading:

@@ -6,9 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from fuse_lightning.engine.devices import to_device
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models import CausalLM
-from fuse_lightning.models.transfer import send
 from fuse_lightning.objectives import (
     Fluency,
     State,
@@ -18,7 +18,7 @@ from fuse_lightning.objectives import (
     smoothed_gradient,
 )
 from fuse_lightning.optimizers.base import SPARE, PromptOptimizer
-from fuse_lightning.optimizers.numbers import check_number
+from fuse_lightning.utilities.numbers import check_number
 
 
 class AutoDAN(PromptOptimizer):
@@ -99,7 +99,7 @@ class AutoDAN(PromptOptimizer):
             return beams
         log_probs, fluency = self._next(parents, [begun[state] for state in parents])
         lengths = torch.tensor([[len(state)] for state in parents])
-        lengths = send(lengths, log_probs.device)
+        lengths = to_device(lengths, log_probs.device)
         scores = self.logit_weight * fluency
         if any(term.weight and self._exact(term) for term in self.objective.terms):
             # What a token adds to a mean over tokens.
@@ -177,7 +177,7 @@ class AutoDAN(PromptOptimizer):
         openings = self.objective.openings(term)
         if openings is None:
             return log_probs
-        empty = send(torch.tensor([[not state] for state in parents]), log_probs.device)
+        empty = to_device(torch.tensor([[not state] for state in parents]), log_probs.device)
         return torch.where(empty, log_probs[:, openings.first], log_probs)
 
     def _active(self, term: Term) -> bool:
@@ -185,7 +185,7 @@ class AutoDAN(PromptOptimizer):
 
     def _end(self, log_probs: Tensor) -> Tensor:
         """Probability that nothing follows, shape (parents, 1)."""
-        ends = send(torch.tensor(self.writer.end_ids, dtype=torch.long), log_probs.device)
+        ends = to_device(torch.tensor(self.writer.end_ids, dtype=torch.long), log_probs.device)
         return log_probs[:, ends].exp().sum(1, keepdim=True)
 
     def _predict(self, parents: list[State], owners: list[int]) -> Tensor:

@@ -11,22 +11,22 @@ from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
 from fuse_lightning.adapters import AdapterSettings
+from fuse_lightning.callbacks.defaults import missing_callbacks
+from fuse_lightning.cli.endings import NO_PROMPT
 from fuse_lightning.data import Target, TargetBatch, TargetDataModule
-from fuse_lightning.endings import NO_PROMPT
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models import CaptionModel
 from fuse_lightning.objectives import Objective, Prompts, State, Term
 from fuse_lightning.optimizers.constraints import Constraints
-from fuse_lightning.optimizers.defaults import missing_callbacks
-from fuse_lightning.optimizers.numbers import check_number
-from fuse_lightning.optimizers.precision import settle_precision
-from fuse_lightning.optimizers.resumable import ResumableSearch
 from fuse_lightning.optimizers.start import Start
-from fuse_lightning.optimizers.step import DiscreteStep
-from fuse_lightning.optimizers.suitable import check_trainer, settle_trainer
-from fuse_lightning.optimizers.target_search import Best, TargetSearch
+from fuse_lightning.results.distributed import gathered
 from fuse_lightning.search import Scored
-from fuse_lightning.strategy import gathered
+from fuse_lightning.search.discrete_step import DiscreteStep
+from fuse_lightning.search.module import ResumableSearch
+from fuse_lightning.search.precision import settle_precision
+from fuse_lightning.search.target_search import Best, TargetSearch
+from fuse_lightning.search.trainer_checks import check_trainer, settle_trainer
+from fuse_lightning.utilities.numbers import check_number
 
 TRIES = 16
 """Tokens tried at once for the next place of a random start."""

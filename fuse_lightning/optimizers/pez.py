@@ -11,10 +11,10 @@ from torch.nn import functional as F
 from fuse_lightning.errors import FuseError
 from fuse_lightning.objectives import Prompts, State, Term, embedding_gradient, label_changes
 from fuse_lightning.optimizers.base import SPARE
-from fuse_lightning.optimizers.numbers import check_number
 from fuse_lightning.optimizers.swaps import SwapOptimizer
-from fuse_lightning.optimizers.target_search import TargetSearch
 from fuse_lightning.search import GreedySearch
+from fuse_lightning.search.target_search import TargetSearch
+from fuse_lightning.utilities.numbers import check_number
 
 MOMENTS = ("exp_avg", "exp_avg_sq")
 """What AdamW remembers of gradients, each of the embeddings' shape."""

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from fuse_lightning.engine.devices import to_device
 from fuse_lightning.errors import FuseError
-from fuse_lightning.models.transfer import send
 from fuse_lightning.objectives import (
     State,
     Term,
@@ -18,7 +18,7 @@ from fuse_lightning.objectives import (
     smoothed_gradient,
 )
 from fuse_lightning.optimizers.base import PromptOptimizer
-from fuse_lightning.optimizers.numbers import check_number
+from fuse_lightning.utilities.numbers import check_number
 
 
 class SwapOptimizer(PromptOptimizer):
@@ -120,7 +120,7 @@ class SwapOptimizer(PromptOptimizer):
             change = predicted_change(heads, [(group, i) for i in range(len(state))], self.allowed)
             change += labels if isinstance(labels, float) else labels[group, : len(state)]
             change.masked_fill_(~self.allowed, torch.inf)
-            change.scatter_(1, send(torch.tensor(state)[:, None], change.device), torch.inf)
+            change.scatter_(1, to_device(torch.tensor(state)[:, None], change.device), torch.inf)
             tokens.append(change.topk(top_k, largest=False).indices)
         lengths = [len(state) for state in states]
         return [*torch.split(torch.cat(tokens).cpu(), lengths)]

@@ -11,9 +11,9 @@ from typing import TypeVar
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from fuse_lightning.errors import FuseError
-from fuse_lightning.regular import check_regular, read_text
-from fuse_lightning.results import Result, run_results
-from fuse_lightning.terminal import quoted
+from fuse_lightning.results.result import Result, run_results
+from fuse_lightning.utilities.regular import check_regular, read_text
+from fuse_lightning.utilities.terminal import quoted
 
 Content = TypeVar("Content")
 

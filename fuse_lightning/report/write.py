@@ -16,9 +16,9 @@ from markupsafe import Markup
 
 from fuse_lightning.data.images import read_image
 from fuse_lightning.errors import FuseError
-from fuse_lightning.files import replace_file
 from fuse_lightning.report.run import Run, read_run
-from fuse_lightning.terminal import visible
+from fuse_lightning.utilities.files import replace_file
+from fuse_lightning.utilities.terminal import visible
 
 WIDTH, HEIGHT, PAD = 320, 120, 8
 PICTURE = 144, 96

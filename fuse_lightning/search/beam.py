@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 from fuse_lightning.errors import FuseError
-from fuse_lightning.search.strategy import Scored, SearchStrategy, State, distinct
+from fuse_lightning.search.frontier import Frontier, Scored, State, distinct
 
 
-class BeamSearch(SearchStrategy):
+class BeamSearch(Frontier):
     """Keeps the best distinct candidates of each step; every one of them is expanded next.
 
     Args:

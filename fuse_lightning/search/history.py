@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fuse_lightning.errors import FuseError
-from fuse_lightning.search.strategy import Scored, SearchStrategy, State, distinct
+from fuse_lightning.search.frontier import Frontier, Scored, State, distinct
 
 
-class HistorySearch(SearchStrategy):
+class HistorySearch(Frontier):
     """Goes on from the best prompts of all steps, not of the last one.
 
     The best is expanded again and again: optimizers that draw at random propose new candidates

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fuse_lightning.errors import FuseError
-from fuse_lightning.search.strategy import Scored, SearchStrategy, State, distinct, ids_of
+from fuse_lightning.search.frontier import Frontier, Scored, State, distinct, ids_of
 
 
-class UniformCostSearch(SearchStrategy):
+class UniformCostSearch(Frontier):
     """Expands the cheapest prompt met so far; one priority queue for each target.
 
     A prompt is expanded at most once.

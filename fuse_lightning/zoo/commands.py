@@ -9,8 +9,8 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Literal
 
+from fuse_lightning.cli.quiet import quiet, quiet_transformers
 from fuse_lightning.errors import FuseError
-from fuse_lightning.quiet import quiet, quiet_transformers
 
 REFERENCES = 4
 
@@ -83,8 +83,8 @@ def train(
         jobs: Models trained at once, each in a process of its own; all by default, so that no core
             waits for the last of them.
     """
-    from fuse_lightning.zoo.architectures import RECIPES
-    from fuse_lightning.zoo.training import train_model
+    from fuse_lightning.zoo.recipes.architectures import RECIPES
+    from fuse_lightning.zoo.recipes.training import train_model
 
     names = models or list(RECIPES)
     for name in names:

@@ -10,6 +10,7 @@ from torch import Tensor
 from fuse_lightning.models import CLIP, CausalLM, Classifier
 from fuse_lightning.models.loading import ZOO
 from fuse_lightning.objectives import Fluency, Objective
+from fuse_lightning.zoo.recipes.text_batches import made_up
 from fuse_lightning.zoo.render import render
 from fuse_lightning.zoo.scenes import (
     SENTIMENTS,
@@ -20,8 +21,7 @@ from fuse_lightning.zoo.scenes import (
     sample_sentence,
     sample_wording,
 )
-from fuse_lightning.zoo.text_batches import made_up
-from fuse_lightning.zoo.words import MOODS
+from fuse_lightning.zoo.vocabulary import MOODS
 
 RETRIEVAL = 256
 CHUNK = 512

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal, NamedTuple, TypeVar
 
-from fuse_lightning.zoo.words import (
+from fuse_lightning.zoo.vocabulary import (
     BACKGROUNDS,
     COLORS,
     COUNTS,

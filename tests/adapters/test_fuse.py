@@ -12,8 +12,8 @@ from tokenizers.normalizers import Lowercase
 from fuse_lightning.adapters import AdapterSettings, AlignedWord, FuseAdapter
 from fuse_lightning.adapters.fuse import _fingerprint
 from fuse_lightning.adapters.maps import fit_map, pull_back
-from fuse_lightning.adapters.words import corpus_words, vocabulary_words
-from fuse_lightning.cli import main
+from fuse_lightning.adapters.word_list import corpus_words, vocabulary_words
+from fuse_lightning.cli.main import main
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models import CLIP, CausalLM
 from fuse_lightning.objectives import predicted_change

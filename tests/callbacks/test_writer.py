@@ -15,13 +15,13 @@ from lightning.pytorch.callbacks import Callback
 from PIL import Image
 
 from fuse_lightning.callbacks import PromptTable, PromptWriter
-from fuse_lightning.callbacks.formats import csv_row
 from fuse_lightning.data import ImageTargets
 from fuse_lightning.errors import FuseError
 from fuse_lightning.objectives import Fluency, ImageSimilarity
 from fuse_lightning.optimizers import AutoDAN
-from fuse_lightning.results import Result, read_results, read_targets, result_files
-from fuse_lightning.run_folder import RunFolder
+from fuse_lightning.results.export import csv_row
+from fuse_lightning.results.result import Result, read_results, read_targets, result_files
+from fuse_lightning.results.run_folder import RunFolder
 from tests.callbacks.stubs import search, trainer
 from tests.disk import at_most
 from tests.near import near
@@ -191,7 +191,7 @@ class TestFolders:
 
     def test_a_process_that_was_killed_holds_no_folder(self):
         code = (
-            "import os, pathlib; from fuse_lightning.run_folder import RunFolder; "
+            "import os, pathlib; from fuse_lightning.results.run_folder import RunFolder; "
             "RunFolder(pathlib.Path('run')).take(); os.kill(os.getpid(), 9)"
         )
         assert subprocess.run([sys.executable, "-c", code]).returncode == -9

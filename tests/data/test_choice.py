@@ -12,13 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from fuse_lightning.callbacks.formats import csv_text, json_lines
-from fuse_lightning.cli import main
+from fuse_lightning.cli.main import main
 from fuse_lightning.data import ImageTargets, SentimentTargets, TextTargets
 from fuse_lightning.data.pictures import content_digest
 from fuse_lightning.errors import FuseError
-from fuse_lightning.results import Result
-from fuse_lightning.strategy import gathered
+from fuse_lightning.results.distributed import gathered
+from fuse_lightning.results.export import csv_text, json_lines
+from fuse_lightning.results.result import Result
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 COUNT = 30
@@ -286,7 +286,9 @@ class TestSeveralDevices:
     def test_results_that_several_devices_hold_count_once(self, monkeypatch):
         """As after a checkpoint that was written at the end of a run."""
         rows = [result(name) for name in ("text 1", "text 0", "text 2")]
-        monkeypatch.setattr("fuse_lightning.strategy.gather", lambda own: [rows, rows[1:]])
+        monkeypatch.setattr(
+            "fuse_lightning.search.distributed.gather", lambda own: [rows, rows[1:]]
+        )
         trainer = SimpleNamespace(datamodule=TextTargets(TEXTS[:3]))
         trainer.datamodule.setup("fit")
         assert gathered([], trainer) == [rows[1], rows[0], rows[2]]

@@ -10,7 +10,7 @@ from PIL import Image
 from fuse_lightning.data import ImageTargets, Target
 from fuse_lightning.data.loader import TargetLoader
 from fuse_lightning.errors import FuseError
-from fuse_lightning.strategy import ASK_EVERY
+from fuse_lightning.utilities.processes import ASK_EVERY
 
 STEPS = 5
 

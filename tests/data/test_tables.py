@@ -17,11 +17,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from fuse_lightning.callbacks.formats import json_lines
 from fuse_lightning.data import ImageTargets, SentimentTargets, images
 from fuse_lightning.data.parquet_file import ParquetTable
 from fuse_lightning.errors import FuseError
-from fuse_lightning.results import Result
+from fuse_lightning.results.export import json_lines
+from fuse_lightning.results.result import Result
 
 datasets.disable_progress_bars()
 

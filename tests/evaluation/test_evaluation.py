@@ -29,15 +29,16 @@ from fuse_lightning import (
     SentimentTargets,
     TextTargets,
 )
-from fuse_lightning.callbacks.formats import json_lines
-from fuse_lightning.cli import main
+from fuse_lightning.callbacks import Evaluation, Predictions
+from fuse_lightning.cli.main import main
 from fuse_lightning.data import Target
 from fuse_lightning.data.loader import TargetLoader
-from fuse_lightning.evaluation import Evaluation, Predictions, transfer
+from fuse_lightning.evaluation import transfer
 from fuse_lightning.objectives import Objective, TextSimilarity
 from fuse_lightning.optimizers import Captioner
-from fuse_lightning.optimizers.checkpoints import joined, results_of
-from fuse_lightning.results import Result
+from fuse_lightning.results.export import json_lines
+from fuse_lightning.results.result import Result
+from fuse_lightning.search.rank_checkpoints import joined, results_of
 from fuse_lightning.zoo.commands import scenes
 from fuse_lightning.zoo.scenes import named_objects
 from tests.captioners import blip

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
+from fuse_lightning.cli.resume import expand
 from fuse_lightning.errors import FuseError
-from fuse_lightning.resume import expand
 
 
 @pytest.fixture

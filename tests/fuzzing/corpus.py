@@ -16,8 +16,8 @@ import yaml
 from PIL import ExifTags, Image, PngImagePlugin
 from torch.utils.tensorboard import SummaryWriter
 
-from fuse_lightning.callbacks.formats import json_lines
-from fuse_lightning.results import Result
+from fuse_lightning.results.export import json_lines
+from fuse_lightning.results.result import Result
 
 SIZE = 20, 14
 CONFIG = {

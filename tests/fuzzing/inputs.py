@@ -19,18 +19,18 @@ from safetensors.torch import save
 
 from fuse_lightning.adapters.cache import cached_tensors
 from fuse_lightning.adapters.maps import check_maps
-from fuse_lightning.cli import main
-from fuse_lightning.config_files import config_text
+from fuse_lightning.cli.config_files import config_text
+from fuse_lightning.cli.main import main
+from fuse_lightning.cli.resume import _given, last_checkpoint
+from fuse_lightning.cli.search import _check_checkpoint
 from fuse_lightning.data import ImageTargets
 from fuse_lightning.data.finished import Finished
 from fuse_lightning.data.images import check_image, read_image
 from fuse_lightning.data.web import Web
 from fuse_lightning.errors import FuseError
-from fuse_lightning.lightning_cli import _check_checkpoint
 from fuse_lightning.report import read_run
 from fuse_lightning.report.write import page
-from fuse_lightning.results import run_results
-from fuse_lightning.resume import _given, last_checkpoint
+from fuse_lightning.results.result import run_results
 from tests.fuzzing import corpus
 from tests.fuzzing.mutate import TEXTS, mutated
 from tests.fuzzing.server import Answers

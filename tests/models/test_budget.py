@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fuse_lightning.models.budget import FIRST, SPARED, Budget
+from fuse_lightning.engine.budget import FIRST, SPARED, Budget
 
 
 def memory_error(kind):

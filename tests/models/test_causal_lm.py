@@ -2,10 +2,10 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
+from fuse_lightning.engine.budget import Budget
+from fuse_lightning.engine.token_batch import pad
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models import CausalLM
-from fuse_lightning.models.budget import Budget
-from fuse_lightning.models.encoded import pad
 from fuse_lightning.objectives import Fluency, Objective
 from fuse_lightning.objectives.term import Reading
 from tests.lookalikes import CAUSAL_LMS

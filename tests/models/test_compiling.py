@@ -5,9 +5,9 @@ import torch
 from torch._dynamo.utils import counters
 from transformers import AttentionInterface
 
-from fuse_lightning.models.compiling import compile_layers
-from fuse_lightning.models.encoded import pad
-from fuse_lightning.models.sharing import NAME, attention
+from fuse_lightning.engine.attention import NAME, attention
+from fuse_lightning.engine.compiling import compile_layers
+from fuse_lightning.engine.token_batch import pad
 from tests.near import assert_near
 
 

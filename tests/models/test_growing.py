@@ -7,8 +7,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fuse_lightning.models.encoded import pad
-from fuse_lightning.models.growing import behind, can_stay, join
+from fuse_lightning.engine.kv_reuse import behind, can_stay, join
+from fuse_lightning.engine.token_batch import pad
 from tests import families, lookalikes
 from tests.near import assert_near
 
@@ -111,7 +111,7 @@ def test_what_inference_mode_kept_does_not_meet_gradients(family):
 
 def test_much_is_not_kept(family, monkeypatch):
     model = family("gpt2")
-    monkeypatch.setattr("fuse_lightning.models.growing.MOST_KEPT", 20)
+    monkeypatch.setattr("fuse_lightning.engine.kv_reuse.MOST_KEPT", 20)
     rows = [(5, 6, 7, 8, 9, token) for token in range(10, 13)]
     model.next_log_probs(rows)
     assert model.latest.kept is not None

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
+from fuse_lightning.engine.attention import NAME, Store, attention, branching, use
+from fuse_lightning.engine.batching import try_sharing
+from fuse_lightning.engine.token_batch import TokenBatch, pad
 from fuse_lightning.models import CausalLM
-from fuse_lightning.models.encoded import Encoded, pad
-from fuse_lightning.models.forward import try_sharing
-from fuse_lightning.models.sharing import NAME, Store, attention, branching, use
 from tests import families, lookalikes
 from tests.near import assert_near
 
@@ -255,9 +255,10 @@ def test_a_network_that_refuses_is_read_whole(family, monkeypatch):
     model = family("gpt2")
     other = CausalLM(model.model_id)
     monkeypatch.setattr(
-        "fuse_lightning.models.sharing._branched", lambda *_, **__: pytest.fail("must not be used")
+        "fuse_lightning.engine.attention._branched",
+        lambda *_, **__: pytest.fail("must not be used"),
     )
-    monkeypatch.setattr("fuse_lightning.models.sharing.HARMLESS", set())
+    monkeypatch.setattr("fuse_lightning.engine.attention.HARMLESS", set())
     other.load()
     assert not other.shares
     assert other.module.config._attn_implementation == "sdpa"
@@ -286,7 +287,7 @@ def test_few_positions_are_read_twice(name, family):
         counted[:, 0] = False
         model.token_nll(encoded.ids, counted)
     else:
-        model.text_features(Encoded(encoded.ids, encoded.mask, encoded.spans))
+        model.text_features(TokenBatch(encoded.ids, encoded.mask, encoded.spans))
     handle.remove()
     assert distinct <= sum(positions) <= 1.15 * distinct
 

@@ -1,11 +1,11 @@
-"""Trunks against the trie of all rows."""
+"""SharedPrefixes against the trie of all rows."""
 
 import random
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fuse_lightning.models.trunks import WORTH, find_trunks
+from fuse_lightning.engine.prefixes import WORTH, find_shared_prefixes
 
 ROWS = st.lists(st.lists(st.integers(0, 2), max_size=8).map(tuple), max_size=30)
 
@@ -22,7 +22,7 @@ def distinct(rows):
 @given(ROWS, st.data())
 def test_what_a_row_shares_is_the_beginning_of_its_trunk(rows, data):
     limits = [data.draw(st.integers(0, len(row))) for row in rows]
-    found = find_trunks(rows, limits, worth=0)
+    found = find_shared_prefixes(rows, limits, worth=0)
     for row, of, shared, limit in zip(rows, found.of, found.shared, limits, strict=True):
         assert 0 <= shared <= limit
         assert not shared or found.rows[of][:shared] == row[:shared]
@@ -32,7 +32,7 @@ def test_what_a_row_shares_is_the_beginning_of_its_trunk(rows, data):
 
 @given(ROWS)
 def test_little_is_not_worth_a_trunk(rows):
-    found = find_trunks(rows, [len(row) for row in rows])
+    found = find_shared_prefixes(rows, [len(row) for row in rows])
     assert computed(rows, found) <= sum(map(len, rows)) - (WORTH if found.rows else 0)
 
 
@@ -40,7 +40,7 @@ def test_appended_tokens_cost_themselves():
     rng = random.Random(0)
     beams = [(1, 2, 3, *rng.choices(range(9), k=6)) for _ in range(4)]
     rows = [(*beam, token, 0) for beam in beams for token in range(64)]
-    found = find_trunks(rows, [len(row) - 1 for row in rows])
+    found = find_shared_prefixes(rows, [len(row) - 1 for row in rows])
     assert len(found.rows) == 4
     assert computed(rows, found) <= 1.05 * distinct(rows)
 
@@ -53,6 +53,6 @@ def test_swapped_tokens_cost_what_follows_them():
         row = [*parent]
         row[rng.randrange(len(row))] = rng.randrange(100, 200)
         rows.append((1, 2, 3, *row, 4, 5, 6))
-    found = find_trunks(rows, [len(row) for row in rows])
+    found = find_shared_prefixes(rows, [len(row) for row in rows])
     assert len(found.rows) == 1
     assert computed(rows, found) <= 1.05 * distinct(rows)

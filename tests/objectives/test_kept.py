@@ -9,8 +9,8 @@ from fuse_lightning.adapters import AdapterSettings
 from fuse_lightning.data import Target
 from fuse_lightning.models import CLIP
 from fuse_lightning.objectives import Objective, TextSimilarity
-from fuse_lightning.objectives.kept import Kept
 from fuse_lightning.objectives.memory import LossMemory
+from fuse_lightning.objectives.target_cache import PerTarget
 from tests import tiny
 from tests.near import assert_near
 
@@ -31,7 +31,7 @@ def test_each_target_is_computed_when_it_enters_and_only_then(batches):
         asked.append([target.id for target in new])
         return [f"value of {target.id}" for target in new]
 
-    kept, before = Kept(compute), set()
+    kept, before = PerTarget(compute), set()
     for batch in batches:
         asked.clear()
         found = kept.of([targets[index] for index in batch])

@@ -24,8 +24,8 @@ from fuse_lightning.objectives import (
 )
 from fuse_lightning.optimizers import AutoDAN
 from fuse_lightning.optimizers.autodan import top_rows
-from fuse_lightning.optimizers.target_search import TargetSearch
 from fuse_lightning.search import BeamSearch, GreedySearch
+from fuse_lightning.search.target_search import TargetSearch
 from tests import tiny
 from tests.near import near
 from tests.optimizers.runs import build, fit

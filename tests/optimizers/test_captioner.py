@@ -9,7 +9,7 @@ import yaml
 from lightning.pytorch.callbacks import ModelCheckpoint
 from PIL import Image
 
-from fuse_lightning.cli import main
+from fuse_lightning.cli.main import main
 from fuse_lightning.data import ImageTargets, SentimentTargets
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models import CaptionModel

@@ -18,9 +18,9 @@ from fuse_lightning.data import ImageTargets, TextTargets
 from fuse_lightning.errors import FuseError
 from fuse_lightning.objectives import Fluency, TextSimilarity
 from fuse_lightning.optimizers import GCG, PEZ, AutoDAN, Constraints, RandomSearch
-from fuse_lightning.optimizers.suitable import check_trainer
 from fuse_lightning.search import BeamSearch, GreedySearch, HistorySearch, UniformCostSearch
-from fuse_lightning.strategy import PromptStrategy
+from fuse_lightning.search.distributed import PromptStrategy
+from fuse_lightning.search.trainer_checks import check_trainer
 from tests.near import near
 from tests.optimizers.runs import build, close, fit, found
 

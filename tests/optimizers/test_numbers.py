@@ -5,7 +5,7 @@ import pytest
 from fuse_lightning.errors import FuseError
 from fuse_lightning.objectives import Denoising, Fluency
 from fuse_lightning.optimizers import GCG, PEZ, AutoDAN
-from fuse_lightning.optimizers.numbers import check_number
+from fuse_lightning.utilities.numbers import check_number
 
 
 @pytest.mark.parametrize(

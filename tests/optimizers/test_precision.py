@@ -18,8 +18,8 @@ from fuse_lightning.objectives import (
     Sentiment,
 )
 from fuse_lightning.optimizers import GCG, PEZ, AutoDAN, RandomSearch
-from fuse_lightning.optimizers.precision import settle_precision
 from fuse_lightning.search import GreedySearch
+from fuse_lightning.search.precision import settle_precision
 from tests.near import assert_near
 from tests.optimizers.runs import build, fit, found
 

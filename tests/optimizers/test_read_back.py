@@ -10,8 +10,8 @@ from fuse_lightning.data import ImageTargets
 from fuse_lightning.errors import FuseError
 from fuse_lightning.optimizers import AutoDAN, PromptOptimizer
 from fuse_lightning.optimizers.constraints import Constraints
-from fuse_lightning.optimizers.target_search import Best, TargetSearch
 from fuse_lightning.search import BeamSearch, GreedySearch
+from fuse_lightning.search.target_search import Best, TargetSearch
 from tests.optimizers.runs import build, fit
 
 

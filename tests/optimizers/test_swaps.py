@@ -15,8 +15,8 @@ from fuse_lightning.objectives import (
     label_changes,
 )
 from fuse_lightning.optimizers import GCG, Constraints, RandomSearch
-from fuse_lightning.optimizers.target_search import TargetSearch
 from fuse_lightning.search import GreedySearch
+from fuse_lightning.search.target_search import TargetSearch
 from tests.near import SINGLE, assert_near, near
 from tests.optimizers.runs import build, fit
 

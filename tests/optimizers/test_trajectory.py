@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from fuse_lightning.data import ImageTargets
+from fuse_lightning.engine.attention import use
 from fuse_lightning.models import CLIP, CausalLM
-from fuse_lightning.models.sharing import use
 from fuse_lightning.objectives import Fluency, ImageSimilarity
 from fuse_lightning.optimizers import GCG, AutoDAN
 from fuse_lightning.search import BeamSearch

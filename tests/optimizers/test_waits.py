@@ -7,8 +7,8 @@ import torch
 
 from fuse_lightning.adapters import AdapterSettings
 from fuse_lightning.data import ImageTargets
+from fuse_lightning.engine.devices import to_device
 from fuse_lightning.models import CLIP, CausalLM
-from fuse_lightning.models.transfer import send
 from fuse_lightning.objectives import Fluency, ImageSimilarity, KLDivergence, LogProb
 from fuse_lightning.optimizers import GCG, PEZ, AutoDAN, RandomSearch
 from fuse_lightning.search import BeamSearch, GreedySearch
@@ -30,8 +30,8 @@ READS = {
 @pytest.mark.parametrize("read", READS.values(), ids=READS)
 def test_the_stand_in_notes_what_waits(read):
     with accelerators(1) as waits:
-        tensor = send(torch.arange(3), torch.device("cuda")) * 2
-        tensor = tensor[send(torch.tensor([1, 2]), tensor.device)]
+        tensor = to_device(torch.arange(3), torch.device("cuda")) * 2
+        tensor = tensor[to_device(torch.tensor([1, 2]), tensor.device)]
         assert not waits
         read(tensor)
     assert len(waits) == 1

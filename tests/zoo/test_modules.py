@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from fuse_lightning.zoo.architectures import RECIPES
-from fuse_lightning.zoo.batches import OBJECTS, pair_batch
-from fuse_lightning.zoo.modules import ANCHOR, AttributeHead, LessonModule, PairModule
-from fuse_lightning.zoo.optimizers import Together
+from fuse_lightning.zoo.recipes.architectures import RECIPES
+from fuse_lightning.zoo.recipes.batches import OBJECTS, pair_batch
+from fuse_lightning.zoo.recipes.modules import ANCHOR, AttributeHead, LessonModule, PairModule
+from fuse_lightning.zoo.recipes.optimizers import Together
 from tests.near import assert_near, near
 from tests.zoo.captions import captions
 

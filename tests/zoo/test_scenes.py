@@ -13,10 +13,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fuse_lightning.cli import main
+from fuse_lightning.cli.main import main
 from fuse_lightning.data import ImageTargets
 from fuse_lightning.zoo import scenes as language
-from fuse_lightning.zoo.batches import (
+from fuse_lightning.zoo.recipes.batches import (
     CAPTIONS,
     OBJECTS,
     UNTOLD,
@@ -24,9 +24,9 @@ from fuse_lightning.zoo.batches import (
     image_batch,
     pair_batch,
 )
+from fuse_lightning.zoo.recipes.text_batches import IGNORE, made_up, sentiment_example
 from fuse_lightning.zoo.render import IMAGE_SIZE, layout, render
-from fuse_lightning.zoo.text_batches import IGNORE, made_up, sentiment_example
-from fuse_lightning.zoo.words import COLORS, MOODS, SHAPES
+from fuse_lightning.zoo.vocabulary import COLORS, MOODS, SHAPES
 from tests.lookalikes_text import TOKENIZERS, tokenizer
 from tests.zoo.captions import captions
 

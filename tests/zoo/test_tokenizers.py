@@ -5,7 +5,11 @@ from functools import cache
 import pytest
 
 from fuse_lightning.zoo import tokenizers
-from fuse_lightning.zoo.tokenizers import clip_tokenizer, gpt2_tokenizer, word_piece_tokenizer
+from fuse_lightning.zoo.recipes.tokenizers import (
+    clip_tokenizer,
+    gpt2_tokenizer,
+    word_piece_tokenizer,
+)
 
 TOKENIZERS = {
     "gpt2": gpt2_tokenizer,

@@ -10,11 +10,11 @@ from fuse_lightning.errors import FuseError
 from fuse_lightning.models import CLIP, CausalLM
 from fuse_lightning.models.loading import ZOO
 from fuse_lightning.zoo import tokenizers, training
-from fuse_lightning.zoo.architectures import RECIPES
 from fuse_lightning.zoo.commands import train
 from fuse_lightning.zoo.evaluation import evaluate_zoo
-from fuse_lightning.zoo.modules import ZooModule
-from fuse_lightning.zoo.training import train_model
+from fuse_lightning.zoo.recipes.architectures import RECIPES
+from fuse_lightning.zoo.recipes.modules import ZooModule
+from fuse_lightning.zoo.recipes.training import train_model
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,45 @@
+"""The callbacks of a search that its trainer was not given."""
+
+from collections.abc import Callable
+
+from lightning.pytorch.callbacks import Callback, RichProgressBar, TQDMProgressBar
+
+from fuse_lightning.callbacks import (
+    PromptProgressBar,
+    PromptTable,
+    PromptWriter,
+    TensorBoardPrompts,
+    TimedCheckpoints,
+)
+from fuse_lightning.callbacks.checkpoints import is_untold, step_checkpoint
+from fuse_lightning.callbacks.evaluation import Evaluation
+from fuse_lightning.callbacks.predictions import Predictions
+from fuse_lightning.search import Frontier, GreedySearch
+
+DEFAULTS: tuple[tuple[type[Callback], Callable[[], Callback]], ...] = (
+    (Frontier, GreedySearch),
+    (PromptWriter, PromptWriter),
+    (TensorBoardPrompts, TensorBoardPrompts),
+    (TimedCheckpoints, TimedCheckpoints),
+    (PromptTable, PromptTable),
+    (Evaluation, Evaluation),
+    (Predictions, Predictions),
+)
+"""A kind of callback, and what makes one if there is none of its kind."""
+
+
+def missing_callbacks(given: list[Callback]) -> list[Callback]:
+    """Callbacks to add to a trainer's.
+
+    Lightning's default progress bar and checkpoints are taken from ``given``, to make room for a
+    bar that shows the best prompt, and for checkpoints while the search goes on.
+    """
+    added = [make() for kind, make in DEFAULTS if not any(isinstance(each, kind) for each in given)]
+    for each in [*given]:
+        if type(each) in (TQDMProgressBar, RichProgressBar):
+            given.remove(each)
+            added.append(PromptProgressBar())
+        elif is_untold(each):
+            given.remove(each)
+            added.append(step_checkpoint())
+    return added

@@ -1,0 +1,31 @@
+"""Prompts that a run's folder holds, given to an optimizer."""
+
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+from lightning.pytorch.callbacks import Callback
+
+from fuse_lightning.evaluation.stored import matched
+from fuse_lightning.results import run_results
+
+
+class StoredPrompts(Callback):
+    """Gives the optimizer the prompts of a run: what ``--run`` stands for, beside the run's config.
+
+    Args:
+        run: The run's folder, such as logs/search/version_0.
+    """
+
+    def __init__(self, run: Path) -> None:
+        self.run = Path(run)
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """Reads them, before any model is loaded.
+
+        Raises:
+            FuseError: If there are none, or they are not those of the data's targets.
+        """
+        module: Any = pl_module
+        module.results = run_results(self.run)
+        matched(trainer, pl_module)

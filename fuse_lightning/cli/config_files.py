@@ -1,0 +1,111 @@
+"""Configuration files, looked at before a parser unfolds them."""
+
+import sys
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
+from os.path import exists, isdir
+from pathlib import Path
+
+import yaml
+
+from fuse_lightning.errors import FuseError
+from fuse_lightning.utilities.regular import check_regular, read_text
+from fuse_lightning.utilities.terminal import quoted
+
+LARGEST = 2**20
+"""Bytes of a configuration: YAML is read at a megabyte in seconds."""
+DEEPEST = 100
+MOST_VALUES = 30_000
+"""Values of a configuration whose aliases are unfolded."""
+ENDINGS = (".yaml", ".yml", ".json")
+
+
+def check_configs(words: Iterable[str]) -> None:
+    """Checks the files that words of a command line name, where a parser would read them.
+
+    Args:
+        words: The words, such as ``--config`` and ``run.yaml``, or ``--data=images.yaml``.
+
+    Raises:
+        FuseError: If a configuration is no file, too large, nested too deeply, or unfolds to too
+            many values; or if an option is given a named pipe or a device.
+    """
+    for option, value in _options([str(word) for word in words]):
+        path = Path(value)
+        # Classes and their parts may be given by a file; below data such a name is a manifest.
+        is_part = path.suffix.lower() in ENDINGS and not option.startswith("--data.")
+        is_config = option in ("-c", "--config") or is_part
+        # These say no, too, to a text that is no name that a file can have.
+        if not exists(value) or (isdir(value) and not is_config):
+            continue
+        if is_config:
+            config_text(path)
+            continue
+        try:
+            check_regular(path, largest=sys.maxsize)
+        except OSError as error:
+            raise FuseError(
+                f"option {option}: {quoted(value)} cannot be read: {error}; give a file"
+            ) from error
+
+
+def config_text(path: Path) -> str:
+    """The text of a configuration that can be parsed without harm; it may still be no YAML.
+
+    Raises:
+        FuseError: If there is none.
+    """
+    try:
+        text = read_text(path, LARGEST)
+        _measure(text)
+    except (OSError, ValueError) as error:
+        raise FuseError(
+            f"config {quoted(path)} cannot be read: {error}; give a YAML file with model and data"
+        ) from error
+    return text
+
+
+def _options(words: list[str]) -> Iterator[tuple[str, str]]:
+    for word, after in pairwise([*words, ""]):
+        if not word.startswith("-"):
+            continue
+        option, equals, value = word.partition("=")
+        if value := value if equals else after:
+            yield option, value
+
+
+def _measure(text: str) -> None:
+    """Counts the values of a YAML text, each alias as what it stands for.
+
+    Raises:
+        ValueError: If they are too many or nested too deeply.
+    """
+    # Open lists and mappings: their anchor, and the values in them so far.
+    open_parts: list[tuple[str | None, int]] = [(None, 0)]
+    sizes: dict[str, int] = {}
+    try:
+        for event in yaml.parse(text, yaml.SafeLoader):
+            if isinstance(event, yaml.CollectionStartEvent):
+                open_parts.append((event.anchor, 0))
+                # An alias inside of what it stands for would have no end.
+                sizes.pop(event.anchor, None)
+                if len(open_parts) > DEEPEST:
+                    raise ValueError("it is nested too deeply")
+                continue
+            if isinstance(event, yaml.CollectionEndEvent):
+                anchor, size = open_parts.pop()
+            elif isinstance(event, yaml.ScalarEvent):
+                anchor, size = event.anchor, 0
+            elif isinstance(event, yaml.AliasEvent):
+                anchor, size = None, sizes.get(event.anchor, 0)
+            else:
+                continue
+            if anchor is not None:
+                sizes[anchor] = size
+            outer, count = open_parts[-1]
+            open_parts[-1] = (outer, count + size + 1)
+            if count + size >= MOST_VALUES:
+                raise ValueError(f"it holds more than {MOST_VALUES} values, with its aliases")
+    except yaml.YAMLError:
+        # The parser of options says where it is wrong.
+        return

@@ -1,0 +1,137 @@
+"""One line out of the many that the option parser writes about one mistake."""
+
+import re
+from collections.abc import Iterator
+from importlib import import_module
+
+from fuse_lightning.errors import FuseError
+
+LONGEST_VALUE = 80
+# Lines that name no mistake of the user: alternatives that jsonargparse tried, and its types.
+NOISE = (
+    "Does not validate against",
+    "Subtypes:",
+    "Errors:",
+    "Given value",
+    "Expected a <class 'NoneType'>",
+    "Expected a path but",
+    "Not a valid subclass of",
+    "Subclass types expect",
+    "a class path (str)",
+    "a dict with",
+)
+# What YAML reads as no text where a text is wanted: `null`, `no`, `1e3`.
+UNQUOTED = re.compile(
+    r"expected (?:.*\W)?str\b.*, got '(?:None|True|False|[-+\d.]+(?:e[-+]?\d+)?)'"
+)
+# What jsonargparse stumbles over where a class is wanted and a list or a word is given.
+STUMBLES = re.compile(
+    r"unhashable type: .+|argument of type .+ is not iterable|.+ object has no attribute 'keys'"
+)
+
+
+def explain(error: BaseException, otherwise: str | None = None) -> str:
+    """What went wrong, in one line.
+
+    An error of this package speaks for itself, however deep it lies; the text of any other is
+    reduced to option, reason and remedy, or is ``otherwise``.
+    """
+    for cause in _chain(error):
+        if isinstance(cause, FuseError):
+            return str(cause)
+    return otherwise or condense(
+        getattr(error, "message", None) or str(error) or type(error).__name__
+    )
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def condense(message: str) -> str:
+    """Option, reason and remedy of a message of jsonargparse; any other text as one line."""
+    keys, reasons, value, owner, base = [], [], "", "", ""
+    for line in message.splitlines():
+        text = line.strip().removeprefix("- ")
+        if found := re.match(r'Parser key "(.+?)":\s*', text):
+            keys.append(found[1])
+            text = text[found.end() :]
+        elif found := re.match(r"Problem with given class_path '(.+)':", text):
+            owner, text = found[1], ""
+        elif text.startswith("Given value: "):
+            value = value or text.removeprefix("Given value: ")
+        elif found := re.match(r"Not a valid subclass of (\w+)", text):
+            base = found[1]
+        if text and not text.startswith(NOISE) and not STUMBLES.fullmatch(text):
+            reasons.append(_plain(text, owner))
+    of = f" of a {base}" if base else ", and these by name"
+    reasons = list(dict.fromkeys(reasons or [f"expected class_path and init_args{of}"]))
+    # Of several types that were tried, the one that came furthest says what is wrong.
+    if told := [reason for reason in reasons if not reason.startswith("expected ")]:
+        reason = "; ".join(told)
+    else:
+        reason = " or ".join(
+            [reasons[0], *(text.removeprefix("expected ") for text in reasons[1:])]
+        )
+        # A whole section, or the parser's own objects, would hide the reason.
+        unclear = len(value) > LONGEST_VALUE or "Namespace(" in value or "NestedArg(" in value
+        if value and not unclear and ", got " not in reason:
+            reason += f", got {value!r}"
+    if UNQUOTED.fullmatch(reason):
+        reason += "; write a text in quotes"
+    return f"option {'.'.join(keys)}: {reason}" if keys else reason
+
+
+def shorten(text: str) -> str:
+    """The text, or its beginning."""
+    return text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}…"
+
+
+def _plain(text: str, owner: str) -> str:
+    name = owner.rpartition(".")[2]
+    if found := re.fullmatch(r"Option '(.+)' is not accepted", text):
+        has = f"; it has: {', '.join(_options(owner))}" if owner else ""
+        return f"{name or 'this'} has no option {found[1]!r}{has}"
+    if found := re.fullmatch(r"Subcommand '(.+)' does not accept option '(.+)'", text):
+        return f"unknown option {found[2]!r}; `fuse {found[1]} --help` lists all options"
+    if found := re.fullmatch(r"unrecognized arguments: (.+)", text):
+        return f"unknown option {shorten(found[1])!r}; --help lists all options"
+    if found := re.fullmatch(r"the following arguments are required: (.+)", text):
+        return (
+            f"{name} needs {found[1]}"
+            if name
+            else f"missing options: {found[1]}; give them, or a --config that does"
+        )
+    if found := re.fullmatch(
+        r"argument subcommand: invalid choice: (.+) \(choose from (.+)\)", text
+    ):
+        return f"unknown command {found[1]}; there are: {found[2]}"
+    if found := re.fullmatch(r"(?:--(\S+): )?Expected a dot import path string: (.+)", text):
+        return _no_class(found[2])
+    if found := re.fullmatch(r"module '(.+)' has no attribute '(.+)'", text):
+        return _no_class(f"{found[1]}.{found[2]}")
+    if found := re.fullmatch(r"Expected an? (.+?)(?:\. Got value: (.*))?", text):
+        kind = re.sub(r"<class '([\w.]+)'>", r"\1", found[1])
+        kind = re.sub(r"typing\.Literal\[(.+?)\]", r"one of \1", kind)
+        return f"expected {kind}" + ("" if found[2] is None else f", got {shorten(found[2])!r}")
+    return text
+
+
+def _options(class_path: str) -> list[str]:
+    from fuse_lightning.cli.classes import options
+
+    module, _, name = class_path.rpartition(".")
+    return options(getattr(import_module(module), name))
+
+
+def _no_class(name: str) -> str:
+    # It loads torch, which the parser of such a name has done.
+    from fuse_lightning.cli.classes import alike
+
+    meant = alike(name)
+    remedy = (
+        f"did you mean {meant}?" if meant else "check its spelling, --help lists the known ones"
+    )
+    return f"no class {name!r} is known; {remedy}"

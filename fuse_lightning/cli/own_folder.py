@@ -1,0 +1,113 @@
+"""A run's folder, taken by the command line before the trainer writes anything."""
+
+import os
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+
+from fuse_lightning.errors import FuseError
+from fuse_lightning.results.run_folder import RunFolder, folder_of
+from fuse_lightning.search.rank_checkpoints import read_checkpoint
+from fuse_lightning.utilities.terminal import quoted
+
+TRIES = 100
+
+
+@dataclass
+class OwnFolder:
+    """How a run treats its folder.
+
+    Attributes:
+        goes_on: Folder of the run that goes on, if one does.
+        overwrite: Whether what an earlier run left is removed.
+        measured: Folder of the run whose prompts are measured or told, if there is one.
+        folder: The folder, once it is taken.
+    """
+
+    goes_on: Path | None = None
+    overwrite: bool = False
+    measured: Path | None = None
+    folder: RunFolder | None = field(default=None, repr=False)
+
+    def take(self, trainer: L.Trainer, module: Any, checkpoint: str | None) -> None:
+        """Takes the folder on the first device; of numbered folders, the next that is free.
+
+        Args:
+            trainer: The trainer, before it begins.
+            module: The optimizer, which is told.
+            checkpoint: What the run is to go on with, if anything.
+
+        Raises:
+            FuseError: If the folder is another run's, or in use.
+        """
+        module.goes_on, module.overwrite = self.goes_on is not None, self.overwrite
+        if not trainer.is_global_zero or trainer.fast_dev_run:  # type: ignore[attr-defined]
+            return
+        if self.goes_on is None:
+            _make_numbered(trainer)
+        folder = RunFolder(folder_of(trainer))
+        if self.goes_on is not None and folder.path.resolve() != self.goes_on:
+            raise FuseError(
+                f"the run goes on in {quoted(self.goes_on)}, but the loggers are told to write "
+                f"into {quoted(folder.path)}; leave trainer.logger and default_root_dir as they are"
+            )
+        if self.goes_on is not None and not folder.identity():
+            raise FuseError(
+                f"folder {quoted(self.goes_on)} holds no run.json, so it is no run that can go on; "
+                "give the folder of a run"
+            )
+        if any(getattr(each, "_sub_dir", None) for each in trainer.loggers):
+            raise FuseError(
+                "a logger has sub_dir, and a run could not go on from there; leave sub_dir out"
+            )
+        origin = None
+        if checkpoint is not None and Path(checkpoint).is_file():
+            origin = Path(read_checkpoint(Path(checkpoint))["run"])
+        own = self.goes_on is not None or origin == folder.path.resolve()
+        if not (own or self.overwrite):
+            folder.check_free()
+        folder.take()
+        module.folder = self.folder = folder
+        if own:
+            if known := folder.identity():
+                what = f"the run in {quoted(folder.path)}"
+                module.check_identity(known, what, content=False, trainer=trainer)
+            folder.keep_metrics()
+        elif self.overwrite:
+            folder.clear(beside_too=True)
+
+    def tell(self, data: Any) -> None:
+        """Tells a data module which targets a run was begun with; puts its table aside."""
+        run = self.goes_on or self.measured
+        if run is None:
+            return
+        folder = RunFolder(run)
+        data.begun = set(folder.targets())
+        # Loggers of an evaluation would begin it anew.
+        if self.measured is not None and os.environ.get("LOCAL_RANK", "0") == "0":
+            folder.keep_metrics()
+
+    def leave(self) -> None:
+        """Lets others take the folder."""
+        if self.folder is not None:
+            self.folder.leave()
+
+
+def _make_numbered(trainer: L.Trainer) -> None:
+    """Makes the folder of loggers that number theirs: two runs that start at once get two."""
+    free = [each for each in trainer.loggers if getattr(each, "_version", 0) is None]
+    # The first logger's folder is the run's. To ask for the folder chooses a number.
+    if not free or trainer.loggers[0] not in free or trainer.log_dir is None:
+        return
+    for _ in range(TRIES):
+        # Loggers that share a folder choose their numbers before one of them makes it.
+        versions = [each.version for each in free]
+        with suppress(FileExistsError):
+            Path(trainer.log_dir).mkdir(parents=True)
+            return
+        for each, version in zip(free, versions, strict=True):
+            if isinstance(version, int):
+                each._version = version + 1  # type: ignore[attr-defined]

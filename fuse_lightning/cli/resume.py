@@ -1,0 +1,181 @@
+"""Short words that stand for many: a run's folder for all that it was given."""
+
+import json
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import yaml
+from lightning.pytorch.utilities import rank_zero_info
+
+from fuse_lightning.cli.config_files import config_text
+from fuse_lightning.errors import FuseError
+from fuse_lightning.results.run_folder import RunFolder
+from fuse_lightning.search.rank_checkpoints import EXTRA, read_checkpoint
+from fuse_lightning.utilities.terminal import visible
+
+RESUME, RUN, OVERWRITE = "--resume", "--run", "--overwrite"
+EVALUATES = ("validate", "test", "predict")
+EXAMPLE = "such as logs/search/version_0"
+
+
+def expand(words: list[str]) -> list[str]:
+    """Replaces ``--resume FOLDER`` and ``--run FOLDER`` by configuration, results and log folder.
+
+    Also ``--transfer``, ``--classifier`` and ``--out``, by the callbacks whose options they are.
+    Other words follow, so that they can change what the run was given. A resumed run without a
+    checkpoint begins again.
+
+    Raises:
+        FuseError: If the folder is not that of a run, or a word does not belong to the command.
+    """
+    command = words[0]
+    words, resumed = _take(words, RESUME)
+    if OVERWRITE in words:
+        if command != "fit" or resumed:
+            raise FuseError(
+                f"{OVERWRITE} lets a new search replace what lies in its folder; use it with "
+                f"fuse fit, without {RESUME}"
+            )
+        words = [word for word in words if word != OVERWRITE]
+    if resumed:
+        if command != "fit":
+            raise FuseError(f"{RESUME} goes on with a search; use it with fuse fit")
+        folder = _folder(RESUME, resumed[-1])
+        checkpoint = last_checkpoint(folder)
+        if checkpoint is None:
+            rank_zero_info(
+                f"no checkpoint in {visible(str(folder))}: searches that were under way begin again"
+            )
+        return [command, *_given(folder), f"--ckpt_path={checkpoint or 'null'}", *words[1:]]
+    words, runs = _take(words, RUN)
+    words, transfer = _take(words, "--transfer")
+    words, classifiers = _take(words, "--classifier")
+    words, outs = _take(words, "--out")
+    scored = bool(transfer or classifiers)
+    for flags, used, commands in (
+        (RUN, bool(runs), EVALUATES),
+        ("--transfer and --classifier", scored, EVALUATES[:2]),
+        ("--out", bool(outs), EVALUATES[2:]),
+    ):
+        if used and command not in commands:
+            names = " or ".join(f"fuse {name}" for name in commands)
+            raise FuseError(f"{flags} cannot be used with fuse {command}; use {names}")
+    before = ["--verbose=false"] if command in EVALUATES[:2] else []
+    after = []
+    if runs:
+        folder = _folder(RUN, runs[-1])
+        before += [*_given(folder), "--ckpt_path=null"]
+        after += _callback("StoredPrompts", run=str(folder))
+    if scored:
+        last = classifiers[-1] if classifiers else None
+        after += _callback("Evaluation", transfer=transfer, classifier=last)
+    if outs:
+        after += _callback("Predictions", out=outs[-1])
+    return [command, *before, *words[1:], *after]
+
+
+def resumed_folder(words: list[str]) -> Path | None:
+    """The folder of the run that goes on, if one does."""
+    return _named(words, RESUME)
+
+
+def measured_folder(words: list[str]) -> Path | None:
+    """The folder of the run whose prompts are measured or told, if there is one."""
+    return _named(words, RUN)
+
+
+def _named(words: list[str], flag: str) -> Path | None:
+    _, names = _take(words, flag)
+    return Path(names[-1]).resolve() if names else None
+
+
+def _take(words: list[str], flag: str) -> tuple[list[str], list[str]]:
+    """The words without a flag, and the values that it was given."""
+    rest, values = [], []
+    left = iter(words)
+    for word in left:
+        if word == flag:
+            values.append(next(left, ""))
+        elif word.startswith(f"{flag}="):
+            values.append(word.removeprefix(f"{flag}="))
+        else:
+            rest.append(word)
+    if "" in values and flag not in (RESUME, RUN):
+        raise FuseError(f"{flag} has no value; give one")
+    return rest, values
+
+
+def _folder(flag: str, name: str) -> Path:
+    if not name or not (Path(name) / "config.yaml").is_file():
+        raise FuseError(
+            f"{flag} {name!r} holds no config.yaml; give the folder of a run, {EXAMPLE}"
+        )
+    return Path(name).resolve()
+
+
+def _given(folder: Path) -> list[str]:
+    """A run's own configuration and log folder."""
+    config = ["--config", str(folder / "config.yaml")]
+    trainer = _trainer(folder)
+    if "logger" not in trainer:
+        return config
+    logger = trainer["logger"]
+    if logger is False:
+        return [*config, f"--trainer.default_root_dir={folder}"]
+    parts = (folder.parent.parent, folder.parent.name, folder.name)
+    place = dict(zip(("save_dir", "name", "version"), map(str, parts), strict=True))
+    if not isinstance(logger, dict | list):
+        logger = {"class_path": "lightning.pytorch.loggers.TensorBoardLogger", "init_args": {}}
+        logger["init_args"] |= place
+    for each in logger if isinstance(logger, list) else [logger]:
+        if isinstance(each, dict) and isinstance(options := each.get("init_args"), dict):
+            options |= {name: value for name, value in place.items() if name in options}
+    return [*config, f"--trainer.logger={json.dumps(logger)}"]
+
+
+def _callback(name: str, **options: object) -> list[str]:
+    """One more callback."""
+    return [f"--trainer.callbacks+={json.dumps({'class_path': name, 'init_args': options})}"]
+
+
+def last_checkpoint(folder: Path) -> Path | None:
+    """The checkpoint of a run that got furthest, or ``None``; a broken file counts for nothing.
+
+    It is looked for in the run's folder and where its ``ModelCheckpoint`` was told to write, where
+    there may be those of other runs.
+    """
+    steps: dict[Path, int] = {}
+    for place in (folder / "checkpoints", *_told_places(folder)):
+        for path in place.glob("*.ckpt"):
+            with suppress(FuseError):
+                saved = read_checkpoint(path)
+                here = place == folder / "checkpoints"
+                # A folder that was overwritten may have left checkpoints elsewhere.
+                if here or (saved["run"] == str(folder.resolve()) and _is_of(saved, folder)):
+                    steps[path] = saved["global_step"]
+    return max(steps, key=lambda path: (steps[path], path.stat().st_mtime), default=None)
+
+
+def _is_of(checkpoint: dict[str, Any], folder: Path) -> bool:
+    """Whether a checkpoint is of the search that a folder is of."""
+    known: bool = checkpoint["state_dict"][EXTRA]["identity"] == RunFolder(folder).identity()
+    return known
+
+
+def _told_places(folder: Path) -> list[Path]:
+    callbacks = _trainer(folder).get("callbacks")
+    callbacks = callbacks if isinstance(callbacks, list) else [callbacks]
+    options = [each.get("init_args") for each in callbacks if isinstance(each, dict)]
+    places = [each.get("dirpath") for each in options if isinstance(each, dict)]
+    return [Path(place).resolve() for place in places if isinstance(place, str)]
+
+
+def _trainer(folder: Path) -> dict[str, Any]:
+    """What a run's configuration tells its trainer; what is wrong with it Lightning finds out."""
+    try:
+        given = yaml.safe_load(config_text(folder / "config.yaml"))["trainer"]
+        json.dumps(given)
+    except (KeyError, OSError, RecursionError, TypeError, ValueError, yaml.YAMLError):
+        return {}
+    return given if isinstance(given, dict) else {}

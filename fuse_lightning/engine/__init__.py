@@ -1,0 +1,1 @@
+"""Runs networks: batching, shared prefixes, key/value reuse, likelihoods, memory, devices."""

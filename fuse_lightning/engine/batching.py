@@ -1,0 +1,271 @@
+"""Runs a causal network over many rows, what they begin with in common once."""
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+
+import torch
+from lightning.pytorch.utilities import rank_zero_info
+from torch import Tensor
+
+from fuse_lightning.engine.attention import NAME, Store, branching, use
+from fuse_lightning.engine.devices import to_device
+from fuse_lightning.engine.kv_reuse import Suffixes, can_stay, read_on
+from fuse_lightning.engine.network import Network
+from fuse_lightning.engine.prefixes import WORTH, Row, find_shared_prefixes
+from fuse_lightning.engine.token_batch import TokenBatch, pad
+
+PADDING = 0.08
+"""Padded positions that a forward may have for each real one, if rows differ in length."""
+EXACT, COARSE, COARSEST = 1e-4, 0.03, 0.15
+"""Relative changes that are rounding: of float32, of any other type, and of one that is coarse."""
+
+
+@dataclass
+class Part:
+    """One forward: ends of rows, or trunks that several rows begin with.
+
+    Attributes:
+        ids: Tokens, shape (n, T).
+        mask: True for tokens, shape (n, T).
+        starts: How many tokens of its row come before each, shape (n,).
+        positions: Of the tokens in the whole row, shape (n, T); ``None`` where all begin at 0.
+        rows: Numbers of the m rows that are computed here, shape (m,).
+        places: Where in this forward, shape (m,).
+        stops: How many tokens of each of them are done after it, shape (m,).
+        trunk: Whether these are trunks, which others go on from.
+    """
+
+    ids: Tensor
+    mask: Tensor
+    starts: Tensor
+    positions: Tensor | None
+    rows: Tensor
+    places: Tensor
+    stops: Tensor
+    trunk: bool
+
+    def embeds(self, whole: Tensor | None) -> Tensor | None:
+        """The part of embeddings of all rows, shape (N, T, d), that is read here."""
+        if whole is None or self.trunk:
+            return None
+        places = (self.starts[:, None] + torch.arange(self.ids.shape[1])).clamp(
+            max=whole.shape[1] - 1
+        )
+        return whole[to_device(self.rows, whole.device)[:, None], to_device(places, whole.device)]
+
+
+def for_each_batch(
+    model: Network,
+    rows: Sequence[Row],
+    limits: Sequence[int],
+    visit: Callable[[Part], None],
+    *,
+    keep: bool = False,
+) -> None:
+    """Visits every token of every row in as few forwards as memory and padding allow.
+
+    Args:
+        model: A causal model; where its attention cannot share, rows are computed whole.
+        rows: Rows of tokens, distinct if they may be shared.
+        limits: How many leading tokens of each row may be shared; these get no gradient.
+        visit: Runs the network over a part and keeps what it needs of it; again for the same
+            rows if memory ran out.
+        keep: Whether trunks go on from those of the last call, whose tokens are not visited.
+    """
+    shareable = model.shares and max(map(len, rows), default=0) <= model.max_tokens
+    if shareable and model.turn is not None:
+        # What a longer row begins with is rotated otherwise than in a shorter one.
+        limits = [
+            limit if len(row) <= model.turn else 0 for limit, row in zip(limits, rows, strict=True)
+        ]
+    found = find_shared_prefixes(rows, limits if shareable else [0] * len(rows), model.worth)
+    alone = [index for index, row in enumerate(rows) if row and not found.shared[index]]
+    _ends(model, rows, alone, found.of, found.shared, None, visit)
+    members = defaultdict(list)
+    for index, shared in enumerate(found.shared):
+        if shared:
+            members[found.of[index]].append(index)
+    order = sorted(members, key=lambda trunk: len(found.rows[trunk]))
+    keep = keep and can_stay(model, found.rows)
+
+    def together(chosen: slice) -> None:
+        trunks = order[chosen]
+        following = [index for trunk in trunks for index in members[trunk]]
+        places = [place for place, trunk in enumerate(trunks) for _ in members[trunk]]
+        stops = [found.shared[index] for index in following]
+
+        def read(ends: Suffixes) -> None:
+            visit(
+                Part(
+                    ends.ids,
+                    ends.mask,
+                    ends.starts,
+                    ends.positions,
+                    torch.tensor(following),
+                    torch.tensor(places),
+                    torch.tensor(stops),
+                    True,
+                )
+            )
+
+        with torch.no_grad():
+            beginnings = [found.rows[trunk] for trunk in trunks]
+            kept = read_on(model, model.kept if keep else None, beginnings, read)
+        if keep:
+            model.kept = kept
+        of = dict(zip(following, places, strict=True))
+        longer = [index for index in following if len(rows[index]) > found.shared[index]]
+        _ends(model, rows, longer, of, found.shared, kept.store, visit)
+
+    # What is kept is that of one forward.
+    waste = torch.inf if keep else PADDING
+    model.budget.run([len(found.rows[trunk]) for trunk in order], together, waste, inner=True)
+
+
+def _ends(
+    model: Network,
+    rows: Sequence[Row],
+    members: Sequence[int],
+    of: Sequence[int] | dict[int, int],
+    shared: Sequence[int],
+    store: Store | None,
+    visit: Callable[[Part], None],
+) -> None:
+    """Visits what rows do not share."""
+    order = sorted(members, key=lambda index: len(rows[index]) - shared[index])
+
+    def together(chosen: slice) -> None:
+        some = order[chosen]
+        batch = pad([rows[index][shared[index] :] for index in some], None, model.pad_id)
+        starts = torch.tensor([shared[index] for index in some])
+        numbers = torch.tensor(some)
+        positions = starts[:, None] + torch.arange(batch.ids.shape[1])
+        part = Part(
+            batch.ids,
+            batch.mask,
+            starts,
+            positions.clamp(max=model.last_position) if store else None,
+            numbers,
+            torch.arange(len(some)),
+            torch.tensor([len(rows[index]) for index in some]),
+            False,
+        )
+        trunks = torch.tensor([of[index] for index in some])
+        with branching(store, trunks, starts) if store else nullcontext():
+            visit(part)
+
+    lengths = [max(len(rows[index]) - shared[index], model.full_length) for index in order]
+    model.budget.run(lengths, together, PADDING)
+
+
+def run_vectors(
+    model: Network,
+    encoded: TokenBatch,
+    call: Callable[[Tensor, Tensor, Tensor | None, Tensor | None], Tensor],
+    embeds: Tensor | None = None,
+    fixed: Tensor | None = None,
+) -> Tensor:
+    """One vector for each text; of equal texts computed once.
+
+    Args:
+        model: The model.
+        encoded: N texts. Where the model shares beginnings, its vector is that of the last token.
+        call: Runs the network over ids and mask, shape (n, T), with input embeddings or ``None``
+            and positions or ``None``; returns shape (n, d).
+        embeds: Input embeddings to use instead of those of the ids, shape (N, T, d).
+        fixed: How many leading tokens of each text have the embeddings of their ids, and need no
+            gradient, shape (N,). Without ``embeds`` all of them.
+
+    Returns:
+        Shape (N, d).
+    """
+    ids, lengths = encoded.ids.tolist(), encoded.mask.sum(1).tolist()
+    texts = [tuple(row[:length]) for row, length in zip(ids, lengths, strict=True)]
+    rows, of = texts, [*range(len(texts))]
+    limits = [0] * len(rows) if fixed is None else fixed.tolist()
+    if embeds is None:
+        first: dict[Row, int] = {}
+        of = [first.setdefault(text, len(first)) for text in texts]
+        rows = [*first]
+        limits = [len(row) for row in rows]
+    parts: list[Tensor] = []
+    order: list[Tensor] = []
+
+    def visit(part: Part) -> None:
+        device, positions = model.device, part.positions
+        found = call(
+            to_device(part.ids, device),
+            to_device(part.mask, device),
+            part.embeds(embeds),
+            None if positions is None else to_device(positions, device),
+        )
+        if not part.trunk:
+            parts.append(found)
+            order.append(part.rows)
+
+    limits = [min(n, len(row) - 1) for n, row in zip(limits, rows, strict=True)]
+    for_each_batch(model, rows, limits, visit, keep=True)
+    visited = torch.cat(order)
+    # A row is visited again where memory ran out between its trunk and its end.
+    place = torch.empty(len(rows), dtype=torch.long)
+    place[visited] = torch.arange(len(visited))
+    return torch.cat(parts)[to_device(place[torch.tensor(of)], model.device)]
+
+
+def try_sharing(model: Network, measure: Callable[[], Tensor]) -> None:
+    """Lets a model share beginnings if what it computes stays the same.
+
+    Architectures differ in ways that no list of names knows (positions, biases and states outside
+    of attention), so the network itself is asked. In reduced precision another order of sums
+    changes what it computes, too: as much as another plain attention does is no fault.
+
+    Args:
+        model: A causal model.
+        measure: Computes something of rows that begin alike, whose attention matters.
+    """
+    plain = model.text_config._attn_implementation
+    if plain != "sdpa":
+        _tell(model, f"its attention is {plain or 'of its own'}, not sdpa")
+        return
+    expected = measure()
+    scale = float(expected.abs().max())
+    exact = model.exact
+    reason = ""
+    try:
+        model.shares, model.worth = True, 0
+        change = _change(model, NAME, measure, expected)
+        model.shares = False
+        if exact and change > EXACT * scale:
+            reason = f"shared beginnings change what it computes by {change / scale:.2%}"
+        elif change > COARSE * scale:
+            usual = _change(model, "eager", measure, expected)
+            if not change <= min(usual, COARSEST * scale):
+                reason = (
+                    f"shared beginnings change what it computes by {change / scale:.1%}, its "
+                    f"{model.dtype} alone by {usual / scale:.1%}"
+                )
+    except Exception as error:  # Code of any architecture runs here, which may refuse in any way.
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+    model.shares, model.worth = not reason, WORTH
+    use(model.module, NAME if model.shares else plain)
+    if reason:
+        _tell(model, reason)
+
+
+def _change(
+    model: Network, attention: str, measure: Callable[[], Tensor], expected: Tensor
+) -> float:
+    """By how much another attention changes what is measured."""
+    use(model.module, attention)
+    change = float((measure() - expected).abs().max())
+    return torch.inf if math.isnan(change) else change
+
+
+def _tell(model: Network, reason: str) -> None:
+    rank_zero_info(
+        f"{model.model_id!r} reads every candidate from its first token on, which is slower: "
+        f"{reason}"
+    )

@@ -1,0 +1,184 @@
+"""Rows that were read before, and go on."""
+
+from bisect import bisect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from fuse_lightning.engine.attention import Store, branching, recording
+from fuse_lightning.engine.devices import to_device
+from fuse_lightning.engine.network import Network
+from fuse_lightning.engine.prefixes import Row, agreement
+from fuse_lightning.engine.token_batch import pad
+
+MOST_KEPT = 2048
+"""Positions, padding included, whose keys and values may stay from one forward to the next."""
+
+
+@dataclass
+class CachedRows:
+    """Keys and values of rows.
+
+    A search reads its prompts step after step, each time a token or two longer: only what is new
+    of them is computed.
+
+    Attributes:
+        rows: The rows.
+        store: Their keys and values.
+        inference: Whether they are of inference mode, and of no use where there are gradients.
+    """
+
+    rows: Sequence[Row]
+    store: Store
+    inference: bool
+
+
+@dataclass
+class Suffixes:
+    """What a forward reads of R rows.
+
+    Attributes:
+        ids: Tokens, shape (R, T).
+        mask: True for tokens, shape (R, T).
+        positions: Of the tokens in the whole row, shape (R, T); ``None`` where all begin at 0.
+        starts: How many tokens of each row come before them, shape (R,).
+        of: The kept row that begins with those, shape (R,).
+    """
+
+    ids: Tensor
+    mask: Tensor
+    positions: Tensor | None
+    starts: Tensor
+    of: Tensor
+
+
+def can_stay(model: Network, rows: Sequence[Row]) -> bool:
+    """Whether keys and values of rows may be kept for the next forward.
+
+    In reduced precision they may not: a resumed run computes them anew, among other rows, and
+    coarse rounding would show it.
+    """
+    reduced = torch.is_autocast_enabled(model.device.type) or not model.exact
+    longest = max(map(len, rows), default=0)
+    # Longer rows are rotated otherwise than the shorter ones that they begin with.
+    turned = model.turn is not None and longest > model.turn
+    return not (reduced or turned) and len(rows) * longest <= MOST_KEPT
+
+
+def read_on(
+    model: Network,
+    kept: CachedRows | None,
+    rows: Sequence[Row],
+    read: Callable[[Suffixes], None],
+) -> CachedRows:
+    """Reads rows, of those that begin like kept ones only the rest.
+
+    The last token that they share is read again: what it tells of the next one is not kept.
+
+    Args:
+        model: A model that shares.
+        kept: What was read before.
+        rows: The rows, distinct.
+        read: Runs the network.
+    """
+    inference = torch.is_inference_mode_enabled()
+    if kept is not None and kept.inference == inference:
+        of, starts = _longest(kept.rows, rows)
+        if any(starts) and sum(starts) >= model.worth:
+            return _read_ends(model, kept, rows, of, starts, read)
+    with recording() as store:
+        read(whole(rows, model.pad_id))
+    return CachedRows(rows, store, inference)
+
+
+def whole(rows: Sequence[Row], pad_id: int) -> Suffixes:
+    """Rows that are read from their first token on."""
+    batch = pad(rows, None, pad_id)
+    none = torch.zeros(len(rows), dtype=torch.long)
+    return Suffixes(batch.ids, batch.mask, None, none, none)
+
+
+def join(old: Tensor, new: Tensor, places: Tensor, dim: int) -> Tensor:
+    """Entries of old rows along a dimension, and right behind them new ones.
+
+    Args:
+        old: Shape (N, ..., M, ...), M at ``dim``.
+        new: Shape (N, ..., T, ...).
+        places: What :func:`behind` gives, on the device of the others, shape (N, M + T).
+        dim: The dimension.
+
+    Returns:
+        Shape (N, ..., M + T, ...).
+    """
+    both = torch.cat([old, new], dim)
+    shape = [len(places) if axis == 0 else 1 for axis in range(both.dim())]
+    shape[dim] = -1
+    return both.take_along_dim(places.view(shape), dim)
+
+
+def behind(lengths: Tensor, most: int, new: int) -> Tensor:
+    """Which of M old and T new entries stand in a row behind ``lengths`` old ones.
+
+    Args:
+        lengths: How many old entries of each row stay, shape (N,).
+        most: M.
+        new: T.
+
+    Returns:
+        Shape (N, M + T); the last new entry stands where there is nothing more.
+    """
+    stays, places = lengths[:, None], torch.arange(most + new)
+    places = torch.where(places < stays, places, most + places - stays)
+    return places.clamp(max=most + new - 1)
+
+
+def _read_ends(
+    model: Network,
+    kept: CachedRows,
+    rows: Sequence[Row],
+    of: Sequence[int],
+    starts: Sequence[int],
+    read: Callable[[Suffixes], None],
+) -> CachedRows:
+    batch = pad([row[start:] for row, start in zip(rows, starts, strict=True)], None, model.pad_id)
+    before, trunk = torch.tensor(starts), torch.tensor(of)
+    positions = before[:, None] + torch.arange(batch.ids.shape[1])
+    positions = positions.clamp(max=model.last_position)
+    store = Store()
+    with branching(kept.store, trunk, before, store):
+        read(Suffixes(batch.ids, batch.mask, positions, before, trunk))
+    most = max(starts)
+    places = behind(before, most, batch.ids.shape[1])
+    # Layers may lie on several devices; each gets this once.
+    on: dict[torch.device, tuple[Tensor, Tensor]] = {}
+    for layer, added in store.layers.items():
+        device = added[0].device
+        if device not in on:
+            on[device] = to_device(trunk, device), to_device(places, device)
+        rows_of, places_of = on[device]
+        keys, values = (
+            join(old[:, :, :most][rows_of], new, places_of, 2)
+            for old, new in zip(kept.store.layers[layer], added, strict=True)
+        )
+        store.layers[layer] = keys, values
+    return CachedRows(rows, store, kept.inference)
+
+
+def _longest(known: Sequence[Row], rows: Sequence[Row]) -> tuple[list[int], list[int]]:
+    """Which known row agrees longest with each row, and on how many tokens but the last."""
+    order = sorted(range(len(known)), key=lambda index: known[index])
+    ranked = [known[index] for index in order]
+    of, starts = [], []
+    for row in rows:
+        place = bisect(ranked, row)
+        # Of sorted rows, those beside the place of another agree with it longest.
+        length, best = max(
+            (agreement(ranked[near], row), near)
+            for near in (place - 1, place)
+            if 0 <= near < len(ranked)
+        )
+        of.append(order[best])
+        starts.append(max(0, length - 1))
+    return of, starts

@@ -1,0 +1,81 @@
+"""What many rows of tokens begin with in common."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+Row = tuple[int, ...]
+
+WORTH = 32
+"""Positions that must be saved: a second forward reads all weights once more."""
+
+
+@dataclass
+class SharedPrefixes:
+    """Beginnings that are computed once, and where each row branches off.
+
+    Attributes:
+        rows: The trunks.
+        of: Number of each row's trunk.
+        shared: How many tokens each row takes from its trunk; 0 for a row that stands alone.
+    """
+
+    rows: list[Row]
+    of: list[int]
+    shared: list[int]
+
+
+def find_shared_prefixes(
+    rows: Sequence[Row], limits: Sequence[int], worth: int = WORTH
+) -> SharedPrefixes:
+    """Finds trunks such that nearly every distinct (prefix, token) pair is computed once.
+
+    Every row follows one trunk and then goes on alone. A trunk follows the tokens that most rows
+    agree on. Where others agree on something else they get a trunk of their own if it saves more
+    positions than it costs: each is computed from the start.
+
+    Args:
+        rows: Rows of tokens.
+        limits: How many leading tokens of each row may be shared.
+        worth: Fewest positions to save; below it no row shares anything.
+    """
+    trunks: list[Row] = []
+    of, shared = [0] * len(rows), [0] * len(rows)
+    waiting = [sorted(range(len(rows)), key=lambda index: rows[index])]
+    while waiting:
+        group = waiting.pop()
+        trunk: Row = ()
+        while len(group) > 1:
+            # In sorted order, what the first and the last agree on all of them do.
+            depth = _agree(rows, limits, group)
+            trunk = rows[group[0]][:depth]
+            for index in group:
+                of[index], shared[index] = len(trunks), depth
+            children = defaultdict(list)
+            for index in group:
+                if limits[index] > depth:
+                    children[rows[index][depth]].append(index)
+            group = max(children.values(), key=len, default=[])
+            for child in children.values():
+                if child is not group and len(child) > 1:
+                    length = _agree(rows, limits, child)
+                    if (len(child) - 1) * (length - depth) > length:
+                        waiting.append(child)
+        trunks.append(trunk)
+    if sum(shared) - sum(map(len, trunks)) < worth:
+        return SharedPrefixes([], [0] * len(rows), [0] * len(rows))
+    return SharedPrefixes(trunks, of, shared)
+
+
+def _agree(rows: Sequence[Row], limits: Sequence[int], group: Sequence[int]) -> int:
+    """How many leading tokens some rows, in sorted order, agree on and may share."""
+    most = min(limits[index] for index in group)
+    return agreement(rows[group[0]][:most], rows[group[-1]][:most])
+
+
+def agreement(first: Row, second: Row) -> int:
+    """How many leading tokens two rows have in common."""
+    for depth, (a, b) in enumerate(zip(first, second, strict=False)):
+        if a != b:
+            return depth
+    return min(len(first), len(second))

@@ -1,0 +1,135 @@
+"""What a search found for one target, and the files that hold it."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from fuse_lightning.errors import FuseError
+from fuse_lightning.utilities.regular import read_regular
+from fuse_lightning.utilities.terminal import quoted
+
+LARGEST = 2**32
+"""Bytes of a file of results."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """A prompt that a search found for a target.
+
+    Attributes:
+        target: The target's id.
+        prompt: The prompt.
+        ids: Its ids in the primary tokenizer.
+        loss: The objective; lower is better.
+        losses: Loss of each term, unweighted.
+        step: Step of the target's search in which it was found, from 1; 0 for what it was given
+            to start from.
+        seed: Seed of the run.
+        seconds: The target's share of the wall time of its steps: those of a batch share alike.
+        rank: 1 for the best prompt of the target, 2 for the next.
+        finished: Whether its search came to its end, and was not cut short with the run.
+        digest: SHA-256 of the target's content, in hex; empty where the row's writer knew none.
+        source: What the target is of, as :attr:`Target.source` says it: a path from ``data.root``
+            or an address, a table and its row, a text; empty where nobody said.
+    """
+
+    target: str
+    prompt: str
+    ids: list[int]
+    loss: float
+    losses: dict[str, float]
+    step: int
+    seed: int
+    seconds: float
+    rank: int = 1
+    finished: bool = True
+    digest: str = ""
+    source: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain containers, for JSON and checkpoints."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Any) -> "Result":
+        """Reads :meth:`to_dict` back.
+
+        Raises:
+            TypeError: If these are not the values of a result.
+        """
+        found = cls(**values)
+        for field in fields(cls):
+            if not _is(getattr(found, field.name), field.type):
+                raise TypeError(f"{field.name} is {getattr(found, field.name)!r}")
+        return found
+
+
+def _is(value: Any, kind: Any) -> bool:
+    """Whether a value of JSON has one of the types above."""
+    if kind == list[int]:
+        return isinstance(value, list) and all(_is(item, int) for item in value)
+    if kind == dict[str, float]:
+        return isinstance(value, dict) and all(_is(item, float) for item in value.values())
+    if kind in (str, bool):
+        return isinstance(value, kind)
+    # Larger numbers fit no table.
+    whole = isinstance(value, int) and abs(value) < 2**63
+    return whole or (kind is float and isinstance(value, float))
+
+
+def read_results(path: Path) -> list[Result]:
+    """Results of a ``prompts.jsonl``; a last line that was not written to its end is left out.
+
+    Raises:
+        FuseError: If the file cannot be read, or another line is no result.
+    """
+    try:
+        lines = read_regular(path, LARGEST).split(b"\n")
+    except OSError as error:
+        raise FuseError(
+            f"results {quoted(path)} cannot be read: {error}; give prompts.jsonl of a run"
+        ) from error
+    results = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            if line.strip():
+                results.append(Result.from_dict(json.loads(line.decode("utf-8"))))
+        except (RecursionError, TypeError, ValueError) as error:
+            if number < len(lines):
+                remedy = "give prompts.jsonl" if path.suffix == ".csv" else "remove the line"
+                raise FuseError(f"line {number} of {str(path)!r} is no result; {remedy}") from error
+    return results
+
+
+def result_files(folder: Path) -> list[Path]:
+    """Files of a run's results; those of single devices, which are newer, behind the joined one."""
+    whole = folder / "prompts.jsonl"
+    return [*([whole] if whole.is_file() else []), *sorted(folder.glob("prompts-rank*.jsonl"))]
+
+
+def read_targets(paths: Iterable[Path]) -> dict[str, list[Result]]:
+    """Results by target, best first, those of a later file in place of those of an earlier one."""
+    found: dict[str, list[Result]] = {}
+    for path in paths:
+        rows: dict[str, list[Result]] = {}
+        for result in read_results(path):
+            rows.setdefault(result.target, []).append(result)
+        found |= rows
+    return found
+
+
+def run_results(folder: Path) -> list[Result]:
+    """The prompts in a run's folder, in the order of targets, best first; finished or not.
+
+    Raises:
+        FuseError: If the folder holds no prompts.
+    """
+    results = [result for rows in read_targets(result_files(folder)).values() for result in rows]
+    if not results:
+        raise FuseError(
+            f"{str(folder)!r} holds no prompts.jsonl with results; give the folder of a run, such "
+            "as logs/search/version_0"
+        )
+    return results

@@ -1,0 +1,233 @@
+"""The folder of a run: who works in it, what it is of, and what must not be written over."""
+
+import json
+import logging
+import os
+import secrets
+import socket
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+from filelock import FileLock, Timeout
+
+from fuse_lightning.errors import FuseError
+from fuse_lightning.utilities.files import remove_leftovers, replace_file
+from fuse_lightning.utilities.regular import read_text
+from fuse_lightning.utilities.terminal import quoted, visible
+
+RESULTS = ("prompts.jsonl", "prompts.csv", "prompts-rank*", "skipped.jsonl", "joined.jsonl")
+WRITTEN = (*RESULTS, "evaluation.json", "evaluation.csv", "checkpoints/*.ckpt", "config.yaml")
+"""What a run leaves in its folder that another run would replace or mistake for its own."""
+EVENTS = "events.out.tfevents.*"
+BESIDE = (EVENTS, f"rank*/{EVENTS}", "metrics*.csv", "report.html", "prompts.parquet")
+"""What else tells of a run; loggers begin it anew before the run itself begins."""
+IDENTITY = "run.json"
+TARGETS = "targets.jsonl"
+LOCK, OWNER = ".lock", ".owner"
+
+
+logger = logging.getLogger(__name__)
+
+
+def folder_of(trainer: L.Trainer) -> Path:
+    """The folder that a trainer's run writes into; all devices must ask together."""
+    return Path(trainer.log_dir or trainer.default_root_dir)
+
+
+class RunFolder:
+    """A run's folder.
+
+    ``run.json`` says what objective the run is of, and ``targets.jsonl`` which content each target
+    has; ``.lock`` is held by the process that works in the folder, and ``.owner`` names it.
+
+    Args:
+        path: The folder, which need not exist yet.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock: FileLock | None = None
+        self._is_new = False
+        self._own = ""
+        self._kept: dict[str, tuple[str, bool]] = {}
+
+    def check_free(self) -> None:
+        """Checks that a new run may write here.
+
+        Raises:
+            FuseError: If something is there that it would write over.
+        """
+        if found := self._written():
+            place = quoted(self.path)
+            names = ", ".join(visible(path.name) for path in found[:3])
+            resume = f"--resume {place} goes on with that run, " if self._is_run() else ""
+            raise FuseError(
+                f"folder {place} holds {names} already, which a new run would write over; {resume}"
+                "--overwrite replaces what is there, another trainer.logger.version or "
+                "trainer.default_root_dir keeps it"
+            )
+
+    def clear(self, *, beside_too: bool = False) -> None:
+        """Removes what an earlier run left.
+
+        Args:
+            beside_too: Whether to remove what loggers and reports wrote, too.
+        """
+        beside = [path for name in BESIDE for path in self.path.glob(name) if beside_too]
+        for path in [*self._written(), *beside, self.path / IDENTITY, self.path / TARGETS]:
+            path.unlink(missing_ok=True)
+
+    def _written(self) -> list[Path]:
+        return [path for name in WRITTEN for path in sorted(self.path.glob(name))]
+
+    def _is_run(self) -> bool:
+        return (self.path / IDENTITY).is_file() and (self.path / "config.yaml").is_file()
+
+    def take(self) -> None:
+        """Takes the folder for this process until :meth:`leave`, or until the process ends.
+
+        Raises:
+            FuseError: If another process works in it.
+            OSError: If the folder cannot be made.
+        """
+        if self._lock is not None:
+            return
+        self._is_new = not self.path.is_dir() or not any(self.path.iterdir())
+        self.path.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.path / LOCK, timeout=0)
+        try:
+            lock.acquire()
+        except NotImplementedError:
+            logger.warning("folder %s lies where no file can be locked", quoted(self.path))
+        except Timeout as error:
+            raise FuseError(
+                f"folder {quoted(self.path)} is in use by {self._owner()}; wait for "
+                "it to end, or give another folder"
+            ) from error
+        self._lock = lock
+        own = {"process": os.getpid(), "host": socket.gethostname(), "once": secrets.token_hex(8)}
+        self._own = json.dumps(own)
+        replace_file(self.path / OWNER, self._own)
+        remove_leftovers(self.path)
+
+    def hold(self) -> None:
+        """Makes the folder again if it was deleted since this process has taken it.
+
+        Raises:
+            FuseError: If another run has begun there since.
+            OSError: If the folder cannot be made.
+        """
+        if self._lock is None or self._is_mine():
+            return
+        self._lock.release()
+        self._lock = None
+        self.take()
+        if self._written():
+            self.leave()
+            raise FuseError(f"folder {quoted(self.path)} was deleted, and is another run's now")
+        for name, (text, private) in self._kept.items():
+            replace_file(self.path / name, text, private=private)
+
+    def _is_mine(self) -> bool:
+        with suppress(OSError, UnicodeDecodeError):
+            return (self.path / OWNER).read_text() == self._own
+        return False
+
+    def write(self, name: str, text: str, *, private: bool = False) -> None:
+        """Writes a file, and again should the folder be deleted."""
+        replace_file(self.path / name, text, private=private)
+        self._kept[name] = text, private
+
+    def keep_metrics(self) -> None:
+        """Puts a table of a CSV logger aside, which a new logger would remove."""
+        path = self.path / "metrics.csv"
+        numbered = (self.path / f"metrics-{number}.csv" for number in count(1))
+        if path.is_file():
+            path.rename(next(free for free in numbered if not free.exists()))
+
+    def leave(self) -> None:
+        """Lets others take the folder; one that was new and in which nothing came about is gone."""
+        if self._lock is None:
+            return
+        (self.path / OWNER).unlink(missing_ok=True)
+        if self._is_new:
+            with suppress(OSError):
+                if [path.name for path in self.path.iterdir()] == [LOCK]:
+                    (self.path / LOCK).unlink()
+                    self.path.rmdir()
+        self._lock.release()
+        self._lock = None
+
+    def _owner(self) -> str:
+        try:
+            own = json.loads((self.path / OWNER).read_bytes())
+            return visible(f"process {own['process']} on {own['host']}")
+        except (KeyError, OSError, TypeError, ValueError):
+            return "another process"
+
+    def describe(self, identity: Mapping[str, str], targets: Iterable[tuple[str, str]]) -> None:
+        """Says what the run is of.
+
+        Args:
+            identity: Parts of the objective.
+            targets: Id and content digest of each target.
+        """
+        lines = [json.dumps({"target": name, "digest": digest}) for name, digest in targets]
+        self.write(TARGETS, "".join(f"{line}\n" for line in lines))
+        self.write(IDENTITY, json.dumps(dict(identity), indent=1))
+
+    def identity(self) -> dict[str, str]:
+        """Parts of the objective that the run is of; none where a run never said.
+
+        Raises:
+            FuseError: If the file is broken.
+        """
+        values = self._read(IDENTITY)
+        found = values[0] if values else {}
+        if not isinstance(found, dict) or not all(isinstance(v, str) for v in found.values()):
+            raise self._broken(IDENTITY)
+        return found
+
+    def targets(self) -> dict[str, str]:
+        """Content digest of each target that the run was begun with, by id.
+
+        Raises:
+            FuseError: If the file is broken.
+        """
+        try:
+            return {str(row["target"]): str(row["digest"]) for row in self._read(TARGETS)}
+        except (KeyError, TypeError) as error:
+            raise self._broken(TARGETS) from error
+
+    def skipped(self) -> dict[str, str]:
+        """Why targets were left out, by id.
+
+        Raises:
+            FuseError: If the file is broken.
+        """
+        try:
+            return {str(row["target"]): str(row["reason"]) for row in self._read("skipped.jsonl")}
+        except (KeyError, TypeError) as error:
+            raise self._broken("skipped.jsonl") from error
+
+    def _read(self, name: str) -> list[Any]:
+        path = self.path / name
+        if not path.is_file():
+            return []
+        try:
+            text = read_text(path)
+            parts = text.splitlines() if name.endswith(".jsonl") else [text]
+            return [json.loads(part) for part in parts]
+        except (OSError, RecursionError, ValueError) as error:
+            raise self._broken(name) from error
+
+    def _broken(self, name: str) -> FuseError:
+        path = quoted(self.path / name)
+        return FuseError(
+            f"{path} cannot be read, so that nobody knows what the run is of; start a new run with "
+            "data.skip_finished"
+        )

@@ -1,0 +1,93 @@
+"""Several devices, each searching prompts of its own."""
+
+import signal
+from collections.abc import Callable
+from threading import current_thread, main_thread
+from typing import Any
+
+from lightning.pytorch.strategies import DDPStrategy, StrategyRegistry
+from lightning.pytorch.utilities import rank_zero_info
+from lightning.pytorch.utilities.exceptions import SIGTERMException
+
+from fuse_lightning.utilities.interrupts import notice
+from fuse_lightning.utilities.processes import ASK_EVERY
+
+
+class PromptStrategy(DDPStrategy):
+    """Processes that share targets and nothing else: nothing is averaged, nothing is wrapped.
+
+    Registered as ``prompts``: ``Trainer(strategy="prompts", devices=2)``. ``fuse fit`` takes it by
+    itself where there are several devices or nodes.
+    """
+
+    asked_to_end = False
+
+    def configure_ddp(self) -> None:
+        """Does nothing: prompts have no gradients that the wrapper could reduce."""
+
+    def on_train_start(self) -> None:
+        """Takes requests to end from Lightning.
+
+        Its handler talks to the other processes at once, in the midst of what they are saying:
+        where all of them are asked, as by a cluster, each waits for another.
+        """
+        super().on_train_start()
+        self.asked_to_end = False
+        self._hear(self._ask_to_end)
+
+    def on_validation_start(self) -> None:
+        """Takes requests to end from Lightning here too: no result is lost at once."""
+        super().on_validation_start()
+        self._hear(self._end)
+
+    def on_test_start(self) -> None:
+        """Takes requests to end in a test."""
+        super().on_test_start()
+        self._hear(self._end)
+
+    def on_predict_start(self) -> None:
+        """Takes requests to end while prompts are told."""
+        super().on_predict_start()
+        self._hear(self._end)
+
+    def on_exception(self, exception: BaseException) -> None:
+        """Ends the processes that this one has started, where it was asked to end alone."""
+        super().on_exception(exception)
+        alone = isinstance(exception, SystemExit) and not self.asked_to_end
+        if alone and self.launcher is not None:
+            self.launcher.kill(signal.SIGTERM)
+
+    @staticmethod
+    def _hear(handler: Callable[..., None]) -> None:
+        if current_thread() is main_thread():
+            signal.signal(signal.SIGTERM, handler)
+
+    @staticmethod
+    def _end(*_: Any) -> None:
+        if notice():
+            raise SIGTERMException
+
+    def _ask_to_end(self, *_: Any) -> None:
+        notice()
+        if not self.asked_to_end and self.launcher is not None:
+            self.launcher.kill(signal.SIGTERM)
+        self.asked_to_end = True
+        rank_zero_info("Received SIGTERM: the search ends after this step")
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        """Ends all processes before the same step, once one has been asked to end.
+
+        Raises:
+            SIGTERMException: If one has.
+        """
+        super().on_train_batch_start(batch, batch_idx)
+        # To tell others does not hold the first process up, to hear all would: that is rarer.
+        asked = self.broadcast(self.asked_to_end)
+        if batch_idx % ASK_EVERY == 0:
+            asked |= self.reduce_boolean_decision(self.asked_to_end, all=False)
+        if asked:
+            self.asked_to_end = True
+            raise SIGTERMException
+
+
+StrategyRegistry.register("prompts", PromptStrategy, "Processes that share targets alone.")

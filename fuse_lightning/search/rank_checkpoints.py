@@ -1,0 +1,175 @@
+"""Checkpoints of searches: one file of all devices, of which only what a search wrote is taken.
+
+A checkpoint holds the searches under way by the id of their target, and results that are in no
+file yet. So it is small however many targets are done, and it goes on with another batch size,
+another number of devices or other limits.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from packaging.version import Version
+
+from fuse_lightning.errors import FuseError
+from fuse_lightning.results.result import Result, read_targets, result_files
+from fuse_lightning.results.run_folder import RunFolder
+from fuse_lightning.utilities.processes import gather
+from fuse_lightning.utilities.regular import open_regular
+
+EXTRA = "_extra_state"
+KEYS = ("callbacks", "epoch", "global_step", "pytorch-lightning_version", "run", "state_dict")
+"""What a search reads of a checkpoint; all else is made anew."""
+LARGEST = 2**30
+"""Most bytes of a checkpoint that is read."""
+MALFORMED = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+"""What is raised over a state that is of another form or of other values than a search writes."""
+
+
+def unreadable(path: object = None) -> FuseError:
+    """The error about a file that no search has written."""
+    name = "" if path is None else f"{str(path)!r} "
+    return FuseError(
+        f"checkpoint {name}cannot be read; give a file that a search of this version has written"
+    )
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """A checkpoint, with what every search writes in its place.
+
+    Raises:
+        FuseError: If it is none.
+    """
+    try:
+        with open_regular(path, LARGEST) as file:
+            checkpoint = torch.load(file, weights_only=True, map_location="cpu")
+        check(checkpoint)
+    # Foreign bytes make the unpickler raise anything.
+    except Exception as error:
+        raise unreadable(path) from error
+    found: dict[str, Any] = checkpoint
+    return found
+
+
+def check(checkpoint: Any) -> None:
+    """Checks the form of a checkpoint.
+
+    Raises:
+        KeyError, TypeError, ValueError: If a part of it is missing or of another kind.
+    """
+    state = checkpoint["state_dict"][EXTRA]
+    if len(checkpoint["state_dict"]) > 1:
+        raise ValueError("it holds weights")
+    step = checkpoint["global_step"]
+    if type(step) is not int or not 0 <= step < 2**62:
+        raise TypeError("global_step is no count")
+    Version(checkpoint["pytorch-lightning_version"])
+    for part, kind in (
+        (checkpoint["run"], str),
+        (checkpoint["loops"], dict),
+        (checkpoint["callbacks"], dict),
+        (state["identity"], dict),
+        (state["searches"], dict),
+        (state["results"], list),
+    ):
+        if not isinstance(part, kind):
+            raise TypeError(f"{part!r} is no {kind.__name__}")
+    for text in (*state["identity"], *state["identity"].values(), *state["searches"]):
+        if not isinstance(text, str):
+            raise TypeError(f"{text!r} is no text")
+    for row in state["results"]:
+        Result.from_dict(row)
+
+
+def joined(states: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The states of all devices as one; every device has searches of its own."""
+    rows = {(row["target"], row["rank"]): row for state in states for row in state["results"]}
+    searches: dict[str, Any] = {}
+    for state in states:
+        searches |= state["searches"]
+    return {**states[0], "results": [*rows.values()], "searches": searches}
+
+
+def complete(checkpoint: dict[str, Any], run: Path) -> None:
+    """Makes one device's checkpoint that of all devices, which must ask at the same point.
+
+    Args:
+        checkpoint: What Lightning is about to write.
+        run: The run's folder.
+    """
+    state = checkpoint["state_dict"][EXTRA]
+    checkpoint["state_dict"][EXTRA] = joined(gather(state))
+    checkpoint["run"] = str(run.resolve())
+
+
+def reduce_to_search(checkpoint: dict[str, Any], trainer: L.Trainer, optimizer: Any) -> None:
+    """Leaves of a checkpoint what a search has written; all of Lightning's own begins anew.
+
+    Only the count of steps goes on: the loader begins with what is left to do.
+
+    Args:
+        checkpoint: What Lightning has read.
+        trainer: The trainer that goes on.
+        optimizer: State of a step optimizer that has done nothing.
+    """
+    step = checkpoint["global_step"]
+    for key in [*checkpoint]:
+        if key not in KEYS:
+            del checkpoint[key]
+    loop = zeroed(trainer.fit_loop.state_dict())
+    done = {"ready": step, "completed": step}
+    loop["epoch_loop.manual_optimization.optim_step_progress"]["total"] |= done
+    loop["epoch_loop.state_dict"]["_batches_that_stepped"] = step
+    known = {each.state_key: each for each in trainer.callbacks}  # type: ignore[attr-defined]
+    checkpoint |= {
+        "loops": {"fit_loop": loop},
+        "optimizer_states": [optimizer],
+        "lr_schedulers": [],
+        "callbacks": {
+            key: state
+            for key, state in checkpoint["callbacks"].items()
+            # How much time a run may take is counted anew.
+            if key in known and key != "Timer" and _alike(state, known[key].state_dict())
+        },
+    }
+
+
+def zeroed(counts: Any) -> Any:
+    """The same containers with every number 0 and every flag off."""
+    if isinstance(counts, dict):
+        return {key: zeroed(value) for key, value in counts.items() if key != "combined_loader"}
+    return type(counts)() if isinstance(counts, int | float) else counts
+
+
+def _alike(state: Any, own: Mapping[str, Any]) -> bool:
+    """Whether a callback's state has the form of what the callback itself would write."""
+    if not isinstance(state, dict) or state.keys() != own.keys():
+        return False
+    return all(
+        value is None or own[key] is None or isinstance(state[key], type(own[key]))
+        for key, value in state.items()
+    )
+
+
+def results_of(checkpoint: Mapping[str, Any]) -> list[Result]:
+    """The results that a checkpoint stands for: its own and those in its run's files.
+
+    Where another search has written into the run's folder since, that one's are left out.
+    """
+    state = checkpoint["state_dict"][EXTRA]
+    run = RunFolder(Path(checkpoint["run"]))
+    own: dict[str, list[Result]] = {}
+    for row in state["results"]:
+        own.setdefault(row["target"], []).append(Result.from_dict(row))
+    same = run.identity() == state["identity"]
+    found = (read_targets(result_files(run.path)) if same else {}) | own
+    return [result for rows in found.values() for result in rows]

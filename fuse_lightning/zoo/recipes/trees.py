@@ -1,0 +1,99 @@
+"""The captions of a picture as one tree: what several of them begin with is computed once."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from transformers import CLIPTextModel
+
+from fuse_lightning.zoo.recipes.text_batches import TokenBatch
+
+GROUPS = 8
+"""Forwards for the trees of a batch, each padded to about its own largest."""
+MULTIPLE = 8
+"""Trees are padded to a multiple of it: each new shape would need kernels of its own."""
+
+
+@dataclass
+class Trees:
+    """For each of B pictures a tree of the tokens of its T captions of at most L tokens.
+
+    A token of a causal text tower depends on those before it alone, so captions that begin alike
+    share these nodes. Nodes are numbered from the root on, caption by caption.
+
+    ``ids`` (B, N) are the nodes' tokens, ``sees`` (B, N, N) tells which nodes lie on the way to a
+    node (padding sees itself), ``places`` (B, T, L) gives the node of each token, -1 for padding.
+    """
+
+    ids: Tensor
+    sees: Tensor
+    places: Tensor
+
+    @property
+    def last(self) -> Tensor:
+        """Where the last token of each caption stands in it, (B, T)."""
+        return (self.places >= 0).sum(-1) - 1
+
+    @property
+    def ends(self) -> Tensor:
+        """The node of each caption's last token, (B, T)."""
+        return self.places.gather(2, self.last[..., None]).squeeze(2)
+
+    def states(self, model: CLIPTextModel, captions: Tensor | None = None) -> Tensor:
+        """What the text tower makes of each node, (B, N, d).
+
+        Reads trees in order of size, some at a time.
+
+        Args:
+            model: The text tower.
+            captions: Which captions are asked for (B, T), all by default; nodes that none of them
+                needs may be left at zero.
+        """
+        places = self.places if captions is None else self.places * captions[..., None]
+        counts = places.amax((1, 2)) + 1
+        order = counts.argsort()
+        found = []
+        for rows in order.chunk(GROUPS):
+            size = _rounded(int(counts[rows[-1]]))
+            sees = self.sees[rows, :size, :size]
+            states = model.embeddings.token_embedding(self.ids[rows, :size])
+            # A token's position is how many come before it.
+            states = states + model.embeddings.position_embedding(sees.sum(-1) - 1)
+            mask = states.new_zeros(sees.shape).masked_fill(~sees, -1e9)[:, None]
+            states = model.encoder(inputs_embeds=states, attention_mask=mask).last_hidden_state
+            states = model.final_layer_norm(states)
+            found.append(F.pad(states, (0, 0, 0, self.ids.shape[1] - size)))
+        return torch.cat(found)[order.argsort()]
+
+
+def grow(texts: TokenBatch, size: int) -> Trees:
+    """The trees of ``size`` pictures, whose captions lie row after row in ``texts``."""
+    lengths = texts.mask.sum(-1).tolist()
+    rows = [ids[:length] for ids, length in zip(texts.ids.tolist(), lengths, strict=True)]
+    captions = len(rows) // size
+    known: list[dict[tuple[int, int], int]] = [{} for _ in range(size)]
+    places = np.full(texts.ids.shape, -1)
+    for number, row in enumerate(rows):
+        nodes, parent = known[number // captions], -1
+        for place, token in enumerate(row):
+            parent = nodes.setdefault((parent, token), len(nodes))
+            places[number, place] = parent
+    largest = _rounded(max(map(len, known)))
+    ids = np.zeros((size, largest), int)
+    sees = np.broadcast_to(np.eye(largest, dtype=bool), (size, largest, largest)).copy()
+    for number, nodes in enumerate(known):
+        ids[number, : len(nodes)] = [token for _, token in nodes]
+        for node, (parent, _) in enumerate(nodes):
+            if parent >= 0:
+                sees[number, node] |= sees[number, parent]
+    return Trees(
+        torch.from_numpy(ids),
+        torch.from_numpy(sees),
+        torch.from_numpy(places).view(size, captions, -1),
+    )
+
+
+def _rounded(size: int) -> int:
+    return -(-size // MULTIPLE) * MULTIPLE
