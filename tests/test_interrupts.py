@@ -36,7 +36,7 @@ finally:
 
 def program(work):
     return (
-        "import os, signal, sys, time\nfrom fuse_lightning import interrupts\n"
+        "import os, signal, sys, time\nfrom fuse_lightning.utilities import interrupts\n"
         f"interrupts.PATIENCE = 0.5\nwith interrupts.heard():\n    exec({work!r})"
     )
 
