@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from fuse_lightning import config_files
+from fuse_lightning.cli import config_files
 from fuse_lightning.cli.config_files import check_configs, config_text
 from fuse_lightning.cli.main import main
 from fuse_lightning.errors import FuseError

@@ -4,7 +4,7 @@ from functools import cache
 
 import pytest
 
-from fuse_lightning.zoo import tokenizers
+from fuse_lightning.zoo.recipes import tokenizers
 from fuse_lightning.zoo.recipes.tokenizers import (
     clip_tokenizer,
     gpt2_tokenizer,
