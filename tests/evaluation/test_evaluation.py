@@ -43,7 +43,7 @@ from fuse_lightning.zoo.commands import scenes
 from fuse_lightning.zoo.scenes import named_objects
 from tests.captioners import blip
 from tests.near import near
-from tests.test_runs import CONFIG
+from tests.runs.test_runs import CONFIG
 
 OPENING = "An image of"
 COUNT = 3

@@ -9,7 +9,7 @@ from torch.utils.tensorboard import SummaryWriter
 from fuse_lightning.report import report
 from fuse_lightning.results.export import json_lines
 from fuse_lightning.results.result import Result
-from tests.browser import CHROMIUM, browser
+from tests.report.browser import CHROMIUM, browser
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine")
 

@@ -17,7 +17,7 @@ from tests import captioners, lookalikes, tiny
 from tests.lookalikes_diffusion import stable_diffusion
 from tests.optimizers.runs import close
 
-CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))
+CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
 STANDINS = {
     "openai-community/gpt2-medium": "gpt2",
     "openai/clip-vit-base-patch32": "clip",

@@ -1,0 +1,5 @@
+"""The models that the tests of models have too."""
+
+from tests.models.conftest import family, folder, load
+
+__all__ = ["family", "folder", "load"]
