@@ -13,7 +13,7 @@ from fuse_lightning.cli.elements import check_elements, check_indices
 from fuse_lightning.cli.main import main
 from fuse_lightning.errors import FuseError
 from fuse_lightning.optimizers import AutoDAN
-from tests.short_search import short_search
+from tests.factories.configs import short_search
 
 PARSED = Namespace(
     model=Namespace(

@@ -9,11 +9,10 @@ from lightning.pytorch.callbacks import Timer
 from PIL import Image
 
 from fuse_lightning.cli.endings import NO_PROMPT, ending
-from fuse_lightning.cli.main import main
 from fuse_lightning.data import Target
 from fuse_lightning.optimizers import AutoDAN
 from fuse_lightning.results.result import read_results
-from tests.short_search import short_search
+from tests.factories.configs import short_search
 
 
 def ended(found, skipped=None, **options):
@@ -93,22 +92,12 @@ def test_what_was_skipped_before_a_run_was_resumed_counts(tmp_path):
 
 
 @pytest.fixture
-def run(monkeypatch, capsys):
-    monkeypatch.setattr("sys.argv", ["fuse"])
+def run(fit):
     for name in ("a", "b"):
         Image.effect_noise((32, 32), 90).save(f"{name}.png")
     config = short_search(["a.png", "b.png"], 2, batch_size=2)
     Path("run.yaml").write_text(yaml.safe_dump(config))
-
-    def run(*words):
-        code = 0
-        try:
-            main(["fit", "--config", "run.yaml", *words])
-        except SystemExit as end:
-            code = end.code
-        return code, capsys.readouterr().err.splitlines()
-
-    return run
+    return fit
 
 
 def test_a_run_ends_with_a_line_and_a_code(run):

@@ -12,7 +12,6 @@ from lightning.pytorch.accelerators import AcceleratorRegistry
 from lightning.pytorch.strategies import SingleDeviceStrategy, StrategyRegistry
 from PIL import Image
 
-from fuse_lightning.cli.main import main
 from fuse_lightning.cli.trainer_options import (
     UNSUITED,
     check_callbacks,
@@ -21,7 +20,7 @@ from fuse_lightning.cli.trainer_options import (
 )
 from fuse_lightning.errors import FuseError
 from fuse_lightning.search.distributed import PromptStrategy
-from tests.short_search import short_search
+from tests.factories.configs import short_search
 
 CALLBACKS = [name for name in callbacks.__all__ if inspect.isclass(getattr(callbacks, name))]
 NEEDED = {
@@ -34,9 +33,8 @@ NEEDED = {
 
 
 @pytest.fixture
-def run(monkeypatch, capsys):
+def run(fit):
     """Runs a search of one step, and returns its code and what it says at the end."""
-    monkeypatch.setattr("sys.argv", ["fuse"])
     Image.effect_noise((32, 32), 90).save("a.png")
     config = short_search("a.png", 1, batch_size=2)
     del config["model"]["init_args"]["terms"][1]
@@ -44,12 +42,8 @@ def run(monkeypatch, capsys):
     Path("run.yaml").write_text(yaml.safe_dump(config))
 
     def run(*words):
-        code = 0
-        try:
-            main(["fit", "--config", "run.yaml", *words])
-        except SystemExit as end:
-            code = end.code
-        return code, (capsys.readouterr().err.splitlines() or [""])[-1]
+        code, lines = fit(*words)
+        return code, (lines or [""])[-1]
 
     return run
 

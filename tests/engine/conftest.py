@@ -1,5 +1,3 @@
-"""The models that the tests of models have too."""
+from tests.factories.fixtures import check_gradient, family, folder, in_double, load
 
-from tests.models.conftest import family, folder, load
-
-__all__ = ["family", "folder", "load"]
+__all__ = ["check_gradient", "family", "folder", "in_double", "load"]

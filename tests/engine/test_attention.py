@@ -12,13 +12,13 @@ from fuse_lightning.engine.attention import NAME, Store, attention, branching, u
 from fuse_lightning.engine.batching import try_sharing
 from fuse_lightning.engine.token_batch import TokenBatch, pad
 from fuse_lightning.models import CausalLM
-from tests import families, lookalikes
+from tests.factories.builders import ALL_CAUSAL_LMS
+from tests.factories.clips import CLIPS
 from tests.near import assert_near
 
-BUILDERS = lookalikes.CAUSAL_LMS | families.CAUSAL_LMS
 # Their attention is their own, has a cap on its scores, or is none.
 WHOLE = {"falcon", "falcon_alibi", "falcon_grouped", "gemma2", "mamba"}
-CLIPS = ("clip", "old_clip", "open_clip")
+CAUSAL_CLIPS = ("clip", "old_clip", "open_clip")
 
 
 def random_rows(model, seed, first=()):
@@ -53,14 +53,14 @@ def plain_nll(model, row):
     return -logits.log_softmax(-1)[:-1].gather(1, torch.tensor(row)[1:, None]).squeeze(1)
 
 
-@pytest.mark.parametrize("name", BUILDERS)
+@pytest.mark.parametrize("name", ALL_CAUSAL_LMS)
 def test_which_language_models_share(name, family):
     assert family(name).shares == (name not in WHOLE)
 
 
-@pytest.mark.parametrize("name", BUILDERS)
+@pytest.mark.parametrize("name", ALL_CAUSAL_LMS)
 def test_reduced_precision_changes_nothing_of_that(name, tmp_path, caplog):
-    model = CausalLM(str(BUILDERS[name](tmp_path / name)), dtype="bfloat16")
+    model = CausalLM(str(ALL_CAUSAL_LMS[name](tmp_path / name)), dtype="bfloat16")
     with caplog.at_level("INFO"):
         model.load()
     assert model.shares == (name not in WHOLE)
@@ -78,7 +78,7 @@ def test_sharing_is_tried_on_ordinary_words(name, tmp_path, monkeypatch):
         return torch.zeros(ids.shape)
 
     monkeypatch.setattr("fuse_lightning.models.causal_lm.token_nll", note)
-    model = CausalLM(str(BUILDERS[name](tmp_path / name)))
+    model = CausalLM(str(ALL_CAUSAL_LMS[name](tmp_path / name)))
     model.load()
     special = {index for index, _ in model.tokenizer.added_tokens_decoder.items()}
     assert len(set(rows)) > 10
@@ -119,12 +119,12 @@ def test_what_precision_loses_anyway_is_no_fault_of_sharing(
     assert model.shares
 
 
-@pytest.mark.parametrize("name", lookalikes.CLIPS)
+@pytest.mark.parametrize("name", CLIPS)
 def test_which_clips_share(name, family):
-    assert family(name).shares == (name in CLIPS)
+    assert family(name).shares == (name in CAUSAL_CLIPS)
 
 
-@pytest.mark.parametrize("name", BUILDERS)
+@pytest.mark.parametrize("name", ALL_CAUSAL_LMS)
 @pytest.mark.parametrize("tokens", [8192, 20])
 def test_likelihoods_are_those_of_whole_rows(name, tokens, family):
     model = family(name)
@@ -140,7 +140,7 @@ def test_likelihoods_are_those_of_whole_rows(name, tokens, family):
             assert_near(got[place, 1 : len(row)][chosen], expected)
 
 
-@pytest.mark.parametrize("name", BUILDERS)
+@pytest.mark.parametrize("name", ALL_CAUSAL_LMS)
 def test_gradients_behind_what_is_fixed_are_those_of_whole_rows(name, family):
     model = family(name)
     model.budget.tokens = 8192
@@ -163,7 +163,7 @@ def test_gradients_behind_what_is_fixed_are_those_of_whole_rows(name, family):
     assert_near(grad[free], whole[free], scale, share=1e-3)
 
 
-@pytest.mark.parametrize("name", BUILDERS)
+@pytest.mark.parametrize("name", ALL_CAUSAL_LMS)
 def test_continuations_need_no_forward(name, family, monkeypatch):
     model = family(name)
     rows = list(dict.fromkeys(random_rows(model, 2)))
@@ -181,7 +181,7 @@ def test_continuations_need_no_forward(name, family, monkeypatch):
         assert_near(got[place, 1 : len(row)], plain_nll(model, row))
 
 
-@pytest.mark.parametrize("name", CLIPS)
+@pytest.mark.parametrize("name", CAUSAL_CLIPS)
 @pytest.mark.parametrize("tokens", [8192, 20])
 def test_vectors_are_those_of_whole_texts(name, tokens, family):
     model = family(name)
@@ -197,7 +197,7 @@ def test_vectors_are_those_of_whole_texts(name, tokens, family):
         assert_near(vector, expected)
 
 
-@pytest.mark.parametrize("name", CLIPS)
+@pytest.mark.parametrize("name", CAUSAL_CLIPS)
 def test_gradients_of_vectors_are_those_of_whole_texts(name, family):
     model = family(name)
     model.budget.tokens = 8192

@@ -9,10 +9,9 @@ from hypothesis import strategies as st
 
 from fuse_lightning.engine.kv_reuse import behind, can_stay, join
 from fuse_lightning.engine.token_batch import pad
-from tests import families, lookalikes
+from tests.factories.builders import ALL_CAUSAL_LMS
 from tests.near import assert_near
 
-CAUSAL_LMS = lookalikes.CAUSAL_LMS | families.CAUSAL_LMS
 CLIPS = ("clip", "old_clip", "open_clip")
 
 
@@ -37,7 +36,7 @@ def counted_positions(model):
     return positions, handle
 
 
-@pytest.mark.parametrize("name", CAUSAL_LMS)
+@pytest.mark.parametrize("name", ALL_CAUSAL_LMS)
 def test_likelihoods_of_rows_that_grow(name, family):
     model = family(name)
     steps = [*search(model, random.Random(name))]

@@ -20,6 +20,7 @@ from fuse_lightning.cli.main import main
 from fuse_lightning.data import ImageTargets
 from fuse_lightning.data.images import DECODED
 from fuse_lightning.errors import FuseError
+from tests.fuzzing import corpus
 
 KINDS = ("png", "jpg", "gif", "bmp", "webp", "tif", "ppm")
 NOISE = ("Traceback", "<class", "Namespace(", "typing.", " object at 0x")
@@ -225,20 +226,7 @@ def test_damaged_manifests_are_one_line_or_are_read():
 
 
 CONFIG = {
-    "seed_everything": 1,
-    "model": {
-        "class_path": "AutoDAN",
-        "init_args": {
-            "steps": 2,
-            "constraints": {"tokens": "words", "block": ["red"]},
-            "adapter": {"kind": "lookup"},
-            "terms": [
-                {"class_path": "Fluency", "init_args": {"model": "zoo/gpt2", "weight": 1.0}},
-                {"class_path": "ImageSimilarity", "init_args": {"model": "zoo/clip"}},
-            ],
-        },
-    },
-    "data": {"class_path": "ImageTargets", "init_args": {"images": "a.png", "batch_size": 1}},
+    **corpus.CONFIG,
     "trainer": {
         "accelerator": "cpu",
         "max_epochs": 1,

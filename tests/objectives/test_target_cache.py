@@ -11,7 +11,7 @@ from fuse_lightning.models import CLIP
 from fuse_lightning.objectives import Objective, TextSimilarity
 from fuse_lightning.objectives.memory import LossMemory
 from fuse_lightning.objectives.target_cache import PerTarget
-from tests import tiny
+from tests.factories import tiny
 from tests.near import assert_near
 
 TEXTS = ["a red star", "two boats on the sea", "a green sign", "stormy night"]

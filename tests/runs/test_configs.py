@@ -13,8 +13,10 @@ from PIL import Image
 from fuse_lightning.cli.main import main
 from fuse_lightning.models import CLIP
 from fuse_lightning.results.result import read_results
-from tests import captioners, lookalikes, tiny
-from tests.lookalikes_diffusion import stable_diffusion
+from tests.factories import captioners, tiny
+from tests.factories.classifiers import roberta_classifier
+from tests.factories.diffusion import stable_diffusion
+from tests.factories.folders import edit_json
 from tests.optimizers.runs import close
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
@@ -31,10 +33,10 @@ STANDINS = {
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models")
-    roberta = lookalikes.roberta_classifier(folder / "roberta")
+    roberta = roberta_classifier(folder / "roberta")
     labels = dict(enumerate(("negative", "neutral", "positive")))
     numbers = {label: index for index, label in labels.items()}
-    lookalikes.edit_json(folder / "roberta" / "config.json", id2label=labels, label2id=numbers)
+    edit_json(folder / "roberta" / "config.json", id2label=labels, label2id=numbers)
     return {
         "gpt2": tiny.gpt2(folder / "gpt2"),
         "clip": tiny.clip(folder / "clip"),

@@ -28,12 +28,13 @@ from fuse_lightning.objectives import (
 )
 from fuse_lightning.optimizers import GCG, PEZ, AutoDAN, RandomSearch
 from fuse_lightning.search import GreedySearch
-from tests import tiny
-from tests.lookalikes import sentence_encoder
-from tests.lookalikes_diffusion import stable_diffusion
+from tests.factories import tiny
+from tests.factories.diffusion import stable_diffusion
+from tests.factories.pictures import write_pictures
+from tests.factories.sentence_encoders import sentence_encoder
+from tests.factories.virtual import accelerators
 from tests.near import assert_near
-from tests.optimizers.runs import close, fit, found, write_pictures
-from tests.virtual import accelerators
+from tests.optimizers.runs import close, fit, found
 
 GPT2 = {
     "transformer.wte": "cuda:0",
@@ -91,7 +92,7 @@ OWNERS = [0, 1, 1, 0]
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
     root = tmp_path_factory.mktemp("models")
-    made = {name: getattr(tiny, name)(root / name) for name in ("gpt2", "clip", "classifier")}
+    made = tiny.three(root)
     made["sentences"] = sentence_encoder(root / "sentences")
     made["diffusion"] = stable_diffusion(root / "diffusion")
     return made

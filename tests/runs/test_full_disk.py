@@ -17,7 +17,7 @@ from fuse_lightning.results.export import json_lines
 from fuse_lightning.results.result import Result, read_results
 from fuse_lightning.utilities.files import append_lines
 from tests.disk import at_most
-from tests.short_search import short_search
+from tests.factories.configs import short_search
 
 RUN = Path("logs/search/version_0")
 

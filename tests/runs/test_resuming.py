@@ -23,8 +23,8 @@ from fuse_lightning.cli.resume import expand, last_checkpoint
 from fuse_lightning.models.loading import resolve
 from fuse_lightning.results.result import read_results
 from fuse_lightning.zoo.commands import scenes
+from tests.factories.configs import short_search
 from tests.near import near
-from tests.short_search import short_search
 
 STEPS = 6
 LOGGERS = {

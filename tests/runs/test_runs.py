@@ -22,39 +22,8 @@ from fuse_lightning.errors import FuseError
 from fuse_lightning.report.run import read_run
 from fuse_lightning.results.result import read_targets, result_files
 from fuse_lightning.zoo.commands import scenes
+from tests.factories.configs import SCENES_RUN
 
-CONFIG = {
-    "model": {
-        "class_path": "AutoDAN",
-        "init_args": {
-            "steps": 12,
-            "patience": 4,
-            "batch_size": 8,
-            "gradient_samples": 2,
-            "terms": [
-                {"class_path": "Fluency", "init_args": {"model": "zoo/gpt2"}},
-                {"class_path": "ImageSimilarity", "init_args": {"model": "zoo/clip", "weight": 5}},
-            ],
-        },
-    },
-    "data": {"class_path": "ImageTargets", "init_args": {"images": "scenes", "batch_size": 2}},
-    "trainer": {
-        "accelerator": "cpu",
-        "enable_progress_bar": False,
-        "callbacks": [
-            {"class_path": "BeamSearch", "init_args": {"beam_width": 2}},
-            {
-                "class_path": "ModelCheckpoint",
-                "init_args": {
-                    "every_n_train_steps": 1,
-                    "save_top_k": 2,
-                    "monitor": "step",
-                    "mode": "max",
-                },
-            },
-        ],
-    },
-}
 TARGETS = 7
 RUN = "logs/search/version_0"
 
@@ -64,7 +33,7 @@ def runs(tmp_path_factory):
     """A folder with scenes, a configuration, and the adapter that all runs share."""
     folder = tmp_path_factory.mktemp("runs")
     scenes(folder / "scenes", TARGETS, 5)
-    (folder / "run.yaml").write_text(yaml.safe_dump(CONFIG))
+    (folder / "run.yaml").write_text(yaml.safe_dump(SCENES_RUN))
     return folder
 
 

@@ -1,5 +1,3 @@
-"""The models and pictures that the tests of optimizers have too."""
-
-from tests.optimizers.conftest import folders, pictures
+from tests.factories.fixtures import folders, pictures
 
 __all__ = ["folders", "pictures"]

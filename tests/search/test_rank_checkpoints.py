@@ -12,7 +12,8 @@ from fuse_lightning.errors import FuseError
 from fuse_lightning.optimizers import GCG, PEZ
 from fuse_lightning.search import GreedySearch, UniformCostSearch
 from fuse_lightning.search.rank_checkpoints import EXTRA, read_checkpoint
-from tests.optimizers.runs import build, fit, write_pictures
+from tests.factories.pictures import write_pictures
+from tests.optimizers.runs import build, fit
 
 WRONG = [None, "text", -1, 2**70, float("nan"), [], {}, [[1]], {"a": 1}, torch.zeros(3), b"\x00"]
 KINDS = {

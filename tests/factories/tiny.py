@@ -13,9 +13,8 @@ from transformers import (
     GPT2LMHeadModel,
 )
 
-from tests.lookalikes_text import tokenizer
-
-SHAPE = {"hidden_size": 16, "intermediate_size": 32, "num_attention_heads": 2}
+from tests.factories.folders import BLOCKS, GPT2_SHAPE, SHAPE
+from tests.factories.zoo_tokenizers import tokenizer
 
 
 def save(folder: Path, model, name: str, processor=None) -> str:
@@ -31,14 +30,9 @@ def gpt2(folder: Path, seed: int = 0) -> str:
     words = tokenizer("byte")
     config = GPT2Config(
         vocab_size=len(words),
-        n_positions=48,
-        n_embd=16,
-        n_layer=2,
-        n_head=2,
+        **GPT2_SHAPE,
         bos_token_id=words.bos_token_id,
         eos_token_id=words.eos_token_id,
-        # Larger than usual, so that a random model has opinions.
-        initializer_range=0.3,
     )
     return save(folder, GPT2LMHeadModel(config), "byte")
 
@@ -47,8 +41,7 @@ def clip(folder: Path, seed: int = 0) -> str:
     torch.manual_seed(seed)
     words = tokenizer("clip")
     text = {
-        **SHAPE,
-        "num_hidden_layers": 2,
+        **BLOCKS,
         "vocab_size": len(words),
         "max_position_embeddings": 48,
         "bos_token_id": words.bos_token_id,
@@ -56,7 +49,7 @@ def clip(folder: Path, seed: int = 0) -> str:
         "pad_token_id": words.pad_token_id,
         "initializer_factor": 3.0,
     }
-    vision = {**SHAPE, "num_hidden_layers": 2, "image_size": 32, "patch_size": 16}
+    vision = {**BLOCKS, "image_size": 32, "patch_size": 16}
     config = CLIPConfig(text_config=text, vision_config=vision, projection_dim=16)
     half = [0.5, 0.5, 0.5]
     size = {"height": 32, "width": 32}
@@ -72,10 +65,13 @@ def classifier(folder: Path, seed: int = 0) -> str:
     config = BertConfig(
         **SHAPE,
         vocab_size=len(words),
-        num_hidden_layers=2,
         max_position_embeddings=48,
         id2label={0: "negative", 1: "neutral", 2: "positive"},
         label2id={"negative": 0, "neutral": 1, "positive": 2},
-        initializer_range=0.3,
     )
     return save(folder, BertForSequenceClassification(config), "pieces")
+
+
+def three(root: Path) -> dict[str, str]:
+    """A language model, a CLIP and a classifier, each in a folder of its name."""
+    return {build.__name__: build(root / build.__name__) for build in (gpt2, clip, classifier)}

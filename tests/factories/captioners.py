@@ -1,6 +1,5 @@
-"""Tiny random captioners, saved as ordinary folders; pictures take 32 x 32 pixels."""
+"""Captioners; pictures take 32 x 32 pixels."""
 
-from tokenizers import Tokenizer, processors
 from transformers import (
     Blip2Config,
     Blip2ForConditionalGeneration,
@@ -17,7 +16,6 @@ from transformers import (
     LlavaForConditionalGeneration,
     LlavaProcessor,
     OPTConfig,
-    PreTrainedTokenizerFast,
     T5Config,
     VisionEncoderDecoderConfig,
     VisionEncoderDecoderModel,
@@ -25,12 +23,11 @@ from transformers import (
     ViTImageProcessorPil,
 )
 
-from tests import lookalikes
-from tests.lookalikes_text import tokenizer
-from tests.tiny import SHAPE
+from tests.factories.folders import GPT2_SHAPE, OPT_SHAPE, SHAPE, save
+from tests.factories.tokenizers import byte_level_tokenizer, opt_tokenizer, unigram_tokenizer
+from tests.factories.zoo_tokenizers import tokenizer
 
-NARROW = {**SHAPE, "num_hidden_layers": 2, "initializer_range": lookalikes.SPREAD}
-VISION = {**NARROW, "image_size": 32, "patch_size": 16}
+VISION = {**SHAPE, "image_size": 32, "patch_size": 16}
 SIZE = {"height": 32, "width": 32}
 QUERIES = 4
 CHAT = (
@@ -41,7 +38,7 @@ CHAT = (
 
 
 def _save(folder, module_class, config, words, processor):
-    lookalikes._save(folder, module_class, config, words)
+    save(folder, module_class, config, words)
     # Afterwards: some processors add tokens of their own to the tokenizer.
     processor.save_pretrained(folder)
     return str(folder)
@@ -51,7 +48,7 @@ def blip(folder):
     """BLIP: its begin token is a row of the network that the tokenizer does not know."""
     words = tokenizer("pieces")
     text = {
-        **NARROW,
+        **SHAPE,
         "vocab_size": len(words) + 2,
         "max_position_embeddings": 48,
         "bos_token_id": len(words),
@@ -68,7 +65,7 @@ def _blip2(folder, text, words):
     processor = Blip2Processor(BlipImageProcessorPil(size=SIZE), words, num_query_tokens=QUERIES)
     config = Blip2Config(
         vision_config=VISION,
-        qformer_config={**NARROW, "vocab_size": 20, "encoder_hidden_size": 16},
+        qformer_config={**SHAPE, "vocab_size": 20, "encoder_hidden_size": 16},
         text_config=text,
         num_query_tokens=QUERIES,
         image_token_index=words.convert_tokens_to_ids("<image>"),
@@ -78,23 +75,11 @@ def _blip2(folder, text, words):
 
 def blip2_opt(folder):
     """BLIP-2 with OPT, which goes on from the text."""
-    words = lookalikes._byte_level_fast(
-        ("<s>", "<pad>", "</s>", "<unk>"),
-        template="</s> $A",
-        bos_token="</s>",
-        eos_token="</s>",
-        pad_token="<pad>",
-        unk_token="</s>",
-    )
+    words = opt_tokenizer()
     text = OPTConfig(
         vocab_size=len(words) + 7,
-        hidden_size=16,
-        word_embed_proj_dim=16,
-        ffn_dim=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
+        **OPT_SHAPE,
         max_position_embeddings=64,
-        init_std=lookalikes.SPREAD,
         bos_token_id=2,
         eos_token_id=2,
         pad_token_id=1,
@@ -104,13 +89,7 @@ def blip2_opt(folder):
 
 def blip2_t5(folder):
     """BLIP-2 with T5, which answers the text; there is no begin token."""
-    inner = Tokenizer.from_str(lookalikes._unigram())
-    inner.post_processor = processors.TemplateProcessing(
-        single="$A </s>", special_tokens=[("</s>", inner.token_to_id("</s>"))]
-    )
-    words = PreTrainedTokenizerFast(
-        tokenizer_object=inner, eos_token="</s>", unk_token="<unk>", pad_token="<pad>"
-    )
+    words = unigram_tokenizer(pad_token="<pad>")
     text = T5Config(
         vocab_size=len(words) + 9,
         d_model=16,
@@ -129,14 +108,10 @@ def vit_gpt2(folder):
     """An encoder and a decoder that have no processor together."""
     words = tokenizer("byte")
     decoder = GPT2Config(
+        **GPT2_SHAPE,
         vocab_size=len(words),
-        n_positions=48,
-        n_embd=16,
-        n_layer=2,
-        n_head=2,
         bos_token_id=words.bos_token_id,
         eos_token_id=words.eos_token_id,
-        initializer_range=lookalikes.SPREAD,
     )
     config = VisionEncoderDecoderConfig.from_encoder_decoder_configs(ViTConfig(**VISION), decoder)
     config.decoder_start_token_id = words.bos_token_id
@@ -147,7 +122,7 @@ def vit_gpt2(folder):
 
 def llava(folder):
     """A chat model that sees; its template asks it."""
-    words = lookalikes._byte_level_fast(
+    words = byte_level_tokenizer(
         ("<s>", "</s>", "<image>"),
         template="<s> $A",
         bos_token="<s>",
@@ -155,7 +130,7 @@ def llava(folder):
         pad_token="</s>",
     )
     text = LlamaConfig(
-        **NARROW,
+        **SHAPE,
         vocab_size=len(words),
         max_position_embeddings=128,
         bos_token_id=0,

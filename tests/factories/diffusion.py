@@ -1,15 +1,11 @@
 """A folder like a Stable Diffusion repository: tiny random networks, an old sampler's settings."""
 
 import torch
-from diffusers import (
-    AutoencoderKL,
-    PNDMScheduler,
-    StableDiffusionPipeline,
-    UNet2DConditionModel,
-)
+from diffusers import AutoencoderKL, PNDMScheduler, StableDiffusionPipeline, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel
 
-from tests.lookalikes import SPREAD, clip_tokenizer
+from tests.factories.folders import SHAPE
+from tests.factories.tokenizers import clip_tokenizer
 
 PICTURE = 16
 """Side of its pictures, twice that of its latents."""
@@ -21,13 +17,9 @@ def stable_diffusion(folder, prediction="epsilon", pad=None, **text):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         config = CLIPTextConfig(
+            **SHAPE,
             vocab_size=len(tokenizer),
-            hidden_size=16,
-            intermediate_size=32,
-            num_hidden_layers=2,
-            num_attention_heads=2,
             max_position_embeddings=77,
-            initializer_range=SPREAD,
             bos_token_id=0,
             eos_token_id=2,
             **text,
