@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import re
 from pathlib import Path
 
@@ -89,30 +90,33 @@ def test_config_parses_and_says_how_to_run_it(path, picture, capsys):
     assert len(parsed["model"]["init_args"]["terms"]) == len(written["terms"])
 
 
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
-def test_config_runs_with_small_models(path, models, picture, tmp_path, capsys):
+def with_small_models(path, models):
+    """The configuration for few steps, with look-alikes of its models in the same places."""
     config = yaml.safe_load(path.read_text())
-    for term in config["model"]["init_args"]["terms"]:
-        name = term["init_args"]["model"]
-        term["init_args"]["model"] = models[STANDINS[name]] if name in STANDINS else name
     options = config["model"]["init_args"]
     small = {"steps": 2, "batch_size": 4, "top_k": 8, "polish_steps": 1, "count": 3}
     options |= {name: value for name, value in small.items() if name in options}
-    if "captioner" in options:
-        options["captioner"] = models[STANDINS[options["captioner"]]]
+    places = [(term["init_args"], "model") for term in options["terms"]]
+    places += [(options, "captioner")] if "captioner" in options else []
     if "initial_prompt" in options:
-        reader = options["initial_prompt"]["init_args"]
-        reader["model_id"] = models[STANDINS[reader["model_id"]]]
-    own = tmp_path / "own.yaml"
-    own.write_text(yaml.safe_dump(config))
+        places.append((options["initial_prompt"]["init_args"], "model_id"))
+    for holder, name in places:
+        holder[name] = models.get(STANDINS.get(holder[name]), holder[name])
+    return config
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_config_goes_through_fit_test_and_predict(path, models, picture, tmp_path, capsys):
+    config = with_small_models(path, models)
+    Path("own.yaml").write_text(yaml.safe_dump(config))
     pictures = [] if config["data"]["class_path"] == "TextTargets" else [str(picture)]
-    main(["fit", "--config", str(own), *(f"--data.images={path}" for path in pictures)])
+    main(["fit", "--config", "own.yaml", *(f"--data.images={path}" for path in pictures)])
     (folder,) = (tmp_path / "logs" / "search").iterdir()
-    rows = [json.loads(line) for line in (folder / "prompts.jsonl").read_text().splitlines()]
+    rows = read_results(folder / "prompts.jsonl")
     assert rows
     with (folder / "prompts.csv").open() as file:
         table = [*csv.DictReader(file)]
-    assert [row["prompt"] for row in table] == [row["prompt"] for row in rows]
+    assert [row["prompt"] for row in table] == [row.prompt for row in rows]
     assert list(folder.glob("events.out.tfevents.*"))
     often = [
         callback["init_args"]["every_n_train_steps"] <= 2
@@ -121,13 +125,18 @@ def test_config_runs_with_small_models(path, models, picture, tmp_path, capsys):
     ]
     assert list((folder / "checkpoints").glob("*.ckpt")) or not all(often)
     # A long prompt is wrapped in the table.
-    assert rows[0]["prompt"].split()[0] in capsys.readouterr().out
+    assert rows[0].prompt.split()[0] in capsys.readouterr().out
+    main(["test", "--run", str(folder)])
+    with (folder / "evaluation.csv").open() as file:
+        (found,) = (row for row in csv.DictReader(file) if row["captions"] == "found")
+    assert math.isfinite(float(found["objective"]))
+    assert float(found["targets"]) == len({row.target for row in rows})
+    main(["predict", "--run", str(folder), "--out", "out.jsonl"])
+    assert read_results(Path("out.jsonl")) == rows
 
 
 def test_saved_config_and_checkpoint_go_on_where_a_run_stopped(models, picture, tmp_path, double):
-    config = yaml.safe_load((CONFIGS[0].parent / "caption_image.yaml").read_text())
-    for term in config["model"]["init_args"]["terms"]:
-        term["init_args"]["model"] = models[STANDINS[term["init_args"]["model"]]]
+    config = with_small_models(CONFIGS[0].parent / "caption_image.yaml", models)
     config["model"]["init_args"] |= {"steps": 4, "batch_size": 4, "gradient_samples": 2}
     own = tmp_path / "own.yaml"
     own.write_text(yaml.safe_dump(config))
