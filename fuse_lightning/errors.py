@@ -1,14 +1,17 @@
-"""The one error that users see as a single line."""
+"""The error that users see as a single line."""
 
 LONGEST = 1500
 
 
 class FuseError(ValueError):
-    """Bad input. The message is one line that names the thing, its value and the remedy.
+    r"""Bad input. The message is one line that names the thing, its value and the remedy.
 
     Args:
-        message: The line. What ends a line in it becomes a space; of a line of thousands of
-            characters the beginning and the end are kept.
+        message: The line. Line ends become spaces; a line of thousands of characters loses its
+            middle.
+
+    >>> print(FuseError("steps is 0;\nit must be at least 1"))
+    steps is 0; it must be at least 1
     """
 
     def __init__(self, message: str) -> None:

@@ -1,4 +1,4 @@
-"""Searches that are set up by name, for people who want only the prompt."""
+"""Ready-made searches for prompts of pictures and texts."""
 
 import tempfile
 from collections.abc import Callable, Sequence
@@ -31,14 +31,14 @@ OPENING = "An image of"
 
 @dataclass
 class Setting:
-    """Models and how much search they are given.
+    """Models and sizes of a ready-made search.
 
     Attributes:
         writer: Causal language model.
         clip: CLIP.
         classifier: Sentiment classifier.
-        similarity: Weight of a similarity against fluency.
-        sentiment: The same of the classifier.
+        similarity: Weight of a similarity; that of fluency is 1.
+        sentiment: Weight of the classifier.
         beam_width: Width of the beam search.
         batch_size: Candidates of a state.
         steps: Steps of AutoDAN.
@@ -73,10 +73,10 @@ SETTINGS: dict[Models, Setting] = {
 
 
 class Announcer(Callback):
-    """Hands on the prompts of each target once its search has ended.
+    """Callback that passes on the prompts of each target once its search has ended.
 
     Args:
-        found: Is given them, best first.
+        found: Function that gets the prompts of a target, best first.
     """
 
     def __init__(self, found: Callable[[list[Result]], None]) -> None:
@@ -86,7 +86,7 @@ class Announcer(Callback):
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, *args: Any
     ) -> None:
-        """Hands on what is new."""
+        """Passes on the results that are new since the last step."""
         results: Any = pl_module.results
         new = results[self.told :]
         self.told = len(results)
@@ -107,11 +107,11 @@ def invert(
     progress: bool = False,
     found: Callable[[list[Result]], None] | None = None,
 ) -> list[Result]:
-    """Prompts of pictures, of a text, or of both together.
+    """Searches prompts for pictures, for a text, or for both together.
 
     Args:
         images: Pictures, folders or glob patterns.
-        text: A text whose meaning the prompts are to have; with pictures, beside theirs.
+        text: A text whose meaning the prompts shall have; with pictures, beside theirs.
         preset: "caption" writes fluent captions; "clip" finds the tokens that CLIP likes best;
             "style" does so for all pictures together; "sentiment" writes captions with a mood.
         models: "zoo" for the models of the package, "hub" for GPT-2 and CLIP from the hub.
@@ -122,11 +122,11 @@ def invert(
         join: Whether to add the best prompts of all targets joined into one, with its losses for
             each target, as rank 0.
         progress: Whether to show a progress bar.
-        found: Is given the prompts of each target, best first, as soon as its search has ended;
-            those that are joined come last.
+        found: Function that gets the prompts of each target, best first, as soon as its search
+            has ended; joined prompts come last.
 
     Returns:
-        For each target its prompts, best first.
+        Prompts of all targets, target by target, best first.
 
     Raises:
         FuseError: If there is nothing to invert, or an image or model cannot be read.

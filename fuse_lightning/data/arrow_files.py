@@ -17,13 +17,13 @@ from fuse_lightning.errors import FuseError
 from fuse_lightning.utilities.regular import check_regular, read_text
 
 MARK = b"ARROW1"
-"""Beginning of the kind with a table of contents at its end; behind it lies a stream."""
+"""First bytes of a file with a table of contents at its end; a stream has other ones."""
 STREAM = 8
 LARGEST_STATE = 2**26
 
 
 class ArrowFiles(Table):
-    """The rows of Arrow files, streams or files; values are found fastest in their order.
+    """Table over Arrow files or streams; reading rows in order is fastest.
 
     Args:
         paths: The files, whose columns are the same.
@@ -68,7 +68,7 @@ class ArrowFiles(Table):
 
 
 class _Part:
-    """One file: where its batches of rows begin, and how many rows each has."""
+    """Index of one Arrow file: where each batch of rows begins, and how many rows it has."""
 
     def __init__(self, path: Path) -> None:
         import pyarrow as pa
@@ -96,11 +96,11 @@ class _Part:
             self.places.append(place)
 
     def batches(self) -> Iterator[Any]:
-        """Every batch, in order."""
+        """All batches of the file, in order."""
         return (self.batch(number) for number in range(len(self.rows)))
 
     def batch(self, number: int) -> Any:
-        """A batch, counted from 0."""
+        """The batch of this number, counted from 0."""
         if self.whole is not None:
             return self.whole[number]
         import pyarrow as pa
@@ -110,7 +110,7 @@ class _Part:
 
 
 def saved_table(folder: Path) -> Table:
-    """A folder written by ``Dataset.save_to_disk``.
+    """Opens a folder that ``Dataset.save_to_disk`` wrote as a table.
 
     Raises:
         FuseError: If it cannot be read, or holds several splits.

@@ -1,7 +1,7 @@
-"""What lies behind an http or https address, in a bounded time and of a bounded size.
+"""Download of an http or https address within a limit of time and of size.
 
-Python's own time limit is one of each operation on a socket: an answer that comes a byte at a time
-never meets it.
+Python's own time limit holds for each operation on a socket. A server that sends one byte at a time
+never exceeds it.
 """
 
 import io
@@ -29,11 +29,11 @@ PIECE = 2**16
 
 
 class Budget:
-    """What is left of the time and of the bytes of a whole fetch.
+    """Time and bytes that one download may still use.
 
     Args:
-        seconds: Time for all of it.
-        size: Bytes for all of it, those of headers and redirections too.
+        seconds: Time for the whole download.
+        size: Bytes for the whole download, headers and redirections included.
     """
 
     def __init__(self, seconds: float, size: int) -> None:
@@ -43,21 +43,21 @@ class Budget:
         self._bytes = 0
 
     def late(self) -> OSError:
-        """The error of a fetch that takes too long."""
+        """The error for a download that takes too long."""
         return OSError(f"it takes longer than {self.seconds:g} s")
 
     def left(self) -> float:
         """Seconds that are left.
 
         Raises:
-            OSError: If there are none.
+            OSError: If no time is left.
         """
         if (left := self._end - time.monotonic()) <= 0:
             raise self.late()
         return left
 
     def spend(self, size: int) -> None:
-        """Counts bytes.
+        """Counts bytes that were received.
 
         Raises:
             OSError: If they are too many, or no time is left.
@@ -69,9 +69,9 @@ class Budget:
 
 
 def within(budget: Budget, fetch: Callable[[], bytes]) -> bytes:
-    """What ``fetch`` returns, unless it takes longer than the budget.
+    """Calls ``fetch`` in a thread and gives up once the budget's time is over.
 
-    It runs in a thread that is left to itself then: nothing ends the look-up of a host's name.
+    A thread that is late is left to itself: nothing can end the look-up of a host's name.
 
     Raises:
         OSError: If no time is left, and whatever ``fetch`` raises.
@@ -97,7 +97,7 @@ def within(budget: Budget, fetch: Callable[[], bytes]) -> bytes:
 
 
 def fetch_http(address: str, budget: Budget) -> bytes:
-    """What an http or https address answers, behind redirections to such addresses.
+    """Downloads an http or https address; follows redirections to such addresses only.
 
     Raises:
         OSError: If there is no answer, or one beyond the budget.
@@ -121,7 +121,7 @@ def fetch_http(address: str, budget: Budget) -> bytes:
 
 
 class _Counted(io.RawIOBase):
-    """A socket's stream whose every reading takes its time and bytes from the budget."""
+    """Stream over a socket that charges every read to the budget."""
 
     def __init__(self, stream: io.RawIOBase, connection: Any, budget: Budget) -> None:
         self._stream = stream
@@ -129,11 +129,11 @@ class _Counted(io.RawIOBase):
         self._budget = budget
 
     def readable(self) -> bool:
-        """Whether it can be read."""
+        """Whether the stream can be read: always."""
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Reads what has come into a buffer."""
+        """Reads received bytes into a buffer and counts them."""
         self._connection.settimeout(self._budget.left())
         # Sockets wait for an answer, so that there always is a count.
         count = cast(int, self._stream.readinto(buffer))
@@ -159,7 +159,7 @@ class _Bounded(AbstractHTTPHandler):
         self.budget = budget
 
     def do_open(self, http_class: Any, req: Request, **options: Any) -> HTTPResponse:
-        """Opens a connection whose answers are counted."""
+        """Opens a connection whose answers are charged to the budget."""
 
         def connect(*args: Any, **given: Any) -> HTTPConnection:
             connection: HTTPConnection = http_class(*args, **given)
@@ -181,7 +181,7 @@ class _Https(_Bounded, HTTPSHandler):
 
 class _Redirections(HTTPRedirectHandler):
     def http_error_302(self, req: Request, fp: IO[bytes], code: int, msg: str, headers: Any) -> Any:
-        """Follows a redirection without reading what comes with it."""
+        """Follows a redirection without reading the body that comes with it."""
         fp.close()
         return super().http_error_302(req, io.BytesIO(), code, msg, headers)
 

@@ -1,4 +1,4 @@
-"""Which targets a run has finished."""
+"""Targets that earlier runs have finished."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,7 +10,7 @@ from fuse_lightning.utilities.files import home_path
 
 
 class Finished:
-    """The targets that runs have finished, by name and by content.
+    """Finished targets of earlier runs, by name and by content.
 
     Args:
         sources: Folders of runs, or their ``prompts.jsonl``.
@@ -33,11 +33,11 @@ class Finished:
                     self.digests.setdefault(name, set()).add(rows[0].digest)
 
     def names(self, target: Target) -> bool:
-        """Whether a target of this name is finished, whatever its content."""
+        """Whether a target of this name is finished, with any content."""
         return target.id in self.digests
 
     def has(self, target: Target) -> bool:
-        """Whether a target of this name and content is finished; reads what the name asks for."""
+        """Whether a target of this name and content is finished; reads its content if needed."""
         known = self.digests.get(target.id, set())
         if not known or "" in known:
             return bool(known)

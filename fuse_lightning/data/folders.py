@@ -1,4 +1,4 @@
-"""What lies in a folder or fits a pattern, without waiting for pipes or walking in circles."""
+"""Listing of folders and glob patterns; pipes are not opened, links to folders not walked."""
 
 import glob
 import logging
@@ -21,12 +21,12 @@ UNREADABLE = "it cannot be read"
 
 @dataclass
 class Found:
-    """What was found, each in the order of names.
+    """Files and folders of a listing, each kind sorted by name.
 
     Attributes:
         files: Regular files, and links to some.
         folders: Folders, and links to some.
-        left: What can be neither, with the reason.
+        left: Paths that are neither, each with the reason.
     """
 
     files: list[Path] = field(default_factory=list)
@@ -34,7 +34,7 @@ class Found:
     left: list[tuple[Path, str]] = field(default_factory=list)
 
     def add(self, path: Path) -> None:
-        """Sorts a path in. Pipes and devices are not opened: they may never end."""
+        """Adds a path to its kind. Pipes and devices are not opened: reading may never end."""
         if os.path.isfile(path):
             self.files.append(path)
         elif os.path.isdir(path):
@@ -47,7 +47,7 @@ class Found:
 
 
 def listing(folder: Path) -> Found:
-    """What a folder holds, without the hidden files that some systems put beside pictures.
+    """Lists a folder without hidden files, which some systems put beside pictures.
 
     Raises:
         FuseError: If it cannot be read.
@@ -66,8 +66,9 @@ def listing(folder: Path) -> Found:
 
 
 def matching(pattern: str) -> Found:
-    """What fits a glob pattern; ``**`` stands for folders at any depth, and follows no links.
+    """Lists the paths that match a glob pattern.
 
+    ``**`` stands for folders at any depth; links to folders are not followed there.
     Folders that cannot be read are left out.
     """
     found = Found()
@@ -95,19 +96,23 @@ def _matches(pattern: str, left: list[tuple[Path, str]]) -> set[Path]:
 
 @rank_zero_only
 def tell_left(place: str, left: Sequence[tuple[Path, str]], folder: Path | None = None) -> None:
-    """Counts and names in one line what is left out.
+    """Warns in one line of paths that are left out: how many, and the first few.
 
     Args:
-        place: What it lies in.
-        left: What is left out, with the reasons.
-        folder: What the names are relative to, if to anything.
+        place: Name of the folder or pattern.
+        left: Paths that are left out, each with the reason.
+        folder: Folder that names are shown relative to; ``None`` shows whole paths.
     """
     if left:
         logger.warning("%s: %d left out: %s", place, len(left), told(left, folder))
 
 
 def told(left: Sequence[tuple[Path, str]], folder: Path | None = None) -> str:
-    """The first few of what is left out, with the reasons."""
+    """Text with the first few paths that are left out, and their reasons.
+
+    >>> told([(Path("a/b.txt"), "no picture by its ending")], Path("a"))
+    "'b.txt' (no picture by its ending)"
+    """
     names = [
         f"{clean(str(path.relative_to(folder) if folder else path))!r} ({reason})"
         for path, reason in left[:TOLD]

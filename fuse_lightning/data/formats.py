@@ -1,4 +1,4 @@
-"""Formats of pictures that are read, and the endings of their files."""
+"""Picture formats that are read, and the endings of their files."""
 
 from PIL import Image
 
@@ -9,7 +9,7 @@ FORMATS = (
     "SGI", "SUN", "TGA", "TIFF", "WEBP", "XBM", "XPM", "XVTHUMB",
 )
 # fmt: on
-"""Those that Pillow decodes inside this process, in time that the file's own size bounds.
+"""Formats that Pillow decodes in this process, in a time bounded by the size of the file.
 
 A list of what is read, so that what a later Pillow adds is not read unseen. Not in it:
 
@@ -36,10 +36,15 @@ PIXELS = frozenset((b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"acTL", b"fcTL", b"fdAT
 
 
 def refused_format(beginning: bytes) -> str | None:
-    """The format of a file that Pillow knows and this package does not read.
+    """Name of a picture's format that Pillow knows and this package does not read, or ``None``.
 
     Args:
         beginning: The file's first 16 bytes.
+
+    >>> refused_format(b"%!PS-Adobe-3.0 E")
+    'EPS'
+    >>> refused_format(PNG + bytes(8)) is None
+    True
     """
     for name, (_, accepts) in Image.OPEN.items():
         try:
@@ -52,7 +57,11 @@ def refused_format(beginning: bytes) -> str | None:
 
 
 def without_metadata(content: bytes) -> bytes | None:
-    """A PNG of its pixels alone; ``None`` if that changes nothing or it is no PNG."""
+    """Copy of a PNG without its texts, dates and EXIF; ``None`` for other files and for no change.
+
+    >>> without_metadata(b"GIF89a") is None
+    True
+    """
     if not content.startswith(PNG):
         return None
     kept, at = [PNG], len(PNG)

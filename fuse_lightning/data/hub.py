@@ -11,11 +11,11 @@ from fuse_lightning.errors import FuseError
 
 BATCH = 16
 SHUFFLED_TOGETHER = 256
-"""Rows of a stream that wait in memory to be shuffled."""
+"""Rows of a stream that are kept in memory and shuffled together."""
 
 
 class ArrowTable(Table):
-    """A table of pyarrow, such as one that ``datasets`` maps from its cache.
+    """Table over a pyarrow table, such as one that ``datasets`` maps from its cache.
 
     Args:
         table: The pyarrow table.
@@ -36,16 +36,16 @@ class ArrowTable(Table):
 def hub_table(
     source: str, revision: str | None, count: int | None = None, seed: int | None = None
 ) -> Table:
-    """A data set of the Hugging Face hub.
+    """Opens a data set of the Hugging Face hub as a table.
 
     Args:
         source: ``USER/NAME``, ``USER/NAME@SPLIT`` or ``USER/NAME:CONFIG@SPLIT``.
         revision: Branch, tag or commit.
-        count: Read only the first so many rows, and nothing else from the network.
-        seed: Shuffle before counting, among 256 rows at a time.
+        count: Rows to read; the others are not downloaded. ``None`` reads all.
+        seed: Seed of a shuffle before counting, among 256 rows at a time; ``None`` for none.
 
     Raises:
-        FuseError: If there is none.
+        FuseError: If it cannot be loaded or is empty.
     """
     place = f"data set 'hub:{source}'"
     name, _, split = source.partition("@")
@@ -87,7 +87,7 @@ def _whole(data: Any, place: str) -> ArrowTable:
 
 
 def _spooled(stream: Any, place: str) -> ArrowFiles:
-    """A stream as a table in a temporary file, gone with the table."""
+    """Writes a stream to a temporary file, which is gone once the table is closed."""
     import pyarrow as pa
 
     batches = stream.with_format("arrow").iter(BATCH)

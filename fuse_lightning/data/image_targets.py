@@ -1,4 +1,4 @@
-"""Pictures to find prompts for."""
+"""Data module of pictures."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from fuse_lightning.errors import FuseError
 
 
 class ImageTargets(TargetDataModule):
-    """Serves pictures.
+    """Data module of pictures: files, folders, manifests, tables, hub data sets, addresses.
 
     Args:
         images: A picture, a folder, a glob pattern, a manifest (``.jsonl``, ``.json`` or

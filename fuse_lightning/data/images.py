@@ -1,4 +1,4 @@
-"""Reading pictures of any kind as upright RGB."""
+"""Reading of picture files as upright RGB images."""
 
 import warnings
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ from fuse_lightning.utilities.terminal import quoted
 LARGEST_SIDE = 2048
 SMALLEST_SIDE = 8
 DECODED = 2**20
-"""Bytes of the largest file whose data is decoded before the search."""
+"""Largest file, in bytes, whose pixels are decoded already when it is checked."""
 WHITES = (1, 255, 65535)
 """Values that are white in pictures of one float, the first that is not passed counts."""
 Stream = BytesIO | BufferedReader
@@ -32,7 +32,7 @@ _filters = Lock()
 
 
 def check_image(file: Path | bytes, name: str | None = None) -> None:
-    """Reads the header of a picture; of a file of 1 MiB at most, also its data.
+    """Checks that a file is a picture; decodes its pixels too if it has at most 1 MiB.
 
     Args:
         file: The file, or what is in it.
@@ -50,7 +50,7 @@ def check_image(file: Path | bytes, name: str | None = None) -> None:
 
 
 def read_image(file: Path | bytes, name: str | None = None) -> Image.Image:
-    """A picture as upright RGB.
+    """Reads a picture as an upright RGB image.
 
     EXIF rotation is applied, transparency laid over white, a side of more than 2 048 px shrunk
     and one of fewer than 8 px enlarged (image processors take thin pictures for channels).
@@ -94,7 +94,7 @@ def _missing(file: Path | bytes, name: str, error: OSError) -> FuseError:
 
 
 def _picture(stream: Stream, name: str, decode: bool) -> Image.Image:
-    """The picture as upright RGB, or its header alone.
+    """Upright RGB image of a stream, or an image of which only the header was read.
 
     Raises:
         FuseError: If there is none.
@@ -165,7 +165,7 @@ def _pixels(source: Image.Image) -> Image.Image:
 
 
 def _upright(source: Image.Image) -> Image.Image:
-    """The picture turned as its EXIF says; one that cannot be read turns nothing."""
+    """Image turned as its EXIF says; unreadable EXIF is ignored."""
     image = source.copy()
     # Pillow would write all the rest of it again, which may be what is broken.
     image.info = {key: image.info[key] for key in ("transparency",) if key in image.info}
@@ -177,7 +177,7 @@ def _upright(source: Image.Image) -> Image.Image:
 
 
 def _to_eight_bit(image: Image.Image) -> Image.Image:
-    """Sixteen-bit greyscale as it is; longer integers and floats stretched to their own range.
+    """Greyscale image of 8 bits; long integers and floats are stretched to their own range.
 
     One value alone is as bright as in a picture from 0 to 1, 255 or 65 535. What is no finite
     number is black, infinity and what is transparent white.
@@ -200,7 +200,7 @@ def _to_eight_bit(image: Image.Image) -> Image.Image:
 
 
 def _range(image: Image.Image) -> tuple[float, float]:
-    """The values that are black and white.
+    """Values of a greyscale picture that become black and white.
 
     Raises:
         ValueError: If no number is finite.
@@ -219,7 +219,7 @@ def _range(image: Image.Image) -> tuple[float, float]:
 
 
 def _strips(image: Image.Image) -> Iterator[NDArray[np.float64]]:
-    """The numbers of a picture from top to bottom, few at a time: a float takes eight bytes."""
+    """Numbers of a picture from top to bottom, a strip at a time, as each takes eight bytes."""
     rows = max(STRIP // image.width, 1)
     for top in range(0, image.height, rows):
         part = image.crop((0, top, image.width, min(top + rows, image.height)))

@@ -1,4 +1,4 @@
-"""Manifests: the ``metadata.jsonl`` of an image folder and its like."""
+"""Reader of manifests, such as the ``metadata.jsonl`` of an image folder."""
 
 import csv
 import io
@@ -14,18 +14,18 @@ from fuse_lightning.utilities.terminal import quoted
 
 SUFFIXES = (".jsonl", ".json", ".csv")
 LARGEST = 2**28
-"""Bytes of a manifest: as Python's objects it takes many times as much memory."""
+"""Largest manifest in bytes; once parsed it takes many times as much memory."""
 
 
 def read_manifest(path: Path, lists: Collection[str]) -> list[Any]:
-    """Rows of a JSON-lines, JSON or CSV manifest.
+    """Reads the rows of a JSON-lines, JSON or CSV manifest.
 
     Args:
         path: The file.
         lists: Columns that may hold lists, which are written as JSON in CSV.
 
     Raises:
-        FuseError: If the file is none, cannot be read, is empty or larger than 256 MiB.
+        FuseError: If it is no manifest, cannot be read, is empty or larger than 256 MiB.
     """
     name = quoted(path)
     try:

@@ -1,4 +1,4 @@
-"""What targets are called: a name that stays its own, whatever else is searched."""
+"""Names of targets, the same in every run and fit to be shown anywhere."""
 
 import glob
 import hashlib
@@ -15,18 +15,23 @@ from fuse_lightning.utilities.terminal import visible
 
 LONGEST_NAME = 200
 KEPT = 90
-"""Characters of a longer name that stay, at its beginning and at its end."""
+"""Characters that a long name keeps at its beginning, and as many at its end."""
 LONGEST_TEXT = 40
 DIGITS = 8
 TOLD = 5
-"""Names in a message about many."""
+"""Names that a message about many names shows."""
 
 
 def clean(name: str) -> str:
-    """A name that files, terminals and TensorBoard show alike: in one line, without controls.
+    r"""One-line form of a name that files, terminals and TensorBoard show alike.
 
-    A name of more than 200 characters loses its middle. One that is changed ends in a digest of
-    what it was, so that two names stay two.
+    Control characters are escaped, and a name of more than 200 characters loses its middle. A name
+    that was changed ends in a digest of the original, so that different names stay different.
+
+    >>> clean("a red house")
+    'a red house'
+    >>> clean("two\nlines")
+    'two\\nlines#edc8c128'
     """
     told = name if name.isprintable() else visible(name)
     if told == name and len(name) <= LONGEST_NAME:
@@ -37,12 +42,22 @@ def clean(name: str) -> str:
 
 
 def short_digest(text: str) -> str:
-    """Eight hex digits of SHA-256."""
+    """First eight hex digits of a text's SHA-256.
+
+    >>> short_digest("a")
+    'ca978112'
+    """
     return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:DIGITS]
 
 
 def text_name(text: str) -> str:
-    """A short text itself; of a longer one its first words and a digest of the whole."""
+    """Name of a text: the text itself, or the first words of a long one and a digest of it.
+
+    >>> text_name("a red house by the sea")
+    'a red house by the sea'
+    >>> text_name("a red house by the sea, and two old boats on a calm lake")
+    'a red house by the sea, and two old… b30cf5bf'
+    """
     if len(text) <= LONGEST_TEXT and visible(text) == text:
         return text
     words = visible(" ".join(text.split()))
@@ -51,19 +66,29 @@ def text_name(text: str) -> str:
 
 
 def address_name(address: str) -> str:
-    """An address without its password; in place of its query, which may be a key, a digest."""
+    """Name of a web address: no password, and a digest in place of a query, which may be a key.
+
+    >>> address_name("https://me:secret@example.org/a.png")
+    'https://example.org/a.png'
+    >>> address_name("https://example.org/a.png?key=secret")
+    'https://example.org/a.png#e83da1cd'
+    """
     told = shown(address)
     return f"{told}#{short_digest(address)}" if told != address and "?" in address else told
 
 
 def some(names: Collection[str]) -> str:
-    """The first few of many names, and how many more there are."""
+    """Text with the first few of many names, and how many more there are.
+
+    >>> some("abcdefg")
+    "'a', 'b', 'c', 'd', 'e' and 2 more"
+    """
     told = ", ".join(repr(clean(name)) for name in islice(names, TOLD))
     return f"{told} and {len(names) - TOLD} more" if len(names) > TOLD else told
 
 
 class Root:
-    """The folder that relative sources are looked up in, and that names are relative to.
+    """Folder in which relative sources are looked up, and to which names are relative.
 
     Args:
         folder: The folder, by default the current one.
@@ -86,10 +111,10 @@ class Root:
             )
 
     def find(self, source: str, what: str) -> Path:
-        """Where a source lies, as it is written where that is from the current folder.
+        """Path of a source; relative, as given, where this folder is the current one.
 
         Raises:
-            FuseError: If it begins with a home folder that there is not; ``what`` names the option.
+            FuseError: If it begins with a home folder that is missing; ``what`` names the option.
         """
         given = self._from_here(Path(source))
         # A file may be called so.
@@ -107,14 +132,14 @@ class Root:
             return False
 
     def pattern(self, source: str, what: str) -> str:
-        """Where a glob pattern looks; signs in the root's own path stand for themselves."""
+        """Glob pattern from this folder; special characters in the folder's path are escaped."""
         path = home_path(source, what)
         if path.is_absolute() or self._is_here():
             return str(path)
         return str(Path(glob.escape(str(self.folder)), path))
 
     def name(self, path: Path) -> str:
-        """The path from this folder, or the whole path of what lies elsewhere."""
+        """Name of a path: relative to this folder, or the whole path if it lies elsewhere."""
         whole = normal(path)
         inside = whole.is_relative_to(self.folder)
         # A malformed address is read as a path.
@@ -122,7 +147,11 @@ class Root:
 
 
 def normal(path: Path) -> Path:
-    """The absolute path without ``..``; a link stays, being a file of its own."""
+    """Absolute path without ``..``; a link at its end is not followed.
+
+    >>> normal(Path("/data/pictures/../a.png")).as_posix()
+    '/data/a.png'
+    """
     path = path if path.is_absolute() else Path.cwd() / path
     if ".." not in path.parts:
         return path

@@ -1,4 +1,4 @@
-"""Tables of Parquet files, read by pages."""
+"""Tables of Parquet files, read a few rows at a time."""
 
 import sys
 from bisect import bisect_right
@@ -15,7 +15,7 @@ BATCH = 16
 
 
 class ParquetTable(Table):
-    """A Parquet file; values are found fastest in the order of the rows.
+    """Table over a Parquet file; reading rows in order is fastest.
 
     Args:
         path: The file.

@@ -1,4 +1,4 @@
-"""Where the pictures of a target lie: light references, read when they are asked for."""
+"""References to the pictures of a target, read only when they are needed."""
 
 import hashlib
 from dataclasses import dataclass
@@ -12,17 +12,17 @@ from fuse_lightning.utilities.regular import open_regular
 from fuse_lightning.utilities.terminal import quoted
 
 File = tuple[str, Path | bytes]
-"""What to call a picture in errors, and its file or what is in it."""
+"""Name of a picture for errors, and its path or its bytes."""
 
 
 class Stored(Protocol):
-    """Pictures that are no files."""
+    """Interface of references to pictures that are no files on disk."""
 
     def files(self) -> list[File]:
-        """The pictures as files, or as what is in files; none of them is decoded.
+        """Files of the pictures, as paths or bytes; none of them is decoded.
 
         Raises:
-            FuseError: If there are none.
+            FuseError: If there is no picture.
         """
 
 
@@ -30,10 +30,10 @@ Picture = Path | Stored
 
 
 def files(picture: Picture) -> list[File]:
-    """What a reference stands for.
+    """Files that a reference stands for.
 
     Raises:
-        FuseError: If it stands for nothing.
+        FuseError: If there is no picture.
     """
     return (
         [(quoted(shown(str(picture))), picture)] if isinstance(picture, Path) else picture.files()
@@ -41,14 +41,17 @@ def files(picture: Picture) -> list[File]:
 
 
 def content_digest(name: str, file: Path | bytes) -> str:
-    """SHA-256 of what is in a picture's file, in hex.
+    """SHA-256 of a picture's file, in hex.
 
     Args:
-        name: What to call it in errors.
-        file: The file, or what is in it.
+        name: Name of the picture for errors.
+        file: Path of the file, or its bytes.
 
     Raises:
         FuseError: If the file cannot be read.
+
+    >>> content_digest("a", b"")[:12]
+    'e3b0c44298fc'
     """
     if isinstance(file, bytes):
         return hashlib.sha256(file).hexdigest()
@@ -61,38 +64,38 @@ def content_digest(name: str, file: Path | bytes) -> str:
 
 @dataclass(frozen=True)
 class Unreadable:
-    """In place of a picture, why there is none."""
+    """Reference to a picture that cannot be read; holds the reason."""
 
     reason: str
 
     def files(self) -> list[File]:
-        """Raises the reason as a FuseError."""
+        """Raises a FuseError with the reason."""
         raise FuseError(self.reason)
 
 
 @dataclass(frozen=True)
 class WebPicture:
-    """A picture behind an address."""
+    """Reference to a picture behind a web address."""
 
     address: str
     web: Web
 
     def files(self) -> list[File]:
-        """The picture, fetched if it was not before."""
+        """The picture's file, downloaded on first use."""
         return [(quoted(shown(self.address)), self.web.file(self.address))]
 
 
 @dataclass(frozen=True)
 class RowPictures:
-    """The pictures that a row of a table holds.
+    """Reference to the pictures in one row of a table.
 
     Attributes:
         table: The table.
         row: Number of the row, from 0.
         column: Column of the pictures.
-        place: What to call the row.
-        folder: What paths are relative to, if to anything.
-        web: Fetches addresses.
+        place: Name of the row for errors.
+        folder: Folder that paths are relative to; ``None`` for no folder.
+        web: Downloader of addresses.
     """
 
     table: Table
@@ -120,7 +123,7 @@ class RowPictures:
 
 
 def located(name: str, folder: Path | None, web: Web) -> Picture:
-    """What a name in a table stands for: a file, by its path from ``folder``, or an address."""
+    """Reference for a name in a table: an address, or a path relative to ``folder``."""
     if "://" in name:
         return WebPicture(name, web)
     if folder is None and not Path(name).is_absolute():

@@ -1,4 +1,4 @@
-"""Rows of manifests and tables as targets."""
+"""Targets from the rows of manifests and tables."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -20,10 +20,10 @@ CAPTIONS = ("caption", "captions", "references")
 
 @dataclass(frozen=True)
 class Columns:
-    """Names of columns; ``None`` for the usual ones.
+    """Names of the columns to read; ``None`` for the usual names.
 
     Attributes:
-        image: Pictures: paths, addresses or what is in picture files.
+        image: Pictures: paths, addresses or the bytes of picture files.
         sentiment: Wanted sentiment.
         caption: Reference captions.
         id: The target's id.
@@ -36,29 +36,35 @@ class Columns:
 
     @property
     def images(self) -> tuple[str, ...]:
-        """Columns of pictures, the first that has a value counts."""
+        """Columns of pictures; the first one with a value counts.
+
+        >>> Columns().images
+        ('file_names', 'file_name', 'images', 'image')
+        >>> Columns(image="photo").images
+        ('photo',)
+        """
         return (self.image,) if self.image else IMAGES
 
     @property
     def captions(self) -> tuple[str, ...]:
-        """Columns of captions, all of them count."""
+        """Columns of reference captions; all of them count."""
         return (self.caption,) if self.caption else CAPTIONS
 
     @property
     def names(self) -> tuple[str, str]:
-        """Columns of the id and of the sentiment."""
+        """Column of the id and column of the wanted sentiment."""
         return self.id or "id", self.sentiment or "sentiment"
 
     @property
     def text(self) -> tuple[str, ...]:
-        """Column of the target's text, unless it is one of captions."""
+        """Column of the target's text; none where pictures or captions use that column."""
         return tuple({"text"} - {self.image, self.caption})
 
     def check(self, there: Sequence[str], place: str) -> None:
         """Checks that the columns exist.
 
         Raises:
-            FuseError: If one does not, or there is none of pictures.
+            FuseError: If a column is missing, or no column holds pictures.
         """
         known = ", ".join(there)
         for field in fields(self):
@@ -75,10 +81,10 @@ class Columns:
 
 
 def manifest_targets(path: Path, columns: Columns, web: Web, root: Root) -> list[Target]:
-    """Targets of a JSON-lines, JSON or CSV manifest, whose paths are relative to it.
+    """Targets of a JSON-lines, JSON or CSV manifest; its paths are relative to its own folder.
 
     Raises:
-        FuseError: If it cannot be read, or has no such columns.
+        FuseError: If it cannot be read, or a column is missing.
     """
     rows = read_manifest(path, (*columns.images, *columns.captions))
     place = f"manifest {quoted(path)}"
@@ -92,18 +98,18 @@ def manifest_targets(path: Path, columns: Columns, web: Web, root: Root) -> list
 def table_targets(
     table: Table, name: str, folder: Path | None, columns: Columns, web: Web, root: Root
 ) -> list[Target]:
-    """Targets of a table; pictures that lie in it are not read.
+    """Targets of a table; pictures in its cells are not read.
 
     Args:
         table: The table.
-        name: What it is called in the ids of its rows.
-        folder: What paths in it are relative to, if to anything.
-        columns: Its columns.
-        web: Fetches addresses.
-        root: What names of pictures are relative to.
+        name: Name of the table in the ids of its rows.
+        folder: Folder that paths in it are relative to; ``None`` for no folder.
+        columns: Names of the columns to read.
+        web: Downloader of addresses.
+        root: Folder that names of pictures are relative to.
 
     Raises:
-        FuseError: If it has no such columns, or no rows.
+        FuseError: If a column is missing, or there are no rows.
     """
     usual = [name for name in columns.images if name in table.stored]
     if columns.image is None and (usual or len(table.stored) == 1):
@@ -125,9 +131,9 @@ def table_targets(
 
 @dataclass(frozen=True)
 class _Reader:
-    """Makes targets of rows; of a bad row, one whose picture cannot be read.
+    """Maker of one target for each row; a bad row becomes a target with an unreadable picture.
 
-    ``table`` holds the pictures, unless the rows name them.
+    ``table`` holds the pictures, unless the rows name files or addresses.
     """
 
     place: str
@@ -139,7 +145,7 @@ class _Reader:
     table: Table | None = None
 
     def targets(self, rows: Sequence[Any]) -> list[Target]:
-        """The targets of all rows; a row whose id one above it has adds its number, from 1."""
+        """Targets of all rows; an id that occurred before gets the number of its row, from 1."""
         found = [self._row(number, row) for number, row in enumerate(rows)]
         taken = {target.id for target in found}
         seen: set[str] = set()
@@ -197,12 +203,12 @@ class _Reader:
 
     @property
     def _read(self) -> set[str]:
-        """Columns that are told elsewhere."""
+        """Columns that become fields of the target, and so are no metadata."""
         known = self.columns
         return {*known.images, *known.captions, *known.names, *known.text}
 
     def _pictures(self, number: int, row: Any, place: str) -> tuple[list[Picture], list[str]]:
-        """The pictures of a row, and what they are called."""
+        """Pictures of a row and their names."""
         if self.table is not None:
             column = self.columns.image or ""
             held = RowPictures(self.table, number, column, place, self.folder, self.web)
@@ -221,7 +227,7 @@ class _Reader:
 
 
 def _texts(value: Any) -> list[str] | None:
-    """A text or a list of texts as a list; anything else as ``None``."""
+    """List of a text or of several texts; ``None`` for anything else."""
     texts = [value] if isinstance(value, str) else value
     known = isinstance(texts, list) and all(isinstance(text, str) for text in texts)
     return texts if known else None

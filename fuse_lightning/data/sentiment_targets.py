@@ -1,4 +1,4 @@
-"""Wanted sentiments, with or without pictures."""
+"""Data module of wanted sentiments, with or without pictures."""
 
 from dataclasses import replace
 from typing import Any
@@ -9,7 +9,7 @@ from fuse_lightning.errors import FuseError
 
 
 class SentimentTargets(ImageTargets):
-    """Serves every picture with every wanted sentiment, or the sentiments alone.
+    """Data module of every picture with every wanted sentiment, or of sentiments alone.
 
     Args:
         sentiment: Wanted label of the classifier, or several. A manifest's own ``sentiment`` is
@@ -38,11 +38,11 @@ class SentimentTargets(ImageTargets):
         self.alone = images is None
 
     def all_targets(self) -> list[Target]:
-        """All pictures, or the sentiments."""
+        """All pictures; without pictures, one target for each sentiment."""
         return self.wanted if self.alone else super().all_targets()
 
     def variants(self, target: Target) -> list[Target]:
-        """A picture with every wanted sentiment, which its id names: also where there is one."""
+        """One target for each wanted sentiment, which the id names even where there is only one."""
         if self.alone or not self.wanted:
             return [target]
         return [
@@ -51,7 +51,7 @@ class SentimentTargets(ImageTargets):
         ]
 
     def check(self, target: Target) -> None:
-        """Also checks that a sentiment is wanted."""
+        """Checks the pictures, and that the target has a wanted sentiment."""
         if not self.wanted and target.sentiment is None:
             raise FuseError(
                 f"target {target.id!r} wants no sentiment; give data.sentiment or a sentiment in "

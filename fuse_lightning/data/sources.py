@@ -1,4 +1,4 @@
-"""Where pictures come from: files, folders, patterns, manifests, tables, the hub, addresses."""
+"""Sources of pictures: files, folders, patterns, manifests, tables, the hub, addresses."""
 
 import glob
 import os
@@ -26,10 +26,10 @@ NO_PICTURE = "no picture by its ending"
 
 @dataclass(frozen=True)
 class Sources:
-    """How sources of pictures are read.
+    """Reader of sources of pictures, with the options that hold for all of them.
 
     Attributes:
-        root: What relative sources, and names, are relative to.
+        root: Folder that relative sources, and names, are relative to.
         columns: Columns of manifests and tables.
         urls: Whether http and https addresses are fetched.
         revision: Branch, tag or commit of data sets of the hub.
@@ -48,7 +48,7 @@ class Sources:
         """All targets of a source; no picture is read.
 
         Raises:
-            FuseError: If it is missing, empty or something else.
+            FuseError: If the source is missing, empty or of another kind.
         """
         if source == "zoo/scenes":
             found = self._folder(ZOO_SCENES)
@@ -144,7 +144,7 @@ class Sources:
         return targets
 
     def _pictures_below(self, folder: Path) -> tuple[list[Path], list[tuple[Path, str]]]:
-        """Pictures of a sub-folder, and what is left out there and one folder further down."""
+        """Pictures of a sub-folder, and the paths left out there and one folder further down."""
         here = listing(folder)
         left = [(file, NO_PICTURE) for file in here.files if not _is_picture(file)] + here.left
         for deep in here.folders:
@@ -165,7 +165,7 @@ def _is_picture(path: Path) -> bool:
 def _of_one_kind(
     files: Sequence[Path], tables_too: bool
 ) -> tuple[list[Path], list[tuple[Path, str]]]:
-    """Pictures, or else tables; and the files that are left out, with the reason."""
+    """Pictures, or tables where there are no pictures; and files left out, with the reason."""
     found = [file for file in files if _is_picture(file)]
     if tables_too and not found:
         found = [file for file in files if file.suffix.lower() in tables.SUFFIXES]

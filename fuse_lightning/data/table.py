@@ -1,4 +1,4 @@
-"""Tables, of which no more is read than what is asked for."""
+"""Base of tables that are read a cell or a column at a time."""
 
 import json
 from abc import ABC, abstractmethod
@@ -12,16 +12,16 @@ from fuse_lightning.utilities.terminal import quoted
 
 
 class Table(ABC):
-    """Rows in columns.
+    """Base of tables: whole columns, and single cells such as pictures.
 
     Args:
         schema: The Arrow schema.
-        place: What to call it.
+        place: Name of the table for errors.
 
     Attributes:
-        columns: Names of its columns.
-        stored: Those that hold what is in picture files, or how to find them.
-        labels: Names of the classes in columns that hold only their numbers.
+        columns: Names of all columns.
+        stored: Names of the columns that hold picture files, as bytes or with their paths.
+        labels: Class names of each column that holds only class numbers.
 
     Raises:
         FuseError: If a name is not UTF-8.
@@ -35,12 +35,12 @@ class Table(ABC):
         self.labels = _class_names(schema)
 
     def read(self, columns: Sequence[str]) -> list[dict[str, Any]]:
-        """All rows of some columns."""
+        """All rows, with the values of some columns."""
         with reading(self.place):
             return self._read(list(columns))
 
     def cell(self, row: int, column: str) -> Any:
-        """One value; of a picture, what is in its file."""
+        """One value; a picture is given as the bytes of its file, or their holder."""
         with reading(self.place):
             return self._cell(row, column)
 
@@ -74,26 +74,30 @@ def _holds_pictures(kind: Any) -> bool:
 
 
 def sound(part: Any) -> Any:
-    """A part of a table, once it is checked: Arrow trusts positions and would read beside it.
+    """Part of an Arrow table, after a check of its offsets, which Arrow itself would trust.
 
     Raises:
-        pyarrow.ArrowInvalid: If it is not sound.
+        pyarrow.ArrowInvalid: If an offset lies outside the data.
     """
     part.validate(full=True)
     return part
 
 
 def named(path: Path) -> str:
-    """What to call a table in errors."""
+    """Name of a table for errors.
+
+    >>> named(Path("a.parquet"))
+    "data set 'a.parquet'"
+    """
     return f"data set {quoted(path)}"
 
 
 @contextmanager
 def reading(place: str) -> Iterator[None]:
-    """One clear error for whatever is wrong in a file.
+    """Turns any error in its block into one FuseError that names the table.
 
     Raises:
-        FuseError: If anything is.
+        FuseError: If the block raises anything.
     """
     try:
         yield
@@ -105,5 +109,9 @@ def reading(place: str) -> Iterator[None]:
 
 
 def first_line(error: Exception) -> str:
-    """The first line of an error's text, or its kind."""
+    r"""First line of an error's text, or the name of its class if the text is empty.
+
+    >>> first_line(ValueError("one\ntwo")), first_line(KeyError())
+    ('one', 'KeyError')
+    """
     return next(iter(str(error).splitlines()), "") or type(error).__name__

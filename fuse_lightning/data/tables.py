@@ -1,4 +1,4 @@
-"""Tables of Parquet, of Arrow and of the hub."""
+"""Opening of tables: Parquet and Arrow files, folders of data sets, the hub."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ SUFFIXES = (".parquet", ".arrow")
 
 
 def open_table(path: Path) -> Table:
-    """A Parquet or Arrow file.
+    """Opens a Parquet or Arrow file as a table.
 
     Raises:
         FuseError: If it cannot be read.
@@ -23,5 +23,5 @@ def open_table(path: Path) -> Table:
 
 
 def is_saved(folder: Path) -> bool:
-    """Whether ``save_to_disk`` wrote a folder."""
+    """Whether a folder was written by ``Dataset.save_to_disk``."""
     return any((folder / name).is_file() for name in ("dataset_dict.json", "state.json"))

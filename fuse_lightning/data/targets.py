@@ -1,4 +1,4 @@
-"""Targets: what prompts are searched for."""
+"""Targets: the things that prompts are searched for."""
 
 import hashlib
 import json
@@ -23,11 +23,11 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class _Known:
-    """What was read of pictures; targets that are of the same pictures share it.
+    """Digests of pictures, read once and shared by targets of the same pictures.
 
     Attributes:
-        pictures: The pictures that it was read of.
-        digests: SHA-256 of each.
+        pictures: The pictures that were read.
+        digests: SHA-256 of each picture.
         checked: Whether each was found to be a picture.
     """
 
@@ -41,14 +41,18 @@ class Target:
     """One thing to find a prompt for.
 
     Attributes:
-        id: Its name in every result.
-        pictures: Paths of pictures, or where else they lie; several stand for one target, such
-            as a style. None are held in memory, but by ``images``.
+        id: Name of the target in every result.
+        pictures: Paths or other references of pictures; several stand for one target, such as a
+            style. Only ``images`` holds them in memory.
         sentiment: Wanted label of a sentiment classifier.
         text: A text whose meaning is wanted.
         references: Known good captions, for evaluation.
         metadata: Other columns of its row in the manifest.
-        source: What it is of: a path or an address, several of them, a table and its row, a text.
+        source: Origin of the target: paths or addresses, a table and its row, or a text.
+
+    >>> target = Target("short", text="a red house")
+    >>> target.id, target.digest[:12]
+    ('short', '6f7973000c51')
     """
 
     id: str
@@ -61,7 +65,7 @@ class Target:
     _known: _Known = field(default_factory=_Known, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Makes the name one that can be shown: a file's own may have bytes that are no text.
+        """Makes the id printable, as a file's name may hold bytes that are no text.
 
         Raises:
             FuseError: If the text, or a reference, is no Unicode.
@@ -77,7 +81,7 @@ class Target:
 
     @cached_property
     def images(self) -> list[Image.Image]:
-        """The pictures, upright RGB, read when first asked for and kept until ``release``.
+        """Upright RGB images of the pictures, read on first use and kept until ``release``.
 
         Raises:
             FuseError: If one is missing or broken.
@@ -86,9 +90,9 @@ class Target:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of the content that is searched for: pictures, text and sentiment, in hex.
+        """SHA-256 of the target's pictures, text and sentiment, in hex.
 
-        Names, references and metadata take no part: two targets of equal content are one search.
+        Names, references and metadata do not count: targets of equal content are one search.
 
         Raises:
             FuseError: If a picture is missing.
@@ -97,11 +101,11 @@ class Target:
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def release(self) -> None:
-        """Drops the pictures that were read; whoever asks for them again reads them again."""
+        """Frees the images in memory; they are read again on the next use."""
         self.__dict__.pop("images", None)
 
     def check_images(self) -> None:
-        """Reads the headers of the pictures, and what the digest is made of, once.
+        """Checks the headers of the pictures and reads their digests, once.
 
         Raises:
             FuseError: If one is missing or no picture.
@@ -111,7 +115,7 @@ class Target:
             self._digests(check=True)
 
     def _digests(self, check: bool = False) -> list[str]:
-        """SHA-256 of each picture; all of a target is read at once, rows of tables in order."""
+        """SHA-256 of each picture; all are read together, as rows of tables are read in order."""
         known = self._known
         if known.pictures is not self.pictures or check:
             digests = []
@@ -125,10 +129,11 @@ class Target:
         return known.digests
 
     def need_images(self, reader: str, otherwise: str) -> None:
-        """Checks that there are pictures.
+        """Checks that the target has pictures.
 
         Raises:
-            FuseError: If there are none; names who ``reader`` is and what to do ``otherwise``.
+            FuseError: If it has none; names the ``reader`` that needs them and the remedy
+                ``otherwise``.
         """
         if not self.pictures:
             raise FuseError(
@@ -139,7 +144,7 @@ class Target:
 
 @dataclass
 class TargetBatch:
-    """Targets that are searched together.
+    """Batch of targets that are searched together.
 
     Attributes:
         targets: The targets.
@@ -151,7 +156,7 @@ class TargetBatch:
 
 
 def joined(name: str, targets: Sequence[Target]) -> Target:
-    """One target of the pictures of several, whose pictures have been checked."""
+    """One target with the pictures of several targets, which have been checked."""
     whole = Target(name, [picture for target in targets for picture in target.pictures])
     digests = [digest for target in targets for digest in target._digests()]
     whole._known = _Known(whole.pictures, digests, checked=True)
@@ -159,10 +164,14 @@ def joined(name: str, targets: Sequence[Target]) -> Target:
 
 
 def distinct(targets: Iterable[Target]) -> list[Target]:
-    """The targets, those that are given twice once, each with an id of its own.
+    """Targets without repetitions, each with an id of its own.
 
-    Two are the same if their ids, sources and wanted sentiments and texts are. Where others have
-    the same id, as rows of two manifests, the later one's says its source too.
+    Two targets are the same if their ids, sources, wanted sentiments and texts are. Where different
+    targets have the same id, as rows of two manifests may, the later one's id adds its source.
+
+    >>> a, b = Target("a", text="x", source="1"), Target("a", text="x", source="2")
+    >>> [target.id for target in distinct([a, b, b])]
+    ['a', 'a (2)']
     """
     found: dict[str, Target] = {}
     repeated: dict[str, None] = {}

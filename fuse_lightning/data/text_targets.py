@@ -1,4 +1,4 @@
-"""Texts to find prompts for."""
+"""Data module of texts."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ FILE = ".txt"
 
 
 class TextTargets(TargetDataModule):
-    """Serves texts whose meaning a prompt is to have, such as a long prompt to shorten.
+    """Data module of texts whose meaning a prompt shall have, such as a long prompt to shorten.
 
     Args:
         texts: A text, which may have several lines; a file (``.txt``) with a text a line; or a
@@ -33,7 +33,7 @@ class TextTargets(TargetDataModule):
         self.texts = [texts] if isinstance(texts, str) else list(texts)
 
     def all_targets(self) -> list[Target]:
-        """All targets; a short text is its own name, a longer one's are its first words.
+        """All targets. A short text is its own id; the id of a longer one is its first words.
 
         Raises:
             FuseError: If a text is empty or a file cannot be read.

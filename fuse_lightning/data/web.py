@@ -1,4 +1,4 @@
-"""Pictures that lie behind an address."""
+"""Download of pictures behind web addresses."""
 
 import hashlib
 import re
@@ -14,13 +14,13 @@ from fuse_lightning.utilities.files import replace_file
 from fuse_lightning.utilities.terminal import quoted
 
 LARGEST_FILE = 64 * 2**20
-"""Bytes of a whole fetch, those of headers and redirections too."""
+"""Largest download in bytes, headers and redirections included."""
 PATIENCE = 30.0
-"""Seconds for a whole fetch."""
+"""Longest download in seconds."""
 
 
 class Web:
-    """Fetches each address once, into a temporary folder that goes when this does.
+    """Downloader that keeps each address's file in a temporary folder of its own.
 
     Args:
         urls: Whether http and https addresses are fetched.
@@ -33,7 +33,7 @@ class Web:
         self._folders: dict[str, TemporaryDirectory[str]] = {}
 
     def file(self, address: str) -> Path:
-        """The file that an address stands for.
+        """File of an address, downloaded on first use.
 
         Raises:
             FuseError: If such addresses are not fetched, or this one gives no file of 64 MiB at
@@ -87,7 +87,7 @@ def shown(address: str) -> str:
 
 
 def _told(error: Exception) -> str:
-    """Why a fetch failed, without the address, and what a server says, which may repeat it."""
+    """Reason of a failed download, without the address and without words of the server."""
     if isinstance(error, HTTPError):
         known = error.code in {*HTTPStatus}
         return f"{error.code} {HTTPStatus(error.code).phrase}" if known else f"{error.code}"

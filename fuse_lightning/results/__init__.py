@@ -1,4 +1,4 @@
-"""What a search found, and the folder that holds it."""
+"""Results of searches, their files, and the folder of a run."""
 
 from fuse_lightning.results.result import Result, run_results
 from fuse_lightning.results.run_folder import RunFolder, folder_of

@@ -10,17 +10,17 @@ from fuse_lightning.results.result import Result
 from fuse_lightning.utilities.terminal import visible
 
 FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
-"""What a spreadsheet takes for the beginning of a formula, in its wide forms too."""
+"""First characters of a spreadsheet formula, wide forms included."""
 
 
 def json_lines(results: Iterable[Result]) -> str:
-    """A line of JSON for each result, the exact text without controls."""
+    """JSON-lines text of results; control characters are escaped, so every value is exact."""
     rows = (json.dumps(result.to_dict(), ensure_ascii=False) for result in results)
     return "".join(f"{visible(row)}\n" for row in rows)
 
 
 def csv_text(results: Sequence[Result], header: bool = True) -> str:
-    """A row of CSV for each result, behind a header."""
+    """CSV text of results, a row each, with or without a header."""
     rows = [csv_row(result) for result in results]
     stream = io.StringIO()
     columns = dict.fromkeys(chain.from_iterable(rows))
@@ -35,7 +35,7 @@ def csv_text(results: Sequence[Result], header: bool = True) -> str:
 
 
 def csv_row(result: Result) -> dict[str, str | float | int]:
-    """A result as one flat row: a column for each term's loss, ids separated by spaces."""
+    """Flat row of a result: a column for each term's loss, ids separated by spaces."""
     return {
         "target": safe_cell(result.target),
         "rank": result.rank,
@@ -53,6 +53,10 @@ def csv_row(result: Result) -> dict[str, str | float | int]:
 
 
 def safe_cell(text: str) -> str:
-    """A text that a spreadsheet shows and does not compute."""
+    """Form of a text that a spreadsheet shows and does not compute.
+
+    >>> safe_cell("=1+1"), safe_cell("a red house")
+    ("'=1+1", 'a red house')
+    """
     shown = visible(text)
     return f"'{shown}" if shown.lstrip().startswith(FORMULA) else shown

@@ -1,4 +1,4 @@
-"""What a search found for one target, and the files that hold it."""
+"""Result of a search for one target, and the files that hold results."""
 
 import json
 from collections.abc import Iterable
@@ -11,28 +11,31 @@ from fuse_lightning.utilities.regular import read_regular
 from fuse_lightning.utilities.terminal import quoted
 
 LARGEST = 2**32
-"""Bytes of a file of results."""
+"""Largest file of results, in bytes."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """A prompt that a search found for a target.
+    """Prompt that a search found for a target, with its losses.
 
     Attributes:
-        target: The target's id.
-        prompt: The prompt.
-        ids: Its ids in the primary tokenizer.
-        loss: The objective; lower is better.
+        target: Id of the target.
+        prompt: Text of the prompt.
+        ids: Token ids of the prompt in the primary tokenizer.
+        loss: Value of the objective; lower is better.
         losses: Loss of each term, unweighted.
-        step: Step of the target's search in which it was found, from 1; 0 for what it was given
-            to start from.
+        step: Step of the target's search in which it was found, from 1; 0 for a given start.
         seed: Seed of the run.
-        seconds: The target's share of the wall time of its steps: those of a batch share alike.
+        seconds: Wall time of the target's steps; a step's time is shared equally by its batch.
         rank: 1 for the best prompt of the target, 2 for the next.
         finished: Whether its search came to its end, and was not cut short with the run.
-        digest: SHA-256 of the target's content, in hex; empty where the row's writer knew none.
-        source: What the target is of, as :attr:`Target.source` says it: a path from ``data.root``
-            or an address, a table and its row, a text; empty where nobody said.
+        digest: SHA-256 of the target's content, in hex; empty where it is not known.
+        source: Origin of the target: a path from ``data.root`` or an address, a table and its row,
+            or a text; empty where it is not known.
+
+    >>> result = Result("a.png", "a red star", [5, 7], 1.5, {"fluency": 1.5}, 3, 0, 0.2)
+    >>> Result.from_dict(result.to_dict()) == result
+    True
     """
 
     target: str
@@ -49,15 +52,15 @@ class Result:
     source: str = ""
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain containers, for JSON and checkpoints."""
+        """Dictionary of plain values, for JSON and checkpoints."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: Any) -> "Result":
-        """Reads :meth:`to_dict` back.
+        """Result of a dictionary that :meth:`to_dict` made.
 
         Raises:
-            TypeError: If these are not the values of a result.
+            TypeError: If a value is missing or of another type.
         """
         found = cls(**values)
         for field in fields(cls):
@@ -67,7 +70,7 @@ class Result:
 
 
 def _is(value: Any, kind: Any) -> bool:
-    """Whether a value of JSON has one of the types above."""
+    """Whether a value of JSON has the type of a result's field."""
     if kind == list[int]:
         return isinstance(value, list) and all(_is(item, int) for item in value)
     if kind == dict[str, float]:
@@ -80,7 +83,7 @@ def _is(value: Any, kind: Any) -> bool:
 
 
 def read_results(path: Path) -> list[Result]:
-    """Results of a ``prompts.jsonl``; a last line that was not written to its end is left out.
+    """Reads a ``prompts.jsonl``; an unfinished last line is left out.
 
     Raises:
         FuseError: If the file cannot be read, or another line is no result.
@@ -104,13 +107,13 @@ def read_results(path: Path) -> list[Result]:
 
 
 def result_files(folder: Path) -> list[Path]:
-    """Files of a run's results; those of single devices, which are newer, behind the joined one."""
+    """Files of a run's results: the joined one, then those of single devices, which are newer."""
     whole = folder / "prompts.jsonl"
     return [*([whole] if whole.is_file() else []), *sorted(folder.glob("prompts-rank*.jsonl"))]
 
 
 def read_targets(paths: Iterable[Path]) -> dict[str, list[Result]]:
-    """Results by target, best first, those of a later file in place of those of an earlier one."""
+    """Results by target, best first; a later file replaces targets of an earlier one."""
     found: dict[str, list[Result]] = {}
     for path in paths:
         rows: dict[str, list[Result]] = {}
@@ -121,7 +124,7 @@ def read_targets(paths: Iterable[Path]) -> dict[str, list[Result]]:
 
 
 def run_results(folder: Path) -> list[Result]:
-    """The prompts in a run's folder, in the order of targets, best first; finished or not.
+    """Results in a run's folder, target by target, best first; finished or not.
 
     Raises:
         FuseError: If the folder holds no prompts.

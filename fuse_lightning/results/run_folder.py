@@ -1,4 +1,4 @@
-"""The folder of a run: who works in it, what it is of, and what must not be written over."""
+"""Folder of a run: its lock, its objective and targets, and files that must not be lost."""
 
 import json
 import logging
@@ -21,10 +21,10 @@ from fuse_lightning.utilities.terminal import quoted, visible
 
 RESULTS = ("prompts.jsonl", "prompts.csv", "prompts-rank*", "skipped.jsonl", "joined.jsonl")
 WRITTEN = (*RESULTS, "evaluation.json", "evaluation.csv", "checkpoints/*.ckpt", "config.yaml")
-"""What a run leaves in its folder that another run would replace or mistake for its own."""
+"""Files of a run that another run would replace or mistake for its own."""
 EVENTS = "events.out.tfevents.*"
 BESIDE = (EVENTS, f"rank*/{EVENTS}", "metrics*.csv", "report.html", "prompts.parquet")
-"""What else tells of a run; loggers begin it anew before the run itself begins."""
+"""Other files about a run; loggers replace them before a run begins."""
 IDENTITY = "run.json"
 TARGETS = "targets.jsonl"
 LOCK, OWNER = ".lock", ".owner"
@@ -34,15 +34,15 @@ logger = logging.getLogger(__name__)
 
 
 def folder_of(trainer: L.Trainer) -> Path:
-    """The folder that a trainer's run writes into; all devices must ask together."""
+    """Folder that a trainer's run writes into; all devices must call it together."""
     return Path(trainer.log_dir or trainer.default_root_dir)
 
 
 class RunFolder:
-    """A run's folder.
+    """Folder of a run, which one process at a time writes into.
 
-    ``run.json`` says what objective the run is of, and ``targets.jsonl`` which content each target
-    has; ``.lock`` is held by the process that works in the folder, and ``.owner`` names it.
+    ``run.json`` holds the objective of the run, and ``targets.jsonl`` the digest of each target's
+    content. The process that works in the folder holds ``.lock``; ``.owner`` names it.
 
     Args:
         path: The folder, which need not exist yet.
@@ -59,7 +59,7 @@ class RunFolder:
         """Checks that a new run may write here.
 
         Raises:
-            FuseError: If something is there that it would write over.
+            FuseError: If it would write over files of another run.
         """
         if found := self._written():
             place = quoted(self.path)
@@ -72,10 +72,10 @@ class RunFolder:
             )
 
     def clear(self, *, beside_too: bool = False) -> None:
-        """Removes what an earlier run left.
+        """Removes the files of an earlier run.
 
         Args:
-            beside_too: Whether to remove what loggers and reports wrote, too.
+            beside_too: Whether to remove the files of loggers and reports, too.
         """
         beside = [path for name in BESIDE for path in self.path.glob(name) if beside_too]
         for path in [*self._written(), *beside, self.path / IDENTITY, self.path / TARGETS]:
@@ -138,19 +138,19 @@ class RunFolder:
         return False
 
     def write(self, name: str, text: str, *, private: bool = False) -> None:
-        """Writes a file, and again should the folder be deleted."""
+        """Writes a file; writes it again later should the folder be deleted."""
         replace_file(self.path / name, text, private=private)
         self._kept[name] = text, private
 
     def keep_metrics(self) -> None:
-        """Puts a table of a CSV logger aside, which a new logger would remove."""
+        """Renames the table of a CSV logger, which a new logger would remove."""
         path = self.path / "metrics.csv"
         numbered = (self.path / f"metrics-{number}.csv" for number in count(1))
         if path.is_file():
             path.rename(next(free for free in numbered if not free.exists()))
 
     def leave(self) -> None:
-        """Lets others take the folder; one that was new and in which nothing came about is gone."""
+        """Gives the folder free; removes it if it was new and stayed empty."""
         if self._lock is None:
             return
         (self.path / OWNER).unlink(missing_ok=True)
@@ -170,7 +170,7 @@ class RunFolder:
             return "another process"
 
     def describe(self, identity: Mapping[str, str], targets: Iterable[tuple[str, str]]) -> None:
-        """Says what the run is of.
+        """Writes the objective and the targets of the run.
 
         Args:
             identity: Parts of the objective.
@@ -181,7 +181,7 @@ class RunFolder:
         self.write(IDENTITY, json.dumps(dict(identity), indent=1))
 
     def identity(self) -> dict[str, str]:
-        """Parts of the objective that the run is of; none where a run never said.
+        """Parts of the run's objective; empty where no run wrote them.
 
         Raises:
             FuseError: If the file is broken.
@@ -193,7 +193,7 @@ class RunFolder:
         return found
 
     def targets(self) -> dict[str, str]:
-        """Content digest of each target that the run was begun with, by id.
+        """Content digest of each target that the run began with, by id.
 
         Raises:
             FuseError: If the file is broken.
@@ -204,7 +204,7 @@ class RunFolder:
             raise self._broken(TARGETS) from error
 
     def skipped(self) -> dict[str, str]:
-        """Why targets were left out, by id.
+        """Reasons of the targets that were left out, by id.
 
         Raises:
             FuseError: If the file is broken.

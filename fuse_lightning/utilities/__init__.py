@@ -1,1 +1,1 @@
-"""Small tools that every part uses: files, terminal, processes, identity."""
+"""Small tools for every part: files, terminal, signals, processes, identity."""

@@ -1,4 +1,4 @@
-"""Passwords and keys in addresses, which nothing that is shown may hold."""
+"""Removal of passwords and keys from web addresses."""
 
 import re
 
@@ -8,5 +8,9 @@ QUERY = re.compile(r"(://[^\s'\"?#]*)[?#][^\s'\"]*")
 
 
 def without_secrets(text: str) -> str:
-    """The text, its addresses without user, password, query and fragment."""
+    """Text whose web addresses have lost their user, password, query and fragment.
+
+    >>> without_secrets("see https://me:secret@example.org/a?key=1#b")
+    'see https://example.org/a'
+    """
     return QUERY.sub(r"\1", USER.sub("", text)) if "://" in text else text

@@ -1,4 +1,4 @@
-"""Paths as people write them; files that are whole whenever a process is killed or a disk full."""
+"""Writing of files that stay whole when a process is killed or a disk is full."""
 
 import os
 import re
@@ -9,7 +9,7 @@ from pathlib import Path
 from fuse_lightning.errors import FuseError
 
 BESIDE = ".new"
-"""Ending of the hidden files whose content is about to take another's place."""
+"""Ending of hidden files whose content is about to replace that of another file."""
 # Not every system knows links, nor a difference between text and bytes.
 _PLAIN = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _PLAIN
@@ -17,10 +17,13 @@ _APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND | _PLAIN
 
 
 def home_path(source: str, what: str) -> Path:
-    """A path that may begin with ``~``, a home folder.
+    """Path of a text that may begin with ``~``, a home folder.
 
     Raises:
-        FuseError: If there is no such home; ``what`` names the option.
+        FuseError: If that home folder does not exist; ``what`` names the option.
+
+    >>> home_path("a/b.png", "data.images").as_posix()
+    'a/b.png'
     """
     try:
         return Path(source).expanduser()
@@ -29,10 +32,10 @@ def home_path(source: str, what: str) -> Path:
 
 
 def replace_file(path: Path, content: str | bytes, *, private: bool = False) -> None:
-    """Writes a file anew: whoever reads it finds the old content or the new one.
+    """Replaces a file at once: a reader finds either the old content or the new one.
 
-    The new content first goes to a file beside it whose name nobody can foresee, so that no link
-    of that name leads the content elsewhere. Where ``path`` is itself a link, the link is replaced.
+    The new content is first written to a file beside it, whose name cannot be guessed: no link of
+    that name can lead the content elsewhere. If ``path`` is a link, it is replaced.
 
     Args:
         path: The file.
@@ -55,7 +58,7 @@ def replace_file(path: Path, content: str | bytes, *, private: bool = False) -> 
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Removes what :func:`replace_file` left behind in processes that were killed.
+    """Removes files that :func:`replace_file` left behind in killed processes.
 
     Only for a folder that no other process writes into.
     """
@@ -65,13 +68,13 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def append_lines(path: Path, text: str) -> int:
-    """Adds whole lines to a file, all of them or none; follows no link.
+    """Appends lines to a file, either all of them or none; follows no link.
 
     Returns:
-        The file's size in bytes.
+        Size of the file in bytes.
 
     Raises:
-        OSError: If they cannot be written; the file is as it was.
+        OSError: If they cannot be written; the file stays as it was.
     """
     data = _encode(text)
     with os.fdopen(os.open(path, _APPEND, 0o666), "ab", buffering=0) as file:

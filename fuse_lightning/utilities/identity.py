@@ -1,23 +1,32 @@
-"""What must be equal for a search to go on: the objective, not the effort spent on it."""
+"""Comparison of objectives: a search resumes only with the objective it began with."""
 
 import inspect
 from collections.abc import Mapping
 from typing import Any
 
 Identity = dict[str, str]
-"""Parts of an objective by name, each as a text that is equal where the part is."""
+"""Parts of an objective by name, each as a text; equal texts stand for equal parts."""
 
 CONTENT = "model content of"
-"""How the parts begin that loaded models alone can tell."""
+"""Beginning of the names of parts that only loaded models know."""
 LONGEST = 60
 
 
 def plain_options(thing: object, leave_out: tuple[str, ...] = ()) -> Identity:
-    """Constructor options of an object, as it keeps them, where they are words or numbers.
+    """Constructor options of an object that are texts, numbers or lists of them.
 
     Args:
-        thing: An object that keeps its options under their own names.
-        leave_out: Options that decide nothing.
+        thing: An object that keeps its options as attributes of the same names.
+        leave_out: Options that do not count.
+
+    >>> from fractions import Fraction
+    >>> plain_options(Fraction(1, 2))
+    {}
+    >>> class Term:
+    ...     def __init__(self, prefix, weight=1):
+    ...         self.prefix, self.weight = prefix, weight
+    >>> plain_options(Term("a"))
+    {'prefix': "'a'", 'weight': '1.0'}
     """
     names: dict[str, None] = {}
     for kind in type(thing).__mro__:
@@ -32,7 +41,11 @@ def plain_options(thing: object, leave_out: tuple[str, ...] = ()) -> Identity:
 
 
 def difference(known: Mapping[str, str], now: Mapping[str, str]) -> str | None:
-    """The first part that differs, in words; ``None`` where all are equal."""
+    """Sentence about the first part that differs; ``None`` where all parts are equal.
+
+    >>> difference({"weight": "1.0"}, {"weight": "2.0"})
+    'weight is 2.0, but was 1.0'
+    """
     for name in [*known, *(name for name in now if name not in known)]:
         before, after = known.get(name, "nothing"), now.get(name, "nothing")
         if before != after:

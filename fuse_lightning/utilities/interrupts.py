@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: one line, and the exit code that shells and clusters know them by."""
+"""Handling of Ctrl-C and SIGTERM: one line, and the exit code that shells expect."""
 
 import os
 import select
@@ -30,7 +30,7 @@ _tries: list[Timer] = []
 
 
 class _Forks:
-    """A forked process is not the command: what it hears must not end the command.
+    """Handlers of signals around a fork: a forked process must not end the command.
 
     It hears nothing before it has let go of what it shares with the command. Where no command is
     heard, forks are left alone.
@@ -66,11 +66,11 @@ if hasattr(os, "register_at_fork"):
 
 
 class Terminated(SystemExit):
-    """SIGTERM has found the command where nothing has to be ended first."""
+    """Exit by SIGTERM at a point where nothing has to be ended first."""
 
 
 def notice(kind: signal.Signals = signal.SIGTERM) -> bool:
-    """Said by a handler of a signal: this process will end by itself.
+    """Records, from a handler of a signal, that this process will end by itself.
 
     Returns:
         Whether it is the first signal of its kind; others must not disturb what is tidied up.
@@ -120,7 +120,7 @@ def heard() -> Iterator[None]:
 
 
 def interruption(end: BaseException) -> signal.Signals | None:
-    """The signal that an exception stands for, if any."""
+    """Signal that an exception stands for, or ``None``."""
     if any(kind.__name__ in REQUESTS for kind in type(end).__mro__):
         return signal.SIGTERM
     # Lightning turns an interrupt into exit code 1; an import that is interrupted may raise
@@ -148,7 +148,7 @@ def _interrupt(_: int, frame: FrameType | None) -> None:
 
 
 def _in_tensorboard(frame: FrameType | None) -> bool:
-    """Whether TensorBoard's writer is at work.
+    """Whether TensorBoard's writer is writing.
 
     Interrupted while it hands something to its thread, it would leave a lock in a state in which
     that thread sleeps until its next flush, up to two minutes, and the process waits for it.
@@ -178,7 +178,7 @@ def _is_launched() -> bool:
 
 @contextmanager
 def _watched() -> Iterator[None]:
-    """Ends the process where Python does not come to hear a signal, as in a call of a library."""
+    """Watches for signals that Python cannot handle at once, as in a long call of a library."""
     reader, writer = socketpair()
     writer.setblocking(False)
     before = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
@@ -196,7 +196,7 @@ def _watched() -> Iterator[None]:
 
 
 def _watch(reader: socket, parent: int) -> None:
-    """Waits for signals, and in a launched process for the end of the one that has started it."""
+    """Waits for signals; in a launched process also for the end of its parent."""
     while True:
         if not select.select([reader], [], [], PATIENCE)[0]:
             if _is_launched() and os.getppid() != parent:

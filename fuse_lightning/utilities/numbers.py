@@ -1,4 +1,4 @@
-"""Ranges of numeric options."""
+"""Checks of numeric options."""
 
 import math
 
@@ -9,13 +9,17 @@ def check_number(name: str, value: float, least: float = -math.inf, most: float 
     """Checks that an option is a finite number in a range.
 
     Args:
-        name: The option.
-        value: What was given.
-        least: Smallest number it may be.
-        most: Largest number it may be.
+        name: Name of the option.
+        value: Value that was given.
+        least: Smallest number allowed.
+        most: Largest number allowed.
 
     Raises:
-        FuseError: If it is none.
+        FuseError: If it is not finite or out of range.
+
+    >>> check_number("weight_decay", -1, 0)
+    Traceback (most recent call last):
+    fuse_lightning.errors.FuseError: weight_decay is -1; it must be at least 0
     """
     if math.isfinite(value) and least <= value <= most:
         return

@@ -6,11 +6,15 @@ import torch.distributed as dist
 
 T = TypeVar("T")
 ASK_EVERY = 8
-"""Steps after which all processes ask each other; the first is heard at every step."""
+"""Steps between two exchanges among all processes."""
 
 
 def gather(value: T) -> list[T]:
-    """The values of all processes, by rank; every process must ask at the same point."""
+    """Values of all processes, by rank; every process must call it at the same point.
+
+    >>> gather("of this process alone")
+    ['of this process alone']
+    """
     if not (dist.is_available() and dist.is_initialized()):
         return [value]
     values: list[Any] = [None] * dist.get_world_size()

@@ -1,6 +1,6 @@
-"""Files that others wrote: opened only if they are files, and read only up to a size.
+"""Safe reading of files of unknown origin: regular files only, up to a size.
 
-A named pipe would never end its opening, a device its reading.
+Opening a named pipe may never end, and neither may reading a device.
 """
 
 import io
@@ -9,7 +9,7 @@ import stat
 from pathlib import Path
 
 LARGEST = 2**30
-"""Bytes of a file, where its reader says nothing else."""
+"""Default of the largest size, in bytes."""
 KINDS = (
     (stat.S_ISDIR, "folder"),
     (stat.S_ISFIFO, "named pipe"),
@@ -20,7 +20,7 @@ KINDS = (
 
 
 def check_regular(path: str | Path, largest: int = LARGEST) -> None:
-    """Checks that a path leads to a file of bytes.
+    """Checks that a path leads to a regular file of limited size.
 
     Args:
         path: The path; links are followed.
@@ -28,6 +28,10 @@ def check_regular(path: str | Path, largest: int = LARGEST) -> None:
 
     Raises:
         OSError: If it does not. Its text is the reason, without the path.
+
+    >>> check_regular("/")
+    Traceback (most recent call last):
+    OSError: it is a folder, not a file
     """
     try:
         _check(os.stat(path), largest)
@@ -36,14 +40,14 @@ def check_regular(path: str | Path, largest: int = LARGEST) -> None:
 
 
 def open_regular(path: str | Path, largest: int = LARGEST) -> io.BufferedReader:
-    """Opens a file of bytes to read it; the caller closes it.
+    """Opens a regular file of limited size to read its bytes; the caller closes it.
 
     Args:
         path: The path; links are followed.
         largest: Bytes of the largest file that is taken.
 
     Raises:
-        OSError: If there is none. Its text is the reason, without the path.
+        OSError: If that fails. Its text is the reason, without the path.
     """
     # To open a device may already do something.
     check_regular(path, largest)
@@ -62,7 +66,7 @@ def open_regular(path: str | Path, largest: int = LARGEST) -> io.BufferedReader:
 
 
 def read_regular(path: str | Path, largest: int = LARGEST) -> bytes:
-    """All bytes of a file.
+    """Reads all bytes of a regular file.
 
     Raises:
         OSError: If it cannot be read, or is larger. Its text is the reason, without the path.
@@ -76,7 +80,7 @@ def read_regular(path: str | Path, largest: int = LARGEST) -> bytes:
 
 
 def read_text(path: str | Path, largest: int = LARGEST, errors: str = "strict") -> str:
-    """A file of UTF-8, with or without its mark, whose lines end in a newline.
+    """Reads a UTF-8 file, with or without a byte order mark; every line ends in a newline.
 
     Raises:
         OSError: If it cannot be read, or is larger. Its text is the reason, without the path.
@@ -99,6 +103,6 @@ def _too_large(largest: int) -> OSError:
 
 
 def _reason(error: OSError | ValueError) -> OSError:
-    """The error without the path, which may be of any length."""
+    """Copy of an error without the path, which may be of any length."""
     kind = type(error) if isinstance(error, OSError) else OSError
     return kind(getattr(error, "strerror", None) or str(error))

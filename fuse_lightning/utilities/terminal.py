@@ -1,4 +1,4 @@
-"""Text of others on a terminal: a prompt or a file name may hold anything."""
+"""Safe output of foreign text: prompts and file names may hold control characters."""
 
 import json
 import os
@@ -10,19 +10,22 @@ from io import TextIOWrapper
 from typing import TextIO
 
 HIDDEN = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp"))
-"""Controls, direction marks, halves of characters, and separators that end a line."""
+"""Unicode categories of controls, direction marks, surrogates and line separators."""
 JOINERS = "\u200c\u200d"
-"""Part of words in some scripts, and of emoji."""
+"""Zero-width joiners, which belong to words of some scripts and to emoji."""
 LONGEST_NAME = 240
-"""Characters of a name that a message shows whole; folders have shorter ones in most systems."""
+"""Longest name, in characters, that a message shows whole; most systems allow no longer ones."""
 CLOSED_PIPE = 141
-"""Exit code of a command whose output nobody reads any more, as shells know it."""
+"""Exit code that shells expect of a command whose output nobody reads any more."""
 
 
 def visible(text: str) -> str:
-    r"""The text in one line, with what a terminal would obey or hide written as an escape.
+    r"""One-line form of a text; characters that a terminal would obey or hide are escaped.
 
-    Escapes are those of JSON, such as ``\u001b``, so that a JSON text stays the same value.
+    Escapes are those of JSON, such as ``\u001b``, so that a JSON text keeps its value.
+
+    >>> print(visible("a\x1b[31m red\nhouse"))
+    a\u001b[31m red\nhouse
     """
     return "".join(_escape(char) for char in text)
 
@@ -33,23 +36,27 @@ def _escape(char: str) -> str:
 
 
 def quoted(text: object) -> str:
-    """A name in quotes; of a very long one the beginning and the end."""
+    """Quoted form of a name for messages; a very long name loses its middle.
+
+    >>> quoted("a b.png")
+    "'a b.png'"
+    """
     name = str(text)
     return repr(name if len(name) <= LONGEST_NAME else f"{name[:120]}…{name[-60:]}")
 
 
 def encoding() -> str:
-    """What standard output is encoded in."""
+    """Encoding of standard output."""
     return getattr(sys.stdout, "encoding", None) or "utf-8"
 
 
 def printable(text: str) -> str:
-    """The text as :func:`visible` gives it, with escapes for what standard output cannot write."""
+    """Form of a text as by :func:`visible`, with escapes where the encoding lacks a character."""
     return visible(text).encode(encoding(), "backslashreplace").decode(encoding())
 
 
 def say(*lines: str, error: bool = False) -> bool:
-    """Writes lines at once, above a progress bar that may stand there.
+    """Prints lines at once, above a progress bar if there is one.
 
     Args:
         lines: The lines.
@@ -70,7 +77,7 @@ def say(*lines: str, error: bool = False) -> bool:
 
 @contextmanager
 def bars_away(stream: TextIO) -> Iterator[None]:
-    """No progress bar stands in the line where something else is written."""
+    """Takes progress bars off the screen while something else is written."""
     # Where it was not imported, there is no bar.
     if "tqdm" not in sys.modules:
         yield
@@ -82,14 +89,14 @@ def bars_away(stream: TextIO) -> Iterator[None]:
 
 
 def settle_streams() -> None:
-    """Lets standard output and error write any text, with escapes where the encoding has none."""
+    """Lets standard output and error write any text, with escapes where the encoding lacks it."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
 
 def flushed(stream: TextIO) -> bool:
-    """Writes out what is still held back; false where the reader has gone."""
+    """Flushes a stream; false where its reader has gone."""
     try:
         stream.flush()
     except BrokenPipeError:
@@ -99,7 +106,7 @@ def flushed(stream: TextIO) -> bool:
 
 
 def leave_pipe(stream: TextIO) -> None:
-    """Drops what is still written to a pipe that nobody reads."""
+    """Discards whatever is still written to a pipe that nobody reads."""
     with suppress(OSError, ValueError):
         sink = os.open(os.devnull, os.O_WRONLY)
         os.dup2(sink, stream.fileno())
