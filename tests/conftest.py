@@ -3,6 +3,7 @@ import os
 # The hub client reads this once, when it is imported: tests never reach for a network.
 os.environ["HF_HUB_OFFLINE"] = "1"
 
+from itertools import chain
 from unittest.mock import patch
 
 import pytest
@@ -19,6 +20,17 @@ def pytest_collectstart():
     import lightning  # noqa: F401
 
     use_one_thread()
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Says how long the quick part took, so that nobody need guess what to mark as slow."""
+    seconds = {True: 0.0, False: 0.0}
+    for report in chain.from_iterable(terminalreporter.stats.values()):
+        if hasattr(report, "duration"):
+            seconds["slow" in report.keywords] += report.duration
+    terminalreporter.write_line(
+        f"{seconds[False]:.0f} s in tests of the quick part, {seconds[True]:.0f} s in slow ones"
+    )
 
 
 def use_one_thread():

@@ -189,6 +189,7 @@ class TestFolders:
         end(writer, module)
         begin(search(goes_on=True))
 
+    @pytest.mark.slow
     def test_a_process_that_was_killed_holds_no_folder(self):
         code = (
             "import os, pathlib; from fuse_lightning.results.run_folder import RunFolder; "

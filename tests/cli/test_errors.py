@@ -425,6 +425,7 @@ def test_version(capsys):
     assert capsys.readouterr().out == f"fuse-lightning {__version__}\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "message"),
     [

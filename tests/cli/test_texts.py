@@ -96,6 +96,7 @@ def configured(parser, values, kind="TextTargets"):
     return parsed(parser, "--config", "given.yaml").data.init_args
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(texts)
 @example("[a, b]")
@@ -140,6 +141,7 @@ def test_a_block_is_one_text(parser, style):
     assert found == ("- first - second" if style == ">" else "- first\n- second") + end
 
 
+@pytest.mark.slow
 @settings(max_examples=20)
 @given(texts.filter(lambda text: text != "--" and not is_list(text)))
 def test_so_is_every_other_text(parser, text):

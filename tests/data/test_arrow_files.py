@@ -104,6 +104,7 @@ for source, data in zip(map(Path, sys.argv[1::2]), sys.argv[2::2]):
 """
 
 
+@pytest.mark.slow
 def test_files_that_get_shorter_while_they_are_read_end_nothing():
     """A mapped file would end the process by a signal."""
     table = pa.table({"b": [f"value {row}".encode() * 50 for row in range(2000)]})

@@ -10,6 +10,8 @@ from fuse_lightning.engine.compiling import compile_layers
 from fuse_lightning.engine.token_batch import pad
 from tests.near import assert_near
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def fresh():

@@ -158,6 +158,7 @@ def test_figures_are_those_of_plain_references(run, pictures, tmp_path, capsys):
     assert (folder / "config.yaml").read_text() == config
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_two_devices_measure_the_same(run, tmp_path):
     folder = copy(run, tmp_path)

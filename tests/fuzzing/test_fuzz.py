@@ -35,6 +35,7 @@ def test_what_is_not_broken_is_read(inputs, kind, monkeypatch):
     assert sum(read) > (20 if kind in ("answer", "picture") else len(read) - 1)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize("kind", SHARES)
 def test_broken_inputs_are_one_line_or_are_read(inputs, kind):

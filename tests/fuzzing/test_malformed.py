@@ -329,6 +329,7 @@ def ended(text):
     return 0
 
 
+@pytest.mark.slow
 def test_damaged_configurations_are_one_line_or_are_read(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["fuse"])
     reached = count()

@@ -270,6 +270,7 @@ def weighted(folders, weights, first, **options):
     return module
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", ["fluency", "continuation"])
 @pytest.mark.parametrize("weights", [(1.0, 6.0), (0.1, 2.0), (-1.0, 3.0), (0.0, 5.0), (1, 2, 3)])
 @settings(max_examples=4)

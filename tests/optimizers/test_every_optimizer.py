@@ -99,6 +99,7 @@ def test_same_seed_gives_same_prompts_and_reported_losses_are_true(
         assert list(row.losses.values()) == near(losses[0].tolist(), size=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "strategy"),
     [
@@ -139,6 +140,7 @@ def test_resumed_run_equals_an_uninterrupted_one(
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", [2, STEPS, 7])
 @pytest.mark.parametrize(("name", "strategy"), [("l0", "beam"), ("pez", "greedy")])
 def test_a_run_goes_on_with_another_batch_size_and_other_limits(
@@ -226,6 +228,7 @@ def test_a_swap_needs_something_to_replace(folders, pictures, tmp_path, kind):
         fit(module, ImageTargets(str(pictures / "0.png")), tmp_path, GreedySearch())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [GCG, RandomSearch, PEZ])
 @pytest.mark.parametrize("length", [16, 40])
 def test_a_random_start_reads_back_as_itself(pictures, tmp_path, kind, length):

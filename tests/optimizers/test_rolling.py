@@ -13,6 +13,8 @@ from tests.near import SINGLE
 from tests.optimizers.runs import close, fit, found
 from tests.optimizers.test_every_optimizer import OPTIMIZERS, STRATEGIES
 
+pytestmark = pytest.mark.slow
+
 RUNS = [
     ("autodan", "beam"),
     ("autodan", "uniform cost"),

@@ -47,6 +47,7 @@ OPTIMIZERS = {
 CASES = [(name, Fluency) for name in OPTIMIZERS] + [("gcg", KLDivergence), ("gcg", LogProb)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "loss"), CASES)
 def test_a_step_waits_for_candidates_and_losses_alone(name, loss, folders, pictures, tmp_path):
     build, reads = OPTIMIZERS[name]

@@ -105,7 +105,15 @@ def with_small_models(path, models):
     return config
 
 
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(
+            path, id=path.stem, marks=[] if path.stem == "quickstart" else pytest.mark.slow
+        )
+        for path in CONFIGS
+    ],
+)
 def test_config_goes_through_fit_test_and_predict(path, models, picture, tmp_path, capsys):
     config = with_small_models(path, models)
     Path("own.yaml").write_text(yaml.safe_dump(config))
@@ -135,6 +143,7 @@ def test_config_goes_through_fit_test_and_predict(path, models, picture, tmp_pat
     assert read_results(Path("out.jsonl")) == rows
 
 
+@pytest.mark.slow
 def test_saved_config_and_checkpoint_go_on_where_a_run_stopped(models, picture, tmp_path, double):
     config = with_small_models(CONFIGS[0].parent / "caption_image.yaml", models)
     config["model"]["init_args"] |= {"steps": 4, "batch_size": 4, "gradient_samples": 2}
@@ -158,6 +167,7 @@ def test_saved_config_and_checkpoint_go_on_where_a_run_stopped(models, picture, 
     assert len(whole) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["RGBA", "L", "1x1", "huge", "rotated"])
 def test_real_pictures_go_through_the_whole_run(mode, models, tmp_path):
     rng = np.random.default_rng(0)
@@ -212,6 +222,7 @@ def test_blocked_words_are_not_said():
     assert len(row.prompt.split()) > 3
 
 
+@pytest.mark.slow
 def test_a_negative_weight_repels():
     terms = yaml.safe_load((CONFIGS[0].parent / "negative_prompt.yaml").read_text())
     terms = terms["model"]["init_args"]["terms"]

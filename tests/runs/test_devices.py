@@ -36,6 +36,8 @@ from tests.factories.virtual import accelerators
 from tests.near import assert_near
 from tests.optimizers.runs import close, fit, found
 
+pytestmark = pytest.mark.slow
+
 GPT2 = {
     "transformer.wte": "cuda:0",
     "transformer.wpe": "cuda:0",

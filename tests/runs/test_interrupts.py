@@ -172,6 +172,7 @@ def test_lightning_turns_an_interrupt_into_an_exit_code():
     assert interruption(SystemExit(1)) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "code", "name"), KINDS)
 def test_prompts_that_were_found_are_printed_before_a_command_is_interrupted(
     kind, code, name, tmp_path

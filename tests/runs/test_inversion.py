@@ -170,6 +170,7 @@ def test_prompts_are_handed_on_as_they_are_found(pictures):
     assert [row for rows in handed for row in rows] == results
 
 
+@pytest.mark.slow
 def test_a_pipe_that_is_closed_is_no_traceback(pictures):
     words = [sys.executable, "-m", "fuse_lightning", "invert", *pictures, "--preset", "clip"]
     process = subprocess.Popen(

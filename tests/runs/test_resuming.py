@@ -26,6 +26,8 @@ from fuse_lightning.zoo.commands import scenes
 from tests.factories.configs import short_search
 from tests.near import near
 
+pytestmark = pytest.mark.slow
+
 STEPS = 6
 LOGGERS = {
     "none": False,

@@ -24,6 +24,8 @@ from fuse_lightning.results.result import read_targets, result_files
 from fuse_lightning.zoo.commands import scenes
 from tests.factories.configs import SCENES_RUN
 
+pytestmark = pytest.mark.slow
+
 TARGETS = 7
 RUN = "logs/search/version_0"
 

@@ -80,6 +80,7 @@ def test_models_of_half_precision_are_searched(name, folders, pictures, tmp_path
     assert search.results[0].prompt
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_gradients_are_not_scaled_where_nothing_is_trained(name, folders, pictures, tmp_path):
     """As ``16-mixed`` does on an accelerator."""

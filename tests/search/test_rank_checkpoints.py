@@ -60,6 +60,7 @@ def changed(checkpoint, way, value):
     return found
 
 
+@pytest.mark.slow
 def test_whatever_a_checkpoint_holds_a_run_goes_on_or_says_why_not(written, folders, tmp_path):
     kind, path, pictures = written
     whole = torch.load(path, weights_only=True)

@@ -49,6 +49,7 @@ def test_figures_are_printed_in_any_encoding(monkeypatch):
     assert len({len(line) for line in lines}) == 1
 
 
+@pytest.mark.slow
 def test_a_process_with_an_old_encoding_prints_its_help_and_its_errors():
     words = [sys.executable, "-m", "fuse_lightning", "report", "gone☃"]
     done = subprocess.run(

@@ -60,6 +60,7 @@ def test_unknown_zoo_model_is_refused_with_the_known_ones():
         CausalLM("zoo/none").load()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(RECIPES))
 def test_training_gives_the_same_weights_for_a_seed(name, tmp_path, monkeypatch):
     monkeypatch.setattr(training, "WORKERS", 0)
@@ -101,6 +102,7 @@ def test_each_step_takes_a_batch_and_no_more_are_drawn(monkeypatch):
     assert module.taken == pytest.approx(drawn)
 
 
+@pytest.mark.slow
 def test_the_command_trains_in_processes_of_its_own_and_says_how_far_it_is(tmp_path, capfd):
     train(out=tmp_path, models=["sentiment"], share=0.0005, jobs=1)
     said = capfd.readouterr()
