@@ -184,3 +184,22 @@ def test_tests_lie_as_the_package_does():
     folders = {path.name for path in PACKAGE.iterdir() if (path / "__init__.py").is_file()}
     tests = {path.name for path in (ROOT / "tests").iterdir() if (path / "__init__.py").is_file()}
     assert tests == folders | OTHER_TESTS
+
+
+def test_the_quick_part_touches_every_part_of_the_package():
+    quick = {path.parent.name for path in (ROOT / "tests").glob("*/test_*.py") if is_quick(path)}
+    assert quick >= {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+
+
+def is_quick(path):
+    """Whether a file has tests without a mark that they are slow."""
+    tree = ast.parse(path.read_text())
+    marks = [node for node in tree.body if isinstance(node, ast.Assign)]
+    if any("slow" in ast.unparse(node) for node in marks if "pytestmark" in ast.unparse(node)):
+        return False
+    return any(
+        isinstance(node, ast.FunctionDef)
+        and node.name.startswith("test_")
+        and not any("slow" in ast.unparse(each) for each in node.decorator_list)
+        for node in ast.walk(tree)
+    )

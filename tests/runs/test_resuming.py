@@ -1,7 +1,6 @@
 """Going on with runs of every kind of logger, and with other data, models and limits of time."""
 
 import itertools
-import json
 import os
 import shutil
 import subprocess
@@ -15,16 +14,14 @@ import pytest
 import torch
 import yaml
 from lightning.pytorch.loggers import TensorBoardLogger
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from fuse_lightning.cli.main import main
 from fuse_lightning.cli.own_folder import OwnFolder
-from fuse_lightning.cli.resume import expand, last_checkpoint
+from fuse_lightning.cli.resume import last_checkpoint
 from fuse_lightning.models.loading import resolve
 from fuse_lightning.results.result import read_results
 from fuse_lightning.zoo.commands import scenes
 from tests.factories.configs import short_search
-from tests.near import near
 
 pytestmark = pytest.mark.slow
 
@@ -419,15 +416,6 @@ def test_a_checkpoint_of_an_earlier_version_counts_for_nothing(caplog):
     assert last_checkpoint(folder()) is None
 
 
-@pytest.mark.parametrize("logger", [["csv"], [None], {"init_args": 3}, {"init_args": None}])
-def test_a_logger_that_is_none_is_left_to_lightning(logger):
-    write(logger)
-    Path("run").mkdir()
-    Path("run.yaml").rename("run/config.yaml")
-    given = expand(["fit", "--resume", "run"])
-    assert f"--trainer.logger={json.dumps(logger)}" in given
-
-
 def callbacks(*others):
     """Changes what the run is given as callbacks."""
     config = yaml.safe_load(Path("run.yaml").read_text())
@@ -485,42 +473,3 @@ def test_a_configuration_that_cannot_be_written_leaves_the_old_one(monkeypatch, 
     assert config.read_text() == before
     main(["fit", "--resume", str(folder()), "--trainer.max_steps=-1"])
     assert [row[3] for row in rows()] == [True, True]
-
-
-@pytest.mark.parametrize(
-    "logger", ["&a [*a]", "{init_args: {version: 2026-01-01}}", "[" * 3000, "{: ]"]
-)
-def test_a_logger_that_makes_no_sense_is_left_to_lightning(logger):
-    Path("run").mkdir()
-    Path("run/config.yaml").write_text(f"trainer:\n  logger: {logger}\n")
-    assert expand(["fit", "--resume", "run"])[1:3] == [
-        "--config",
-        str(Path("run").resolve() / "config.yaml"),
-    ]
-
-
-def test_tensorboard_shows_the_losses_of_every_term_and_the_options_with_the_final_ones():
-    write({"class_path": "TensorBoardLogger", "init_args": {"save_dir": "logs", "name": "search"}})
-    main(["fit", "--config", "run.yaml"])
-    results = read_results(folder() / "prompts.jsonl")
-    events = EventAccumulator(str(folder()), {"scalars": 0}).Reload()
-    points = {tag: events.Scalars(tag) for tag in events.Tags()["scalars"]}
-    for name in ("fluency", "image_similarity"):
-        last = points[f"train/{name}"][-1].value
-        mean = sum(row.losses[name] for row in results) / len(results)
-        assert last == near(mean, size=1)
-        assert points[f"final/{name}"][-1].value == near(mean, size=1)
-    total = sum(row.loss for row in results) / len(results)
-    best = [point.value for point in points["train/best"]]
-    assert best == sorted(best, reverse=True)
-    assert best[-1] == near(total, size=1)
-    assert points["final/best"][-1].value == near(total, size=1)
-    assert all(point.value > 0 for point in points["train/candidates_per_second"])
-    plugins = (
-        events.summary_metadata[tag].plugin_data.content
-        for tag in events.summary_metadata
-        if "hparams" in tag
-    )
-    told = b"".join(plugins)
-    for words in (b"AutoDAN", b"GreedySearch", b"image_similarity/weight", b"zoo/clip"):
-        assert words in told

@@ -1,0 +1,50 @@
+"""What TensorBoard shows of a search."""
+
+from pathlib import Path
+
+import yaml
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from fuse_lightning.cli.main import main
+from fuse_lightning.results.result import read_results
+from fuse_lightning.zoo.commands import scenes
+from tests.factories.configs import short_search
+from tests.near import near
+
+
+def test_tensorboard_shows_the_losses_of_every_term_and_the_options_with_the_final_ones(
+    double, monkeypatch
+):
+    monkeypatch.setattr("sys.argv", ["fuse"])
+    scenes(Path("scenes"), 2, 5)
+    logger = {
+        "class_path": "TensorBoardLogger",
+        "init_args": {"save_dir": "logs", "name": "search"},
+    }
+    config = short_search("scenes", 6, {"logger": logger}, batch_size=4)
+    config["data"]["init_args"]["batch_size"] = 2
+    Path("run.yaml").write_text(yaml.safe_dump(config))
+    main(["fit", "--config", "run.yaml"])
+    (folder,) = Path("logs/search").iterdir()
+    results = read_results(folder / "prompts.jsonl")
+    events = EventAccumulator(str(folder), {"scalars": 0}).Reload()
+    points = {tag: events.Scalars(tag) for tag in events.Tags()["scalars"]}
+    for name in ("fluency", "image_similarity"):
+        last = points[f"train/{name}"][-1].value
+        mean = sum(row.losses[name] for row in results) / len(results)
+        assert last == near(mean, size=1)
+        assert points[f"final/{name}"][-1].value == near(mean, size=1)
+    total = sum(row.loss for row in results) / len(results)
+    best = [point.value for point in points["train/best"]]
+    assert best == sorted(best, reverse=True)
+    assert best[-1] == near(total, size=1)
+    assert points["final/best"][-1].value == near(total, size=1)
+    assert all(point.value > 0 for point in points["train/candidates_per_second"])
+    plugins = (
+        events.summary_metadata[tag].plugin_data.content
+        for tag in events.summary_metadata
+        if "hparams" in tag
+    )
+    told = b"".join(plugins)
+    for words in (b"AutoDAN", b"GreedySearch", b"image_similarity/weight", b"zoo/clip"):
+        assert words in told
