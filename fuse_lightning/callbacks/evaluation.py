@@ -147,7 +147,7 @@ class Evaluation(Callback):
             targets = self._prepare([self.objective], share[start : start + size])
             for text, mean in zip(texts, means, strict=True):
                 prompts = captions(self.objective, [text] * len(targets), range(len(targets)))
-                losses = self.objective.term_matrix(prompts)
+                losses = self.objective.scores.term_matrix(prompts)
                 mean.update(self.objective.total(losses).to(device))
             for target in targets:
                 target.release()

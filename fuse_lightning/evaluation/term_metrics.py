@@ -67,14 +67,14 @@ class Gauge:
         Returns:
             Unweighted losses, shape (N,); infinite for a caption that is too long to be read.
         """
-        losses = self.objective.term_losses(self.term, prompts).cpu()
+        losses = self.objective.scores.term_losses(self.term, prompts).cpu()
         name, term = self.term.name, self.term
         if self.own:
             metrics[name].update(losses.tolist())
         if not len(losses):
             return losses
         rows = losses.isfinite().nonzero().flatten()
-        reading = self.objective.read(term, prompts)
+        reading = term.read(prompts)
         match term:
             case Fluency():
                 if not self.own:
@@ -86,12 +86,12 @@ class Gauge:
                     images = term.vectors[reading.owner]
                     texts = torch.full_like(images, torch.nan)
                     if len(rows):
-                        texts[rows] = term.model.text_features(reading[rows].encoded)
+                        texts[rows] = term.model.text_features(reading[rows].rows)
                     metrics[f"{name}_top1"].update(texts, images)
             case Sentiment():
                 right = torch.zeros(len(losses))
                 if len(rows):
-                    labels = term.model.logits(reading[rows].encoded).argmax(1)
+                    labels = term.model.logits(reading[rows].rows).argmax(1)
                     right[rows] = (labels == term.labels[reading.owner[rows]]).float().cpu()
                 metrics[f"{name}_accuracy"].update(right.tolist())
         return losses

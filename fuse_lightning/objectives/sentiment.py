@@ -9,7 +9,9 @@ from torch.nn import functional as F
 from fuse_lightning.data.targets import Target
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models import Classifier
-from fuse_lightning.objectives.term import Reading, Term
+from fuse_lightning.objectives.layout import Message
+from fuse_lightning.objectives.reading import Reading
+from fuse_lightning.objectives.term import Term
 
 
 class Sentiment(Term):
@@ -25,6 +27,8 @@ class Sentiment(Term):
         suffix: Text after the prompt.
         name: Name in logs and results.
         label: Label wanted where a target wants none of its own.
+        layout: Text or turns of a chat with ``{prompt}``, in place of prefix and suffix.
+        score_weight: Factor of what prompts are selected by; by default ``weight``.
     """
 
     splits = True
@@ -40,8 +44,10 @@ class Sentiment(Term):
         suffix: str = "",
         name: str | None = None,
         label: str | None = None,
+        layout: str | list[Message] | None = None,
+        score_weight: float | None = None,
     ) -> None:
-        super().__init__(model, weight, prefix, suffix, name)
+        super().__init__(model, weight, prefix, suffix, name, layout, score_weight)
         self.label = label
 
     def check(self) -> None:
@@ -74,7 +80,7 @@ class Sentiment(Term):
 
     def loss(self, reading: Reading, embeds: Tensor | None = None) -> Tensor:
         """-log P(wanted label | text), shape (N,)."""
-        logits = self.model.logits(reading.encoded, embeds)
+        logits = self.model.logits(reading.rows, embeds)
         wanted = self.labels[reading.owner]
         if self.model.multi_label:
             return -F.logsigmoid(logits.gather(1, wanted[:, None]).squeeze(1))

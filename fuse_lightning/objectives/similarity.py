@@ -14,8 +14,10 @@ from fuse_lightning.engine.devices import to_device
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models import CLIP, TextEncoder
 from fuse_lightning.models.auto import auto_model
+from fuse_lightning.objectives.layout import Message
+from fuse_lightning.objectives.reading import Reading
 from fuse_lightning.objectives.target_cache import PerTarget
-from fuse_lightning.objectives.term import Reading, Term
+from fuse_lightning.objectives.term import Term
 from fuse_lightning.utilities.identity import Identity
 
 
@@ -47,7 +49,7 @@ class _Similarity(Term):
 
     def loss(self, reading: Reading, embeds: Tensor | None = None) -> Tensor:
         """1 - cos, shape (N,)."""
-        features = self.model.text_features(reading.encoded, embeds, reading.fixed)
+        features = self.model.text_features(reading.rows, embeds, reading.fixed)
         owner = to_device(reading.owner, self.vectors.device)
         return 1 - (features * self.vectors[owner]).sum(-1)
 
@@ -65,6 +67,8 @@ class ImageSimilarity(_Similarity):
         name: Name in logs and results.
         images: Pictures that every prompt is compared with, in place of its target's: a picture,
             a folder, a glob pattern or a list of them.
+        layout: Text or turns of a chat with ``{prompt}``, in place of prefix and suffix.
+        score_weight: Factor of what prompts are selected by; by default ``weight``.
     """
 
     model: CLIP
@@ -78,8 +82,10 @@ class ImageSimilarity(_Similarity):
         suffix: str = "",
         name: str | None = None,
         images: str | list[str] | None = None,
+        layout: str | list[Message] | None = None,
+        score_weight: float | None = None,
     ) -> None:
-        super().__init__(model, weight, prefix, suffix, name)
+        super().__init__(model, weight, prefix, suffix, name, layout, score_weight)
         if images is not None:
             self.stand_in = joined(self.name, ImageTargets(images).find_targets())
 
@@ -109,6 +115,8 @@ class TextSimilarity(_Similarity):
         suffix: Text after the prompt.
         name: Name in logs and results.
         text: A text that every prompt is compared with, in place of its target's.
+        layout: Text or turns of a chat with ``{prompt}``, in place of prefix and suffix.
+        score_weight: Factor of what prompts are selected by; by default ``weight``.
     """
 
     def __init__(
@@ -119,6 +127,8 @@ class TextSimilarity(_Similarity):
         suffix: str = "",
         name: str | None = None,
         text: str | None = None,
+        layout: str | list[Message] | None = None,
+        score_weight: float | None = None,
     ) -> None:
         reader = auto_model(model) if isinstance(model, str) else model
         if not isinstance(reader, TextEncoder):
@@ -126,7 +136,7 @@ class TextSimilarity(_Similarity):
                 f"{reader.model_id!r} is a {reader.kind}, which has no vector for a text; "
                 "give a sentence encoder or a CLIP"
             )
-        super().__init__(reader, weight, prefix, suffix, name)
+        super().__init__(reader, weight, prefix, suffix, name, layout, score_weight)
         if text is not None:
             self.stand_in = Target(self.name, text=text)
 
