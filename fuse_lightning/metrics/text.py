@@ -126,7 +126,9 @@ class Retrieval(Metric):
         self.width.fill_(texts.shape[1])
 
     def compute(self) -> Tensor:
-        """The share."""
+        """The share, no number where there is no caption."""
+        if len(self.texts) == 0:
+            return torch.tensor(torch.nan)
         texts, images = (
             dim_zero_cat(flat).view(-1, int(self.width)) for flat in (self.texts, self.images)
         )

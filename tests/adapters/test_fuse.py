@@ -18,8 +18,8 @@ from fuse_lightning.errors import FuseError
 from fuse_lightning.models import CLIP, CausalLM
 from fuse_lightning.objectives import predicted_change
 from fuse_lightning.zoo.scenes import sample_sentence
-from tests import tiny
-from tests.lookalikes import gpt2
+from tests.factories import tiny
+from tests.factories.causal_lms import gpt2
 from tests.near import assert_near
 
 
