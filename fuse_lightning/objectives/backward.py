@@ -183,7 +183,8 @@ def _differentiate(
 
     for number in torch.unique(families.reader).tolist():
         model, own = term.models[number], families.reader == number
-        size = int(own.sum()), int(families.length[own].max()), model.embedding_table.shape[1]
+        width = max(1, int(families.length[own].max()))
+        size = int(own.sum()), width, model.embedding_table.shape[1]
         grads[number] = torch.zeros(size, device=model.device)
         members = (reading.reader == number).nonzero().squeeze(1)
         call = partial(together, number, own.cumsum(0) - 1, members)

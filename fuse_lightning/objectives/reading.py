@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 
 import torch
 from torch import Tensor
@@ -26,6 +26,7 @@ class Reading:
         of: The prompt that each row reads, shape (R,).
         owner: The target of that prompt, shape (R,).
         example: The example of that target, shape (R,).
+        number: Number of the row among those of the example, such as its label, shape (R,).
         reader: Which of the term's models reads the row, shape (R,).
         offset: First character of the prompt in the row's text, shape (R,).
         own: How the prompt's own ids stand in the rows; ``None`` where its text is read.
@@ -38,6 +39,7 @@ class Reading:
     of: Tensor
     owner: Tensor
     example: Tensor
+    number: Tensor
     reader: Tensor
     offset: Tensor
     own: OwnTokens | None = None
@@ -54,7 +56,7 @@ class Reading:
         """
         none = torch.zeros(len(owner), dtype=torch.long)
         of = torch.arange(len(owner))
-        return cls(rows, {PROMPT: prompt}, of, owner, none, none, none)
+        return cls(rows, {PROMPT: prompt}, of, owner, none, none, none, none)
 
     def __len__(self) -> int:
         """R."""
@@ -70,6 +72,7 @@ class Reading:
             self.of[some],
             self.owner[some],
             self.example[some],
+            self.number[some],
             self.reader[some],
             self.offset[some],
             None if self.own is None else self.own[some],
@@ -114,6 +117,27 @@ class Reading:
     def item(self) -> Tensor:
         """The pair of :attr:`pairs` that each row speaks of, shape (R,)."""
         return self._items[1]
+
+    def table(self, values: Tensor) -> Tensor:
+        """Values of rows, those of each pair side by side in the order of their numbers.
+
+        Args:
+            values: Shape (R,).
+
+        Returns:
+            Shape (M, C) for up to C rows of a pair; infinite where a pair has fewer.
+        """
+        there = partial(to_device, device=values.device)
+        shape = len(self.pairs), int(self.number.max()) + 1
+        return values.new_full(shape, torch.inf).index_put(
+            (there(self.item), there(self.number)), values
+        )
+
+    def per_pair(self, values: Tensor) -> Tensor:
+        """One value of each pair, of values that are equal for all of its rows: (R,) to (M,)."""
+        found = values.new_empty(len(self.pairs))
+        found[to_device(self.item, values.device)] = values
+        return found
 
     @cached_property
     def _items(self) -> tuple[Tensor, Tensor]:
@@ -160,6 +184,7 @@ def joined(readings: list[Reading], pad_id: int) -> Reading:
         along("of"),
         along("owner"),
         along("example"),
+        along("number"),
         along("reader"),
         along("offset"),
         OwnTokens.joined([reading.own for reading in readings], list(map(len, readings))),

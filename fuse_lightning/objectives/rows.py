@@ -26,11 +26,13 @@ class Line(NamedTuple):
     Attributes:
         prompt: Number of the prompt.
         example: The example of its target.
+        number: Number of the row among those of the example.
         context: The text around the prompt.
     """
 
     prompt: int
     example: int
+    number: int
     context: Context
 
 
@@ -157,7 +159,7 @@ class RowReader:
             head = self.frames.at(context).head
             return [(*head, *state) for state in prompts.states]
         head = self.frames.at(context).head
-        lines = [Line(number, 0, context) for number in range(len(prompts.states))]
+        lines = [Line(number, 0, 0, context) for number in range(len(prompts.states))]
         reading = self.read(prompts, lines, ids=False)
         rows = zip(prompts.states, reading.rows.ids, reading.prompt, strict=True)
         return [
@@ -193,6 +195,7 @@ def _reading(
 ) -> Reading:
     """A reading by one model, the number of which is put in by the term."""
     owners = [prompts.owners[line.prompt] for line in lines]
-    numbers = [[line.prompt for line in lines], owners, [line.example for line in lines]]
-    of, owner, example = torch.tensor(numbers, dtype=torch.long)
-    return Reading(rows, pieces, of, owner, example, torch.zeros_like(of), offset, own)
+    numbers = [(line.prompt, line.example, line.number) for line in lines]
+    of, example, number = torch.tensor(numbers, dtype=torch.long).view(-1, 3).T
+    owner = torch.tensor(owners, dtype=torch.long)
+    return Reading(rows, pieces, of, owner, example, number, torch.zeros_like(of), offset, own)

@@ -219,8 +219,8 @@ class Term(ABC):
         for number, owner in enumerate(prompts.owners):
             count = 1 if self.examples is None else self.examples[owner]
             for example in range(count) if examples is None else examples[number]:
-                for fields in self.contents(owner, example):
-                    lines.append(Line(number, example, self._context(fields)))
+                for row, fields in enumerate(self.contents(owner, example)):
+                    lines.append(Line(number, example, row, self._context(fields)))
         return lines
 
     def reads_ids(self, prompts: Prompts) -> bool:

@@ -5,24 +5,19 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import AddedToken, Tokenizer, decoders, normalizers, pre_tokenizers, processors
-from transformers import PreTrainedTokenizerFast
+from transformers import GPT2LMHeadModel, PreTrainedTokenizerFast
 
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models import CausalLM, SentenceEncoder, Vocabulary
 from fuse_lightning.models.loading import load_tokenizer
 from fuse_lightning.models.vocabulary import is_in
-from tests import families, lookalikes
-from tests.lookalikes import edit_json
+from tests.factories import causal_lms
+from tests.factories import tokenizers as made
+from tests.factories.builders import BUILDERS
+from tests.factories.folders import edit_json
+from tests.factories.sentence_encoders import sentence_encoder
+from tests.factories.vocabularies import CORPUS
 
-BUILDERS = {
-    **lookalikes.CAUSAL_LMS,
-    **lookalikes.CLIPS,
-    **lookalikes.CLASSIFIERS,
-    **families.CAUSAL_LMS,
-    **families.CLASSIFIERS,
-    **families.CLIPS,
-    "mpnet_encoder": families.mpnet_encoder,
-}
 TEXTS = st.text(st.sampled_from("aeglnoprst  ,.'1-AZéß字\n🙂"), max_size=30)
 
 
@@ -33,13 +28,13 @@ def read(folder):
 @pytest.fixture(scope="module")
 def tokenizers(tmp_path_factory):
     """One load of every tokenizer, and the folder that it came from."""
-    made = {}
+    found = {}
 
     def get(name):
-        if name not in made:
+        if name not in found:
             folder = BUILDERS[name](tmp_path_factory.mktemp(name) / name)
-            made[name] = read(folder), folder
-        return made[name]
+            found[name] = read(folder), folder
+        return found[name]
 
     return get
 
@@ -70,7 +65,7 @@ def test_two_loads_of_one_tokenizer_are_equal(name, tokenizers, tmp_path):
 def test_vocabularies_are_equal_exactly_where_tokenizers_read_and_spell_alike(tokenizers):
     """Of all pairs: equal ones agree on every text; unequal ones on some text or piece do not."""
     made = {name: Vocabulary(tokenizers(name)[0]) for name in BUILDERS}
-    texts = [*lookalikes.CORPUS, "A Red House", "  two  spaces", "a\nb", "naïve Straße", "字"]
+    texts = [*CORPUS, "A Red House", "  two  spaces", "a\nb", "naïve Straße", "字"]
     told = {
         name: (
             [row.ids for row in vocabulary.words.read(texts)],
@@ -92,7 +87,7 @@ def test_vocabularies_are_equal_exactly_where_tokenizers_read_and_spell_alike(to
 
 @given(TEXTS)
 def test_equal_vocabularies_read_any_text_alike(text):
-    first, second = (Vocabulary(make()) for make in (lookalikes.clip_tokenizer,) * 2)
+    first, second = (Vocabulary(make()) for make in (made.clip_tokenizer,) * 2)
     assert first == second
     ids = first.encode([text]).ids
     assert torch.equal(ids, second.encode([text]).ids)
@@ -139,7 +134,7 @@ def other_spelling(state):
     ],
 )
 def test_a_tokenizer_that_reads_or_spells_otherwise_is_not_equal(change):
-    plain = lookalikes.gpt2_tokenizer()
+    plain = made.gpt2_tokenizer()
     assert Vocabulary(plain) == Vocabulary(rebuilt(plain))
     assert Vocabulary(plain) != Vocabulary(changed(plain, change))
 
@@ -156,12 +151,12 @@ def offsets_not_trimmed(state):
 
 @pytest.mark.parametrize("change", [unset_affixes_as_null, offsets_not_trimmed])
 def test_other_ways_to_write_the_same_tokenizer_are_equal(change):
-    plain = lookalikes.gpt2_tokenizer()
+    plain = made.gpt2_tokenizer()
     assert Vocabulary(plain) == Vocabulary(changed(plain, change))
 
 
 def test_what_stands_around_a_text_is_no_part_of_the_vocabulary():
-    plain = lookalikes.gpt2_tokenizer()
+    plain = made.gpt2_tokenizer()
     begun = rebuilt(plain)
     end = plain.eos_token
     template = processors.TemplateProcessing(
@@ -174,20 +169,20 @@ def test_what_stands_around_a_text_is_no_part_of_the_vocabulary():
 
 
 def test_reading_with_padding_or_cutting_changes_no_vocabulary():
-    tokenizer, plain = lookalikes.bert_tokenizer(), Vocabulary(lookalikes.bert_tokenizer())
+    tokenizer, plain = made.bert_tokenizer(), Vocabulary(made.bert_tokenizer())
     tokenizer(["a", "a b c"], padding=True, truncation=True, max_length=3)
     assert Vocabulary(tokenizer) == plain
 
 
 @pytest.mark.parametrize("special", [False, True])
 def test_an_added_token_makes_another_vocabulary(special):
-    tokenizer = lookalikes.gpt2_tokenizer()
+    tokenizer = made.gpt2_tokenizer()
     tokenizer.add_tokens([AddedToken("<|user|>", special=special)])
-    assert Vocabulary(tokenizer) != Vocabulary(lookalikes.gpt2_tokenizer())
+    assert Vocabulary(tokenizer) != Vocabulary(made.gpt2_tokenizer())
 
 
 def test_one_added_token_in_place_of_another_makes_another_vocabulary():
-    special, plain = lookalikes.gpt2_tokenizer(), lookalikes.gpt2_tokenizer()
+    special, plain = made.gpt2_tokenizer(), made.gpt2_tokenizer()
     special.add_tokens([AddedToken("<|user|>", special=True)])
     plain.add_tokens([AddedToken("<|user|>", special=False)])
     assert special.get_vocab() == plain.get_vocab()
@@ -195,7 +190,7 @@ def test_one_added_token_in_place_of_another_makes_another_vocabulary():
 
 
 def test_rows_of_the_network_and_the_case_of_texts_count():
-    tokenizer = lookalikes.gpt2_tokenizer()
+    tokenizer = made.gpt2_tokenizer()
     size = len(tokenizer)
     assert len(Vocabulary(tokenizer)) == Vocabulary(tokenizer).size == size
     assert Vocabulary(tokenizer, size + 9) == Vocabulary(tokenizer, size) == Vocabulary(tokenizer)
@@ -206,10 +201,10 @@ def test_rows_of_the_network_and_the_case_of_texts_count():
 
 
 def test_a_vocabulary_of_networks_with_other_weights_and_limits_is_equal(tmp_path, load):
-    folders = [lookalikes.gpt2(tmp_path / name) for name in "ab"]
+    folders = [causal_lms.gpt2(tmp_path / name) for name in "ab"]
     edit_json(folders[1] / "config.json", n_positions=32)
-    weights = lookalikes.GPT2LMHeadModel.from_pretrained(folders[0])
-    short = lookalikes.GPT2LMHeadModel(weights.config.__class__.from_pretrained(folders[1]))
+    weights = GPT2LMHeadModel.from_pretrained(folders[0])
+    short = GPT2LMHeadModel(weights.config.__class__.from_pretrained(folders[1]))
     short.save_pretrained(folders[1])
     first, second = (load(folder, CausalLM) for folder in folders)
     assert first.max_tokens != second.max_tokens
@@ -219,7 +214,7 @@ def test_a_vocabulary_of_networks_with_other_weights_and_limits_is_equal(tmp_pat
 
 
 def test_other_merges_make_another_fingerprint(tmp_path, load):
-    folders = [lookalikes.gpt2(tmp_path / name) for name in "ab"]
+    folders = [causal_lms.gpt2(tmp_path / name) for name in "ab"]
     path = folders[1] / "tokenizer.json"
     state = json.loads(path.read_text())
     without_last_merge(state)
@@ -231,7 +226,7 @@ def test_other_merges_make_another_fingerprint(tmp_path, load):
 
 
 def test_a_sentence_encoder_that_lowers_the_case_has_another_vocabulary(tmp_path, load):
-    folders = [lookalikes.sentence_encoder(tmp_path / name) for name in "ab"]
+    folders = [sentence_encoder(tmp_path / name) for name in "ab"]
     for folder, lower in zip(folders, (False, True), strict=True):
         settings = json.dumps({"max_seq_length": 40, "do_lower_case": lower})
         (folder / "sentence_bert_config.json").write_text(settings)
@@ -240,7 +235,7 @@ def test_a_sentence_encoder_that_lowers_the_case_has_another_vocabulary(tmp_path
 
 
 def test_a_special_token_that_a_template_adds_stands_for_no_character():
-    tokenizer = lookalikes.gpt2_tokenizer()
+    tokenizer = made.gpt2_tokenizer()
     tokenizer.add_tokens([AddedToken("<|user|>", special=True)])
     index = tokenizer.convert_tokens_to_ids("<|user|>")
     assert index not in tokenizer.all_special_ids
@@ -253,7 +248,7 @@ def test_a_special_token_that_a_template_adds_stands_for_no_character():
 
 
 def test_a_vocabulary_without_plain_words_says_so():
-    tokenizer = lookalikes.gpt2_tokenizer()
+    tokenizer = made.gpt2_tokenizer()
     with pytest.raises(FuseError, match="no token of 'mine' is in the set 'words'; use 'any'"):
         Vocabulary(tokenizer, 1, name="mine").allowed("words")
 
