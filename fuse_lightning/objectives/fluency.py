@@ -1,14 +1,19 @@
 """How likely a causal language model finds a prompt."""
 
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torchmetrics import Metric
 
+from fuse_lightning.data.targets import Target
 from fuse_lightning.engine.devices import to_device
+from fuse_lightning.metrics import Perplexity
+from fuse_lightning.models import CausalLM, FrozenModel
 from fuse_lightning.objectives.causal_term import CausalTerm
-from fuse_lightning.objectives.term import Reading
+from fuse_lightning.objectives.term import Reading, Term
 
 
 class Fluency(CausalTerm):
@@ -53,3 +58,21 @@ class Fluency(CausalTerm):
         share = there(counted / counted.sum(1, keepdim=True).clamp(min=1))
         change = share[:, places, None] * (chosen - logits[..., : self.model.vocab_size])
         return F.pad(change, (0, 0, 0, length - change.shape[1]))
+
+    def metrics(self) -> dict[str, Metric]:
+        """Mean loss, and perplexity over all tokens of all prompts."""
+        return {**super().metrics(), "perplexity": Perplexity()}
+
+    def update_metrics(
+        self, metrics: Mapping[str, Metric], reading: Reading, losses: Tensor
+    ) -> None:
+        """Adds rows; each token of a prompt counts alike for the perplexity."""
+        super().update_metrics(metrics, reading, losses)
+        metrics["perplexity"].update(losses, reading.prompt.sum(1))
+
+    @classmethod
+    def for_transfer(
+        cls, model: FrozenModel, targets: Sequence[Target], search: Sequence[Term]
+    ) -> Term | None:
+        """Fluency under another causal language model, for any targets."""
+        return cls(model, **cls.like(model, search)) if isinstance(model, CausalLM) else None

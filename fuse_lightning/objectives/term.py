@@ -3,16 +3,19 @@
 import math
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
+from torchmetrics import Metric
 
 from fuse_lightning.data.targets import Target
 from fuse_lightning.engine.devices import to_device
 from fuse_lightning.errors import FuseError
+from fuse_lightning.metrics import MeanLoss
 from fuse_lightning.models import FrozenModel, TokenBatch
 from fuse_lightning.objectives.frames import Frame, find_frame, gap
 from fuse_lightning.utilities.identity import Identity, plain_options
@@ -200,3 +203,80 @@ class Term(ABC):
         Returns:
             Shape (N,), float32; lower is better.
         """
+
+    def metrics(self) -> dict[str, Metric]:
+        """New metrics of what this term says of prompts, by short name.
+
+        An evaluation shows each behind the term's own name, as ``fluency_perplexity``. A metric's
+        ``higher_is_better`` says its direction, an attribute ``unit`` its unit. A
+        :class:`~fuse_lightning.metrics.MeanLoss` is the mean of the term's own loss. Of a term of
+        the search it is shown under the term's name alone.
+
+        Returns:
+            By default the mean loss.
+        """
+        return {"loss": MeanLoss()}
+
+    def update_metrics(
+        self, metrics: Mapping[str, Metric], reading: Reading, losses: Tensor
+    ) -> None:
+        """Adds rows to metrics; a term that brings metrics of its own updates them here.
+
+        Args:
+            metrics: Those of :meth:`metrics` that are wanted: a mean loss may be left out.
+            reading: R rows, at least one.
+            losses: Their losses, shape (R,), on the CPU; infinite for a row that is longer than
+                the model reads.
+        """
+        for metric in metrics.values():
+            if isinstance(metric, MeanLoss):
+                metric.update(losses, row_weights(reading))
+
+    @classmethod
+    def for_transfer(
+        cls, model: FrozenModel, targets: Sequence[Target], search: Sequence["Term"]
+    ) -> "Term | None":
+        """A term of this class that measures prompts with a model that took no part in the search.
+
+        Args:
+            model: The model, not loaded yet.
+            targets: What the prompts were found for.
+            search: The terms of the search.
+
+        Returns:
+            The term; ``None``, as by default, where this class is no measure for such a model.
+
+        Raises:
+            FuseError: If it is, but the targets have nothing to compare prompts with.
+        """
+        return None
+
+    @staticmethod
+    def like(model: FrozenModel, search: Sequence["Term"]) -> dict[str, Any]:
+        """Options of a transfer term: prompts stand as in the search's first term of such a model.
+
+        Args:
+            model: The model, whose id becomes the term's name.
+            search: The terms of the search.
+        """
+        first = next((term for term in search if isinstance(term.model, type(model))), None)
+        frame = {} if first is None else {"prefix": first.prefix, "suffix": first.suffix}
+        return {"name": model.model_id, **frame}
+
+
+def row_weights(reading: Reading) -> Tensor:
+    """How much each row counts where each prompt counts alike, however many rows it has.
+
+    Returns:
+        One over the number of rows of the same prompt, shape (R,), on the CPU.
+    """
+    # A prompt is read as one row.
+    return torch.ones(len(reading.owner))
+
+
+def nothing_to_compare(model: FrozenModel, needed: str) -> FuseError:
+    """The error of a transfer model for which targets lack something, such as "a text"."""
+    return FuseError(
+        f"{model.model_id!r} is a {model.kind}, but not every target has {needed} to compare with; "
+        "leave the model out"
+    )
