@@ -7,6 +7,7 @@ import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback
 
+from fuse_lightning.callbacks.transfer import TransferModels
 from fuse_lightning.data.targets import Target
 from fuse_lightning.errors import FuseError
 from fuse_lightning.evaluation.floors import Floor, FloorSetting, all_floors
@@ -79,16 +80,19 @@ class Evaluation(Callback):
         self._measures = all_measures([*_brought(trainer, "measures"), *self.measures])
         self._floors = all_floors([*_brought(trainer, "floors"), *self.floors])
         self.objective: Objective = pl_module.objective  # type: ignore[assignment]
-        ids = dict.fromkeys([*filter(None, [self.classifier]), *self.transfer])
+        classifier, ids = self._models(trainer)
         self.others = [
-            transfer(
-                name,
-                self.objective,
-                targets,
-                Classifier if name == self.classifier else None,
-            )
+            transfer(name, self.objective, targets, Classifier if name == classifier else None)
             for name in ids
         ]
+
+    def _models(self, trainer: L.Trainer) -> tuple[str | None, list[str]]:
+        """The classifier, and all models that took no part in the search."""
+        callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+        more = [each for each in callbacks if isinstance(each, TransferModels)]
+        classifier = next((each.classifier for each in more if each.classifier), self.classifier)
+        ids = [*self.transfer, *(name for each in more for name in each.models)]
+        return classifier, [*dict.fromkeys([classifier, *ids] if classifier else ids)]
 
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Lets the trainer validate again."""

@@ -5,7 +5,7 @@ import io
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,22 @@ from fuse_lightning.utilities.terminal import printable, visible
 
 Figures = dict[str, dict[str, float]]
 """For each source of prompts its figures, by name."""
+FILE = "evaluation.json"
+
+
+@dataclass(frozen=True)
+class Written:
+    """What an evaluation wrote.
+
+    Attributes:
+        figures: The figures; NaN for what was no finite number.
+        measures: Direction, unit and digits of each figure, by name.
+        notes: What was said of floors, such as the text of the constant one, by name.
+    """
+
+    figures: Figures
+    measures: dict[str, About]
+    notes: dict[str, str]
 
 
 def names(figures: Figures) -> list[str]:
@@ -51,13 +67,53 @@ def write_figures(
     whole = {**about, "measures": facts, "figures": rows}
     text = json.dumps(whole, indent=2, ensure_ascii=False)
     lines = [f"{visible(line)}\n" for line in text.split("\n")]
-    replace_file(folder / "evaluation.json", "".join(lines))
+    replace_file(folder / FILE, "".join(lines))
     table = io.StringIO()
     columns = ["captions", *names(figures)]
     writer = csv.DictWriter(table, columns, lineterminator="\n")
     writer.writerow({name: safe_cell(name) for name in columns})
     writer.writerows({"captions": safe_cell(source), **row} for source, row in rows.items())
     replace_file(folder / "evaluation.csv", table.getvalue())
+
+
+def read_figures(text: str) -> Written:
+    """Reads the content of ``evaluation.json``.
+
+    Raises:
+        ValueError: If it is none; of a figure whose direction nobody wrote nothing is known.
+
+    >>> read_figures('{"constant": "a star", "figures": {"found": {"bleu": null}}}')
+    Written(figures={'found': {'bleu': nan}}, measures={}, notes={'constant': 'a star'})
+    """
+    try:
+        whole = json.loads(text)
+        figures = {
+            str(source): {str(name): _number(value) for name, value in row.items()}
+            for source, row in whole["figures"].items()
+        }
+        facts = whole.get("measures", {})
+        measures = {name: _about(each) for name, each in facts.items()}
+        notes = {name: value for name, value in whole.items() if isinstance(value, str)}
+    except (AttributeError, KeyError, RecursionError, TypeError) as error:
+        raise ValueError(f"it holds no figures: {error!r}") from error
+    return Written(figures, measures, notes)
+
+
+def _number(value: Any) -> float:
+    if value is None:
+        return math.nan
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{value!r} is no number")
+    return float(value)
+
+
+def _about(facts: Any) -> About:
+    about = About(**facts)
+    if about.higher_is_better not in (True, False, None) or not isinstance(about.unit, str):
+        raise TypeError(f"{facts!r} describes no figure")
+    if about.digits not in range(10):
+        raise TypeError(f"{about.digits!r} is no number of digits")
+    return about
 
 
 def print_figures(figures: Figures, measures: Mapping[str, About]) -> None:
@@ -68,15 +124,24 @@ def print_figures(figures: Figures, measures: Mapping[str, About]) -> None:
     for name in names(figures):
         about = measures.get(name, About())
         cells = [shown(row.get(name), about) for row in figures.values()]
-        row = (f"{name} {about.arrow}".rstrip(), *cells)
+        row = (title(name, about), *cells)
         table.add_row(*(Text(printable(cell)) for cell in row))
     print_table(table)
 
 
 def shown(value: float | None, about: About) -> str:
-    """A figure as a cell of a table, "" for none.
+    """A figure as a cell of a table; "" for none.
 
     >>> shown(12.3456, About()), shown(4.0, About(digits=0)), shown(None, About())
     ('12.346', '4', '')
     """
     return "" if value is None else f"{value:.{about.digits}f}"
+
+
+def title(name: str, about: About) -> str:
+    """Name of a figure with the sign of its better direction.
+
+    >>> title("fluency", About(False)), title("words", About())
+    ('fluency ↓', 'words')
+    """
+    return f"{name} {about.arrow}".rstrip()
