@@ -265,13 +265,21 @@ class Term(ABC):
 
 
 def row_weights(reading: Reading) -> Tensor:
-    """How much each row counts where each prompt counts alike, however many rows it has.
+    """Weights of rows that let each prompt count alike, shape (R,), on the CPU."""
+    # Each prompt is read as one row.
+    return equal_weights(torch.arange(len(reading.owner)))
 
-    Returns:
-        One over the number of rows of the same prompt, shape (R,), on the CPU.
+
+def equal_weights(of: Tensor) -> Tensor:
+    """One over the number of rows of the same prompt, for each row.
+
+    Args:
+        of: The prompt of each row, shape (R,).
+
+    >>> equal_weights(torch.tensor([0, 2, 0, 2, 2]))
+    tensor([0.5000, 0.3333, 0.5000, 0.3333, 0.3333])
     """
-    # A prompt is read as one row.
-    return torch.ones(len(reading.owner))
+    return 1 / of.bincount()[of]
 
 
 def nothing_to_compare(model: FrozenModel, needed: str) -> FuseError:

@@ -160,8 +160,12 @@ def test_figures_are_those_of_plain_references(run, pictures, tmp_path, capsys):
 
 
 @pytest.mark.timeout(300)
-def test_two_devices_measure_the_same(run, tmp_path):
+@pytest.mark.parametrize("count", [COUNT, 1])
+def test_two_devices_measure_the_same(run, tmp_path, count):
+    """Also where one of them has no prompt at all."""
     folder = copy(run, tmp_path)
+    lines = (folder / "prompts.jsonl").read_text().splitlines(keepends=True)
+    (folder / "prompts.jsonl").write_text("".join(lines[: 2 * count]))
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     words = ["validate", "--run", str(folder), "--transfer", "zoo/clip-judge"]
     main(words)
