@@ -12,7 +12,7 @@ from fuse_lightning.data.targets import Target
 from fuse_lightning.errors import FuseError
 from fuse_lightning.evaluation.floors import Floor, FloorSetting, all_floors
 from fuse_lightning.evaluation.measures import FOUND, Measure, all_measures
-from fuse_lightning.evaluation.sources import SourceFigures, know, mean_losses
+from fuse_lightning.evaluation.sources import SourceFigures, give_targets, mean_losses
 from fuse_lightning.evaluation.stored import all_targets, matched, without
 from fuse_lightning.evaluation.table import Figures, print_figures, write_figures
 from fuse_lightning.evaluation.term_metrics import TermMetrics, transfer
@@ -130,7 +130,7 @@ class Evaluation(Callback):
         for floor in self.offered:
             floor.prepare(setting)
         prompts: dict[str, Callable[[Target], str | None]] = {
-            FOUND: lambda target: self.found[target.id].prompt
+            FOUND: lambda target: self.found[target.id].prompt or None
         }
         prompts |= {floor.name: floor.prompt for floor in self.offered}
         self.sources = [
@@ -172,7 +172,7 @@ class Evaluation(Callback):
         """Measures the prompts of a batch's targets."""
         targets = self._known(batch.targets)
         for objective in self.objectives if targets else ():
-            know(objective, targets)
+            give_targets(objective, targets)
         for source in self.sources:
             source.update(targets)
 

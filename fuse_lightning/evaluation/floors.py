@@ -56,7 +56,7 @@ class Floor(ABC):
 
     @abstractmethod
     def prompt(self, target: Target) -> str | None:
-        """The prompt of a target; ``None`` or "" for none."""
+        """The prompt of a target, which may be empty; ``None`` for none."""
 
     def about(self) -> str | None:
         """What is printed and written of the floor beside its figures; ``None`` for nothing."""
@@ -102,8 +102,8 @@ class Caption(Floor):
         self.caption = setting.caption
 
     def prompt(self, target: Target) -> str | None:
-        """The caption."""
-        return None if self.caption is None else self.caption(target)
+        """The caption; none where the captioner finds no word."""
+        return (self.caption(target) or None) if self.caption else None
 
 
 class Reference(Floor):
@@ -116,8 +116,12 @@ class Reference(Floor):
         return any(target.references for target in setting.targets if target.id in setting.found)
 
     def prompt(self, target: Target) -> str | None:
-        """The reference."""
-        return next(iter(target.references), None)
+        """The reference.
+
+        >>> Reference().prompt(Target("a", references=["a red star", "a star"]))
+        'a red star'
+        """
+        return next(iter(target.references), "") or None
 
 
 def all_floors(own: Sequence[Floor]) -> list[Floor]:

@@ -25,7 +25,7 @@ class SourceFigures:
 
     Args:
         source: Name of the source.
-        prompt: The source's prompt of a target; ``None`` or "" for none.
+        prompt: The source's prompt of a target, which may be empty; ``None`` for none.
         search: The search's objective.
         terms: The metrics of its terms, and of models that took no part.
         measures: Measures of the text alone.
@@ -79,8 +79,8 @@ class SourceFigures:
         Comes also where there are none, so that all devices have the same states.
         """
         prompts = [(owner, self.prompt(target)) for owner, target in enumerate(targets)]
-        owners = [owner for owner, text in prompts if text]
-        texts = [text for _, text in prompts if text]
+        owners = [owner for owner, text in prompts if text is not None]
+        texts = [text for _, text in prompts if text is not None]
         self.count.update(len(texts))
         read = {term.objective: as_prompts(term.objective, texts, owners) for term, _ in self.terms}
         losses = {term: term.update(metrics, read[term.objective]) for term, metrics in self.terms}
@@ -142,7 +142,7 @@ def mean_losses(
     """
     means = [MeanCost().to(device) for _ in texts]
     for targets in filter(None, batches):
-        know(search, targets)
+        give_targets(search, targets)
         for text, mean in zip(texts, means, strict=True):
             prompts = as_prompts(search, [text] * len(targets), range(len(targets)))
             mean.update(search.total(search.term_matrix(prompts)))
@@ -151,7 +151,7 @@ def mean_losses(
     return [float(mean.compute()) for mean in means]
 
 
-def know(objective: Objective, targets: Sequence[Target]) -> None:
+def give_targets(objective: Objective, targets: Sequence[Target]) -> None:
     """Gives an objective the targets of a batch, as at the first step of their search."""
     objective.set_targets(targets)
     objective.begin_step([0 for _ in targets])

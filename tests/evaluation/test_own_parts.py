@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from torchmetrics.text import CharErrorRate
 
 from fuse_lightning import (
+    CLIP,
     AutoDAN,
     CausalLM,
     Continuation,
@@ -170,6 +171,27 @@ def test_a_floor_without_any_prompt_has_no_figures(tmp_path):
     assert figures["silent"].pop("targets") == 0
     assert not any(value == value for value in figures["silent"].values())
     assert figures["found"]["targets"] == 2
+
+
+class Empty(Floor):
+    """No word at all: what the models say of prefix and suffix alone."""
+
+    name = "empty"
+
+    def prompt(self, target):
+        return ""
+
+
+def test_an_empty_prompt_is_a_floor(tmp_path):
+    data = ImageTargets("zoo/scenes", limit=2, batch_size=2)
+    row = measured(data, tmp_path, floors=[Empty()], transfer=["zoo/gpt2"])["empty"]
+    assert (row["targets"], row["words"], row["tokens"]) == (2, 0, 0)
+    clip = CLIP("zoo/clip")
+    clip.load()
+    pictures = clip.image_features([target.images[0] for target in data.targets])
+    text = clip.text_features(clip.encode([""]))
+    assert row["image_similarity_cosine"] == near(float((pictures @ text.T).mean()), size=1)
+    assert row["fluency"] == 0
 
 
 class Pair(Mean):
