@@ -16,7 +16,7 @@ import yaml
 
 from benchmarks.machine import describe, table, write
 from fuse_lightning.zoo.commands import scenes
-from tests.browser import CHROMIUM, Browser, browser
+from tests.report.browser import CHROMIUM, Browser, browser
 
 ROOT = Path(__file__).parents[1]
 SEED = 90210

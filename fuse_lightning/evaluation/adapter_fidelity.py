@@ -187,7 +187,9 @@ def _cases(
         tried = rng.sample(whole, min(tokens, len(whole)))
         states = [(*state[:slot], token, *state[slot + 1 :]) for token in tried]
         prompts = objective.prompts(states, [owner] * len(states))
-        cases.append(Case(state, slot, owner, tried, objective.term_losses(term, prompts).cpu()))
+        cases.append(
+            Case(state, slot, owner, tried, objective.scores.term_losses(term, prompts).cpu())
+        )
         if len(cases) == positions:
             break
     if not cases:

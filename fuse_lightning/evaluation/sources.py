@@ -145,7 +145,7 @@ def mean_losses(
         give_targets(search, targets)
         for text, mean in zip(texts, means, strict=True):
             prompts = as_prompts(search, [text] * len(targets), range(len(targets)))
-            mean.update(search.total(search.term_matrix(prompts)))
+            mean.update(search.total(search.scores.term_matrix(prompts)))
         for target in targets:
             target.release()
     return [float(mean.compute()) for mean in means]

@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Mapping, Sequence
 
+import torch
 from torch import Tensor
 from torchmetrics import Metric
 
@@ -21,6 +22,8 @@ from fuse_lightning.objectives import (
     Term,
     TextSimilarity,
 )
+from fuse_lightning.objectives.reading import mean_of
+from fuse_lightning.objectives.row_values import item_losses, row_values
 
 TRANSFERS: tuple[type[Term], ...] = (Fluency, ImageSimilarity, TextSimilarity, Sentiment)
 """Terms that are asked, in this order, whether they measure prompts with a model."""
@@ -65,12 +68,17 @@ class TermMetrics:
         Returns:
             Unweighted losses, shape (N,); infinite for a prompt that is too long to be read.
         """
-        losses = self.objective.term_losses(self.term, prompts).cpu()
-        if self.own:
-            metrics[LOSS].update(losses)
-        if len(losses):
-            rest = {short: metric for short, metric in metrics.items() if short != LOSS}
-            self.term.update_metrics(rest, self.objective.read(self.term, prompts), losses)
+        losses = torch.empty(0)
+        if prompts.states:
+            reading = self.term.read(prompts)
+            values = row_values(self.term, reading, self.term.score)
+            items = item_losses(self.term, reading, values)
+            losses = mean_of(items, reading.pairs[:, 0], len(prompts.states)).cpu()
+            rest = {n: each for n, each in metrics.items() if not isinstance(each, MeanLoss)}
+            self.term.update_metrics(rest, reading, values.cpu())
+        for metric in metrics.values():
+            if isinstance(metric, MeanLoss):
+                metric.update(losses)
         return losses
 
 
@@ -107,7 +115,8 @@ def transfer(
     model = auto_model(model_id)
     if kind is not None and not isinstance(model, kind):
         raise FuseError(f"{model_id!r} is a {model.kind}, not a {kind.kind}; give it as --transfer")
-    if any(resolve(term.model.model_id) == resolve(model_id) for term in search.terms):
+    taken = {resolve(each.model_id) for term in search.terms for each in term.models}
+    if resolve(model_id) in taken:
         warnings.warn(
             f"{model_id!r} takes part in the search, so that its figures say nothing of transfer",
             stacklevel=2,

@@ -4,6 +4,7 @@ import warnings
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -16,8 +17,11 @@ from fuse_lightning.errors import FuseError
 from fuse_lightning.metrics import MeanScore, Retrieval
 from fuse_lightning.models import CLIP, FrozenModel, TextEncoder
 from fuse_lightning.models.auto import auto_model
+from fuse_lightning.objectives.layout import Message
+from fuse_lightning.objectives.reading import Reading, row_weights
 from fuse_lightning.objectives.target_cache import PerTarget
-from fuse_lightning.objectives.term import Reading, Term, nothing_to_compare, row_weights
+from fuse_lightning.objectives.term import Term
+from fuse_lightning.objectives.transfer import nothing_to_compare, placed_like
 from fuse_lightning.utilities.identity import Identity
 
 
@@ -49,7 +53,7 @@ class _Similarity(Term):
 
     def loss(self, reading: Reading, embeds: Tensor | None = None) -> Tensor:
         """1 - cos, shape (N,)."""
-        features = self.model.text_features(reading.encoded, embeds, reading.fixed)
+        features = self.model.text_features(reading.rows, embeds, reading.fixed)
         owner = to_device(reading.owner, self.vectors.device)
         return 1 - (features * self.vectors[owner]).sum(-1)
 
@@ -77,6 +81,8 @@ class ImageSimilarity(_Similarity):
         name: Name in logs and results.
         images: Pictures that every prompt is compared with, in place of its target's: a picture,
             a folder, a glob pattern or a list of them.
+        layout: Text or turns of a chat with ``{prompt}``, in place of prefix and suffix.
+        score_weight: Factor of what prompts are selected by; by default ``weight``.
     """
 
     model: CLIP
@@ -90,8 +96,10 @@ class ImageSimilarity(_Similarity):
         suffix: str = "",
         name: str | None = None,
         images: str | list[str] | None = None,
+        layout: str | list[Message] | None = None,
+        score_weight: float | None = None,
     ) -> None:
-        super().__init__(model, weight, prefix, suffix, name)
+        super().__init__(model, weight, prefix, suffix, name, layout, score_weight)
         if images is not None:
             self.stand_in = joined(self.name, ImageTargets(images).find_targets())
 
@@ -121,16 +129,16 @@ class ImageSimilarity(_Similarity):
         texts = torch.full_like(images, torch.nan)
         rows = losses.isfinite().nonzero().flatten()
         if len(rows):
-            texts[to_device(rows, texts.device)] = self.model.text_features(reading[rows].encoded)
+            texts[to_device(rows, texts.device)] = self.model.text_features(reading[rows].rows)
         metrics["top1"].update(texts, images)
 
     @classmethod
     def for_transfer(
         cls, model: FrozenModel, targets: Sequence[Target], search: Sequence[Term]
-    ) -> Term | None:
+    ) -> Self | None:
         """Similarity to the pictures under another CLIP, where every target has some."""
         if isinstance(model, CLIP) and all(target.pictures for target in targets):
-            return cls(model, **cls.like(model, search))
+            return cls(model, **placed_like(model, search))
         return None
 
 
@@ -146,6 +154,8 @@ class TextSimilarity(_Similarity):
         suffix: Text after the prompt.
         name: Name in logs and results.
         text: A text that every prompt is compared with, in place of its target's.
+        layout: Text or turns of a chat with ``{prompt}``, in place of prefix and suffix.
+        score_weight: Factor of what prompts are selected by; by default ``weight``.
     """
 
     def __init__(
@@ -156,6 +166,8 @@ class TextSimilarity(_Similarity):
         suffix: str = "",
         name: str | None = None,
         text: str | None = None,
+        layout: str | list[Message] | None = None,
+        score_weight: float | None = None,
     ) -> None:
         reader = auto_model(model) if isinstance(model, str) else model
         if not isinstance(reader, TextEncoder):
@@ -163,7 +175,7 @@ class TextSimilarity(_Similarity):
                 f"{reader.model_id!r} is a {reader.kind}, which has no vector for a text; "
                 "give a sentence encoder or a CLIP"
             )
-        super().__init__(reader, weight, prefix, suffix, name)
+        super().__init__(reader, weight, prefix, suffix, name, layout, score_weight)
         if text is not None:
             self.stand_in = Target(self.name, text=text)
 
@@ -205,7 +217,7 @@ class TextSimilarity(_Similarity):
     @classmethod
     def for_transfer(
         cls, model: FrozenModel, targets: Sequence[Target], search: Sequence[Term]
-    ) -> Term | None:
+    ) -> Self | None:
         """Similarity to the targets' texts under another text encoder.
 
         Raises:
@@ -216,4 +228,4 @@ class TextSimilarity(_Similarity):
         if not all(target.text for target in targets):
             needed = "a picture or a text" if isinstance(model, CLIP) else "a text"
             raise nothing_to_compare(model, needed)
-        return cls(model, **cls.like(model, search))
+        return cls(model, **placed_like(model, search))

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from fuse_lightning.adapters import align
 from fuse_lightning.adapters.alignment import WORD
-from tests.lookalikes_text import TOKENIZERS, tokenizer
+from tests.factories.zoo_tokenizers import TOKENIZERS, tokenizer
 
 texts = st.one_of(
     st.text(max_size=40),

@@ -19,7 +19,7 @@ from PIL import ExifTags, Image
 from fuse_lightning.data import images
 from fuse_lightning.data.images import check_image, read_image
 from fuse_lightning.errors import FuseError
-from tests.data.drawn import RED, close, noise
+from tests.factories.pictures import RED, close, noise
 
 TIFF = {"compression": "tiff_lzw"}
 

@@ -8,7 +8,7 @@ from PIL import Image
 
 from fuse_lightning.data.images import SUFFIXES, check_image, read_image
 from fuse_lightning.errors import FuseError
-from tests.data.drawn import BLACK, BLUE, GREEN, RED, WHITE, close
+from tests.factories.pictures import BLACK, BLUE, GREEN, RED, WHITE, close
 
 
 def ramp():

@@ -42,9 +42,9 @@ from fuse_lightning.results.result import Result
 from fuse_lightning.search.rank_checkpoints import joined, results_of
 from fuse_lightning.zoo.commands import scenes
 from fuse_lightning.zoo.scenes import named_objects
-from tests.captioners import blip
+from tests.factories.captioners import blip
+from tests.factories.configs import SCENES_RUN
 from tests.near import near
-from tests.test_runs import CONFIG
 
 OPENING = "An image of"
 COUNT = 3
@@ -61,7 +61,7 @@ def pictures(tmp_path_factory):
 def run(tmp_path_factory, pictures):
     """The folder of a finished run of the command line."""
     folder = tmp_path_factory.mktemp("run")
-    config = json.loads(json.dumps(CONFIG))
+    config = json.loads(json.dumps(SCENES_RUN))
     config["model"]["init_args"] |= {"steps": 2, "top": 2}
     config["data"]["init_args"]["images"] = str(pictures)
     config["trainer"]["default_root_dir"] = str(folder)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import re
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from fuse_lightning import (
 from fuse_lightning.callbacks import Evaluation
 from fuse_lightning.cli.main import main
 from fuse_lightning.data import Target
+from fuse_lightning.engine.token_batch import TokenBatch
 from fuse_lightning.evaluation import Floor, JudgedPrompt, Measure, TermMetrics, transfer
 from fuse_lightning.evaluation.floors import all_floors
 from fuse_lightning.evaluation.measures import all_measures
@@ -33,11 +35,13 @@ from fuse_lightning.evaluation.table import read_figures
 from fuse_lightning.evaluation.term_metrics import transfer_term
 from fuse_lightning.metrics import Mean, MeanLoss, MeanScore
 from fuse_lightning.objectives import Objective
+from fuse_lightning.objectives.reading import Reading, row_weights
+from fuse_lightning.objectives.transfer import placed_like
 from fuse_lightning.report import read_run
 from fuse_lightning.zoo.commands import scenes
 from tests.evaluation.test_evaluation import stored, trainer
 from tests.near import near
-from tests.test_report import Page
+from tests.report.test_report import Page
 
 DOCS = Path(__file__).parents[2] / "docs" / "evaluation.md"
 
@@ -92,6 +96,7 @@ def test_the_example_of_the_documentation_is_measured_and_reported(tmp_path, cap
     below = sum(loss < 3 for loss in losses) / 2
     assert float(table["found"]["calm_calm"]) == below
     assert float(table["found"]["calm"]) == near(sum(losses) / 2)
+    assert float(table["found"]["calm_perplexity"]) > 1
     assert "zoo/clip-judge_cosine" in table["fixed"]
     assert "objects_right" in table["fixed"]
     curves = read_run(run).curves
@@ -281,7 +286,7 @@ class Echo(Continuation):
 
     @classmethod
     def for_transfer(cls, model, targets, search):
-        return cls(model, label="x", **cls.like(model, search))
+        return cls(model, label="x", **placed_like(model, search))
 
 
 def test_terms_say_for_which_models_they_stand():
@@ -320,6 +325,67 @@ def test_the_loss_of_a_term_of_the_search_has_the_term_s_name():
     loss = TermMetrics(objective, objective.terms[0], own=True).metrics()[""]
     assert isinstance(loss, MeanLoss)
     assert loss.unit == "nats per token"
+
+
+class Noted(Fluency):
+    """A term of three rows a prompt: one row for its first example, two for its second."""
+
+    fills = ("note",)
+
+    def set_targets(self, targets):
+        self.examples = [2] * len(targets)
+
+    def contents(self, owner, example):
+        return [{"note": note} for note in (("so",), ("well", "then"))[example]]
+
+    def metrics(self):
+        return {**super().metrics(), "below": MeanScore("share")}
+
+    def update_metrics(self, metrics, reading, losses):
+        super().update_metrics(metrics, reading, losses)
+        metrics["below"].update((losses < 5).float(), row_weights(reading))
+
+
+def test_a_term_of_many_rows_a_prompt_counts_each_prompt_alike(tmp_path):
+    texts = {"scene-0": "a red star", "scene-1": "two blue boxes left of a cross"}
+    module = stored(AutoDAN([Noted("zoo/gpt2", layout="{note} {prompt}")]), texts)
+    evaluation = Evaluation(printed=False)
+    data = ImageTargets("zoo/scenes", limit=2, batch_size=2)
+    trainer(tmp_path, evaluation).validate(module, data, verbose=False)
+    row = evaluation.figures["found"]
+    means, total, tokens, below = [], 0.0, 0, []
+    for text in texts.values():
+        rows = {}
+        for note in ("so", "well", "then"):
+            plain = Objective([Fluency("zoo/gpt2", prefix=f"{note} ")])
+            plain.load()
+            state = plain.encode_prompt(text)
+            loss = float(plain.losses(plain.prompts([state], [0]))[0, 0])
+            rows[note] = loss
+            total, tokens = total + loss * len(state), tokens + len(state)
+        means.append((rows["so"] + (rows["well"] + rows["then"]) / 2) / 2)
+        right = {note: float(loss < 5) for note, loss in rows.items()}
+        below.append((right["so"] + (right["well"] + right["then"]) / 2) / 2)
+    assert row["noted"] == near(sum(means) / 2)
+    assert row["objective"] == near(sum(means) / 2)
+    assert row["noted_perplexity"] == near(math.exp(total / tokens))
+    assert row["noted_below"] == near(sum(below) / 2, size=1)
+    assert 0 < row["noted_below"] < 1
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 2)), min_size=1, max_size=12))
+def test_weights_of_rows_let_prompts_and_their_examples_count_alike(rows):
+    of, example = map(torch.tensor, zip(*rows, strict=True))
+    none = torch.zeros_like(of)
+    batch = TokenBatch(none[:, None], none[:, None].bool(), none[:, None, None].expand(-1, 1, 2))
+    reading = Reading(batch, {}, of, none, example, none, none)
+    weights = row_weights(reading)
+    for prompt in {*of.tolist()}:
+        examples = {*example[of == prompt].tolist()}
+        for each in examples:
+            share = weights[(of == prompt) & (example == each)]
+            assert float(share.sum()) == near(1 / len(examples))
+            assert len({*share.tolist()}) == 1
 
 
 @given(st.lists(st.floats(0, 9), max_size=6), st.integers(0, 6))

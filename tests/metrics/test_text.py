@@ -95,6 +95,11 @@ def test_retrieval_of_equal_pictures_and_of_unreadable_captions():
     assert float(metric.compute()) == pytest.approx(2 / 3)
 
 
+def test_retrieval_of_no_captions_is_no_number():
+    """As of a captioner that says nothing."""
+    assert math.isnan(Retrieval().compute())
+
+
 def test_retrieval_in_parts_is_that_of_all_at_once(monkeypatch):
     texts, images = torch.randn(2, 9, 4).unbind()
     shares = []

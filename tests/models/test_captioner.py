@@ -19,9 +19,9 @@ from transformers import (
 
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models import CaptionModel
-from tests import tiny
-from tests.captioners import CAPTIONERS, QUERIES, blip, blip2_opt, blip2_t5
-from tests.lookalikes import edit_json
+from tests.factories import tiny
+from tests.factories.captioners import CAPTIONERS, QUERIES, blip, blip2_opt, blip2_t5
+from tests.factories.folders import edit_json
 
 TOKENS = 6
 every_captioner = pytest.mark.parametrize("name", CAPTIONERS)

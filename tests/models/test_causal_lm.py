@@ -8,7 +8,7 @@ from fuse_lightning.errors import FuseError
 from fuse_lightning.models import CausalLM
 from fuse_lightning.objectives import Fluency, Objective
 from fuse_lightning.objectives.term import Reading
-from tests.lookalikes import CAUSAL_LMS
+from tests.factories.causal_lms import CAUSAL_LMS
 from tests.near import assert_near
 
 TEXTS = ["a red house by the sea", "hello", "the dog runs over the green field at night!"]

@@ -8,7 +8,7 @@ from fuse_lightning.errors import FuseError
 from fuse_lightning.models import Classifier
 from fuse_lightning.objectives import Sentiment
 from fuse_lightning.objectives.term import Reading
-from tests.lookalikes import CLASSIFIERS, bert_classifier, gpt2_classifier
+from tests.factories.classifiers import CLASSIFIERS, bert_classifier, gpt2_classifier
 from tests.near import assert_near
 
 TEXTS = ["the film was great", "bad", "nobody liked the ending; the actors were good!"]

@@ -6,7 +6,8 @@ from transformers import AutoModel, CLIPImageProcessorPil
 
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models import CLIP
-from tests.lookalikes import CLIPS, SIGLIP_LENGTH, edit_json, siglip
+from tests.factories.clips import CLIPS, SIGLIP_LENGTH, siglip
+from tests.factories.folders import edit_json
 from tests.near import assert_near
 
 TEXTS = ["a red house by the sea", "hello", "a small dog runs over the green field at night!"]

@@ -8,8 +8,9 @@ from safetensors.torch import load_file, save_file
 
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models import Diffusion
-from tests.lookalikes import clip, edit_json
-from tests.lookalikes_diffusion import PICTURE, stable_diffusion
+from tests.factories.clips import clip
+from tests.factories.diffusion import PICTURE, stable_diffusion
+from tests.factories.folders import edit_json
 from tests.near import assert_near
 
 TEXTS = ["a red house by the sea", "", "a small dog runs over the green field at night!"]

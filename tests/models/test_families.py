@@ -26,23 +26,18 @@ from fuse_lightning.objectives import (
     TextSimilarity,
     term_gradients,
 )
-from tests import families, lookalikes
+from tests.factories.builders import ALL_CAUSAL_LMS, ALL_CLASSIFIERS, ALL_CLIPS
+from tests.factories.clips import SIGLIP_LENGTH
+from tests.factories.more_causal_lms import MORE_CAUSAL_LMS
+from tests.factories.sentence_encoders import SENTENCE_ENCODERS
 from tests.near import assert_near
 
-ENCODERS = {
-    "sentence_encoder": lookalikes.sentence_encoder,
-    "masked_lm": lookalikes.masked_lm,
-    "mpnet_encoder": families.mpnet_encoder,
-}
-CAUSAL_LMS = lookalikes.CAUSAL_LMS | families.CAUSAL_LMS
-CLASSIFIERS = lookalikes.CLASSIFIERS | families.CLASSIFIERS
-CLIPS = lookalikes.CLIPS | families.CLIPS
 # The builders of a kind of model, how transformers loads it, and a term of it.
 KINDS = {
-    CausalLM: (CAUSAL_LMS, AutoModelForCausalLM, Fluency),
-    Classifier: (CLASSIFIERS, AutoModelForSequenceClassification, Sentiment),
-    SentenceEncoder: (ENCODERS, AutoModel, TextSimilarity),
-    CLIP: (CLIPS, AutoModel, ImageSimilarity),
+    CausalLM: (ALL_CAUSAL_LMS, AutoModelForCausalLM, Fluency),
+    Classifier: (ALL_CLASSIFIERS, AutoModelForSequenceClassification, Sentiment),
+    SentenceEncoder: (SENTENCE_ENCODERS, AutoModel, TextSimilarity),
+    CLIP: (ALL_CLIPS, AutoModel, ImageSimilarity),
 }
 KIND = {name: kind for kind, (builders, *_) in KINDS.items() for name in builders}
 SECONDARIES = [name for name, kind in KIND.items() if kind is not CausalLM]
@@ -53,7 +48,7 @@ START = {
     **dict.fromkeys(["gemma", "gemma2", "gemma3"], "<bos>"),
     "llama": "<|begin_of_text|>",
 }
-FULL_LENGTH = {"siglip": lookalikes.SIGLIP_LENGTH, "siglip2": 64, "siglip2_flexible": 64}
+FULL_LENGTH = {"siglip": SIGLIP_LENGTH, "siglip2": 64, "siglip2_flexible": 64}
 ROWS_BEYOND = {
     "opt": 7,
     "qwen2": 41,
@@ -64,7 +59,7 @@ ROWS_BEYOND = {
 }
 # WordPiece and the small Unigrams here know no letter beyond ASCII.
 ANY_TEXT = [
-    *CAUSAL_LMS,
+    *ALL_CAUSAL_LMS,
     *("roberta_classifier", "gpt2_classifier", "masked_lm"),
     *("clip", "old_clip", "open_clip", "siglip2", "siglip2_flexible"),
 ]
@@ -182,7 +177,7 @@ def test_losses_and_gradients_of_a_padded_batch_are_those_of_plain_transformers(
     assert losses[:, 0].max() - losses[:, 0].min() > 1e-4
 
 
-@pytest.mark.parametrize("name", families.CAUSAL_LMS)
+@pytest.mark.parametrize("name", MORE_CAUSAL_LMS)
 def test_next_log_probs_are_those_of_plain_transformers(name, family):
     family = family(name)
     rows = [plain_tokens(name, family.model.tokenizer, text)[0] for text in PROMPTS]
@@ -253,7 +248,7 @@ def test_a_part_of_a_character_is_no_prompt_and_no_token_of_one(name, family):
     assert not model.allowed_tokens("any")[state[-1]]
 
 
-@pytest.mark.parametrize("name", CLIPS)
+@pytest.mark.parametrize("name", ALL_CLIPS)
 def test_cosines_are_the_logits_of_a_text_and_a_picture(name, family, picture):
     model, plain = family(name).model, family(name).plain
     image = Image.open(picture)

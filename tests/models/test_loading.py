@@ -10,7 +10,11 @@ from transformers import AutoModel
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models import CLIP, CausalLM, Classifier, SentenceEncoder
 from fuse_lightning.models.auto import auto_model
-from tests.lookalikes import bert_classifier, clip, edit_json, gpt2, sentence_encoder
+from tests.factories.causal_lms import gpt2
+from tests.factories.classifiers import bert_classifier
+from tests.factories.clips import clip
+from tests.factories.folders import edit_json
+from tests.factories.sentence_encoders import sentence_encoder
 
 
 @pytest.fixture(autouse=True)

@@ -6,11 +6,11 @@ from transformers import BitsAndBytesConfig, GPT2Config, GPT2LMHeadModel
 
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models import CLIP, CaptionModel, CausalLM, Classifier, SentenceEncoder
-from tests import tiny
-from tests.captioners import blip
-from tests.lookalikes_text import tokenizer
+from tests.factories import tiny
+from tests.factories.captioners import blip
+from tests.factories.virtual import accelerators
+from tests.factories.zoo_tokenizers import tokenizer
 from tests.near import assert_near
-from tests.virtual import accelerators
 
 GPT2 = {
     "transformer.wte": "cpu",

@@ -10,7 +10,8 @@ from fuse_lightning.errors import FuseError
 from fuse_lightning.models import SentenceEncoder
 from fuse_lightning.objectives import TextSimilarity
 from fuse_lightning.objectives.term import Reading
-from tests.lookalikes import edit_json, sentence_encoder
+from tests.factories.folders import edit_json
+from tests.factories.sentence_encoders import sentence_encoder
 from tests.near import assert_near
 
 TEXTS = ["a red house", "hello", "two old boats on a calm lake at night"]

@@ -9,7 +9,7 @@ from fuse_lightning.errors import FuseError
 from fuse_lightning.models import CausalLM
 from fuse_lightning.models.start import EXAMPLES
 from fuse_lightning.objectives import Continuation, Fluency, Objective
-from tests.lookalikes import _byte_level_fast
+from tests.factories.tokenizers import byte_level_tokenizer
 
 SPECIAL = ("<|sep|>", "<|im_start|>", "<|im_end|>", "<|pad|>")
 CHATML = (
@@ -32,7 +32,7 @@ def chat(tmp_path_factory):
         key = template, *sorted(tokens.items())
         if key not in made:
             folder = made[key] = tmp_path_factory.mktemp("chat")
-            words = _byte_level_fast(SPECIAL, **tokens)
+            words = byte_level_tokenizer(SPECIAL, **tokens)
             words.chat_template = template
             config = GPT2Config(
                 vocab_size=len(words), n_positions=64, n_embd=16, n_layer=2, n_head=2

@@ -3,7 +3,8 @@ from itertools import pairwise
 import pytest
 import torch
 
-from tests.lookalikes import CAUSAL_LMS, CLIPS
+from tests.factories.causal_lms import CAUSAL_LMS
+from tests.factories.clips import CLIPS
 
 ALL = [*CAUSAL_LMS, *CLIPS, "bert_classifier", "roberta_classifier", "sentence_encoder"]
 SETS = ("any", "ascii", "words")

@@ -14,8 +14,8 @@ from fuse_lightning.errors import FuseError
 from fuse_lightning.objectives import Denoising, Fluency, Objective
 from fuse_lightning.optimizers import AutoDAN
 from fuse_lightning.search import BeamSearch
-from tests import tiny
-from tests.lookalikes_diffusion import PICTURE, stable_diffusion
+from tests.factories import tiny
+from tests.factories.diffusion import PICTURE, stable_diffusion
 from tests.near import DOUBLE, SINGLE, assert_near, near
 
 TEXTS = ["a red house by the sea", "hello", "a small dog runs over the green field", "boats"]

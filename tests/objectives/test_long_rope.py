@@ -16,8 +16,8 @@ from fuse_lightning.objectives import (
     label_changes,
     term_gradients,
 )
-from tests.families import SHAPE
-from tests.lookalikes import _save, llama_tokenizer
+from tests.factories.folders import SHAPE, save
+from tests.factories.tokenizers import llama_tokenizer
 
 TURN = 14
 TEXTS = (
@@ -47,7 +47,7 @@ def folder(tmp_path_factory):
         },
         pad_token_id=None,
     )
-    return str(_save(tmp_path_factory.mktemp("long"), Phi3ForCausalLM, config, tokenizer))
+    return str(save(tmp_path_factory.mktemp("long"), Phi3ForCausalLM, config, tokenizer))
 
 
 def objective_of(term_class, folder, tokens, **options):

@@ -26,19 +26,12 @@ from fuse_lightning.objectives import (
     smoothed_gradient,
     term_gradients,
 )
-from tests import tiny
 from tests.near import SINGLE, assert_near, near
 
 WORDS = [
     *("a", "two", "red", "crimson", "star", "stars", "above"),
     *("circle", "teal", "in", "the", "snow,", "how", "lovely"),
 ]
-
-
-@pytest.fixture(scope="module")
-def folders(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("models")
-    return {name: getattr(tiny, name)(folder / name) for name in ("gpt2", "clip", "classifier")}
 
 
 @pytest.fixture(scope="module")

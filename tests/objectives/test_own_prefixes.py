@@ -16,7 +16,8 @@ from fuse_lightning.objectives import (
     label_changes,
     term_gradients,
 )
-from tests import families, lookalikes
+from tests.factories.classifiers import CLASSIFIERS
+from tests.factories.more_causal_lms import MORE_CAUSAL_LMS
 from tests.objectives.causal import WORDS
 from tests.objectives.literal import Plain
 
@@ -32,7 +33,7 @@ sides = st.tuples(st.sampled_from(PREFIXES), st.sampled_from(SUFFIXES))
 @pytest.fixture(scope="module")
 def folders(causal_folders, tmp_path_factory):
     root = tmp_path_factory.mktemp("families")
-    more = {name: families.CAUSAL_LMS[name](root / name) for name in ("phi", "llama2")}
+    more = {name: MORE_CAUSAL_LMS[name](root / name) for name in ("phi", "llama2")}
     return {**causal_folders, **more}
 
 
@@ -193,7 +194,7 @@ def test_losses_of_a_gradient_are_told_only_where_it_was_at_the_text(loaded, fir
 
 
 def test_a_classifier_as_primary_reads_behind_every_prefix(tmp_path):
-    folder = lookalikes.CLASSIFIERS["roberta_classifier"](tmp_path / "classifier")
+    folder = CLASSIFIERS["roberta_classifier"](tmp_path / "classifier")
     model = Classifier(str(folder))
     model.load()
     label = model.labels[0]

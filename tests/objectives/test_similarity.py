@@ -8,7 +8,7 @@ from fuse_lightning.data import Target
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models import CLIP
 from fuse_lightning.objectives import ImageSimilarity, Objective, TextSimilarity
-from tests import tiny
+from tests.factories import tiny
 from tests.near import assert_near
 
 PROMPTS = ["a red star", "two blue boxes on a lawn", "night"]

@@ -4,24 +4,13 @@ import shutil
 from pathlib import Path
 
 import lightning as L
-import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
-from PIL import Image
 
 from fuse_lightning.adapters import AdapterSettings
 from fuse_lightning.callbacks import PromptWriter
 from fuse_lightning.objectives import Fluency, ImageSimilarity
 from tests.near import DOUBLE, near
-
-
-def write_pictures(folder, count=3):
-    folder.mkdir(exist_ok=True)
-    rng = np.random.default_rng(0)
-    for index in range(count):
-        pixels = rng.integers(0, 255, (40, 40, 3), dtype=np.uint8)
-        Image.fromarray(pixels).save(folder / f"{index}.png")
-    return folder
 
 
 def build(kind, folders, **options):

@@ -26,7 +26,7 @@ from fuse_lightning.optimizers import AutoDAN
 from fuse_lightning.optimizers.autodan import top_rows
 from fuse_lightning.search import BeamSearch, GreedySearch
 from fuse_lightning.search.target_search import TargetSearch
-from tests import tiny
+from tests.factories import tiny
 from tests.near import near
 from tests.optimizers.runs import build, fit
 

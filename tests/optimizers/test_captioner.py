@@ -16,7 +16,7 @@ from fuse_lightning.models import CaptionModel
 from fuse_lightning.objectives import Fluency, ImageSimilarity, Sentiment
 from fuse_lightning.optimizers import GCG, Captioner, Constraints
 from fuse_lightning.search import GreedySearch, HistorySearch, UniformCostSearch
-from tests.captioners import blip
+from tests.factories.captioners import blip
 from tests.near import near
 from tests.optimizers.runs import close, fit, found
 

@@ -12,7 +12,7 @@ from jsonargparse import ArgumentParser
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models import CausalLM
 from fuse_lightning.optimizers import Constraints
-from tests import tiny
+from tests.factories import tiny
 
 words = st.text("abcdr ,.", max_size=14)
 

@@ -12,8 +12,8 @@ from fuse_lightning.models import CLIP, CausalLM
 from fuse_lightning.objectives import Fluency, ImageSimilarity, KLDivergence, LogProb
 from fuse_lightning.optimizers import GCG, PEZ, AutoDAN, RandomSearch
 from fuse_lightning.search import BeamSearch, GreedySearch
+from tests.factories.virtual import accelerators
 from tests.optimizers.runs import fit
-from tests.virtual import accelerators
 
 READS = {
     "item": lambda tensor: tensor.sum().item(),

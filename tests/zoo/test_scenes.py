@@ -27,7 +27,7 @@ from fuse_lightning.zoo.recipes.batches import (
 from fuse_lightning.zoo.recipes.text_batches import IGNORE, made_up, sentiment_example
 from fuse_lightning.zoo.render import IMAGE_SIZE, layout, render
 from fuse_lightning.zoo.vocabulary import COLORS, MOODS, SHAPES
-from tests.lookalikes_text import TOKENIZERS, tokenizer
+from tests.factories.zoo_tokenizers import TOKENIZERS, tokenizer
 from tests.zoo.captions import captions
 
 rngs = st.integers(0, 10**9).map(random.Random)

@@ -1,0 +1,20 @@
+import pytest
+
+from fuse_lightning.cli.main import main
+
+
+@pytest.fixture
+def fit(monkeypatch, capsys):
+    """Runs ``fuse fit --config run.yaml``; gives its exit code and the lines of its errors."""
+    # Lightning warns about words of a process that are not the ones it is given.
+    monkeypatch.setattr("sys.argv", ["fuse"])
+
+    def run(*words):
+        code = 0
+        try:
+            main(["fit", "--config", "run.yaml", *words])
+        except SystemExit as end:
+            code = end.code
+        return code, capsys.readouterr().err.splitlines()
+
+    return run

@@ -1,0 +1,1 @@
+"""Models, pictures, configurations and devices that tests are made of."""

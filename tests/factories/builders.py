@@ -1,0 +1,19 @@
+"""Every look-alike by its name, with the class that reads it."""
+
+from fuse_lightning.models import CLIP, CausalLM, Classifier, SentenceEncoder
+from tests.factories.causal_lms import CAUSAL_LMS
+from tests.factories.classifiers import CLASSIFIERS, MORE_CLASSIFIERS
+from tests.factories.clips import CLIPS, SIGLIPS2
+from tests.factories.more_causal_lms import MORE_CAUSAL_LMS
+from tests.factories.sentence_encoders import SENTENCE_ENCODERS
+
+ALL_CAUSAL_LMS = CAUSAL_LMS | MORE_CAUSAL_LMS
+ALL_CLASSIFIERS = CLASSIFIERS | MORE_CLASSIFIERS
+ALL_CLIPS = CLIPS | SIGLIPS2
+BUILDERS = ALL_CAUSAL_LMS | ALL_CLASSIFIERS | ALL_CLIPS | SENTENCE_ENCODERS
+KINDS = {
+    **dict.fromkeys(ALL_CAUSAL_LMS, CausalLM),
+    **dict.fromkeys(ALL_CLIPS, CLIP),
+    **dict.fromkeys(ALL_CLASSIFIERS, Classifier),
+    **dict.fromkeys(SENTENCE_ENCODERS, SentenceEncoder),
+}

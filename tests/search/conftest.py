@@ -1,0 +1,3 @@
+from tests.factories.fixtures import folders, pictures
+
+__all__ = ["folders", "pictures"]
