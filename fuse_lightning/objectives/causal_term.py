@@ -1,9 +1,11 @@
-"""What the losses of causal language models share."""
+"""The base of terms of causal language models."""
 
 from torch import Tensor
+from torchmetrics import Metric
 
 from fuse_lightning.engine.devices import indices, to_device
 from fuse_lightning.errors import FuseError
+from fuse_lightning.metrics import MeanLoss
 from fuse_lightning.models import CausalLM
 from fuse_lightning.objectives.layout import Message
 from fuse_lightning.objectives.reading import Reading
@@ -41,6 +43,10 @@ class CausalTerm(Term):
         """Mean of -log P(token | all before) over the counted tokens of each row, shape (N,)."""
         nll = self.model.token_nll(reading.rows.ids, counted, embeds, reading.fixed)
         return nll.sum(1) / to_device(counted.sum(1), nll.device).clamp(min=1)
+
+    def metrics(self) -> dict[str, Metric]:
+        """The mean loss, in nats per token."""
+        return {"nll": MeanLoss("nats per token")}
 
 
 def row_sums(values: Tensor, places: Tensor) -> Tensor:

@@ -1,13 +1,21 @@
 """How likely a causal language model finds a prompt."""
 
+from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import Self
 
 import torch
 from torch import Tensor
+from torchmetrics import Metric
 
+from fuse_lightning.data.targets import Target
 from fuse_lightning.engine.devices import to_device
+from fuse_lightning.metrics import Perplexity
+from fuse_lightning.models import CausalLM, FrozenModel
 from fuse_lightning.objectives.causal_term import CausalTerm
 from fuse_lightning.objectives.reading import Reading
+from fuse_lightning.objectives.term import Term
+from fuse_lightning.objectives.transfer import placed_like
 
 
 class Fluency(CausalTerm):
@@ -51,3 +59,20 @@ class Fluency(CausalTerm):
         # A factor for each place: 1/n in the prompt, 0 outside.
         share = there((place < counts) / counts.clamp(min=1))
         return share[..., None] * (chosen - logits[..., : self.model.vocab_size])
+
+    def metrics(self) -> dict[str, Metric]:
+        """Mean loss, and perplexity over all tokens of all prompts."""
+        return {**super().metrics(), "perplexity": Perplexity()}
+
+    def update_metrics(
+        self, metrics: Mapping[str, Metric], reading: Reading, losses: Tensor
+    ) -> None:
+        """Adds rows; each token of a prompt counts alike."""
+        metrics["perplexity"].update(losses, reading.prompt.sum(1))
+
+    @classmethod
+    def for_transfer(
+        cls, model: FrozenModel, targets: Sequence[Target], search: Sequence[Term]
+    ) -> Self | None:
+        """Fluency under another causal language model, for any targets."""
+        return cls(model, **placed_like(model, search)) if isinstance(model, CausalLM) else None

@@ -3,9 +3,11 @@
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torchmetrics import Metric
 
 from fuse_lightning.engine.devices import gather_at
 from fuse_lightning.errors import FuseError
+from fuse_lightning.metrics import MeanLoss
 from fuse_lightning.objectives.causal_term import CausalTerm, row_sums
 from fuse_lightning.objectives.reading import Reading
 
@@ -65,3 +67,7 @@ class LogProb(CausalTerm):
         scores = states @ self.model.embedding_table.T
         losses = scores.float().logsumexp(-1) - (states.float() * tokens.float()).sum(-1)
         return row_sums(losses, counted)
+
+    def metrics(self) -> dict[str, Metric]:
+        """The mean loss, in nats."""
+        return {"nll": MeanLoss("nats")}

@@ -210,3 +210,28 @@ def mean_of(values: Tensor, of: Tensor, count: int) -> Tensor:
     sums = values.new_zeros(count, *values.shape[1:]).index_add(0, of, values)
     counts = of.bincount(minlength=count).clamp(min=1)
     return sums / counts.view(-1, *[1] * (values.dim() - 1))
+
+
+def row_weights(reading: Reading) -> Tensor:
+    """Weights of rows that let each prompt count alike, shape (R,), on the CPU.
+
+    Those of a prompt add up to 1. Its examples count alike, and so do the rows of an example.
+    """
+    pairs = equal_weights(reading.pairs[:, 0])
+    return equal_weights(reading.item) * pairs[reading.item]
+
+
+def equal_weights(of: Tensor) -> Tensor:
+    """Weights that add up to 1 for each owner, equal among what it owns.
+
+    Args:
+        of: Owner of each of M things, shape (M,).
+
+    Returns:
+        Shape (M,).
+
+    Example:
+        >>> equal_weights(torch.tensor([0, 2, 0, 2, 2]))
+        tensor([0.5000, 0.3333, 0.5000, 0.3333, 0.3333])
+    """
+    return 1 / of.bincount()[of]

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from fuse_lightning.engine.devices import to_device
-from fuse_lightning.objectives.reading import Reading
+from fuse_lightning.objectives.reading import Reading, mean_of
 from fuse_lightning.objectives.term import Term
 
 
@@ -50,3 +50,23 @@ def row_values(term: Term, reading: Reading, call: Callable[[Reading], Tensor]) 
         elif len(order):
             visit(slice(None))
     return found[0] if found else torch.full((len(reading),), torch.inf, device=term.model.device)
+
+
+def item_losses(term: Term, reading: Reading, values: Tensor) -> Tensor:
+    """One number for each pair of a prompt and an example.
+
+    Args:
+        term: The term.
+        reading: R rows.
+        values: What :func:`row_values` gave for them.
+
+    Returns:
+        Losses of ``reading.pairs``, shape (M,), float32; infinite where a row cannot be read.
+    """
+    if reading.plain and type(term).reduce is Term.reduce:
+        return values
+    items = term.reduce(values, reading, len(reading.pairs)).float()
+    # Whatever a term makes of a row that cannot be read, the prompt cannot be scored.
+    lost = values.isinf().view(len(values), -1).any(1)
+    bad = mean_of(lost.float(), reading.item, len(items)) > 0
+    return items.masked_fill(bad, torch.inf)

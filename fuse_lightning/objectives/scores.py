@@ -11,7 +11,7 @@ from fuse_lightning.engine.devices import to_device
 from fuse_lightning.objectives.memory import LossMemory
 from fuse_lightning.objectives.prompts import Prompts, State
 from fuse_lightning.objectives.reading import mean_of
-from fuse_lightning.objectives.row_values import row_values
+from fuse_lightning.objectives.row_values import item_losses, row_values
 from fuse_lightning.objectives.term import Term
 
 
@@ -195,10 +195,4 @@ class Scores:
         """
         reading = term.read(prompts, examples)
         values = row_values(term, reading, term.score)
-        if reading.plain and type(term).reduce is Term.reduce:
-            return reading.pairs, values
-        items = term.reduce(values, reading, len(reading.pairs)).float()
-        # Whatever a term makes of a row that cannot be read, the prompt cannot be scored.
-        lost = values.isinf().view(len(values), -1).any(1)
-        bad = mean_of(lost.float(), reading.item, len(items)) > 0
-        return reading.pairs, items.masked_fill(bad, torch.inf)
+        return reading.pairs, item_losses(term, reading, values)

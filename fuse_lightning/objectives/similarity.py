@@ -2,22 +2,26 @@
 
 import warnings
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
+from typing import Self
 
 import torch
 from torch import Tensor
+from torchmetrics import Metric
 
 from fuse_lightning.data.image_targets import ImageTargets
 from fuse_lightning.data.targets import Target, joined
 from fuse_lightning.engine.devices import to_device
 from fuse_lightning.errors import FuseError
-from fuse_lightning.models import CLIP, TextEncoder
+from fuse_lightning.metrics import MeanScore, Retrieval
+from fuse_lightning.models import CLIP, FrozenModel, TextEncoder
 from fuse_lightning.models.auto import auto_model
 from fuse_lightning.objectives.layout import Message
-from fuse_lightning.objectives.reading import Reading
+from fuse_lightning.objectives.reading import Reading, row_weights
 from fuse_lightning.objectives.target_cache import PerTarget
 from fuse_lightning.objectives.term import Term
+from fuse_lightning.objectives.transfer import nothing_to_compare, placed_like
 from fuse_lightning.utilities.identity import Identity
 
 
@@ -52,6 +56,16 @@ class _Similarity(Term):
         features = self.model.text_features(reading.rows, embeds, reading.fixed)
         owner = to_device(reading.owner, self.vectors.device)
         return 1 - (features * self.vectors[owner]).sum(-1)
+
+    def metrics(self) -> dict[str, Metric]:
+        """Mean cosine, in [-1, 1]."""
+        return {"cosine": MeanScore("cosine")}
+
+    def update_metrics(
+        self, metrics: Mapping[str, Metric], reading: Reading, losses: Tensor
+    ) -> None:
+        """Adds rows."""
+        metrics["cosine"].update(1 - losses, row_weights(reading))
 
 
 class ImageSimilarity(_Similarity):
@@ -101,6 +115,31 @@ class ImageSimilarity(_Similarity):
         vectors = self.model.image_features([image for images in pictures for image in images])
         parts = torch.split(vectors, [len(images) for images in pictures])
         return [part.mean(0) for part in parts]
+
+    def metrics(self) -> dict[str, Metric]:
+        """Mean cosine, and the share of rows that are nearest to their own pictures of all."""
+        return {**super().metrics(), "top1": Retrieval()}
+
+    def update_metrics(
+        self, metrics: Mapping[str, Metric], reading: Reading, losses: Tensor
+    ) -> None:
+        """Adds rows; one that is too long to be read is nearest to no picture."""
+        super().update_metrics(metrics, reading, losses)
+        images = self.vectors[to_device(reading.owner, self.vectors.device)]
+        texts = torch.full_like(images, torch.nan)
+        rows = losses.isfinite().nonzero().flatten()
+        if len(rows):
+            texts[to_device(rows, texts.device)] = self.model.text_features(reading[rows].rows)
+        metrics["top1"].update(texts, images)
+
+    @classmethod
+    def for_transfer(
+        cls, model: FrozenModel, targets: Sequence[Target], search: Sequence[Term]
+    ) -> Self | None:
+        """Similarity to the pictures under another CLIP, where every target has some."""
+        if isinstance(model, CLIP) and all(target.pictures for target in targets):
+            return cls(model, **placed_like(model, search))
+        return None
 
 
 class TextSimilarity(_Similarity):
@@ -174,3 +213,19 @@ class TextSimilarity(_Similarity):
             if self.model.encode([part]).ids.shape[1] <= self.model.max_tokens:
                 return part
         return ""
+
+    @classmethod
+    def for_transfer(
+        cls, model: FrozenModel, targets: Sequence[Target], search: Sequence[Term]
+    ) -> Self | None:
+        """Similarity to the targets' texts under another text encoder.
+
+        Raises:
+            FuseError: If a target has no text.
+        """
+        if not isinstance(model, TextEncoder):
+            return None
+        if not all(target.text for target in targets):
+            needed = "a picture or a text" if isinstance(model, CLIP) else "a text"
+            raise nothing_to_compare(model, needed)
+        return cls(model, **placed_like(model, search))

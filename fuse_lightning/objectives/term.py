@@ -16,6 +16,7 @@ from fuse_lightning.models import FrozenModel
 from fuse_lightning.objectives.context import Context
 from fuse_lightning.objectives.frames import Frame, Frames
 from fuse_lightning.objectives.layout import ANSWER, Fields, Layout, Message
+from fuse_lightning.objectives.measured import Measured
 from fuse_lightning.objectives.prompts import Prompts
 from fuse_lightning.objectives.reading import Reading, joined, mean_of
 from fuse_lightning.objectives.rows import Line, RowReader
@@ -27,7 +28,7 @@ WHERE = ("model_id", "revision", "device", "device_map", "trust_remote_code", "c
 """Options of a model that say where it comes from and where it is computed."""
 
 
-class Term(ABC):
+class Term(Measured, ABC):
     """One loss of a frozen model over the texts that prompts stand in; lower is better.
 
     A term lays out the rows that its model reads (:meth:`read`), gives a number for each of them
@@ -252,14 +253,14 @@ class Term(ABC):
                 f"{self.model.max_tokens} that {self.model.model_id!r} reads; shorten them"
             )
 
-    def set_targets(self, targets: Sequence[Target]) -> None:  # noqa: B027
+    def set_targets(self, targets: Sequence[Target]) -> None:
         """Hook: computes what the loss needs of the targets of a batch.
 
         Comes again whenever the batch changes, as most of the targets stay: what is costly is
         kept, see :class:`~fuse_lightning.objectives.target_cache.PerTarget`.
         """
 
-    def begin_step(self, steps: Sequence[int]) -> None:  # noqa: B027
+    def begin_step(self, steps: Sequence[int]) -> None:
         """Hook: what changes from step to step; the steps of each target count from 0."""
 
     @abstractmethod
