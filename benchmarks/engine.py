@@ -49,7 +49,7 @@ class PlainFluency(Fluency):
 
     def mean_nll(self, reading: Reading, counted: Tensor, embeds: Tensor | None) -> Tensor:
         """Mean over counted tokens."""
-        ids, mask = reading.encoded.ids, reading.encoded.mask
+        ids, mask = reading.rows.ids, reading.rows.mask
         logits = self.model.logits(ids, mask, embeds)[:, :-1]
         nll = logits.logsumexp(-1) - logits.gather(-1, ids[:, 1:, None]).squeeze(-1)
         counted = counted[:, 1:]
@@ -71,7 +71,7 @@ class PlainSimilarity(ImageSimilarity):
 
     def loss(self, reading: Reading, embeds: Tensor | None = None) -> Tensor:
         """1 - cos."""
-        ids, mask = reading.encoded.ids, reading.encoded.mask
+        ids, mask = reading.rows.ids, reading.rows.mask
         missing = max(0, self.length - ids.shape[1])
         ids = F.pad(ids, (0, missing), value=self.model.pad_id)
         mask = F.pad(mask, (0, missing))
@@ -251,7 +251,7 @@ def step(
             if all(term.splits for term in module.objective.terms):
                 module._score(shorter)
         # A search never scores the same prompts twice; a benchmark does.
-        module.objective.memory.clear()
+        module.objective.scores.forget()
         module.objective.begin_step([0])
         lm, clip = (stack.enter_context(counting(model)) for model in (setting.lm, setting.clip))
         begun = setting.clock()
@@ -277,8 +277,8 @@ def distinct_pairs(module: PromptOptimizer, candidates: list[State]) -> tuple[in
     prompts = module.objective.prompts(candidates, [0] * len(candidates))
     total, flops = 0, 0.0
     for term in module.objective.terms:
-        reading = module.objective.read(term, prompts)
-        ids, mask = reading.encoded.ids, reading.encoded.mask
+        reading = term.read(prompts)
+        ids, mask = reading.rows.ids, reading.rows.mask
         causal = isinstance(term.model, CausalLM)
         # Nobody needs what follows the last token whose likelihood is asked for.
         sizes = (mask.sum(1) - int(causal)).tolist()

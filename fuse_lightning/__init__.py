@@ -4,11 +4,16 @@ import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from fuse_lightning.utilities.plugins import register
+
 __version__ = "0.1.0"
 
 # The shapes of a search hardly come again, and oneDNN would keep a compiled kernel for each:
 # several hundred MB in a long run. It is read when torch first computes.
 os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "32")
+
+# Only scenes of the zoo can be measured by it, and evaluations know nothing of the zoo.
+register("measure", "fuse_lightning.zoo.measures.ObjectsRight")
 
 if TYPE_CHECKING:
     from fuse_lightning.adapters import AdapterSettings

@@ -1,12 +1,11 @@
 """FUSE: gradients of one model's text carried to another model's tokens (arXiv 2408.04816)."""
 
-import json
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -108,7 +107,7 @@ class FuseAdapter:
         )
         key = cache_key(
             {
-                "format": 4,
+                "format": 5,
                 "models": [
                     (model.model_id, model.revision, _fingerprint(model))
                     for model in (self.source, self.target)
@@ -361,12 +360,7 @@ def _fingerprint(model: FrozenModel) -> str:
     """Changes with the vocabulary and with the embedding table."""
     table = model.embedding_table
     rows = table.double().sum(1).tolist()
-    reads: Any = sorted(model.tokenizer.get_vocab().items())
-    if model.tokenizer.is_fast:
-        state = json.loads(model.tokenizer.backend_tokenizer.to_str())
-        # Padding and truncation change from call to call.
-        reads = [state[part] for part in ("normalizer", "pre_tokenizer", "model")]
-    return cache_key({"vocab": reads, "table": [table.shape, rows]})
+    return cache_key({"vocabulary": model.vocabulary.digest, "table": [table.shape, rows]})
 
 
 def _word_ids(model: FrozenModel, texts: Sequence[str]) -> list[list[int]]:

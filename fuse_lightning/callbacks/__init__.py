@@ -8,6 +8,7 @@ from fuse_lightning.callbacks.progress import PromptProgressBar
 from fuse_lightning.callbacks.stored_prompts import StoredPrompts
 from fuse_lightning.callbacks.table import PromptTable
 from fuse_lightning.callbacks.tensorboard import TensorBoardPrompts
+from fuse_lightning.callbacks.transfer import TransferModels
 from fuse_lightning.callbacks.writer import PromptWriter
 
 __all__ = [
@@ -20,4 +21,5 @@ __all__ = [
     "StoredPrompts",
     "TensorBoardPrompts",
     "TimedCheckpoints",
+    "TransferModels",
 ]

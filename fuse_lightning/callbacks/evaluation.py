@@ -1,48 +1,49 @@
-"""Measures found prompts and floors, while Lightning validates or tests."""
+"""Evaluation of found prompts beside floors, while Lightning validates or tests."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import chain
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback
-from torchmetrics import MeanMetric, Metric, SumMetric
-from torchmetrics.text import SacreBLEUScore
 
+from fuse_lightning.callbacks.transfer import TransferModels
 from fuse_lightning.data.targets import Target
 from fuse_lightning.errors import FuseError
+from fuse_lightning.evaluation.floors import Floor, FloorSetting, all_floors
+from fuse_lightning.evaluation.measures import FOUND, Measure, all_measures
+from fuse_lightning.evaluation.sources import SourceFigures, give_targets, mean_losses
 from fuse_lightning.evaluation.stored import all_targets, matched, without
 from fuse_lightning.evaluation.table import Figures, print_figures, write_figures
-from fuse_lightning.evaluation.term_metrics import Gauge, captions, transfer
-from fuse_lightning.metrics import Distinct, RougeL, words
+from fuse_lightning.evaluation.term_metrics import TermMetrics, transfer
 from fuse_lightning.models import Classifier
 from fuse_lightning.objectives import Objective
 from fuse_lightning.results.run_folder import folder_of
 from fuse_lightning.utilities.terminal import visible
-from fuse_lightning.zoo.scenes import names_all
-from fuse_lightning.zoo.vocabulary import COLORS, SHAPES
-
-SHORTLIST = 4
-"""Found prompts, and as many references, that the constant caption is chosen from."""
 
 
 class Evaluation(Callback):
-    """Scores the best prompt of each target, beside captions that cost no search.
+    """Scores the best prompt of each target, beside floors: prompts that cost no search.
 
-    The floors are one constant caption for all targets (that with the best mean objective among a
-    few found prompts and references), the captioner's if the search has one, and each target's
-    first reference. Figures are logged, printed, and written to the run's log folder as
-    ``evaluation.json`` and ``evaluation.csv``.
+    The package's floors are one constant prompt for all targets (that with the best mean
+    objective among a few found prompts and references), the caption of the search's captioner
+    if it has one, and each target's first reference. Figures are logged, printed, and written to
+    the run's log folder as ``evaluation.json`` and ``evaluation.csv``. They come from the terms of
+    the search, from other models, and from measures of the text.
 
-    Captions are compared with all references but the first, which is a floor itself; with the
+    Prompts are compared with all references but the first, which is a floor itself; with the
     first where there is no other.
+
+    A data module brings measures and floors for its own targets by methods ``measures()`` and
+    ``floors()`` that give lists.
 
     Args:
         transfer: Ids of models that took no part in the search: CLIPs, causal language models,
             classifiers, and for texts sentence encoders.
         classifier: Id of a classifier that took no part in the search.
         printed: Whether to print the figures.
+        measures: Measures beside those of the package.
+        floors: Floors beside those of the package.
     """
 
     def __init__(
@@ -50,10 +51,14 @@ class Evaluation(Callback):
         transfer: list[str] | None = None,
         classifier: str | None = None,
         printed: bool = True,
+        measures: list[Measure] | None = None,
+        floors: list[Floor] | None = None,
     ) -> None:
         self.transfer = transfer or []
         self.classifier = classifier
         self.printed = printed
+        self.measures = measures or []
+        self.floors = floors or []
         self.figures: Figures = {}
         self.limit: int | float | None = None
 
@@ -61,7 +66,8 @@ class Evaluation(Callback):
         """Finds the other models, before those of the search are loaded.
 
         Raises:
-            FuseError: If one does not exist or cannot measure the targets' captions.
+            FuseError: If one does not exist or cannot measure the targets' prompts, or measures
+                or floors have equal names.
         """
         if [*map(type, trainer.callbacks)].count(type(self)) > 1:  # type: ignore[attr-defined]
             raise FuseError("trainer.callbacks hold two Evaluation; give one of them")
@@ -70,14 +76,23 @@ class Evaluation(Callback):
             self.limit, trainer.limit_val_batches = trainer.limit_val_batches, 0
         if stage not in ("validate", "test"):
             return
+        targets = all_targets(trainer)
+        self._measures = all_measures([*_brought(trainer, "measures"), *self.measures])
+        self._floors = all_floors([*_brought(trainer, "floors"), *self.floors])
         self.objective: Objective = pl_module.objective  # type: ignore[assignment]
-        ids = dict.fromkeys([*([self.classifier] if self.classifier else []), *self.transfer])
-        self.others = [transfer(name, self.objective, all_targets(trainer)) for name in ids]
-        if self.classifier and not isinstance(self.others[0].term.model, Classifier):
-            raise FuseError(
-                f"{self.classifier!r} is a {self.others[0].term.model.kind}, not a "
-                f"{Classifier.kind}; give it as --transfer"
-            )
+        classifier, ids = self._models(trainer)
+        self.others = [
+            transfer(name, self.objective, targets, Classifier if name == classifier else None)
+            for name in ids
+        ]
+
+    def _models(self, trainer: L.Trainer) -> tuple[str | None, list[str]]:
+        """The classifier, and all models that took no part in the search."""
+        callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+        more = [each for each in callbacks if isinstance(each, TransferModels)]
+        classifier = next((each.classifier for each in more if each.classifier), self.classifier)
+        ids = [*self.transfer, *(name for each in more for name in each.models)]
+        return classifier, [*dict.fromkeys([classifier, *ids] if classifier else ids)]
 
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Lets the trainer validate again."""
@@ -94,72 +109,54 @@ class Evaluation(Callback):
     @torch.inference_mode(False)
     @torch.no_grad()
     def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Loads the other models and chooses the constant caption."""
-        self.targets, found = matched(trainer, pl_module)
-        self.found = {name: results[0] for name, results in found.items()}
-        self.missing = without(self.targets, found)
-        own = [Gauge(self.objective, term, own=True) for term in self.objective.terms]
-        self.gauges = {self.objective: own} | {gauge.objective: [gauge] for gauge in self.others}
-        for objective in self.gauges:
+        """Loads the other models and prepares the floors."""
+        targets, results = matched(trainer, pl_module)
+        self.found = {name: rows[0] for name, rows in results.items()}
+        self.missing = without(targets, results)
+        own = [TermMetrics(self.objective, term, own=True) for term in self.objective.terms]
+        self.terms = [*own, *self.others]
+        self.objectives = [*dict.fromkeys(term.objective for term in self.terms)]
+        for objective in self.objectives:
             objective.load(pl_module.device)
-        batches = trainer.val_dataloaders if trainer.validating else trainer.test_dataloaders
-        self.constant = self._constant(batches, pl_module.device)
-        known = [target for target in self.targets if target.id in self.found]
-        sources = {
-            "found": True,
-            "constant": True,
-            "captioner": pl_module.captioner is not None,
-            "reference": any(target.references for target in known),
+        loader: Any = trainer.val_dataloaders if trainer.validating else trainer.test_dataloaders
+        search: Any = pl_module
+        setting = FloorSetting(
+            targets,
+            self.found,
+            None if search.captioner is None else search.caption,
+            lambda texts: self._mean_losses(loader, texts, pl_module.device),
+        )
+        self.offered = [floor for floor in self._floors if floor.offered(setting)]
+        for floor in self.offered:
+            floor.prepare(setting)
+        prompts: dict[str, Callable[[Target], str | None]] = {
+            FOUND: lambda target: self.found[target.id].prompt or None
         }
-        self.metrics = {
-            source: self._metrics(source, known, pl_module.device)
-            for source, there in sources.items()
-            if there
-        }
+        prompts |= {floor.name: floor.prompt for floor in self.offered}
+        self.sources = [
+            SourceFigures(
+                name,
+                prompt,
+                self.objective,
+                self.terms,
+                self._measures,
+                self._known(targets),
+                self.found,
+                pl_module.device,
+            )
+            for name, prompt in prompts.items()
+        ]
 
     on_test_start = on_validation_start
 
-    def _metrics(
-        self, source: str, targets: Sequence[Target], device: torch.device
-    ) -> dict[str, Metric]:
-        """New metrics of a source, the same on every device."""
-        found: dict[str, Metric] = {"targets": SumMetric(), "objective": MeanMetric()}
-        for gauge in chain.from_iterable(self.gauges.values()):
-            found |= gauge.metrics()
-        if any(_rivals(target, source) for target in targets):
-            found |= {"bleu": SacreBLEUScore(lowercase=True), "rouge_l": RougeL()}
-        if any(_objects(target) for target in targets):
-            found["objects_right"] = MeanMetric()
-        found |= {"distinct_1": Distinct(1), "distinct_2": Distinct(2)}
-        found |= {"words": MeanMetric(), "tokens": MeanMetric()}
-        if source == "found":
-            found["seconds"] = MeanMetric()
-        return {name: metric.to(device) for name, metric in found.items()}
+    def _mean_losses(self, loader: Any, texts: Sequence[str], device: torch.device) -> list[float]:
+        share, size = loader.targets, loader.batch_size
+        batches = [self._known(share[at : at + size]) for at in range(0, len(share), size)]
+        return mean_losses(self.objective, batches, texts, device)
 
-    def _constant(self, batches: Any, device: torch.device) -> str:
-        """The caption that does best for all targets, among a few."""
-        found = [result.prompt for result in self.found.values()][:SHORTLIST]
-        references = [target.references[0] for target in self.targets if target.references]
-        texts = [*dict.fromkeys([*found, *references[:SHORTLIST]])]
-        means = [MeanMetric().to(device) for _ in texts]
-        share, size = batches.targets, batches.batch_size
-        for start in range(0, len(share), size):
-            targets = self._prepare([self.objective], share[start : start + size])
-            for text, mean in zip(texts, means, strict=True):
-                prompts = captions(self.objective, [text] * len(targets), range(len(targets)))
-                losses = self.objective.term_matrix(prompts)
-                mean.update(self.objective.total(losses).to(device))
-            for target in targets:
-                target.release()
-        return min(zip(texts, means, strict=True), key=lambda pair: float(pair[1].compute()))[0]
-
-    def _prepare(self, objectives: Iterable[Objective], batch: Sequence[Target]) -> list[Target]:
-        """Those targets of a batch that have a prompt, now known to the objectives."""
-        targets = [target for target in batch if target.id in self.found]
-        for objective in objectives if targets else ():
-            objective.set_targets(targets)
-            objective.begin_step([0 for _ in targets])
-        return targets
+    def _known(self, targets: Iterable[Target]) -> list[Target]:
+        """Those of some targets that have a prompt."""
+        return [target for target in targets if target.id in self.found]
 
     @torch.inference_mode(False)
     @torch.no_grad()
@@ -172,71 +169,18 @@ class Evaluation(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Measures the captions of a batch's targets."""
-        targets = self._prepare(self.gauges, batch.targets)
-        for source, metrics in self.metrics.items():
-            texts = [self._caption(source, pl_module, target) for target in targets]
-            owners = [owner for owner, text in enumerate(texts) if text]
-            self._update(source, metrics, targets, owners, [text for text in texts if text])
+        """Measures the prompts of a batch's targets."""
+        targets = self._known(batch.targets)
+        for objective in self.objectives if targets else ():
+            give_targets(objective, targets)
+        for source in self.sources:
+            source.update(targets)
 
     on_test_batch_end = on_validation_batch_end
 
-    def _caption(self, source: str, pl_module: Any, target: Target) -> str:
-        """The caption of a target; "" for none."""
-        match source:
-            case "found":
-                return self.found[target.id].prompt
-            case "constant":
-                return self.constant
-            case "captioner":
-                caption: str = pl_module.caption(target)
-                return caption
-        return next(iter(target.references), "")
-
-    def _update(
-        self,
-        source: str,
-        metrics: dict[str, Metric],
-        targets: Sequence[Target],
-        owners: Sequence[int],
-        texts: Sequence[str],
-    ) -> None:
-        """Adds captions; also where there are none, so that all devices have the same states."""
-        metrics["targets"].update(len(texts))
-        for objective, gauges in self.gauges.items():
-            prompts = captions(objective, texts, owners)
-            losses = [gauge.update(metrics, prompts) for gauge in gauges]
-            if objective is self.objective:
-                totals = objective.total(torch.stack(losses, dim=1))
-                metrics["objective"].update(totals.tolist())
-                metrics["tokens"].update([len(state) for state in prompts.states])
-        if "bleu" in metrics:
-            rows = [
-                (text, rivals)
-                for text, owner in zip(texts, owners, strict=True)
-                if (rivals := _rivals(targets[owner], source))
-            ]
-            for name in ("bleu", "rouge_l"):
-                metrics[name].update([text for text, _ in rows], [rivals for _, rivals in rows])
-        if "objects_right" in metrics:
-            right = [
-                names_all(text, objects)
-                for text, owner in zip(texts, owners, strict=True)
-                if (objects := _objects(targets[owner]))
-            ]
-            metrics["objects_right"].update([float(each) for each in right])
-        metrics["distinct_1"].update(texts)
-        metrics["distinct_2"].update(texts)
-        metrics["words"].update([len(words(text)) for text in texts])
-        if "seconds" in metrics:
-            metrics["seconds"].update([self.found[targets[owner].id].seconds for owner in owners])
-
     def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Logs, prints and writes the figures."""
-        self.figures = {
-            source: {name: float(metric.compute()) for name, metric in metrics.items()}
-            for source, metrics in self.metrics.items()
-        }
+        self.figures = {source.source: source.compute() for source in self.sources}
         stage = "val" if trainer.validating else "test"
         for source, row in self.figures.items():
             pl_module.log_dict(
@@ -247,15 +191,18 @@ class Evaluation(Callback):
         folder = folder_of(trainer)
         if not trainer.is_global_zero:
             return
+        floors = {floor.name: text for floor in self.offered if (text := floor.about()) is not None}
+        measures = {name: about for each in self.sources for name, about in each.about().items()}
         about = {
-            "constant": self.constant,
+            **floors,
             "without_prompt": self.missing,
-            "transfer": [gauge.term.name for gauge in self.others],
+            "transfer": [each.term.name for each in self.others],
         }
-        write_figures(folder, self.figures, about)
+        write_figures(folder, self.figures, measures, about)
         if self.printed:
-            print_figures(self.figures)
-            print(visible(f"constant: {self.constant}"))
+            print_figures(self.figures, measures)
+            for name, text in floors.items():
+                print(visible(f"{name}: {text}"))
             if self.missing:
                 print(visible(f"no prompt yet: {', '.join(self.missing)}"))
             print(visible(f"wrote {folder / 'evaluation.json'} and evaluation.csv"))
@@ -263,17 +210,8 @@ class Evaluation(Callback):
     on_test_epoch_end = on_validation_epoch_end
 
 
-def _rivals(target: Target, source: str) -> list[str]:
-    """References that a caption is compared with: the first is itself a source of captions."""
-    others = list(target.references[1:])
-    return others if others or source == "reference" else list(target.references)
-
-
-def _objects(target: Target) -> list[Mapping[str, str]]:
-    """What a zoo scene holds; nothing for other pictures."""
-    objects = target.metadata.get("objects")
-    known = isinstance(objects, list) and all(
-        isinstance(each, Mapping) and each.get("color") in COLORS and each.get("shape") in SHAPES
-        for each in objects
-    )
-    return list(objects) if known and objects else []
+def _brought(trainer: L.Trainer, what: str) -> list[Any]:
+    """What the data module brings for its own targets: its measures or its floors."""
+    data: Any = trainer.datamodule  # type: ignore[attr-defined]
+    brings = getattr(data, what, None)
+    return [] if brings is None else list(brings())

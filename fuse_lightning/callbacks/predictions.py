@@ -1,4 +1,4 @@
-"""The prompts of each target, as rows."""
+"""Output of ``predict``: printed, or written as rows of a file."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Prompts that a run's folder holds, given to an optimizer."""
+"""Prompts of an earlier run: what ``--run`` stands for, beside the run's configuration."""
 
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from fuse_lightning.results import run_results
 
 
 class StoredPrompts(Callback):
-    """Gives the optimizer the prompts of a run: what ``--run`` stands for, beside the run's config.
+    """Loads the prompts of a run's folder into the optimizer, before they are measured or written.
 
     Args:
         run: The run's folder, such as logs/search/version_0.
@@ -21,7 +21,7 @@ class StoredPrompts(Callback):
         self.run = Path(run)
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        """Reads them, before any model is loaded.
+        """Reads the prompts, before any model is loaded.
 
         Raises:
             FuseError: If there are none, or they are not those of the data's targets.

@@ -1,17 +1,15 @@
 """Results as a table on a terminal."""
 
-import io
 from collections.abc import Sequence
 
 import lightning as L
 from lightning.pytorch.callbacks import Callback
-from rich.box import ASCII
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from fuse_lightning.results.result import Result
-from fuse_lightning.utilities.terminal import encoding, printable, say
+from fuse_lightning.utilities.tables import print_table
+from fuse_lightning.utilities.terminal import printable
 
 
 class PromptTable(Callback):
@@ -41,17 +39,3 @@ def print_results(results: Sequence[Result]) -> None:
         cells = [result.target, result.prompt, *(f"{number:.3f}" for number in numbers)]
         table.add_row(*(Text(printable(cell)) for cell in cells))
     print_table(table)
-
-
-def print_table(table: Table) -> None:
-    """Prints a table as wide as the terminal, or 160 characters where there is none.
-
-    Its lines are ASCII where standard output cannot be trusted to write others.
-    """
-    stream = io.StringIO()
-    console = Console()
-    width = console.width if console.is_terminal else 160
-    if not encoding().lower().startswith("utf"):
-        table.box = ASCII
-    Console(file=stream, width=width, force_terminal=console.is_terminal).print(table)
-    say(stream.getvalue().removesuffix("\n"))

@@ -8,6 +8,7 @@ from jsonargparse import ArgumentParser
 from lightning.pytorch import Callback, LightningDataModule, LightningModule
 from lightning.pytorch.loggers import Logger
 
+from fuse_lightning.evaluation import Floor, Measure
 from fuse_lightning.models.base import FrozenModel
 from fuse_lightning.objectives import Term
 
@@ -18,6 +19,8 @@ BASES: tuple[type[Any], ...] = (
     Logger,
     Term,
     FrozenModel,
+    Measure,
+    Floor,
 )
 
 

@@ -158,7 +158,7 @@ def _tool(words: list[str]) -> None:
         words = [words[0], *(["--run"] if named else []), *words[1:]]
         tools = report
     else:
-        from fuse_lightning.evaluation.adapter_fidelity import evaluate
+        from fuse_lightning.cli.adapter import evaluate
 
         tools = {"evaluate": evaluate}
     auto_cli(

@@ -69,7 +69,7 @@ def expand(words: list[str]) -> list[str]:
         after += _callback("StoredPrompts", run=str(folder))
     if scored:
         last = classifiers[-1] if classifiers else None
-        after += _callback("Evaluation", transfer=transfer, classifier=last)
+        after += _callback("TransferModels", models=transfer, classifier=last)
     if outs:
         after += _callback("Predictions", out=outs[-1])
     return [command, *before, *words[1:], *after]

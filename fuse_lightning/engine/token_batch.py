@@ -27,7 +27,7 @@ class TokenBatch:
 
     def __getitem__(self, rows: slice | Tensor) -> "TokenBatch":
         """Some of the texts, trimmed to the longest of them."""
-        width = int(self.mask[rows].sum(1).max())
+        width = int(self.mask[rows].any(0).sum())
         return TokenBatch(self.ids[rows, :width], self.mask[rows, :width], self.spans[rows, :width])
 
     def to(self, device: torch.device) -> "TokenBatch":

@@ -1,9 +1,8 @@
-"""How well gradients through an adapter predict the true losses of token swaps."""
+"""Fidelity of adapters: how well gradients through them predict losses of token swaps."""
 
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -13,20 +12,17 @@ from fuse_lightning.adapters import AdapterSettings
 from fuse_lightning.adapters.fuse import AdapterKind
 from fuse_lightning.data.targets import Target
 from fuse_lightning.errors import FuseError
-from fuse_lightning.models import CausalLM, Classifier, FrozenModel, TextEncoder
-from fuse_lightning.models.auto import auto_model
+from fuse_lightning.evaluation.term_metrics import transfer_term
+from fuse_lightning.models import FrozenModel
 from fuse_lightning.objectives import (
-    Fluency,
     Objective,
     Sample,
     Sentiment,
     State,
     Term,
-    TextSimilarity,
     predicted_change,
     smoothed_gradient,
 )
-from fuse_lightning.utilities.regular import read_text
 
 BEST, SHORTLIST = 10, 40
 MAX_WORDS = 14
@@ -34,7 +30,7 @@ MAX_WORDS = 14
 
 @dataclass(frozen=True)
 class Recipe:
-    """One way to predict.
+    """One way to predict losses from gradients.
 
     Attributes:
         kind: Kind of adapter.
@@ -50,7 +46,11 @@ class Recipe:
     first_word: bool = False
 
     def __str__(self) -> str:
-        """A row title."""
+        """Title of a row of the table.
+
+        >>> str(Recipe("lookup", 8, 0.25))
+        'lookup, mean of 8 random tokens, 25% of the others too'
+        """
         where = f"mean of {self.samples} random tokens" if self.samples else "at current token"
         if self.others:
             where += f", {self.others:.0%} of the others too"
@@ -74,7 +74,15 @@ RECIPES = (
 
 @dataclass
 class Case:
-    """A position of a prompt, with the true losses of tokens put there."""
+    """A position of a prompt, with the true losses of tokens put there.
+
+    Attributes:
+        state: The prompt.
+        slot: The position.
+        owner: Index of the prompt's target.
+        tokens: The tokens tried.
+        losses: Their losses, shape (tokens,).
+    """
 
     state: State
     slot: int
@@ -140,19 +148,20 @@ def fidelity(
 
 
 def _lowest(values: Tensor, count: int) -> list[int]:
+    """Places of the lowest values.
+
+    >>> _lowest(torch.tensor([3.0, 1.0, 2.0]), 2)
+    [1, 2]
+    """
     lowest: list[int] = values.topk(min(count, len(values)), largest=False).indices.tolist()
     return lowest
 
 
 def _term(model: FrozenModel, weight: float) -> Term:
-    match model:
-        case CausalLM():
-            return Fluency(model, weight)
-        case Classifier():
-            return Sentiment(model, weight)
-        case TextEncoder():
-            return TextSimilarity(model, weight)
-    raise FuseError(f"no loss over text is known for a {model.kind}")
+    """The loss over text that a model is measured with elsewhere, too."""
+    term = transfer_term(model, [Target("any", text="any", sentiment="any")], [])
+    term.weight = weight
+    return term
 
 
 def _cases(
@@ -178,7 +187,9 @@ def _cases(
         tried = rng.sample(whole, min(tokens, len(whole)))
         states = [(*state[:slot], token, *state[slot + 1 :]) for token in tried]
         prompts = objective.prompts(states, [owner] * len(states))
-        cases.append(Case(state, slot, owner, tried, objective.term_losses(term, prompts).cpu()))
+        cases.append(
+            Case(state, slot, owner, tried, objective.scores.term_losses(term, prompts).cpu())
+        )
         if len(cases) == positions:
             break
     if not cases:
@@ -200,7 +211,7 @@ def _targets(term: Term, texts: Sequence[str]) -> list[Target]:
 def _predict(
     objective: Objective, case: Case, recipe: Recipe, allowed: Tensor, rng: random.Random
 ) -> Tensor:
-    """Predicted change for the case's tokens, lower is better."""
+    """Predicted change of the loss for the case's tokens, shape (tokens,); lower is better."""
     slot = 0 if recipe.first_word else case.slot
     choices = allowed.nonzero().squeeze(1).tolist()
     samples = []
@@ -214,35 +225,3 @@ def _predict(
         objective, samples, [case.owner], lambda term: term is objective.terms[1]
     )
     return predicted_change(heads, [(0, slot)], allowed)[0, case.tokens]
-
-
-def evaluate(
-    source: str,
-    target: str,
-    texts: Path,
-    positions: int = 40,
-    tokens: int = 400,
-    seed: int = 0,
-) -> None:
-    """Prints how well gradients through an adapter predict the losses of token swaps.
-
-    Args:
-        source: Id of the model whose tokens are replaced.
-        target: Id of the model whose loss is predicted.
-        texts: File with a text a line.
-        positions: Positions measured, one a text.
-        tokens: Tokens tried at each.
-        seed: Seed.
-    """
-    try:
-        lines = [line.strip() for line in read_text(texts).splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise FuseError(
-            f"texts {str(texts)!r} cannot be read ({error}); give a text file"
-        ) from error
-    lines = list(dict.fromkeys(line for line in lines if line))
-    rows = fidelity(auto_model(source), auto_model(target), lines, positions, tokens, seed)
-    width = max(len(str(recipe)) for recipe in rows)
-    print(f"{'gradient':{width}}    rho  recall")
-    for recipe, (rho, recall) in rows.items():
-        print(f"{recipe!s:{width}}  {rho:5.2f}   {recall:5.2f}")

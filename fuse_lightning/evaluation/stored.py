@@ -1,4 +1,4 @@
-"""Prompts that an optimizer has found, or that a run's folder holds."""
+"""Results of a search matched with the targets of the data."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from fuse_lightning.results.result import Result
 
 
 def all_targets(trainer: L.Trainer) -> list[Target]:
-    """The targets of all devices, in order.
+    """Targets of all devices, in order.
 
     Raises:
         FuseError: If the trainer has no data module.
@@ -25,7 +25,7 @@ def all_targets(trainer: L.Trainer) -> list[Target]:
 def matched(
     trainer: L.Trainer, pl_module: L.LightningModule
 ) -> tuple[list[Target], dict[str, list[Result]]]:
-    """The data's targets, and the results of those that have some, best first.
+    """Targets of the data, and the results of those that have some, best first.
 
     Raises:
         FuseError: If there is no result, or one of a target that the data does not have, or that

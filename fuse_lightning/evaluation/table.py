@@ -1,38 +1,61 @@
-"""Figures of captions as files and on the screen."""
+"""Figures as files and as a table on the screen."""
 
 import csv
 import io
 import json
 import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 from rich.text import Text
 
-from fuse_lightning.callbacks.table import print_table
+from fuse_lightning.metrics import About
 from fuse_lightning.results.export import safe_cell
 from fuse_lightning.utilities.files import replace_file
+from fuse_lightning.utilities.tables import print_table
 from fuse_lightning.utilities.terminal import printable, visible
 
 Figures = dict[str, dict[str, float]]
-"""For each source of captions its measures."""
+"""For each source of prompts its figures, by name."""
+FILE = "evaluation.json"
 
-HIGHER = ("cosine", "top1", "accuracy", "bleu", "rouge_l", "right", "distinct_1", "distinct_2")
-PLAIN = ("targets", "words", "tokens")
+
+@dataclass(frozen=True)
+class Written:
+    """What an evaluation wrote.
+
+    Attributes:
+        figures: The figures; NaN for what was no finite number.
+        measures: Direction, unit and digits of each figure, by name.
+        notes: What was said of floors, such as the text of the constant one, by name.
+    """
+
+    figures: Figures
+    measures: dict[str, About]
+    notes: dict[str, str]
 
 
 def names(figures: Figures) -> list[str]:
-    """All measures, in order."""
+    """Names of all figures, in the order in which they come first.
+
+    >>> names({"found": {"bleu": 0.5, "words": 3.0}, "constant": {"words": 2.0, "calm": 1.0}})
+    ['bleu', 'words', 'calm']
+    """
     return [*dict.fromkeys(name for row in figures.values() for name in row)]
 
 
-def write_figures(folder: Path, figures: Figures, about: dict[str, Any]) -> None:
+def write_figures(
+    folder: Path, figures: Figures, measures: Mapping[str, About], about: Mapping[str, Any]
+) -> None:
     """Writes ``evaluation.json``, and ``evaluation.csv`` with a row for each source.
 
     Args:
         folder: Where.
         figures: The figures; what is no finite number becomes null, or an empty cell.
+        measures: Direction, unit and digits of each figure, by name.
         about: What else the JSON file says.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -40,9 +63,11 @@ def write_figures(folder: Path, figures: Figures, about: dict[str, Any]) -> None
         source: {name: value if math.isfinite(value) else None for name, value in row.items()}
         for source, row in figures.items()
     }
-    text = json.dumps({**about, "figures": rows}, indent=2, ensure_ascii=False)
+    facts = {name: asdict(each) for name, each in measures.items()}
+    whole = {**about, "measures": facts, "figures": rows}
+    text = json.dumps(whole, indent=2, ensure_ascii=False)
     lines = [f"{visible(line)}\n" for line in text.split("\n")]
-    replace_file(folder / "evaluation.json", "".join(lines))
+    replace_file(folder / FILE, "".join(lines))
     table = io.StringIO()
     columns = ["captions", *names(figures)]
     writer = csv.DictWriter(table, columns, lineterminator="\n")
@@ -51,25 +76,72 @@ def write_figures(folder: Path, figures: Figures, about: dict[str, Any]) -> None
     replace_file(folder / "evaluation.csv", table.getvalue())
 
 
-def print_figures(figures: Figures) -> None:
-    """Prints a column for each source, as there are more measures than sources."""
+def read_figures(text: str) -> Written:
+    """Reads the content of ``evaluation.json``.
+
+    Raises:
+        ValueError: If it is none; of a figure whose direction nobody wrote nothing is known.
+
+    >>> read_figures('{"constant": "a star", "figures": {"found": {"bleu": null}}}')
+    Written(figures={'found': {'bleu': nan}}, measures={}, notes={'constant': 'a star'})
+    """
+    try:
+        whole = json.loads(text)
+        figures = {
+            str(source): {str(name): _number(value) for name, value in row.items()}
+            for source, row in whole["figures"].items()
+        }
+        facts = whole.get("measures", {})
+        measures = {name: _about(each) for name, each in facts.items()}
+        notes = {name: value for name, value in whole.items() if isinstance(value, str)}
+    except (AttributeError, KeyError, RecursionError, TypeError) as error:
+        raise ValueError(f"it holds no figures: {error!r}") from error
+    return Written(figures, measures, notes)
+
+
+def _number(value: Any) -> float:
+    if value is None:
+        return math.nan
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{value!r} is no number")
+    return float(value)
+
+
+def _about(facts: Any) -> About:
+    about = About(**facts)
+    if about.higher_is_better not in (True, False, None) or not isinstance(about.unit, str):
+        raise TypeError(f"{facts!r} describes no figure")
+    if about.digits not in range(10):
+        raise TypeError(f"{about.digits!r} is no number of digits")
+    return about
+
+
+def print_figures(figures: Figures, measures: Mapping[str, About]) -> None:
+    """Prints a column for each source, as there are more figures than sources."""
     table = Table("", *figures)
     for column in table.columns[1:]:
         column.justify = "right"
     for name in names(figures):
-        cells = [_cell(name, row.get(name)) for row in figures.values()]
-        table.add_row(*(Text(printable(cell)) for cell in (f"{name}{_arrow(name)}", *cells)))
+        about = measures.get(name, About())
+        cells = [shown(row.get(name), about) for row in figures.values()]
+        row = (title(name, about), *cells)
+        table.add_row(*(Text(printable(cell)) for cell in row))
     print_table(table)
 
 
-def _arrow(name: str) -> str:
-    """Which direction is better."""
-    if name in PLAIN:
-        return ""
-    return " ↑" if name.endswith(HIGHER) else " ↓"
+def shown(value: float | None, about: About) -> str:
+    """A figure as a cell of a table; "" for none.
+
+    >>> shown(12.3456, About()), shown(4.0, About(digits=0)), shown(None, About())
+    ('12.346', '4', '')
+    """
+    return "" if value is None else f"{value:.{about.digits}f}"
 
 
-def _cell(name: str, value: float | None) -> str:
-    if value is None:
-        return ""
-    return f"{value:.0f}" if name == "targets" else f"{value:.3f}"
+def title(name: str, about: About) -> str:
+    """Name of a figure with the sign of its better direction.
+
+    >>> title("fluency", About(False)), title("words", About())
+    ('fluency ↓', 'words')
+    """
+    return f"{name} {about.arrow}".rstrip()

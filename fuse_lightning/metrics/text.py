@@ -1,4 +1,4 @@
-"""Torchmetrics of captions. Numbers, never texts, travel between devices."""
+"""Metrics of texts. Numbers, never texts, travel between devices."""
 
 import hashlib
 import re
@@ -7,27 +7,42 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torchmetrics import MeanMetric, Metric
+from torchmetrics import Metric
 from torchmetrics.functional.text import rouge_score
 from torchmetrics.utilities import dim_zero_cat
 
+from fuse_lightning.metrics.means import MeanScore
+
 TIE = 1e-6
 ROWS = 1024
-"""Captions compared with all pictures at once."""
+"""Texts compared with all pictures at once."""
 
 
 def words(text: str) -> list[str]:
-    """Words in lower case, without punctuation."""
+    """Words of a text in lower case, without punctuation.
+
+    >>> words("A well-lit dog's bed!")
+    ['a', 'well-lit', "dog's", 'bed']
+    """
     return re.findall(r"\w+(?:['-]\w+)*", text.lower())
 
 
 class Distinct(Metric):
-    """Share of the n-grams of words of all captions that are distinct, in [0, 1].
+    """Share of the n-grams of words of all texts that are distinct, in [0, 1].
+
+    Higher is better: texts that repeat each other share n-grams.
 
     Args:
         n: Words of an n-gram.
+
+    >>> metric = Distinct(1)
+    >>> metric.update(["a red star", "a blue star"])
+    >>> metric.compute()
+    tensor(0.6667)
     """
 
+    higher_is_better = True
+    unit = "share"
     grams: list[Tensor]
 
     def __init__(self, n: int, **kwargs: Any) -> None:
@@ -36,7 +51,7 @@ class Distinct(Metric):
         self.add_state("grams", [], dist_reduce_fx="cat")
 
     def update(self, preds: Sequence[str]) -> None:
-        """Adds captions."""
+        """Adds texts; none at all is fine."""
         texts = map(words, preds)
         grams = [
             _fingerprint(text[start : start + self.n])
@@ -46,34 +61,49 @@ class Distinct(Metric):
         self.grams.append(torch.tensor(grams, dtype=torch.long, device=self.device))
 
     def compute(self) -> Tensor:
-        """The share, no number where there is no n-gram."""
+        """The share; no number where there is no n-gram."""
         grams = dim_zero_cat(self.grams)
         return torch.tensor(len({*grams.tolist()})) / len(grams)
 
 
 def _fingerprint(gram: Sequence[str]) -> int:
-    """63 bits, the same in every process."""
+    """63-bit hash of an n-gram, the same in every process."""
     return int.from_bytes(hashlib.sha256(" ".join(gram).encode()).digest()[:8], "big") >> 1
 
 
-class RougeL(MeanMetric):
-    """Mean ROUGE-L F-measure of captions, each against the reference that it is nearest to.
+class RougeL(MeanScore):
+    """Mean ROUGE-L F-measure of texts, each against its nearest reference, in [0, 1].
 
-    torchmetrics' own ``ROUGEScore`` waits for ever where devices have different numbers of texts.
+    Higher is better. torchmetrics' own ``ROUGEScore`` waits for ever where devices have different
+    numbers of texts.
+
+    >>> metric = RougeL()
+    >>> metric.update(["a red star"], [["a big red star", "two boxes"]])
+    >>> metric.compute()
+    tensor(0.8571)
     """
 
     def update(self, preds: Sequence[str], target: Sequence[Sequence[str]]) -> None:  # type: ignore[override]
-        """Adds captions, with the references of each."""
+        """Adds texts, with the references of each."""
         if preds:
             scores = rouge_score(
                 [*preds], [[*references] for references in target], "best", rouge_keys="rougeL"
             )
-            super().update(scores["rougeL_fmeasure"].to(self.device), len(preds))
+            super().update(scores["rougeL_fmeasure"], len(preds))
 
 
 class Perplexity(Metric):
-    """exp of the mean negative log-likelihood per token, over all tokens of all captions."""
+    """exp of the mean negative log-likelihood per token, over all tokens of all texts.
 
+    At least 1; lower is better.
+
+    >>> metric = Perplexity()
+    >>> metric.update(torch.tensor([1.0, 2.0]), torch.tensor([3, 1]))
+    >>> metric.compute()
+    tensor(3.4903)
+    """
+
+    higher_is_better = False
     nll: Tensor
     tokens: Tensor
 
@@ -83,11 +113,11 @@ class Perplexity(Metric):
             self.add_state(name, torch.tensor(0.0), dist_reduce_fx="sum")
 
     def update(self, mean_nll: Tensor, tokens: Tensor) -> None:
-        """Adds N captions.
+        """Adds N texts.
 
         Args:
             mean_nll: Nats per token, shape (N,).
-            tokens: Tokens of each, shape (N,).
+            tokens: Tokens of each, shape (N,), on the same device.
         """
         self.nll += (mean_nll * tokens).sum().to(self.device)
         self.tokens += tokens.sum().to(self.device)
@@ -98,27 +128,35 @@ class Perplexity(Metric):
 
 
 class Retrieval(Metric):
-    """Share of the captions whose own picture is the most similar one of all, in [0, 1].
+    """Share of the texts whose own picture is the most similar one of all, in [0, 1].
 
-    A picture as similar as the best counts, so that equal pictures do no harm.
+    Higher is better. A picture as similar as the best counts, so that equal pictures do no harm.
+
+    >>> metric = Retrieval()
+    >>> pictures = torch.eye(3)
+    >>> metric.update(pictures[[0, 1, 1]], pictures)
+    >>> metric.compute()
+    tensor(0.6667)
     """
 
+    higher_is_better = True
+    unit = "share"
     texts: list[Tensor]
     images: list[Tensor]
     width: Tensor
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        # Flat, as a device without captions cannot know how wide vectors are.
+        # Flat, as a device without texts cannot know how wide vectors are.
         self.add_state("texts", [], dist_reduce_fx="cat")
         self.add_state("images", [], dist_reduce_fx="cat")
         self.add_state("width", torch.tensor(1), dist_reduce_fx="max")
 
     def update(self, texts: Tensor, images: Tensor) -> None:
-        """Adds N captions and the picture of each.
+        """Adds N texts and the picture of each.
 
         Args:
-            texts: Unit vectors, shape (N, d); no numbers for a caption that cannot be read.
+            texts: Unit vectors, shape (N, d); NaN for a text that cannot be read.
             images: Unit vectors, shape (N, d).
         """
         self.texts.append(texts.flatten().to(self.device))
@@ -126,8 +164,8 @@ class Retrieval(Metric):
         self.width.fill_(texts.shape[1])
 
     def compute(self) -> Tensor:
-        """The share, no number where there is no caption."""
-        if len(self.texts) == 0:
+        """The share; no number where there is no text."""
+        if not len(self.texts):
             return torch.tensor(torch.nan)
         texts, images = (
             dim_zero_cat(flat).view(-1, int(self.width)) for flat in (self.texts, self.images)

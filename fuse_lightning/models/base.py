@@ -13,7 +13,7 @@ from transformers import PretrainedConfig, PreTrainedTokenizerBase
 from fuse_lightning.engine.budget import Budget
 from fuse_lightning.engine.compiling import compile_layers
 from fuse_lightning.engine.prefixes import WORTH
-from fuse_lightning.engine.token_batch import TokenBatch, pad
+from fuse_lightning.engine.token_batch import TokenBatch
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models.fingerprint import fingerprint
 from fuse_lightning.models.loading import load_config, load_module, load_tokenizer
@@ -24,13 +24,13 @@ from fuse_lightning.models.placement import (
     input_device,
     keep_gradients,
 )
+from fuse_lightning.models.vocabulary import TokenSet, Vocabulary
 from fuse_lightning.models.word_tokenizer import WordTokenizer
 
 if TYPE_CHECKING:
     from fuse_lightning.engine.kv_reuse import CachedRows
 
 DType = Literal["float32", "bfloat16", "float16"]
-TokenSet = Literal["any", "ascii", "words"]
 
 
 class FrozenModel(ABC):
@@ -184,7 +184,7 @@ class FrozenModel(ABC):
     @cached_property
     def fingerprint(self) -> str:
         """Digest of the loaded model's weights, configuration and tokens, in hex."""
-        return fingerprint(self.networks, self.module.config, self.tokenizer)
+        return fingerprint(self.networks, self.module.config, self.vocabulary)
 
     @property
     def text_config(self) -> PretrainedConfig:
@@ -204,14 +204,20 @@ class FrozenModel(ABC):
         return layer
 
     @cached_property
-    def vocab_size(self) -> int:
-        """V, the number of ids that both the tokenizer and the network know.
+    def vocabulary(self) -> Vocabulary:
+        """The tokens that the loaded model's tokenizer and network both know."""
+        return Vocabulary(self.tokenizer, self.table_rows, name=self.model_id)
 
-        The network may have more rows than the tokenizer has tokens, and a tokenizer may have
-        been given tokens, such as one for padding, for which there is no row.
-        """
+    @property
+    def table_rows(self) -> int:
+        """Rows of the embedding table."""
         weight: Tensor = self.embedding_layer.get_parameter("weight")
-        return min(max(map(int, self.tokenizer.get_vocab().values())) + 1, weight.shape[0])
+        return weight.shape[0]
+
+    @property
+    def vocab_size(self) -> int:
+        """V, the number of ids that both the tokenizer and the network know."""
+        return self.vocabulary.size
 
     @cached_property
     def embedding_table(self) -> Tensor:
@@ -281,86 +287,39 @@ class FrozenModel(ABC):
         """Largest position of padding behind rows that are read in parts."""
         return min(self.max_tokens, self.turn or self.max_tokens) - 1
 
-    @cached_property
+    @property
     def pad_id(self) -> int:
-        """Id that fills up short rows; it is masked, so any will do where there is none."""
-        for candidate in (self.tokenizer.pad_token_id, self.tokenizer.eos_token_id):
-            if candidate is not None and candidate < self.vocab_size:
-                return int(candidate)
-        return 0
+        """Id that fills up short rows."""
+        return self.vocabulary.pad_id
 
-    @cached_property
+    @property
     def words(self) -> WordTokenizer:
-        """Reads texts word by word, where the tokenizer does."""
-        return WordTokenizer(self.tokenizer)
+        """The tokenizer with a memory for words."""
+        return self.vocabulary.words
+
+    @property
+    def pieces(self) -> list[str]:
+        """What each of the V tokens adds to a text behind a word; "" for special tokens."""
+        return self.vocabulary.pieces
+
+    @property
+    def marks(self) -> set[str]:
+        """Texts that the tokenizer reads as special tokens."""
+        return self.vocabulary.marks
 
     def encode(self, texts: Sequence[str], *, special: bool = True) -> TokenBatch:
-        """Tokens of whole texts, with the model's special tokens unless ``special`` is false.
+        """Tokens of whole texts as the model reads them, without special ones if not ``special``.
 
-        Nothing is cut: a text may be longer than :attr:`max_tokens`.
+        Here with those that the tokenizer adds. Kinds of models that put more before a text, such
+        as a start or an instruction, do so in their own ``encode``. Nothing is cut: a text may be
+        longer than :attr:`max_tokens`.
         """
-        rows = self.words.read(texts, special=special)
-        encoded = pad([row.ids for row in rows], [row.spans for row in rows], self.pad_id)
-        # Where a tokenizer trims spaces off its spans, nothing is left of a token that is one.
-        empty = encoded.mask & (encoded.spans[..., 0] == encoded.spans[..., 1])
-        blank = empty & ~torch.isin(encoded.ids, torch.tensor(self.tokenizer.all_special_ids))
-        start = (encoded.spans[blank][:, :1] - 1).clamp(min=0)
-        encoded.spans[blank] = torch.cat([start, start + 1], dim=1)
-        return encoded
+        return self.vocabulary.encode(texts, special=special)
 
     def decode(self, rows: Sequence[Sequence[int]]) -> list[str]:
         """Text of each row of ids, exactly as the tokens spell it."""
-        texts: list[str] = self.tokenizer.batch_decode(
-            [list(row) for row in rows], clean_up_tokenization_spaces=False
-        )
-        return texts
-
-    @cached_property
-    def pieces(self) -> list[str]:
-        """What each token adds to a text when it follows a word; "" for special tokens."""
-        special = set(self.tokenizer.all_special_ids) | {
-            index for index, token in self.tokenizer.added_tokens_decoder.items() if token.special
-        }
-        anchor = self.tokenizer("a", add_special_tokens=False)["input_ids"]
-        head = self.decode([anchor])[0]
-        full = self.decode([[*anchor, index] for index in range(self.vocab_size)])
-        return [
-            text[len(head) :] if index not in special and text.startswith(head) else ""
-            for index, text in enumerate(full)
-        ]
-
-    @cached_property
-    def marks(self) -> set[str]:
-        """Texts that the tokenizer reads as special tokens."""
-        added = self.tokenizer.added_tokens_decoder.values()
-        special = {token.content for token in added if token.special}
-        return {text for text in special | {*self.tokenizer.all_special_tokens} if text.strip()}
+        return self.vocabulary.decode(rows)
 
     def allowed_tokens(self, tokens: TokenSet = "ascii") -> Tensor:
-        """Which tokens a prompt may hold, boolean, shape (V,).
-
-        Never special tokens, nor added ones (reserved tokens and markup, which not every tokenizer
-        calls special), nor tokens that spell nothing.
-
-        Args:
-            tokens: "any"; "ascii" for printable ASCII; "words" for plain letters, a comma or a
-                full stop.
-        """
-
-        def allowed(piece: str) -> bool:
-            text = piece.strip()
-            match tokens:
-                case "any":
-                    return bool(text) and "\ufffd" not in text
-                case "ascii":
-                    return bool(text) and text.isascii() and text.isprintable()
-                case _:
-                    return text.isascii() and (text.isalpha() or text in (",", "."))
-
-        added = self.tokenizer.added_tokens_decoder
-        mask = torch.tensor(
-            [index not in added and allowed(piece) for index, piece in enumerate(self.pieces)]
-        )
-        if not mask.any():
-            raise FuseError(f"no token of {self.model_id!r} is in the set {tokens!r}; use 'any'")
-        return mask
+        """Which tokens a prompt may hold, boolean, shape (V,), see :meth:`Vocabulary.allowed`."""
+        return self.vocabulary.allowed(tokens)

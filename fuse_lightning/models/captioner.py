@@ -18,6 +18,7 @@ from transformers import (
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models.base import FrozenModel
 from fuse_lightning.models.loading import first_line, resolve
+from fuse_lightning.models.vocabulary import Vocabulary
 
 NUM_BEAMS = 5
 TOP_P = 0.9
@@ -30,6 +31,11 @@ class CaptionModel(FrozenModel):
     """Any model of transformers that turns a picture, and a text to go on from, into text."""
 
     kind = "captioner such as BLIP"
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        """The tokenizer's tokens: what is written decides, not what the picture's side reads."""
+        return Vocabulary(self.tokenizer, name=self.model_id)
 
     @property
     def auto_class(self) -> Any:
@@ -152,10 +158,7 @@ class CaptionModel(FrozenModel):
     @cached_property
     def _spelling(self) -> set[int]:
         """Ids of the tokens that spell something: none that are special or unknown."""
-        special = set(self.tokenizer.all_special_ids) | {
-            index for index, token in self.tokenizer.added_tokens_decoder.items() if token.special
-        }
-        return set(self.tokenizer.get_vocab().values()) - special
+        return set(self.tokenizer.get_vocab().values()) - self.vocabulary.special_ids
 
     def _text(self, row: list[int], prompt: list[int]) -> str:
         """What a row says behind the prompt."""

@@ -108,9 +108,7 @@ class CausalLM(FrozenModel):
         """
         if self.start not in ("auto", "tokenizer") or placed_start(self):
             return frozenset()
-        added = self.tokenizer.added_tokens_decoder.items()
-        special = {index for index, token in added if token.special}
-        return frozenset(special.union(self.tokenizer.all_special_ids))
+        return self.vocabulary.special_ids
 
     @cached_property
     def end_ids(self) -> tuple[int, ...]:

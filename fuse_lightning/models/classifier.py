@@ -11,6 +11,7 @@ from fuse_lightning.engine.batching import run_vectors
 from fuse_lightning.engine.token_batch import TokenBatch
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models.base import FrozenModel
+from fuse_lightning.models.vocabulary import Vocabulary
 
 
 class Classifier(FrozenModel):
@@ -30,12 +31,13 @@ class Classifier(FrozenModel):
     def prepare(self) -> None:
         """Tells decoders, which read the last token before the padding, what pads."""
         if getattr(self.text_config, "pad_token_id", None) is None:
-            self.text_config.pad_token_id = super().pad_id
+            self.text_config.pad_token_id = self.pad_id
 
     @cached_property
-    def pad_id(self) -> int:
-        """Id that fills up short rows: what the network takes for padding."""
-        return int(self.text_config.pad_token_id)
+    def vocabulary(self) -> Vocabulary:
+        """The model's tokens; short rows are filled with what the network takes for padding."""
+        pad_id = getattr(self.text_config, "pad_token_id", None)
+        return Vocabulary(self.tokenizer, self.table_rows, pad_id=pad_id, name=self.model_id)
 
     @cached_property
     def labels(self) -> list[str]:

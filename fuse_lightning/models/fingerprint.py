@@ -6,15 +6,17 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import PretrainedConfig, PreTrainedTokenizerBase
+from transformers import PretrainedConfig
 from xxhash import xxh3_128
+
+from fuse_lightning.models.vocabulary import Vocabulary
 
 # What says where a model came from and how it is run, not what it computes.
 INCIDENTAL = ("transformers_version", "dtype", "torch_dtype", "name_or_path", "architectures")
 
 
 def fingerprint(
-    networks: Mapping[str, nn.Module], config: PretrainedConfig, tokenizer: PreTrainedTokenizerBase
+    networks: Mapping[str, nn.Module], config: PretrainedConfig, vocabulary: Vocabulary
 ) -> str:
     """Digest of a model: equal for copies in other folders, other after any training.
 
@@ -24,7 +26,7 @@ def fingerprint(
     Args:
         networks: The model's networks, by name.
         config: Configuration of the one that reads text.
-        tokenizer: The tokenizer.
+        vocabulary: The tokens.
 
     Returns:
         32 hex digits.
@@ -45,8 +47,10 @@ def fingerprint(
         for name, value in config.to_diff_dict().items()
         if name not in INCIDENTAL and not name.startswith("_")
     }
-    vocabulary = sorted(tokenizer.get_vocab().items())
-    digest.update(json.dumps([told, vocabulary], sort_keys=True, default=str).encode())
+    # What stands around a text is part of the model, though not of its vocabulary.
+    around = vocabulary.tokenizer("a")["input_ids"]
+    reads = [told, vocabulary.digest, around]
+    digest.update(json.dumps(reads, sort_keys=True, default=str).encode())
     return digest.hexdigest()
 
 

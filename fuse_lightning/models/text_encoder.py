@@ -18,7 +18,7 @@ from fuse_lightning.engine.token_batch import TokenBatch
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models.base import FrozenModel
 from fuse_lightning.models.loading import resolve
-from fuse_lightning.models.word_tokenizer import WordTokenizer
+from fuse_lightning.models.vocabulary import Vocabulary
 
 POOLINGS = ("mean", "mean_sqrt_len", "cls", "max", "lasttoken")
 
@@ -86,10 +86,10 @@ class SentenceEncoder(TextEncoder):
         self.passed = self._passed()
 
     @cached_property
-    def words(self) -> WordTokenizer:
-        """Reads texts word by word, in lower case where the model's files say so."""
+    def vocabulary(self) -> Vocabulary:
+        """The model's tokens; texts are put in lower case where the model's files say so."""
         lower = bool(self._read("sentence_bert_config.json").get("do_lower_case"))
-        return WordTokenizer(self.tokenizer, lower)
+        return Vocabulary(self.tokenizer, self.table_rows, lower=lower, name=self.model_id)
 
     def _prompt(self) -> str:
         """What stands before every text."""

@@ -12,7 +12,8 @@ from fuse_lightning.objectives.gradients import (
 from fuse_lightning.objectives.kl_divergence import KLDivergence
 from fuse_lightning.objectives.log_prob import LogProb
 from fuse_lightning.objectives.objective import Objective
-from fuse_lightning.objectives.prompts import Prompts, Speller, State
+from fuse_lightning.objectives.prompts import Prompts, State
+from fuse_lightning.objectives.reading import Reading
 from fuse_lightning.objectives.sentiment import Sentiment
 from fuse_lightning.objectives.similarity import ImageSimilarity, TextSimilarity
 from fuse_lightning.objectives.smoothing import (
@@ -21,7 +22,8 @@ from fuse_lightning.objectives.smoothing import (
     resample,
     smoothed_gradient,
 )
-from fuse_lightning.objectives.term import Reading, Term
+from fuse_lightning.objectives.speller import Speller
+from fuse_lightning.objectives.term import Term
 
 __all__ = [
     "Continuation",

@@ -1,11 +1,15 @@
-"""What the losses of causal language models share."""
+"""The base of terms of causal language models."""
 
 from torch import Tensor
+from torchmetrics import Metric
 
 from fuse_lightning.engine.devices import indices, to_device
 from fuse_lightning.errors import FuseError
+from fuse_lightning.metrics import MeanLoss
 from fuse_lightning.models import CausalLM
-from fuse_lightning.objectives.term import Reading, Term
+from fuse_lightning.objectives.layout import Message
+from fuse_lightning.objectives.reading import Reading
+from fuse_lightning.objectives.term import Term
 
 
 class CausalTerm(Term):
@@ -21,8 +25,10 @@ class CausalTerm(Term):
         prefix: str = "",
         suffix: str = "",
         name: str | None = None,
+        layout: str | list[Message] | None = None,
+        score_weight: float | None = None,
     ) -> None:
-        super().__init__(model, weight, prefix, suffix, name)
+        super().__init__(model, weight, prefix, suffix, name, layout, score_weight)
 
     def check(self) -> None:
         """Also requires something before the first token of the prompt."""
@@ -35,8 +41,12 @@ class CausalTerm(Term):
 
     def mean_nll(self, reading: Reading, counted: Tensor, embeds: Tensor | None) -> Tensor:
         """Mean of -log P(token | all before) over the counted tokens of each row, shape (N,)."""
-        nll = self.model.token_nll(reading.encoded.ids, counted, embeds, reading.fixed)
+        nll = self.model.token_nll(reading.rows.ids, counted, embeds, reading.fixed)
         return nll.sum(1) / to_device(counted.sum(1), nll.device).clamp(min=1)
+
+    def metrics(self) -> dict[str, Metric]:
+        """The mean loss, in nats per token."""
+        return {"nll": MeanLoss("nats per token")}
 
 
 def row_sums(values: Tensor, places: Tensor) -> Tensor:

@@ -10,8 +10,10 @@ from torch.utils.checkpoint import checkpoint
 from fuse_lightning.data.targets import Target
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models import Diffusion
+from fuse_lightning.objectives.layout import Message
+from fuse_lightning.objectives.reading import Reading
 from fuse_lightning.objectives.target_cache import PerTarget
-from fuse_lightning.objectives.term import Reading, Term
+from fuse_lightning.objectives.term import Term
 
 
 class Denoising(Term):
@@ -36,6 +38,8 @@ class Denoising(Term):
         redraw: Whether each step has pairs of its own, so that no prompt is fitted to a few, as
             published. Losses of different steps then compare only roughly, while the choice of
             the best prompt of all steps takes them as exact.
+        layout: Text or turns of a chat with ``{prompt}``, in place of prefix and suffix.
+        score_weight: Factor of what prompts are selected by; by default ``weight``.
     """
 
     model: Diffusion
@@ -54,8 +58,10 @@ class Denoising(Term):
         batch_size: int = 8,
         seed: int = 0,
         redraw: bool = False,
+        layout: str | list[Message] | None = None,
+        score_weight: float | None = None,
     ) -> None:
-        super().__init__(model, weight, prefix, suffix, name)
+        super().__init__(model, weight, prefix, suffix, name, layout, score_weight)
         for option, value in (("samples", samples), ("batch_size", batch_size)):
             if value < 1:
                 raise FuseError(f"{option} of {self.name} is {value}; it must be at least 1")
@@ -137,7 +143,7 @@ class Denoising(Term):
         self, reading: Reading, embeds: Tensor | None, rows: Tensor, samples: Tensor
     ) -> Tensor:
         """Squared errors of some texts, each with one of its target's pairs."""
-        encoded = reading.encoded[rows]
+        encoded = reading.rows[rows]
         if embeds is not None:
             embeds = embeds[rows, : encoded.ids.shape[1]]
         chosen = reading.owner[rows], samples

@@ -1,14 +1,21 @@
 """How likely a causal language model finds a prompt."""
 
+from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import Self
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
+from torchmetrics import Metric
 
+from fuse_lightning.data.targets import Target
 from fuse_lightning.engine.devices import to_device
+from fuse_lightning.metrics import Perplexity
+from fuse_lightning.models import CausalLM, FrozenModel
 from fuse_lightning.objectives.causal_term import CausalTerm
-from fuse_lightning.objectives.term import Reading
+from fuse_lightning.objectives.reading import Reading
+from fuse_lightning.objectives.term import Term
+from fuse_lightning.objectives.transfer import placed_like
 
 
 class Fluency(CausalTerm):
@@ -26,7 +33,7 @@ class Fluency(CausalTerm):
         return self.mean_nll(reading, reading.prompt, embeds)
 
     @torch.no_grad()
-    def label_change(self, reading: Reading, length: int) -> Tensor:
+    def label_change(self, reading: Reading) -> Tensor:
         """Change of the loss when one prompt token becomes another and all inputs stay.
 
         A token counts twice: the model reads it, and it is what the model should have expected.
@@ -35,21 +42,37 @@ class Fluency(CausalTerm):
         for token v instead of x_i in a prompt of n tokens.
 
         Args:
-            reading: N prompts as ids of the primary, on the CPU; of other tokens it would say
-                nothing.
-            length: L, at least the tokens of the longest prompt.
+            reading: R rows that read the ids of prompts; of other tokens it would say nothing.
 
         Returns:
-            Shape (N, L, V), float32, without the term's weight; lower is better, 0 beyond the
-            end of a prompt.
+            At the columns of each prompt, shape (R, P, V), float32, without the term's weight;
+            lower is better, 0 beyond the end of a prompt.
         """
-        ids, mask, counted = reading.encoded.ids, reading.encoded.mask, reading.prompt[:, 1:]
-        start = int(counted.int().argmax(1).max())
-        places = slice(start, start + length)
+        ids, mask, counts = reading.rows.ids, reading.rows.mask, reading.prompt.sum(1)[:, None]
         there = partial(to_device, device=self.model.device)
-        logits = self.model.logits(there(ids), there(mask))[:, :-1][:, places]
-        chosen = logits.gather(-1, there(ids[:, 1:][:, places, None]))
+        place = torch.arange(int(counts.max()))
+        # Beyond the end of a prompt any column will do.
+        columns = (reading.start[:, None] + place).clamp(max=ids.shape[1] - 1)
+        rows = torch.arange(len(ids))[:, None]
+        logits = self.model.logits(there(ids), there(mask))[there(rows), there(columns - 1)]
+        chosen = logits.gather(-1, there(ids.gather(1, columns)[..., None]))
         # A factor for each place: 1/n in the prompt, 0 outside.
-        share = there(counted / counted.sum(1, keepdim=True).clamp(min=1))
-        change = share[:, places, None] * (chosen - logits[..., : self.model.vocab_size])
-        return F.pad(change, (0, 0, 0, length - change.shape[1]))
+        share = there((place < counts) / counts.clamp(min=1))
+        return share[..., None] * (chosen - logits[..., : self.model.vocab_size])
+
+    def metrics(self) -> dict[str, Metric]:
+        """Mean loss, and perplexity over all tokens of all prompts."""
+        return {**super().metrics(), "perplexity": Perplexity()}
+
+    def update_metrics(
+        self, metrics: Mapping[str, Metric], reading: Reading, losses: Tensor
+    ) -> None:
+        """Adds rows; each token of a prompt counts alike."""
+        metrics["perplexity"].update(losses, reading.prompt.sum(1))
+
+    @classmethod
+    def for_transfer(
+        cls, model: FrozenModel, targets: Sequence[Target], search: Sequence[Term]
+    ) -> Self | None:
+        """Fluency under another causal language model, for any targets."""
+        return cls(model, **placed_like(model, search)) if isinstance(model, CausalLM) else None

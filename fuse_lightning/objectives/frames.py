@@ -1,15 +1,23 @@
-"""How prompts stand between prefix and suffix, as text and as ids."""
+"""Ids that a model reads around a prompt, found by reading words of every kind in its place."""
 
-from collections.abc import Callable, Collection
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from fuse_lightning.models import CausalLM, FrozenModel, TokenBatch
+from fuse_lightning.engine.token_batch import TokenBatch
+from fuse_lightning.models import CausalLM, FrozenModel
 from fuse_lightning.models.word_tokenizer import KINDS
+from fuse_lightning.objectives.context import Context
+from fuse_lightning.objectives.layout import PROMPT, Layout, Piece, Span
 
+BEFORE, BEHIND = re.compile(r" *[^ ]* *\Z"), re.compile("^ *[^ ]*")
+"""The last word of a text, and the first one, with the spaces beside them."""
 Ids = tuple[int, ...]
+Columns = dict[str, tuple[int, ...]]
+"""Places in some ids by the name of the field that they belong to."""
 
 
 @dataclass(frozen=True)
@@ -19,11 +27,13 @@ class Frame:
     Attributes:
         head: Ids before the prompt, special ones included.
         prefix: The same without the special ones that the model puts there itself.
-        tail: Ids behind the prompt; none for a language model, to which they would tell nothing
-            of the prompt.
+        tail: Ids behind the prompt; for a language model as far as an answer, of whose likelihood
+            the prompt tells, and none without one.
         lead: White space with which the ids of a prompt begin their text.
         openings: Ids of words of every kind as the first of a prompt; ``None`` where they change
             the ids around them, or the other way round.
+        before: Places in the head of the tokens of each field.
+        behind: The same in the tail.
     """
 
     head: Ids
@@ -31,23 +41,143 @@ class Frame:
     tail: Ids
     lead: str
     openings: tuple[Ids, ...] | None
+    before: Columns
+    behind: Columns
 
 
-def gap(left: str, right: str, marks: Collection[str]) -> str:
-    """What joins two texts: a space, unless white space or a special token is there already.
+@dataclass(frozen=True)
+class _Joint:
+    """What happens where a prompt meets the text beside it: see :class:`Frame`."""
+
+    lead: str
+    openings: tuple[Ids, ...] | None
+
+
+class Frames:
+    """The frames of contexts in one model, each found once.
+
+    Where the tokenizer reads words apart, what happens beside a prompt depends on the nearest
+    words alone: contexts that agree on these share what was found there.
 
     Args:
-        left: The first text.
-        right: The second text.
-        marks: Texts of special tokens.
+        model: The loaded model.
     """
-    if not left or not right or left[-1].isspace() or right[0].isspace():
-        return ""
-    special = tuple(marks)
-    return "" if left.endswith(special) or right.startswith(special) else " "
+
+    def __init__(self, model: FrozenModel) -> None:
+        self.model = model
+        self._frames: dict[Context, Frame] = {}
+        self._joints: dict[tuple[str, str], _Joint] = {}
+
+    def at(self, context: Context) -> Frame:
+        """The frame of a context."""
+        if context not in self._frames:
+            self.find([context])
+        return self._frames[context]
+
+    def forget(self) -> None:
+        """Forgets the frames of contexts, which may never come again."""
+        self._frames.clear()
+
+    def find(self, contexts: Iterable[Context]) -> None:
+        """Finds the frames of contexts, those that are new in one batch."""
+        new = [each for each in dict.fromkeys(contexts) if each not in self._frames]
+        if not new:
+            return
+        bare, full = (self._cut(new, ["a"], special=special) for special in (False, True))
+        for context, (plain,), (whole,) in zip(new, bare, full, strict=True):
+            joint = self._joint(context)
+            tail = whole.behind
+            if isinstance(self.model, CausalLM):
+                tail = tail if context.fill("a").answer else ()
+            self._frames[context] = Frame(
+                whole.before,
+                plain.before,
+                tail,
+                joint.lead,
+                joint.openings,
+                {name: places for name, (places, _) in whole.fields.items()},
+                {name: places for name, (_, places) in whole.fields.items()} if tail else {},
+            )
+
+    def _joint(self, context: Context) -> _Joint:
+        before, behind = key = context.sides
+        if self.model.words.separable:
+            # Words are cut at spaces. A word before the last one stands for all of the text.
+            (last,), (first,) = BEFORE.findall(before)[:1], BEHIND.findall(behind)
+            key = f"a{last}" if last.startswith(" ") else last, first
+        if key not in self._joints:
+            self._joints[key] = self._found(*key)
+        return self._joints[key]
+
+    def _found(self, before: str, behind: str) -> _Joint:
+        """Reads words of every kind between two texts."""
+        first, both = _around(before, ""), _around(before, behind)
+        ((word,),) = self._cut([first], ["a"], special=False)
+        head, text = self.model.decode([word.before, (*word.before, *word.inside)])
+        text = text[len(head) if word.before else 0 :]
+        (alone,), (whole,) = (self._cut([each], KINDS, special=False) for each in (first, both))
+        plain = all(row.before == word.before and row.inside for row in alone)
+        plain = plain and len({row.behind for row in whole}) == 1
+        same = [(row.before, row.inside) for row in alone]
+        plain = plain and same == [(row.before, row.inside) for row in whole]
+        return _Joint(
+            text[: len(text) - len(text.lstrip())],
+            tuple(row.inside for row in alone) if plain else None,
+        )
+
+    def _cut(
+        self, contexts: Sequence[Context], words: Sequence[str], *, special: bool
+    ) -> list[list["_Cut"]]:
+        """Ids before, of and behind each word in each context."""
+        filled = [context.fill(word) for context in contexts for word in words]
+        texts = [each.text for each in filled]
+        encoded = self.model.encode(texts, special=special)
+        names = [*dict.fromkeys(name for each in filled for name in each.spans)]
+        places = {
+            name: covered(encoded, texts, [each.spans.get(name, (0, 0)) for each in filled])
+            for name in names
+        }
+        cuts = []
+        for row, mask in enumerate(encoded.mask):
+            ids = encoded.ids[row][mask].tolist()
+            inside = {
+                name: tuple(found[row][mask].nonzero().flatten().tolist())
+                for name, found in places.items()
+            }
+            cuts.append(_cut(ids, inside))
+        size = len(words)
+        return [cuts[start : start + size] for start in range(0, len(cuts), size)]
 
 
-def covered(encoded: TokenBatch, texts: list[str], starts: Tensor, stops: Tensor) -> Tensor:
+@dataclass(frozen=True)
+class _Cut:
+    before: Ids
+    inside: Ids
+    behind: Ids
+    fields: dict[str, tuple[tuple[int, ...], tuple[int, ...]]]
+
+
+def _cut(ids: list[int], places: Columns) -> _Cut:
+    """Ids before, at and behind a prompt, whose tokens lie together."""
+    prompt = places[PROMPT]
+    start, stop = (prompt[0], prompt[-1] + 1) if prompt else (len(ids), len(ids))
+    fields = {
+        name: (
+            tuple(place for place in found if place < start),
+            tuple(place - stop for place in found if place >= stop),
+        )
+        for name, found in places.items()
+        if name != PROMPT
+    }
+    return _Cut(tuple(ids[:start]), tuple(ids[start:stop]), tuple(ids[stop:]), fields)
+
+
+def _around(before: str, behind: str) -> Context:
+    pieces = (Piece(text=before), Piece(name=PROMPT), Piece(text=behind))
+    return Context(Layout(tuple(piece for piece in pieces if piece.name or piece.text)))
+
+
+def covered(encoded: TokenBatch, texts: Sequence[str], spans: Sequence[Span]) -> Tensor:
     """Tokens that hold some of a part of each text, shape (N, T).
 
     The space before a part belongs to its first token, or is a token of its own there.
@@ -55,59 +185,12 @@ def covered(encoded: TokenBatch, texts: list[str], starts: Tensor, stops: Tensor
     Args:
         encoded: Tokens of N texts.
         texts: The texts.
-        starts: First character of each part, shape (N,).
-        stops: Last-plus-one character of each part, shape (N,).
+        spans: First and last-plus-one character of each part.
     """
     begin, end = encoded.spans.unbind(-1)
-    spaced = [
-        text[:start].endswith(" ") for text, start in zip(texts, starts.tolist(), strict=True)
-    ]
-    starts, stops, spaces = starts[:, None], stops[:, None], torch.tensor(spaced)[:, None].long()
+    spaced = [text[:start].endswith(" ") for text, (start, _) in zip(texts, spans, strict=True)]
+    starts, stops = torch.tensor([*spans], dtype=torch.long).view(-1, 2).T[..., None]
+    spaces = torch.tensor(spaced)[:, None].long()
     reaches = (begin >= starts - spaces) | (end > starts)
-    return reaches & (begin < stops) & (begin < end) & (starts < stops)
-
-
-def find_frame(model: FrozenModel, compose: Callable[[str], tuple[str, int]]) -> Frame:
-    """The frame of a term, found by reading words of every kind in it.
-
-    Args:
-        model: The loaded model.
-        compose: Gives the whole text of a prompt, and the prompt's place in it.
-    """
-
-    def cut(words: list[str], *, behind: bool, special: bool) -> list[tuple[Ids, Ids, Ids]]:
-        """Ids before, of and behind each word."""
-        pairs = [compose(word) for word in words]
-        starts = torch.tensor([start for _, start in pairs])
-        stops = starts + torch.tensor([len(word) for word in words])
-        ends = [None if behind else stop for stop in stops.tolist()]
-        texts = [text[:end] for (text, _), end in zip(pairs, ends, strict=True)]
-        encoded = model.encode(texts, special=special)
-        inside = covered(encoded, texts, starts, stops)
-        rows = zip(encoded.ids, encoded.mask, inside, strict=True)
-        return [_cut(ids[mask].tolist(), row[mask].nonzero().flatten()) for ids, mask, row in rows]
-
-    ((prefix, word, _),) = cut(["a"], behind=False, special=False)
-    ((head, _, tail),) = cut(["a"], behind=True, special=True)
-    before, text = model.decode([prefix, (*prefix, *word)])
-    text = text[len(before) if prefix else 0 :]
-    alone = cut([*KINDS], behind=False, special=False)
-    whole = cut([*KINDS], behind=True, special=False)
-    plain = all(row[0] == prefix and row[1] for row in alone)
-    plain = plain and len({behind for _, _, behind in whole}) == 1
-    plain = plain and [row[:2] for row in alone] == [row[:2] for row in whole]
-    return Frame(
-        head,
-        prefix,
-        () if isinstance(model, CausalLM) else tail,
-        text[: len(text) - len(text.lstrip())],
-        tuple(row[1] for row in alone) if plain else None,
-    )
-
-
-def _cut(ids: list[int], places: Tensor) -> tuple[Ids, Ids, Ids]:
-    """Ids before, at and behind places that lie together."""
-    if not len(places):
-        return tuple(ids), (), ()
-    first, last = int(places[0]), int(places[-1]) + 1
-    return tuple(ids[:first]), tuple(ids[first:last]), tuple(ids[last:])
+    inside: Tensor = reaches & (begin < stops) & (begin < end) & (starts < stops)
+    return inside

@@ -5,13 +5,17 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from fuse_lightning.adapters import AlignedWord, HeadGradient, align
 from fuse_lightning.engine.devices import to_device
+from fuse_lightning.objectives.backward import SHARE, Families, backward
 from fuse_lightning.objectives.objective import Objective
-from fuse_lightning.objectives.own_tokens import OwnTokens
-from fuse_lightning.objectives.prompts import Prompts, Speller
-from fuse_lightning.objectives.term import Reading, Term
+from fuse_lightning.objectives.own_tokens import own_heads, own_labels
+from fuse_lightning.objectives.prompts import Prompts
+from fuse_lightning.objectives.reading import Reading, mean_of
+from fuse_lightning.objectives.speller import Speller
+from fuse_lightning.objectives.term import Term
 
 
 @dataclass
@@ -54,62 +58,104 @@ def term_gradients(
     for column, term in enumerate(objective.terms):
         if not term.weight or not wanted(term):
             continue
-        reading = objective.read(term, prompts, ids=True)
-        fits = reading.encoded.mask.sum(1) <= term.model.max_tokens
-        # The loss of what is too long to be read is infinite, and has no gradient.
-        reading.prompt[~fits] = False
-        own = OwnTokens.of(objective, term, prompts) if term.model is objective.primary else None
-        alignments = [] if own else _alignments(objective.speller, prompts, reading, slots)
-        reading.fixed = own.fixed(slots) if own else _fixed(reading, alignments)
-        grads, losses = _backward(term, reading, fits.nonzero().squeeze(1))
-        if own:
-            heads = own.heads(grads, reading.prompt, length, embeddings=embeddings)
+        reading = term.read(prompts, ids=True)
+        families = Families.find(term, reading)
+        words = _alignments(objective.speller, prompts, reading, families, slots)
+        reading.fixed = _fixed(reading, families, words, slots)
+        found = backward(term, reading, families, len(prompts.states))
+        if term.examples is not None and term.scores_loss:
+            exact = read_as_text(term, prompts) & torch.tensor(prompts.canonical)
+            objective.scores.remember_items(column, prompts, found.pairs, found.items, exact)
+        heads = []
+        for number, grad in found.grads.items():
+            model = term.models[number]
+            members = (families.reader == number).nonzero().squeeze(1)
+            rows = families.row[members]
+            if reading.own is not None and bool((reading.own.kind[rows] >= 0).all()):
+                parts = own_heads(
+                    model,
+                    reading.own[rows],
+                    grad,
+                    families.length[members],
+                    length,
+                    embeddings=embeddings,
+                    back=objective.back(model) if embeddings else None,
+                )
+            else:
+                parts = objective.adapter(model).pull_back(
+                    [words[family] for family in members.tolist()],
+                    length,
+                    grad,
+                    embeddings=embeddings,
+                    opening=not objective.terms[0].frame.lead,
+                )
+            of = families.of[members]
+            heads += [_of_prompts(head, of, len(prompts.states)) for head in parts]
+        yield TermGradient(column, heads, found.losses)
+
+
+def _of_prompts(head: HeadGradient, of: Tensor, count: int) -> HeadGradient:
+    """Gradients of N prompts from those of the families that read them."""
+    if torch.equal(of, torch.arange(count)):
+        return head
+    where = to_device(of, head.grad.device)
+    counted = torch.where(head.valid.unsqueeze(-1), head.grad, 0.0)
+    grad = head.grad.new_zeros(count, *head.grad.shape[1:]).index_add_(0, where, counted)
+    times = head.grad.new_zeros(grad.shape[:2]).index_add_(0, where, head.valid.float())
+    return HeadGradient(head.table, grad, times > 0, head.known)
+
+
+def _alignments(
+    speller: Speller,
+    prompts: Prompts,
+    reading: Reading,
+    families: Families,
+    slots: Sequence[set[int]],
+) -> list[list[AlignedWord]]:
+    """Words of each family's prompt that hold a wanted slot, with their tokens.
+
+    Those of the reader are counted from the prompt's first. There are none where the reader has
+    the primary's tokens.
+    """
+    result: list[list[AlignedWord]] = []
+    kinds = [-1] * len(reading) if reading.own is None else reading.own.kind.tolist()
+    wanted = [n for n, row in enumerate(families.row.tolist()) if kinds[row] < 0]
+    raw = dict.fromkeys(families.of[torch.tensor(wanted, dtype=torch.long)].tolist(), "")
+    raw = dict(zip(raw, speller.spell([prompts.states[n] for n in raw]), strict=True))
+    start = reading.start.tolist()
+    columns = (families.row, families.of, families.length)
+    for row, number, length in zip(*(part.tolist() for part in columns), strict=True):
+        if kinds[row] >= 0 or not length:
+            result.append([])
+            continue
+        text, state = raw[number], prompts.states[number]
+        lead = len(text) - len(text.lstrip())
+        source = [(a - lead, b - lead) for a, b in speller.spans(state, text)]
+        inside = slice(start[row], start[row] + length)
+        target = (reading.rows.spans[row, inside] - reading.offset[row]).tolist()
+        words = align(text.strip(), source, target)
+        result.append([word for word in words if slots[number].intersection(word.source)])
+    return result
+
+
+def _fixed(
+    reading: Reading,
+    families: Families,
+    words: Sequence[Sequence[AlignedWord]],
+    slots: Sequence[set[int]],
+) -> Tensor:
+    """How many leading tokens of each row come before the first whose gradient is needed."""
+    width = reading.rows.ids.shape[1]
+    kinds = [-1] * len(reading) if reading.own is None else reading.own.kind.tolist()
+    firsts = [1] * len(reading) if reading.own is None else reading.own.firsts.tolist()
+    places = []
+    for row, number, own in zip(families.row.tolist(), families.of.tolist(), words, strict=True):
+        if kinds[row] >= 0:
+            place = min(slots[number])
+            places.append(place + firsts[row] - 1 if place else 0)
         else:
-            heads = objective.adapter(term).pull_back(
-                alignments,
-                length,
-                grads,
-                embeddings=embeddings,
-                opening=not objective.terms[0].frame.lead,
-            )
-        yield TermGradient(column, heads, losses)
-
-
-def _fixed(reading: Reading, alignments: list[list[AlignedWord]]) -> Tensor:
-    """How many leading tokens of each text come before the first whose gradient is needed."""
-    width = reading.encoded.ids.shape[1]
-    return torch.tensor(
-        [
-            min((place for word in words for place in word.target), default=width)
-            for words in alignments
-        ]
-    )
-
-
-def _backward(term: Term, reading: Reading, rows: Tensor) -> tuple[Tensor, Tensor]:
-    """Weighted gradients at all embeddings and losses, of some rows."""
-    width = term.model.embedding_table.shape[1]
-    grads = torch.zeros(*reading.prompt.shape, width, device=term.model.device)
-    losses = torch.full((len(reading.owner),), torch.inf, device=term.model.device)
-
-    def together(chosen: slice) -> None:
-        some = to_device(rows[chosen], term.model.device)
-        part = reading[rows[chosen]]
-        on_device = part.to(term.model.device)
-        with torch.enable_grad():
-            embeds = term.model.embed(on_device.encoded.ids).detach().requires_grad_()
-            loss = term.loss(part if term.splits else on_device, embeds)
-            total = term.weight * loss.sum()
-        # Nothing reads the last token of a prompt: its likelihood has no gradient there.
-        if total.requires_grad:
-            (grad,) = torch.autograd.grad(total, embeds)
-            grads[some, : grad.shape[1]] = grad.float()
-        losses[some] = loss.detach().float()
-
-    lengths = reading.encoded.mask.sum(1)[rows].tolist()
-    # A backward keeps activations, several times what a forward needs.
-    term.model.budget.run(lengths, together, share=0.5)
-    return grads, losses
+            places.append(min((n for word in own for n in word.target), default=width))
+    return (reading.start + torch.tensor(places)[families.family]).clamp(max=width)
 
 
 def embedding_gradient(objective: Objective, prompts: Prompts) -> tuple[Tensor, Tensor]:
@@ -122,36 +168,41 @@ def embedding_gradient(objective: Objective, prompts: Prompts) -> tuple[Tensor, 
     Returns:
         The gradient, shape (N, L, d), zero at positions that an adapter has nothing to say
         of; and unweighted losses, shape (N, terms) on the CPU, no number for a term of
-        weight 0, nor where the gradient was taken at other ids than those of the text. Those of
-        canonical prompts are what :meth:`Objective.losses` gives.
+        weight 0, nor for one that selects by other numbers, nor where the gradient was taken at
+        other ids than those of the text. Those of canonical prompts are what
+        :meth:`Objective.losses` gives.
     """
     slots = [set(range(len(state))) for state in prompts.states]
     total = torch.zeros(())
     shape = len(prompts.states), len(objective.terms)
     losses = torch.full(shape, torch.nan, device=objective.primary.device)
     for found in term_gradients(objective, prompts, lambda _: True, slots, embeddings=True):
-        told = to_device(found.losses, objective.primary.device)
-        read = _read_as_text(objective, objective.terms[found.column], prompts)
-        losses[:, found.column] = told.masked_fill(~to_device(read, told.device), torch.nan)
+        term = objective.terms[found.column]
+        if term.scores_loss:
+            told = to_device(found.losses, objective.primary.device)
+            read = read_as_text(term, prompts)
+            losses[:, found.column] = told.masked_fill(~to_device(read, told.device), torch.nan)
         for head in found.heads:
             grad = torch.where(head.valid.unsqueeze(-1), head.grad, 0.0)
             total = total + to_device(grad, objective.primary.device)
     return total, losses.cpu()
 
 
-def _read_as_text(objective: Objective, term: Term, prompts: Prompts) -> Tensor:
-    """Which of N canonical prompts a term's gradient was taken at as their text is read."""
-    if term.model is not objective.primary or objective.reads_ids(term):
+def read_as_text(term: Term, prompts: Prompts) -> Tensor:
+    """Which of N canonical prompts a term's gradient is taken at as their text is read, (N,)."""
+    if term.reads_ids(prompts) or not any(reader.own for reader in term.row_readers):
         return torch.ones(len(prompts.states), dtype=torch.bool)
-    pair = [_asked(objective.read(term, prompts, ids=ids)) for ids in (True, False)]
-    return torch.tensor([ids == text for ids, text in zip(*pair, strict=True)])
+    ids, text = (term.read(prompts, ids=ids) for ids in (True, False))
+    rows = zip(_asked(ids), _asked(text), strict=True)
+    of = text.of[[row for row, (one, other) in enumerate(rows) if one != other]]
+    return ~torch.isin(torch.arange(len(prompts.states)), of)
 
 
 def _asked(reading: Reading) -> list[list[int]]:
-    """Ids of each text as far as something is asked of them."""
+    """Ids of each row as far as something is asked of them."""
     asked = reading.prompt if reading.wanted is None else reading.wanted
     ends = (asked * torch.arange(1, asked.shape[1] + 1)).amax(1).tolist()
-    return [row[:end] for row, end in zip(reading.encoded.ids.tolist(), ends, strict=True)]
+    return [row[:end] for row, end in zip(reading.rows.ids.tolist(), ends, strict=True)]
 
 
 @torch.no_grad()
@@ -169,40 +220,31 @@ def label_changes(objective: Objective, prompts: Prompts) -> Tensor | float:
     length = max(len(state) for state in prompts.states)
     total: Tensor | float = 0.0
     for term in objective.terms:
-        if term.model is objective.primary and term.weight:
-            own = OwnTokens.of(objective, term, prompts)
-            reading = objective.read(term, prompts, ids=True)
-            parts = _label_parts(term, reading, own.longest(length))
-            if parts:
-                total = total + term.weight * own.labels(torch.cat(parts), length)
+        if term.weight and term.row_readers[0].own:
+            part = _label_part(term, prompts, length)
+            if part is not None:
+                total = total + term.weight * to_device(part, objective.primary.device)
     return total
 
 
-def _label_parts(term: Term, reading: Reading, length: int) -> list[Tensor]:
-    """A term's part for some prompts after the others: logits at whole vocabularies are large."""
+def _label_part(term: Term, prompts: Prompts, length: int) -> Tensor | None:
+    """A term's part, shape (N, L, V): of some rows after the others, as logits are large."""
+    reading = term.read(prompts, ids=True)
+    own = reading.own
+    if own is None:
+        return None
+    width = length + int(own.firsts.max()) - 1
     parts: list[Tensor] = []
 
     def together(chosen: slice) -> None:
-        rows = torch.arange(len(reading.owner))[chosen]
-        if (change := term.label_change(reading[rows], length)) is not None:
-            parts.append(change)
+        rows = torch.arange(len(reading))[chosen]
+        change = term.label_change(reading[rows])
+        if change is not None:
+            more = width - change.shape[1]
+            parts.append(own_labels(own[rows], F.pad(change, (0, 0, 0, more)), length))
 
-    lengths = reading.encoded.mask.sum(1).tolist()
-    term.model.budget.run(lengths, together, share=0.5)
-    return parts
-
-
-def _alignments(
-    speller: Speller, prompts: Prompts, reading: Reading, slots: Sequence[set[int]]
-) -> list[list[AlignedWord]]:
-    """Words of each prompt that hold a wanted slot: tokens of the primary and of the reader."""
-    raw = speller.spell(prompts.states)
-    inside = reading.prompt.unsqueeze(-1)
-    targets = torch.where(inside, reading.encoded.spans - reading.offset, 0).tolist()
-    result = []
-    for state, text, target, wanted in zip(prompts.states, raw, targets, slots, strict=True):
-        lead = len(text) - len(text.lstrip())
-        spans = [(a - lead, b - lead) for a, b in speller.spans(state, text)]
-        words = align(text.strip(), spans, target)
-        result.append([word for word in words if wanted.intersection(word.source)])
-    return result
+    term.model.budget.run(reading.lengths.tolist(), together, share=SHARE)
+    if not parts:
+        return None
+    part = torch.cat(parts)
+    return part if reading.plain else mean_of(part, reading.of, len(prompts.states))

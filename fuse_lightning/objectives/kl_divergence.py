@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from fuse_lightning.engine.devices import gather_at, to_device
 from fuse_lightning.objectives.causal_term import CausalTerm, row_sums
-from fuse_lightning.objectives.term import Reading
+from fuse_lightning.objectives.reading import Reading
 
 CHUNK = 4096
 
@@ -30,10 +30,10 @@ class KLDivergence(CausalTerm):
 
     def loss(self, reading: Reading, embeds: Tensor | None = None) -> Tensor:
         """Mean over prompt tokens, shape (N,)."""
-        ids, counted = reading.encoded.ids, reading.prompt[:, 1:]
+        ids, counted = reading.rows.ids, reading.prompt[:, 1:]
         tokens = self.model.embed(ids) if embeds is None else embeds
         before = F.pad(counted, (0, 1))
-        logits = self.model.logits_at(before, ids, reading.encoded.mask, embeds)
+        logits = self.model.logits_at(before, ids, reading.rows.mask, embeds)
         expected = logits[:, : self.model.vocab_size].log_softmax(-1)
         implied = self.scores(gather_at(tokens[:, 1:], counted)).log_softmax(-1)
         losses = F.kl_div(implied, expected, reduction="none", log_target=True).sum(-1)

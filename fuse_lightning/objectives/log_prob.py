@@ -3,11 +3,13 @@
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torchmetrics import Metric
 
 from fuse_lightning.engine.devices import gather_at
 from fuse_lightning.errors import FuseError
+from fuse_lightning.metrics import MeanLoss
 from fuse_lightning.objectives.causal_term import CausalTerm, row_sums
-from fuse_lightning.objectives.term import Reading
+from fuse_lightning.objectives.reading import Reading
 
 
 class LogProb(CausalTerm):
@@ -58,10 +60,14 @@ class LogProb(CausalTerm):
 
     def loss(self, reading: Reading, embeds: Tensor | None = None) -> Tensor:
         """Sum over prompt tokens, shape (N,)."""
-        ids, counted = reading.encoded.ids, reading.prompt[:, 1:]
+        ids, counted = reading.rows.ids, reading.prompt[:, 1:]
         tokens = self.model.embed(ids) if embeds is None else embeds
         tokens = gather_at(tokens[:, 1:], counted)
-        states = gather_at(self._states(ids, reading.encoded.mask, embeds), F.pad(counted, (0, 1)))
+        states = gather_at(self._states(ids, reading.rows.mask, embeds), F.pad(counted, (0, 1)))
         scores = states @ self.model.embedding_table.T
         losses = scores.float().logsumexp(-1) - (states.float() * tokens.float()).sum(-1)
         return row_sums(losses, counted)
+
+    def metrics(self) -> dict[str, Metric]:
+        """The mean loss, in nats."""
+        return {"nll": MeanLoss("nats")}

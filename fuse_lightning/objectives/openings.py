@@ -1,6 +1,5 @@
 """What the first token of a prompt is read as behind another prefix."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -13,7 +12,7 @@ from fuse_lightning.models import FrozenModel
 from fuse_lightning.objectives.frames import Ids
 
 
-@dataclass
+@dataclass(eq=False)
 class Openings:
     """What each of V tokens is read as where its own text begins a prompt.
 
@@ -26,23 +25,21 @@ class Openings:
     ids: list[Ids]
 
     @classmethod
-    def find(
-        cls, model: FrozenModel, prefix: Ids, compose: Callable[[str], tuple[str, int]]
-    ) -> "Openings":
+    def find(cls, model: FrozenModel, prefix: Ids, before: str) -> "Openings":
         """Reads the text of every token; one that spells no text stands for itself.
 
         Args:
             model: The loaded model.
-            prefix: Ids before the prompt, without special ones that the model puts there itself.
-            compose: Gives the whole text of a prompt, and the prompt's place in it.
+            prefix: Ids of the text before the prompt, without special ones that the model puts
+                there itself.
+            before: That text.
         """
         words = [piece.strip() for piece in model.pieces]
         spelt = [index for index, word in enumerate(words) if word and "\ufffd" not in word]
-        pairs = [(words[index], compose(words[index])) for index in spelt]
-        texts = [text[: start + len(word)] for word, (text, start) in pairs]
         ids: list[Ids] = [(index,) for index in range(len(words))]
         size = len(prefix)
-        for index, row in zip(spelt, model.words.read(texts), strict=True):
+        rows = model.words.read([f"{before}{words[index]}" for index in spelt])
+        for index, row in zip(spelt, rows, strict=True):
             if tuple(row.ids[:size]) == prefix and len(row.ids) > size:
                 ids[index] = tuple(row.ids[size:])
         return cls(model, ids)

@@ -1,4 +1,6 @@
-"""Gradients of terms that read the primary's own tokens."""
+"""Where a prompt's own ids stand in rows that read them, and the gradients there."""
+
+from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,109 +13,127 @@ from fuse_lightning.adapters import HeadGradient
 from fuse_lightning.adapters.maps import pull_back
 from fuse_lightning.engine.devices import to_device
 from fuse_lightning.models import FrozenModel
-from fuse_lightning.objectives.objective import Objective
 from fuse_lightning.objectives.openings import Openings
-from fuse_lightning.objectives.prompts import Prompts
-from fuse_lightning.objectives.term import Term
 
 
 @dataclass
 class OwnTokens:
-    """Where the tokens of N prompts stand in what a term of the primary reads.
+    """How the ids of prompts stand in R rows.
 
-    Behind the term's own prefix the first token of a prompt may be read as others, such as one
-    without a space. All later ones are themselves.
+    Behind another prefix the first token of a prompt may be read as others, such as one without
+    a space. All later ones are themselves.
 
     Attributes:
-        model: The primary.
-        openings: What each token is read as in the first place; ``None`` for itself.
-        start: How many ids come before a prompt.
-        firsts: As how many tokens the first of each prompt is read.
+        kinds: What first tokens are read as; ``None`` for themselves.
+        kind: Which of the kinds holds in each row, shape (R,); -1 for a row that reads the
+            prompt's text and not its ids.
+        firsts: As how many tokens the first of each prompt is read, shape (R,).
     """
 
-    model: FrozenModel
-    openings: Openings | None
-    start: int
-    firsts: list[int]
+    kinds: list[Openings | None]
+    kind: Tensor
+    firsts: Tensor
+
+    def __getitem__(self, some: slice | Tensor) -> OwnTokens:
+        """Those of some rows."""
+        return OwnTokens(self.kinds, self.kind[some], self.firsts[some])
 
     @classmethod
-    def of(cls, objective: Objective, term: Term, prompts: Prompts) -> "OwnTokens":
-        """The places in what ``objective.read(term, prompts, ids=True)`` gives."""
-        openings = objective.openings(term)
-        firsts = [
-            1 if openings is None or not state else len(openings.ids[state[0]])
-            for state in prompts.states
-        ]
-        return cls(objective.primary, openings, len(term.frame.head), firsts)
+    def joined(cls, parts: Sequence[OwnTokens | None], counts: Sequence[int]) -> OwnTokens | None:
+        """Those of several readings, with as many rows each; ``None`` where none reads ids."""
+        if not any(parts):
+            return None
+        kinds: list[Openings | None] = []
+        kind, firsts = [], []
+        for part, count in zip(parts, counts, strict=True):
+            known = part or cls([], torch.full((count,), -1), torch.ones(count, dtype=torch.long))
+            kind.append(torch.where(known.kind < 0, -1, known.kind + len(kinds)))
+            firsts.append(known.firsts)
+            kinds += known.kinds
+        return cls(kinds, torch.cat(kind), torch.cat(firsts))
 
-    def fixed(self, slots: Sequence[set[int]]) -> Tensor:
-        """How many leading tokens come before the first of some positions of each prompt."""
-        rows = zip(map(min, slots), self.firsts, strict=True)
-        return torch.tensor(
-            [self.start + (place + first - 1 if place else 0) for place, first in rows]
-        )
-
-    def longest(self, length: int) -> int:
-        """The most tokens that a prompt of ``length`` tokens is read as."""
-        return length + max(self.firsts) - 1
-
-    def _places(self, length: int) -> Tensor:
-        """Where the tokens of each prompt stand from its first one on, shape (N, L)."""
-        places = torch.arange(length).repeat(len(self.firsts), 1)
-        places[:, 1:] += torch.tensor(self.firsts)[:, None] - 1
-        return places
-
-    def heads(
-        self, grad: Tensor, prompt: Tensor, length: int, *, embeddings: bool
-    ) -> list[HeadGradient]:
-        """Gradients at the positions of the prompts.
+    def column(self, place: Tensor) -> Tensor:
+        """Columns behind a row's first one of the prompt of some places in the prompt.
 
         Args:
-            grad: At all embeddings that are read, shape (N, T, d).
-            prompt: True for tokens of the prompt, shape (N, T), on the CPU.
-            length: L.
-            embeddings: Whether all must be gradients of the primary's embeddings.
+            place: Places, shape (R,) or (R, L).
         """
-        table = self.model.embedding_table.float()
-        places = (self.start + self._places(length)).clamp(max=prompt.shape[1] - 1)
-        # Beyond the end of a short prompt stands what follows it.
-        valid = prompt.gather(1, places) & (self._places(length) < prompt.sum(1, keepdim=True))
-        there = partial(to_device, device=grad.device)
-        rows = there(torch.arange(len(places))[:, None])
-        found = HeadGradient(table, grad[rows, there(places)], there(valid))
-        if self.openings is None:
-            return [found]
-        first = torch.zeros_like(found.grad[:, :1])
-        for place in range(max(self.firsts)):
-            counts = there(torch.tensor(self.firsts) > place)
-            index = min(self.start + place, grad.shape[1] - 1)
-            first[:, 0] += grad[:, index] * counts[:, None]
-        if embeddings:
-            found.grad[:, :1] = pull_back(self.openings.map, first)
-            return [found]
-        opening = torch.zeros_like(found.grad)
-        opening[:, :1] = first
+        more = self.firsts - 1
+        return place + torch.where(place > 0, more if place.dim() == 1 else more[:, None], 0)
+
+
+def own_heads(
+    model: FrozenModel,
+    own: OwnTokens,
+    grad: Tensor,
+    lengths: Tensor,
+    length: int,
+    *,
+    embeddings: bool = False,
+    back: tuple[Tensor, Tensor] | None = None,
+) -> list[HeadGradient]:
+    """Gradients at the positions of R prompts.
+
+    Args:
+        model: The model that reads them.
+        own: How the prompts stand in the rows.
+        grad: At the columns of the prompt, shape (R, P, d).
+        lengths: How many columns each prompt has, shape (R,).
+        length: L, tokens of the longest prompt.
+        embeddings: Whether all must be gradients of embeddings.
+        back: Where the gradients must be those of another model's embeddings: its table, shape
+            (V, D), and the map from these to the embeddings of ``model``, shape (1, 1, D, d).
+    """
+    there = partial(to_device, device=grad.device)
+    column = own.column(torch.arange(length).repeat(len(lengths), 1))
+    valid = there(column < lengths[:, None])
+    rows = there(torch.arange(len(lengths))[:, None])
+    at = grad[rows, there(column.clamp(max=grad.shape[1] - 1))]
+    table = model.embedding_table.float()
+    heads, later = [], valid
+    if [*own.kinds] != [None]:
+        first = torch.zeros_like(at[:, :1])
+        for place in range(min(int(own.firsts.max()), grad.shape[1])):
+            first[:, 0] += grad[:, place] * there(own.firsts > place)[:, None]
         at_first = torch.arange(length, device=grad.device) == 0
-        return [
-            HeadGradient(self.openings.table, opening, found.valid & at_first),
-            HeadGradient(table, found.grad, found.valid & ~at_first),
-        ]
+        for number, openings in enumerate(own.kinds):
+            if openings is None:
+                continue
+            here = there(own.kind == number)[:, None]
+            if embeddings:
+                moved = pull_back(openings.map, first)
+                at[:, :1] = torch.where(here[..., None], moved, at[:, :1])
+                continue
+            opening = torch.zeros_like(at)
+            opening[:, :1] = first
+            heads.append(HeadGradient(openings.table, opening, valid & here & at_first))
+            later = later & ~(here & at_first)
+    if back is None:
+        return [*heads, HeadGradient(table, at, later)]
+    other, weights = back
+    flat = pull_back(weights, at.flatten(0, 1).unsqueeze(1))
+    return [*heads, HeadGradient(other, flat.view(*at.shape[:2], -1), later)]
 
-    def labels(self, change: Tensor, length: int) -> Tensor:
-        """Parts of labels at the positions of the prompts.
 
-        Args:
-            change: At the tokens that are read, shape (N, T, V).
-            length: L.
+def own_labels(own: OwnTokens, change: Tensor, length: int) -> Tensor:
+    """Parts of labels at the positions of the prompts.
 
-        Returns:
-            Shape (N, L, V). Where a first token would be read as several, the part is that of
-            the first of these: what the others add is not known.
-        """
-        if self.openings is None or not length:
-            return change
-        there = partial(to_device, device=change.device)
-        rows = there(torch.arange(len(self.firsts))[:, None])
-        moved = change[rows, there(self._places(length))]
-        moved[:, 0] = change[:, 0][:, self.openings.first]
-        return moved
+    Args:
+        own: How R prompts stand in the rows.
+        change: At the columns of the prompt, shape (R, P, V).
+        length: L, tokens of the longest prompt.
+
+    Returns:
+        Shape (R, L, V). Where a first token would be read as several, the part is that of the
+        first of these: what the others add is not known.
+    """
+    if [*own.kinds] == [None] or not length:
+        return change
+    there = partial(to_device, device=change.device)
+    rows = there(torch.arange(len(own.firsts))[:, None])
+    moved = change[rows, there(own.column(torch.arange(length).repeat(len(own.firsts), 1)))]
+    for number, openings in enumerate(own.kinds):
+        if openings is not None:
+            here = there(own.kind == number).nonzero().squeeze(1)
+            moved[here, 0] = change[here, 0][:, openings.first]
+    return moved

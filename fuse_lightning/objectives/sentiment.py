@@ -1,15 +1,22 @@
 """Whether a classifier gives a prompt the wanted label."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Self
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torchmetrics import Metric
 
 from fuse_lightning.data.targets import Target
+from fuse_lightning.engine.devices import to_device
 from fuse_lightning.errors import FuseError
-from fuse_lightning.models import Classifier
-from fuse_lightning.objectives.term import Reading, Term
+from fuse_lightning.metrics import MeanScore
+from fuse_lightning.models import Classifier, FrozenModel
+from fuse_lightning.objectives.layout import Message
+from fuse_lightning.objectives.reading import Reading, row_weights
+from fuse_lightning.objectives.term import Term
+from fuse_lightning.objectives.transfer import nothing_to_compare, placed_like
 
 
 class Sentiment(Term):
@@ -25,6 +32,8 @@ class Sentiment(Term):
         suffix: Text after the prompt.
         name: Name in logs and results.
         label: Label wanted where a target wants none of its own.
+        layout: Text or turns of a chat with ``{prompt}``, in place of prefix and suffix.
+        score_weight: Factor of what prompts are selected by; by default ``weight``.
     """
 
     splits = True
@@ -40,8 +49,10 @@ class Sentiment(Term):
         suffix: str = "",
         name: str | None = None,
         label: str | None = None,
+        layout: str | list[Message] | None = None,
+        score_weight: float | None = None,
     ) -> None:
-        super().__init__(model, weight, prefix, suffix, name)
+        super().__init__(model, weight, prefix, suffix, name, layout, score_weight)
         self.label = label
 
     def check(self) -> None:
@@ -74,8 +85,41 @@ class Sentiment(Term):
 
     def loss(self, reading: Reading, embeds: Tensor | None = None) -> Tensor:
         """-log P(wanted label | text), shape (N,)."""
-        logits = self.model.logits(reading.encoded, embeds)
+        logits = self.model.logits(reading.rows, embeds)
         wanted = self.labels[reading.owner]
         if self.model.multi_label:
             return -F.logsigmoid(logits.gather(1, wanted[:, None]).squeeze(1))
         return F.cross_entropy(logits, wanted, reduction="none")
+
+    def metrics(self) -> dict[str, Metric]:
+        """Share of the rows that the classifier gives the wanted label."""
+        return {"accuracy": MeanScore("share")}
+
+    def update_metrics(
+        self, metrics: Mapping[str, Metric], reading: Reading, losses: Tensor
+    ) -> None:
+        """Adds rows; one that is too long to be read counts as wrong."""
+        right = torch.zeros(len(losses))
+        rows = losses.isfinite().nonzero().flatten()
+        if len(rows):
+            labels = self.model.logits(reading[rows].rows).argmax(1)
+            wanted = self.labels[to_device(reading.owner[rows], self.labels.device)]
+            right[rows] = (labels == wanted).float().cpu()
+        metrics["accuracy"].update(right, row_weights(reading))
+
+    @classmethod
+    def for_transfer(
+        cls, model: FrozenModel, targets: Sequence[Target], search: Sequence[Term]
+    ) -> Self | None:
+        """Wanted labels under another classifier: the targets' own, or else the search's.
+
+        Raises:
+            FuseError: If a target wants no label, and the search has none for it.
+        """
+        if not isinstance(model, Classifier):
+            return None
+        labels = [term.label for term in search if isinstance(term, Sentiment)]
+        label = next(iter(labels), None)
+        if label is None and not all(target.sentiment for target in targets):
+            raise nothing_to_compare(model, "a wanted sentiment")
+        return cls(model, label=label, **placed_like(model, search))

@@ -2,20 +2,26 @@
 
 import warnings
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
+from typing import Self
 
 import torch
 from torch import Tensor
+from torchmetrics import Metric
 
 from fuse_lightning.data.image_targets import ImageTargets
 from fuse_lightning.data.targets import Target, joined
 from fuse_lightning.engine.devices import to_device
 from fuse_lightning.errors import FuseError
-from fuse_lightning.models import CLIP, TextEncoder
+from fuse_lightning.metrics import MeanScore, Retrieval
+from fuse_lightning.models import CLIP, FrozenModel, TextEncoder
 from fuse_lightning.models.auto import auto_model
+from fuse_lightning.objectives.layout import Message
+from fuse_lightning.objectives.reading import Reading, row_weights
 from fuse_lightning.objectives.target_cache import PerTarget
-from fuse_lightning.objectives.term import Reading, Term
+from fuse_lightning.objectives.term import Term
+from fuse_lightning.objectives.transfer import nothing_to_compare, placed_like
 from fuse_lightning.utilities.identity import Identity
 
 
@@ -47,9 +53,19 @@ class _Similarity(Term):
 
     def loss(self, reading: Reading, embeds: Tensor | None = None) -> Tensor:
         """1 - cos, shape (N,)."""
-        features = self.model.text_features(reading.encoded, embeds, reading.fixed)
+        features = self.model.text_features(reading.rows, embeds, reading.fixed)
         owner = to_device(reading.owner, self.vectors.device)
         return 1 - (features * self.vectors[owner]).sum(-1)
+
+    def metrics(self) -> dict[str, Metric]:
+        """Mean cosine, in [-1, 1]."""
+        return {"cosine": MeanScore("cosine")}
+
+    def update_metrics(
+        self, metrics: Mapping[str, Metric], reading: Reading, losses: Tensor
+    ) -> None:
+        """Adds rows."""
+        metrics["cosine"].update(1 - losses, row_weights(reading))
 
 
 class ImageSimilarity(_Similarity):
@@ -65,6 +81,8 @@ class ImageSimilarity(_Similarity):
         name: Name in logs and results.
         images: Pictures that every prompt is compared with, in place of its target's: a picture,
             a folder, a glob pattern or a list of them.
+        layout: Text or turns of a chat with ``{prompt}``, in place of prefix and suffix.
+        score_weight: Factor of what prompts are selected by; by default ``weight``.
     """
 
     model: CLIP
@@ -78,8 +96,10 @@ class ImageSimilarity(_Similarity):
         suffix: str = "",
         name: str | None = None,
         images: str | list[str] | None = None,
+        layout: str | list[Message] | None = None,
+        score_weight: float | None = None,
     ) -> None:
-        super().__init__(model, weight, prefix, suffix, name)
+        super().__init__(model, weight, prefix, suffix, name, layout, score_weight)
         if images is not None:
             self.stand_in = joined(self.name, ImageTargets(images).find_targets())
 
@@ -96,6 +116,31 @@ class ImageSimilarity(_Similarity):
         parts = torch.split(vectors, [len(images) for images in pictures])
         return [part.mean(0) for part in parts]
 
+    def metrics(self) -> dict[str, Metric]:
+        """Mean cosine, and the share of rows that are nearest to their own pictures of all."""
+        return {**super().metrics(), "top1": Retrieval()}
+
+    def update_metrics(
+        self, metrics: Mapping[str, Metric], reading: Reading, losses: Tensor
+    ) -> None:
+        """Adds rows; one that is too long to be read is nearest to no picture."""
+        super().update_metrics(metrics, reading, losses)
+        images = self.vectors[to_device(reading.owner, self.vectors.device)]
+        texts = torch.full_like(images, torch.nan)
+        rows = losses.isfinite().nonzero().flatten()
+        if len(rows):
+            texts[to_device(rows, texts.device)] = self.model.text_features(reading[rows].rows)
+        metrics["top1"].update(texts, images)
+
+    @classmethod
+    def for_transfer(
+        cls, model: FrozenModel, targets: Sequence[Target], search: Sequence[Term]
+    ) -> Self | None:
+        """Similarity to the pictures under another CLIP, where every target has some."""
+        if isinstance(model, CLIP) and all(target.pictures for target in targets):
+            return cls(model, **placed_like(model, search))
+        return None
+
 
 class TextSimilarity(_Similarity):
     """1 - cos between the features of the prompt and of the target's text, in [0, 2].
@@ -109,6 +154,8 @@ class TextSimilarity(_Similarity):
         suffix: Text after the prompt.
         name: Name in logs and results.
         text: A text that every prompt is compared with, in place of its target's.
+        layout: Text or turns of a chat with ``{prompt}``, in place of prefix and suffix.
+        score_weight: Factor of what prompts are selected by; by default ``weight``.
     """
 
     def __init__(
@@ -119,6 +166,8 @@ class TextSimilarity(_Similarity):
         suffix: str = "",
         name: str | None = None,
         text: str | None = None,
+        layout: str | list[Message] | None = None,
+        score_weight: float | None = None,
     ) -> None:
         reader = auto_model(model) if isinstance(model, str) else model
         if not isinstance(reader, TextEncoder):
@@ -126,7 +175,7 @@ class TextSimilarity(_Similarity):
                 f"{reader.model_id!r} is a {reader.kind}, which has no vector for a text; "
                 "give a sentence encoder or a CLIP"
             )
-        super().__init__(reader, weight, prefix, suffix, name)
+        super().__init__(reader, weight, prefix, suffix, name, layout, score_weight)
         if text is not None:
             self.stand_in = Target(self.name, text=text)
 
@@ -164,3 +213,19 @@ class TextSimilarity(_Similarity):
             if self.model.encode([part]).ids.shape[1] <= self.model.max_tokens:
                 return part
         return ""
+
+    @classmethod
+    def for_transfer(
+        cls, model: FrozenModel, targets: Sequence[Target], search: Sequence[Term]
+    ) -> Self | None:
+        """Similarity to the targets' texts under another text encoder.
+
+        Raises:
+            FuseError: If a target has no text.
+        """
+        if not isinstance(model, TextEncoder):
+            return None
+        if not all(target.text for target in targets):
+            needed = "a picture or a text" if isinstance(model, CLIP) else "a text"
+            raise nothing_to_compare(model, needed)
+        return cls(model, **placed_like(model, search))

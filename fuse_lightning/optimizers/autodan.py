@@ -135,7 +135,7 @@ class AutoDAN(PromptOptimizer):
         prompts = self.objective.prompts(states, [0] * len(states))
         rows = [[(*first.frame.head, *state) for state in states]]
         if states:
-            rows += [self.objective.beginnings(term, prompts) for term in others]
+            rows += [term.row_readers[0].beginnings(prompts, term.home) for term in others]
         return {
             state: told
             for state, *told in zip(states, *rows, strict=True)
@@ -174,7 +174,7 @@ class AutoDAN(PromptOptimizer):
 
     def _of_tokens(self, term: Term, log_probs: Tensor, parents: list[State]) -> Tensor:
         """Log-probabilities of tokens as a term reads them: the first of a prompt as others."""
-        openings = self.objective.openings(term)
+        openings = term.row_readers[0].openings(term.home)
         if openings is None:
             return log_probs
         empty = to_device(torch.tensor([[not state] for state in parents]), log_probs.device)

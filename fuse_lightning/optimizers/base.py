@@ -133,7 +133,7 @@ class PromptOptimizer(ResumableSearch, ABC):
             settle_trainer(self.trainer)
             self.targets = []
             self.forget_searches()
-            self.objective.memory.clear()
+            self.objective.scores.forget()
         if stage != "predict":
             self.load(self.trainer.strategy.root_device)
 

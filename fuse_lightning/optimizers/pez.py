@@ -204,7 +204,7 @@ class PEZ(SwapOptimizer):
         pairs = [(target, state) for target, group in found.items() for state in group if state]
         spelt = [pair for pair in pairs if pair not in projections]
         others = self.objective.prompts([s for _, s in spelt], [owner for owner, _ in spelt])
-        others = others.select(self.objective.unknown(others))
+        others = others.select(self.objective.scores.unknown(others))
         prompts = self.objective.prompts([*raw, *others.states], [*owners, *others.owners])
         gradient, losses = embedding_gradient(self.objective, prompts)
         labels = self._label_gradient(prompts.select(range(len(raw))))
@@ -213,7 +213,7 @@ class PEZ(SwapOptimizer):
         # A projection that spells another prompt was read as no text is.
         exact = torch.tensor(prompts.canonical) & ~losses.isnan().any(1)
         rows = exact.nonzero().flatten().tolist()
-        self.objective.remember(prompts.select(rows), losses[rows])
+        self.objective.scores.remember(prompts.select(rows), losses[rows])
         return gradient[: len(raw)]
 
     @torch.no_grad()

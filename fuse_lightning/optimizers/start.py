@@ -74,7 +74,4 @@ class Start:
 
     def _fits(self, text: str) -> bool:
         prompts = self.objective.prompts([self.objective.encode_prompt(text)], [0])
-        return all(
-            int(self.objective.read(term, prompts).encoded.mask.sum()) <= term.model.max_tokens
-            for term in self.objective.terms
-        )
+        return self.objective.too_long(prompts) is None

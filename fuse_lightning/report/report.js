@@ -1,4 +1,5 @@
-const body = document.querySelector("tbody"), heads = [...document.querySelectorAll("th")];
+const prompts = document.getElementById("prompts"), body = prompts.tBodies[0];
+const heads = [...prompts.tHead.querySelectorAll("th")];
 const search = document.getElementById("search"), count = document.getElementById("count");
 const texts = new Map([...body.rows].map(row => [row, row.textContent.toLowerCase()]));
 const order = new Intl.Collator(undefined, { numeric: true }).compare;

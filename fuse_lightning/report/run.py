@@ -1,4 +1,4 @@
-"""What a run has left in its folder."""
+"""Everything that a run left in its folder."""
 
 import logging
 from collections.abc import Callable
@@ -11,6 +11,7 @@ from typing import TypeVar
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from fuse_lightning.errors import FuseError
+from fuse_lightning.evaluation.table import FILE, Written, read_figures
 from fuse_lightning.results.result import Result, run_results
 from fuse_lightning.utilities.regular import check_regular, read_text
 from fuse_lightning.utilities.terminal import quoted
@@ -25,7 +26,7 @@ KEEP = {"images": 0, "scalars": 0, "tensors": 1}
 
 @dataclass
 class Run:
-    """A run, as it is on disk.
+    """The files of a run, as they are on disk.
 
     Attributes:
         folder: Where.
@@ -33,6 +34,7 @@ class Run:
         pictures: A PNG or JPEG of each target that has one, by its id as TensorBoard shows it.
         curves: Points (step, value) of each logged number, by name.
         config: The resolved YAML configuration, if there is one.
+        evaluation: The figures of found prompts and floors, if they were measured.
     """
 
     folder: Path
@@ -40,6 +42,7 @@ class Run:
     pictures: dict[str, bytes] = field(default_factory=dict)
     curves: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
     config: str = ""
+    evaluation: Written | None = None
 
 
 def read_run(folder: Path) -> Run:
@@ -52,6 +55,9 @@ def read_run(folder: Path) -> Run:
     config = folder / "config.yaml"
     if config.exists():
         run.config = _read(config, "config", partial(read_text, errors="replace"))
+    evaluation = folder / FILE
+    if evaluation.exists():
+        run.evaluation = _figures(evaluation)
     # A resumed run has several files of events; a later one repeats what came after its checkpoint.
     curves: dict[str, dict[int, float]] = {}
     # Over several devices the others write below.
@@ -71,6 +77,15 @@ def read_run(folder: Path) -> Run:
             run.pictures[tag.removeprefix("target/")] = events.Images(tag)[-1].encoded_image_string
     run.curves = {tag: sorted(points.items()) for tag, points in curves.items()}
     return run
+
+
+def _figures(path: Path) -> Written | None:
+    text = _read(path, "evaluation", partial(read_text, errors="replace"))
+    try:
+        return read_figures(text)
+    except ValueError as error:
+        logger.warning("%s is broken (%s); it is not shown", quoted(path), error)
+        return None
 
 
 def _read(path: Path, what: str, read: Callable[[Path], Content]) -> Content:

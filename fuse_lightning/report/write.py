@@ -1,4 +1,4 @@
-"""The report itself."""
+"""The report of a run as one HTML page and one Parquet table."""
 
 import base64
 import hashlib
@@ -16,6 +16,8 @@ from markupsafe import Markup
 
 from fuse_lightning.data.images import read_image
 from fuse_lightning.errors import FuseError
+from fuse_lightning.evaluation.table import names, shown, title
+from fuse_lightning.metrics import About
 from fuse_lightning.report.run import Run, read_run
 from fuse_lightning.utilities.files import replace_file
 from fuse_lightning.utilities.terminal import visible
@@ -84,29 +86,67 @@ def page(run: Run) -> str:
         curves=curves,
         size=(WIDTH, HEIGHT),
         config=run.config,
+        figures=_figures(run),
         style=_own("report.css"),
         script=_own("report.js"),
     )
 
 
+@dataclass
+class FigureTable:
+    """Table of an evaluation on the page.
+
+    Attributes:
+        sources: Titles of the columns: where prompts come from.
+        rows: Title, unit and cells of each figure.
+        notes: What was said of floors, by their names.
+    """
+
+    sources: list[str]
+    rows: list[tuple[str, str, list[str]]]
+    notes: dict[str, str]
+
+
+def _figures(run: Run) -> FigureTable | None:
+    """The table of figures, if any were measured."""
+    if run.evaluation is None:
+        return None
+    figures, measures = run.evaluation.figures, run.evaluation.measures
+    rows = []
+    for name in names(figures):
+        about = measures.get(name, About())
+        values = [row.get(name, math.nan) for row in figures.values()]
+        cells = [shown(value, about) if math.isfinite(value) else "" for value in values]
+        rows.append((title(name, about), about.unit, cells))
+    return FigureTable([*figures], rows, run.evaluation.notes)
+
+
 def _terms(run: Run) -> list[str]:
+    """Names of all terms, in the order in which results name them first."""
     return [*dict.fromkeys(name for result in run.results for name in result.losses)]
 
 
 def _own(name: str) -> Markup:
-    """A file of the page that holds nothing of a run."""
+    """Content of one of the page's own files, which hold nothing of a run."""
     return Markup(files("fuse_lightning.report").joinpath(name).read_text(encoding="utf-8"))
 
 
 def _digest(text: str) -> str:
-    """How a content security policy names a script or a style."""
+    """Hash by which a content security policy names a script or a style.
+
+    >>> _digest("let a")
+    'sha256-IfEXP/8HLuXoAiy0hZVrCAcjcLsZqYFpLOHDGj8enqE='
+    """
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
 
 
 def curve(points: Sequence[tuple[int, float]]) -> dict[str, str]:
-    """Points of an SVG polyline, and the numbers at its ends.
+    """Points of an SVG polyline, and the lowest, highest and last value.
 
     Of points that share a pixel's width only the lowest and the highest are drawn.
+
+    >>> curve([(0, 5.0), (10, 1.0), (20, 3.0)])
+    {'line': '8.0,8.0 160.0,112.0 312.0,60.0', 'low': '1', 'high': '5', 'last': '3'}
     """
     steps, values = zip(*points, strict=True)
     low, high = min(values), max(values)
@@ -126,7 +166,7 @@ def curve(points: Sequence[tuple[int, float]]) -> dict[str, str]:
 
 @dataclass
 class Picture:
-    """A picture of the page, with the size that it is shown in."""
+    """Picture of the page, with the size that it is shown in."""
 
     url: str
     width: int

@@ -34,6 +34,7 @@ from fuse_lightning.cli.main import main
 from fuse_lightning.data import Target
 from fuse_lightning.data.loader import TargetLoader
 from fuse_lightning.evaluation import transfer
+from fuse_lightning.evaluation.stored import matched
 from fuse_lightning.objectives import Objective, TextSimilarity
 from fuse_lightning.optimizers import Captioner
 from fuse_lightning.results.export import json_lines
@@ -160,8 +161,12 @@ def test_figures_are_those_of_plain_references(run, pictures, tmp_path, capsys):
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_two_devices_measure_the_same(run, tmp_path):
+@pytest.mark.parametrize("count", [COUNT, 1])
+def test_two_devices_measure_the_same(run, tmp_path, count):
+    """Also where one of them has no prompt at all."""
     folder = copy(run, tmp_path)
+    lines = (folder / "prompts.jsonl").read_text().splitlines(keepends=True)
+    (folder / "prompts.jsonl").write_text("".join(lines[: 2 * count]))
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     words = ["validate", "--run", str(folder), "--transfer", "zoo/clip-judge"]
     main(words)
@@ -187,14 +192,20 @@ def test_a_checkpoint_serves_too(run, tmp_path, monkeypatch):
 
 
 def test_pictures_that_were_measured_are_let_go(run, tmp_path, monkeypatch):
-    held = []
-    prepare = Evaluation._prepare
+    held, targets = [], []
+    set_targets = Objective.set_targets
 
-    def watched(self, objectives, batch):
-        held.append(sum("images" in vars(target) for target in self.targets))
-        return prepare(self, objectives, batch)
+    def known(*args):
+        found = matched(*args)
+        targets[:] = found[0]
+        return found
 
-    monkeypatch.setattr(Evaluation, "_prepare", watched)
+    def watched(self, batch):
+        held.append(sum("images" in vars(target) for target in targets))
+        set_targets(self, batch)
+
+    monkeypatch.setattr("fuse_lightning.callbacks.evaluation.matched", known)
+    monkeypatch.setattr(Objective, "set_targets", watched)
     main(["validate", "--run", str(copy(run, tmp_path)), "--data.batch_size=1"])
     assert len(held) > COUNT
     assert max(held) < COUNT

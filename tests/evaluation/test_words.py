@@ -38,15 +38,15 @@ def test_a_run_stands_for_its_config_its_folder_and_its_prompts(run):
 def test_transfer_is_a_list(run):
     words = expand(["test", "--transfer", "a", "--run", str(run), "--transfer=b"])
     assert callbacks(words)[1] == {
-        "class_path": "Evaluation",
-        "init_args": {"transfer": ["a", "b"], "classifier": None},
+        "class_path": "TransferModels",
+        "init_args": {"models": ["a", "b"], "classifier": None},
     }
 
 
 def test_without_a_run_the_other_words_stay(run):
     words = expand(["validate", "--config", "x", "--classifier", "zoo/sentiment"])
     assert words[1:4] == ["--verbose=false", "--config", "x"]
-    assert callbacks(words)[0]["init_args"] == {"transfer": [], "classifier": "zoo/sentiment"}
+    assert callbacks(words)[0]["init_args"] == {"models": [], "classifier": "zoo/sentiment"}
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from fuse_lightning.engine.token_batch import pad
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models import CausalLM
 from fuse_lightning.objectives import Fluency, Objective
-from fuse_lightning.objectives.term import Reading
+from fuse_lightning.objectives.reading import Reading
 from tests.factories.causal_lms import CAUSAL_LMS
 from tests.near import assert_near
 
@@ -39,7 +39,7 @@ def reading_of(model, texts, prompt_from=1):
     encoded = model.encode(texts)
     prompt = encoded.mask.clone()
     prompt[:, :prompt_from] = False
-    return Reading(encoded, prompt, torch.zeros(len(texts), dtype=torch.long), 0)
+    return Reading.single(encoded, prompt, torch.zeros(len(texts), dtype=torch.long))
 
 
 @pytest.fixture
@@ -104,7 +104,7 @@ def test_gradient_of_fluency_at_embeddings_equals_differences(
 ):
     model = in_double(name)
     term, reading = Fluency(model), reading_of(model, TEXTS)
-    embeds = model.embed(reading.encoded.ids)
+    embeds = model.embed(reading.rows.ids)
     assert embeds.dtype == torch.float64
     check_gradient(lambda x: term.loss(reading, x).sum(), embeds, share, step)
 

@@ -7,7 +7,7 @@ from fuse_lightning.data.targets import Target
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models import Classifier
 from fuse_lightning.objectives import Sentiment
-from fuse_lightning.objectives.term import Reading
+from fuse_lightning.objectives.reading import Reading
 from tests.factories.classifiers import CLASSIFIERS, bert_classifier, gpt2_classifier
 from tests.near import assert_near
 
@@ -47,7 +47,7 @@ def test_gradient_of_sentiment_at_embeddings_equals_differences(name, in_double,
     term = Sentiment(model, label="1")
     term.set_targets([Target("t")])
     encoded = model.encode(TEXTS)
-    reading = Reading(encoded, encoded.mask, torch.zeros(len(TEXTS), dtype=torch.long), 0)
+    reading = Reading.single(encoded, encoded.mask, torch.zeros(len(TEXTS), dtype=torch.long))
     check_gradient(lambda x: term.loss(reading, x).sum(), model.embed(encoded.ids))
 
 
@@ -58,7 +58,7 @@ def test_sentiment_is_the_cross_entropy_of_the_wanted_label(name, load, plain):
     term.set_targets([Target("a", sentiment=model.labels[1]), Target("b", sentiment="0")])
     encoded = model.encode(TEXTS)
     owners = torch.tensor([0, 1, 0])
-    got = term.loss(Reading(encoded, encoded.mask, owners, 0))
+    got = term.loss(Reading.single(encoded, encoded.mask, owners))
     for row, (text, wanted) in enumerate(zip(TEXTS, [1, 0, 1], strict=True)):
         ids = torch.tensor([model.tokenizer(text)["input_ids"]])
         with torch.no_grad():
@@ -122,7 +122,7 @@ def test_a_label_that_may_stand_beside_others_is_scored_alone(load, monkeypatch)
     term = Sentiment(model, label="1")
     term.set_targets([Target("t")])
     encoded = model.encode(TEXTS)
-    got = term.loss(Reading(encoded, encoded.mask, torch.zeros(3, dtype=torch.long), 0))
+    got = term.loss(Reading.single(encoded, encoded.mask, torch.zeros(3, dtype=torch.long)))
     assert_near(got, -model.logits(encoded)[:, 1].sigmoid().log())
 
 

@@ -270,7 +270,7 @@ def test_gradients_that_reach_another_tokenizer_are_exact_for_whole_words(name, 
     prompts = objective.prompts([state], [0])
     slot = len(state) - 1
     (found,) = term_gradients(objective, prompts, lambda other: other is term, [{slot}])
-    _, head, _ = found.heads
+    head = next(head for head in found.heads if head.valid[0, slot])
     words = {}
     for index, piece in enumerate(primary.pieces):
         ids = model.tokenizer(f"a{piece}", add_special_tokens=False).input_ids

@@ -9,7 +9,7 @@ from fuse_lightning.data.targets import Target
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models import SentenceEncoder
 from fuse_lightning.objectives import TextSimilarity
-from fuse_lightning.objectives.term import Reading
+from fuse_lightning.objectives.reading import Reading
 from tests.factories.folders import edit_json
 from tests.factories.sentence_encoders import sentence_encoder
 from tests.near import assert_near
@@ -80,7 +80,7 @@ def test_gradient_of_text_similarity_at_embeddings_equals_differences(
     term = TextSimilarity(model)
     term.set_targets([Target("t", text="a red boat")])
     encoded = model.encode(TEXTS)
-    reading = Reading(encoded, encoded.mask, torch.zeros(len(TEXTS), dtype=torch.long), 0)
+    reading = Reading.single(encoded, encoded.mask, torch.zeros(len(TEXTS), dtype=torch.long))
     check_gradient(lambda x: term.loss(reading, x).sum(), model.embed(encoded.ids))
 
 
@@ -88,7 +88,7 @@ def test_a_text_is_at_no_distance_from_itself(load):
     term = TextSimilarity(load("sentence_encoder"))
     term.set_targets([Target(text, text=text) for text in TEXTS])
     encoded = term.model.encode(TEXTS)
-    distance = term.loss(Reading(encoded, encoded.mask, torch.arange(3), 0))
+    distance = term.loss(Reading.single(encoded, encoded.mask, torch.arange(3)))
     assert_near(distance, torch.zeros(3), size=1)
 
 

@@ -104,11 +104,11 @@ def test_a_chat_that_is_written_out_is_read_as_it_is(chat):
     expected = model.tokenizer(whole, add_special_tokens=False).input_ids
     prompts = objective.prompts([objective.encode_prompt("two houses")], [0])
     assert prompts.canonical == [True]
-    reading = objective.read(objective.terms[0], prompts)
-    assert reading.encoded.ids[0].tolist() == expected
+    reading = objective.terms[0].read(prompts)
+    assert reading.rows.ids[0].tolist() == expected
     label = model.tokenizer("a red", add_special_tokens=False).input_ids
     assert int(reading.wanted.sum()) == len(label)
-    assert model.tokenizer.decode(reading.encoded.ids[0][reading.prompt[0]]) == "two houses"
+    assert model.tokenizer.decode(reading.rows.ids[0][reading.prompt[0]]) == "two houses"
 
 
 @pytest.mark.parametrize(("start", "message"), [("", "start of .* is empty; give none")])

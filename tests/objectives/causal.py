@@ -76,8 +76,8 @@ def prompt_places(model, text):
 def check_gradients(objective, prompts, reference):
     """Compares gradients with those of ``reference(model, text, owner)``: a loss and its Plain."""
     for term in objective.terms:
-        reading = objective.read(term, prompts)
-        embeds = term.model.embed(reading.encoded.ids).detach().requires_grad_()
+        reading = term.read(prompts)
+        embeds = term.model.embed(reading.rows.ids).detach().requires_grad_()
         loss = term.loss(reading, embeds)
         assert loss.dtype == torch.float32
         (grad,) = torch.autograd.grad(loss.sum(), embeds)
@@ -86,8 +86,8 @@ def check_gradients(objective, prompts, reference):
             assert_near(loss[row], expected)
             (wanted,) = torch.autograd.grad(expected, whole.embeds)
             # One of them may end with a suffix, of which nothing depends.
-            length = min(len(whole.ids), int(reading.encoded.mask[row].sum()))
-            assert whole.ids[:length] == reading.encoded.ids[row, :length].tolist()
+            length = min(len(whole.ids), int(reading.rows.mask[row].sum()))
+            assert whole.ids[:length] == reading.rows.ids[row, :length].tolist()
             assert wanted[0, length:].abs().sum() == 0
             assert wanted.abs().max() > 1e-6
             assert_near(grad[row, :length], wanted[0, :length], share=1e-3)
@@ -99,8 +99,8 @@ def check_differences(objective, prompts, monkeypatch):
     monkeypatch.setattr(torch.Tensor, "float", torch.Tensor.double)
     for term in objective.terms:
         term.model.module.double()
-        reading = objective.read(term, prompts)
-        embeds = term.model.embed(reading.encoded.ids).detach().requires_grad_()
+        reading = term.read(prompts)
+        embeds = term.model.embed(reading.rows.ids).detach().requires_grad_()
         (grad,) = torch.autograd.grad(term.loss(reading, embeds).sum(), embeds)
         generator = torch.Generator().manual_seed(0)
         for _ in range(4):

@@ -90,7 +90,7 @@ def test_an_empty_prompt_is_prefix_and_suffix_alone(objectives):
 def test_prompts_that_leave_no_room_for_the_label_are_infinitely_bad(objectives):
     objective = objectives["tiny"]
     model = objective.primary
-    frame = int(objective.read(objective.terms[0], objective.prompts([()], [0])).encoded.mask.sum())
+    frame = int(objective.terms[0].read(objective.prompts([()], [0])).rows.mask.sum())
     token = objective.encode_prompt("red red")[1:]
     assert len(token) == 1
     room = model.max_tokens - frame
@@ -132,7 +132,12 @@ def test_a_target_wants_its_own_text_before_the_label(causal_folders):
     term = Continuation(str(causal_folders["tiny"]), label=" sea ")
     Objective([term]).load()
     term.set_targets([Target("own", text=" night "), Target("none"), Target("blank", text=" ")])
-    words = [term.model.decode([tail])[0] for tail in term.tails]
+    frames = [
+        term._frames[0].at(term._context(fields))
+        for n in range(3)
+        for fields in term.contents(n, 0)
+    ]
+    words = [term.model.decode([frame.tail])[0] for frame in frames]
     assert words == [" night", " sea", " sea"]
 
 

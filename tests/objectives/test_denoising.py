@@ -66,7 +66,7 @@ def prepared(folders, targets, monkeypatch):
 def read(term, texts=TEXTS, owners=OWNERS):
     objective = Objective([term])
     prompts = objective.prompts([objective.encode_prompt(text) for text in texts], owners)
-    return objective.read(term, prompts)
+    return term.read(prompts)
 
 
 def plain_loss(pipeline, text, draw, embeds=None):
@@ -118,10 +118,10 @@ def test_gradient_is_that_of_plain_diffusers(batch_size, prepared, folders):
     term, draws = prepared(batch_size=batch_size)
     pipeline = reference(folders["epsilon"])
     reading = read(term)
-    embeds = term.model.embed(reading.encoded.ids).detach().requires_grad_()
+    embeds = term.model.embed(reading.rows.ids).detach().requires_grad_()
     (grad,) = torch.autograd.grad(term.loss(reading, embeds).sum(), embeds)
     for row, (text, owner) in enumerate(zip(TEXTS, OWNERS, strict=True)):
-        length = int(reading.encoded.mask[row].sum())
+        length = int(reading.rows.mask[row].sum())
         own = embeds[row : row + 1, :length].detach().requires_grad_()
         (expected,) = torch.autograd.grad(plain_loss(pipeline, text, draws[owner], own), own)
         # The noise schedule is float32.

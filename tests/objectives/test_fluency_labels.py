@@ -22,7 +22,7 @@ def objectives(causal_folders):
 def label_changes(objective, states):
     prompts = objective.prompts(states, [0] * len(states))
     length = max(map(len, states))
-    change = objective.terms[0].label_change(objective.read(objective.terms[0], prompts), length)
+    change = objective.terms[0].label_change(objective.terms[0].read(prompts))
     assert change.shape == (len(states), length, objective.primary.vocab_size)
     assert change.dtype == torch.float32
     return change

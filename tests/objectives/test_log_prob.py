@@ -68,15 +68,15 @@ def test_with_a_tied_head_it_is_the_likelihood(causal_folders, objectives, text)
     term = Fluency(objective.primary, prefix=PREFIX)
     prompt = prompts_of(objective, [text])
     own = float(objective.losses(prompt)[0, 0])
-    mean = float(objective.term_losses(term, prompt))
+    mean = float(objective.scores.term_losses(term, prompt))
     assert own == near(mean * len(prompt.states[0]), size=1)
 
 
 def test_gradient_reaches_the_last_token(objectives):
     objective = objectives["tiny"]
     term, prompt = objective.terms[0], prompts_of(objective, [TEXT])
-    reading = objective.read(term, prompt)
-    embeds = term.model.embed(reading.encoded.ids).detach().requires_grad_()
+    reading = term.read(prompt)
+    embeds = term.model.embed(reading.rows.ids).detach().requires_grad_()
     (grad,) = torch.autograd.grad(term.loss(reading, embeds).sum(), embeds)
     assert (grad[0, prompt_places(term.model, TEXT)].abs().sum(-1) > 0).all()
 

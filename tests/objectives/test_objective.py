@@ -168,8 +168,8 @@ def test_gradients_at_embeddings_equal_finite_differences(objective, monkeypatch
     monkeypatch.setattr(torch.Tensor, "float", torch.Tensor.double)
     prompts, _ = random_prompts(objective, 3, seed=1)
     for term in objective.terms:
-        reading = objective.read(term, prompts)
-        embeds = term.model.embed(reading.encoded.ids).detach().double().requires_grad_()
+        reading = term.read(prompts)
+        embeds = term.model.embed(reading.rows.ids).detach().double().requires_grad_()
         (grad,) = torch.autograd.grad(term.loss(reading, embeds).sum(), embeds)
         assert grad.abs().sum() > 0
         generator = torch.Generator().manual_seed(0)
@@ -185,8 +185,8 @@ def test_gradients_at_embeddings_equal_finite_differences(objective, monkeypatch
 def test_gradient_of_the_likelihood_reaches_every_prompt_embedding_but_the_last(objective):
     state = objective.encode_prompt("two crimson stars above a circle")
     term = objective.terms[0]
-    reading = objective.read(term, objective.prompts([state], [0]))
-    embeds = term.model.embed(reading.encoded.ids).detach().requires_grad_()
+    reading = term.read(objective.prompts([state], [0]))
+    embeds = term.model.embed(reading.rows.ids).detach().requires_grad_()
     (grad,) = torch.autograd.grad(term.loss(reading, embeds).sum(), embeds)
     reached = grad[0][reading.prompt[0]].abs().sum(-1) > 0
     assert reached.tolist() == [True] * (len(state) - 1) + [False]
@@ -209,13 +209,14 @@ def test_lookup_gradient_is_the_exact_first_order_change_of_whole_words(objectiv
     ]
     allowed = objective.primary.allowed_tokens()
     change = predicted_change(heads, [(0, slot)], allowed)[0, tokens]
-    reading = objective.read(term, objective.prompts([state], [1]))
-    embeds = term.model.embed(reading.encoded.ids).detach().requires_grad_()
+    reading = term.read(objective.prompts([state], [1]))
+    embeds = term.model.embed(reading.rows.ids).detach().requires_grad_()
     (grad,) = torch.autograd.grad(term.weight * term.loss(reading, embeds).sum(), embeds)
-    full, offset = term.compose(text)
+    filled = term.home.fill(text)
+    full, (offset, _) = filled.text, filled.prompt
     place = next(
         i
-        for i, (a, b) in enumerate(reading.encoded.spans[0].tolist())
+        for i, (a, b) in enumerate(reading.rows.spans[0].tolist())
         if full[a:b] == "red" and a >= offset
     )
     ids = torch.stack(
@@ -337,7 +338,7 @@ def test_words_beyond_all_cases_use_smaller_ones_and_are_never_noise(objective):
     samples = [Sample(state, 0, set(range(len(state))))]
     first = smoothed_gradient(other, samples, [0], lambda t: t is term)[0]
     again = smoothed_gradient(other, samples, [0], lambda t: t is term)[0]
-    assert max(max(case) for case in other.adapter(term).maps) == 2
+    assert max(max(case) for case in other.adapter(term.model).maps) == 2
     assert torch.equal(first.grad, again.grad)
     assert first.valid.sum() > 2
 

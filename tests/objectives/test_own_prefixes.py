@@ -113,7 +113,7 @@ def pair(model, first, second):
 
 def single(objective, tokens):
     """Those of some tokens that the second term reads as one."""
-    openings = objective.openings(objective.terms[1])
+    openings = objective.terms[1].row_readers[0].openings(objective.terms[1].home)
     assert openings is not None
     return [token for token in tokens if len(openings.ids[token]) == 1]
 
@@ -148,13 +148,11 @@ def test_gradients_are_those_of_the_own_text(loaded, name, first, second):
     model, plain = loaded(name)
     objective = pair(model, first, second)
     found = states_of(objective, ["a red house by the sea"])
-    reading = objective.read(objective.terms[1], found)
-    assert objective.read(objective.terms[1], found, ids=True).encoded.ids.equal(
-        reading.encoded.ids
-    )
+    reading = objective.terms[1].read(found)
+    assert objective.terms[1].read(found, ids=True).rows.ids.equal(reading.rows.ids)
     # One plain forward in float64, differentiated at its embeddings.
     ids = plain.ids(f"{second}{'' if second[-1:] in ('', chr(10)) else ' '}{found.texts[0]}")
-    assert ids == reading.encoded.ids[0].tolist()
+    assert ids == reading.rows.ids[0].tolist()
     embeds = plain.module.get_input_embeddings()(torch.tensor([ids])).detach().requires_grad_()
     log_probs = plain.module(inputs_embeds=embeds).logits[0].log_softmax(-1)
     places = reading.prompt[0].nonzero().flatten().tolist()
@@ -168,7 +166,7 @@ def test_gradients_are_those_of_the_own_text(loaded, name, first, second):
         for head in part.heads
     ]
     table = plain.module.get_input_embeddings().weight.detach()
-    openings = objective.openings(objective.terms[1])
+    openings = objective.terms[1].row_readers[0].openings(objective.terms[1].home)
     for place, token in enumerate(found.states[0]):
         (head,) = [head for head in heads if head.valid[0, place]]
         scores = (head.grad[0, place] @ head.table.T).double()

@@ -71,9 +71,9 @@ def test_losses_follow_their_targets_to_other_places(clip, monkeypatch, order):
     losses(objective, 3)
     objective.set_targets([targets[place] for place in order])
     scored = []
-    score = objective.term_losses
+    score = objective.scores.term_losses
     monkeypatch.setattr(
-        objective, "term_losses", lambda term, p: scored.extend(p.owners) or score(term, p)
+        objective.scores, "term_losses", lambda term, p: scored.extend(p.owners) or score(term, p)
     )
     assert_near(losses(objective, len(order)), losses(prepared(order), len(order)))
     assert set(scored) == {place for place, target in enumerate(order) if target == 3}

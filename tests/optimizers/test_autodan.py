@@ -62,7 +62,7 @@ def test_what_reduced_precision_finds_is_scored_exactly(top, folders, pictures, 
         module = optimizer(folders, top=top, rescore=rescore)
         data = ImageTargets(str(pictures))
         fit(module, data, tmp_path, BeamSearch(2), precision="bf16-mixed")
-        module.objective.memory.clear()
+        module.objective.scores.forget()
         errors = []
         for result in module.results:
             targets = [target for target in data.find_targets() if target.id == result.target]
@@ -232,7 +232,7 @@ def test_a_first_token_ranks_as_each_term_reads_it(first, second, folders):
     module.load()
     module.searches = [TargetSearch.begin("0", "", 0)]
     (proposed,) = module.propose([[()]])
-    openings = module.objective.openings(terms[1])
+    openings = terms[1].row_readers[0].openings(terms[1].home)
     # What is read as several tokens has a likelihood of its own, that is not known here.
     single = [state for state in proposed if len(openings.ids[state[0]]) == 1]
     totals = module.objective.total(

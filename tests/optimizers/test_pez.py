@@ -60,8 +60,8 @@ def test_trajectory_equals_a_plain_loop(folders, pictures, tmp_path, double):
             cosine = F.cosine_similarity(point[:, None], table[allowed][None], dim=-1)
             ids = allowed[cosine.argmax(1)]
             assert ids.tolist() == seen[step][restart]
-            reading = objective.read(term, objective.prompts([tuple(ids.tolist())], [0]), ids=True)
-            embeds = table[reading.encoded.ids].clone().requires_grad_()
+            reading = term.read(objective.prompts([tuple(ids.tolist())], [0]), ids=True)
+            embeds = table[reading.rows.ids].clone().requires_grad_()
             (grad,) = torch.autograd.grad(term.loss(reading, embeds).sum(), embeds)
             grad = grad[reading.prompt]
             first = 0.9 * first + 0.1 * grad

@@ -179,13 +179,13 @@ def test_swaps_run_over_a_clip_alone(folders, pictures, tmp_path):
     state = tuple(module.results[0].ids)
     prompts = objective.prompts([state], [0])
     assert prompts.canonical == [True]
-    read = objective.read(term, prompts)
-    raw = objective.read(term, prompts, ids=True)
-    assert torch.equal(read.encoded.ids, raw.encoded.ids)
+    read = term.read(prompts)
+    raw = term.read(prompts, ids=True)
+    assert torch.equal(read.rows.ids, raw.rows.ids)
     assert torch.equal(read.prompt, raw.prompt)
     gradient, losses = embedding_gradient(objective, prompts)
     assert_near(losses, objective.losses(prompts))
-    embeds = term.model.embed(read.encoded.ids).detach().requires_grad_()
+    embeds = term.model.embed(read.rows.ids).detach().requires_grad_()
     (expected,) = torch.autograd.grad(term.loss(read, embeds).sum(), embeds)
     assert_near(gradient[0], expected[read.prompt])
 

@@ -26,8 +26,8 @@ class PlainFluency(Fluency):
     splits = False
 
     def mean_nll(self, reading, counted, embeds):
-        ids = reading.encoded.ids
-        log_probs = self.model.logits(ids, reading.encoded.mask, embeds)[:, :-1].log_softmax(-1)
+        ids = reading.rows.ids
+        log_probs = self.model.logits(ids, reading.rows.mask, embeds)[:, :-1].log_softmax(-1)
         nll = -log_probs.gather(-1, ids[:, 1:, None]).squeeze(-1)
         counted = counted[:, 1:]
         return torch.where(counted, nll, 0.0).sum(1) / counted.sum(1).clamp(min=1)
@@ -39,7 +39,7 @@ class PlainSimilarity(ImageSimilarity):
     splits = False
 
     def loss(self, reading, embeds=None):
-        vectors = self.model._vectors(reading.encoded.ids, reading.encoded.mask, embeds)
+        vectors = self.model._vectors(reading.rows.ids, reading.rows.mask, embeds)
         return 1 - (vectors * self.vectors[reading.owner]).sum(-1)
 
 
@@ -73,7 +73,7 @@ def steps(search, plain, folder):
 
     def note(prompts, **options):
         if plain:
-            module.objective.memory.clear()
+            module.objective.scores.forget()
         values = losses(prompts, **options)
         found.append((prompts.states, values))
         return values

@@ -50,8 +50,8 @@ def measured(terms, pictures):
     prompts = objective.prompts([objective.encode_prompt(text) for text in TEXTS], [0] * 4)
     gradients = []
     for term in objective.terms:
-        reading = objective.read(term, prompts)
-        embeds = term.model.embed(reading.encoded.ids).detach().requires_grad_()
+        reading = term.read(prompts)
+        embeds = term.model.embed(reading.rows.ids).detach().requires_grad_()
         (grad,) = torch.autograd.grad(term.loss(reading, embeds).sum(), embeds)
         gradients.append(grad.float())
     return objective.losses(prompts), gradients

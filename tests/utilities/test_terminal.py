@@ -12,6 +12,7 @@ from tqdm import tqdm
 from fuse_lightning.callbacks.table import print_results
 from fuse_lightning.cli.quiet import keep_lines_apart
 from fuse_lightning.evaluation.table import print_figures
+from fuse_lightning.metrics import About
 from fuse_lightning.results.result import Result
 from fuse_lightning.utilities.terminal import flushed, printable, say, settle_streams
 
@@ -43,7 +44,7 @@ def test_tables_and_prompts_are_printed_in_any_encoding(name, monkeypatch):
 def test_figures_are_printed_in_any_encoding(monkeypatch):
     file = io.TextIOWrapper(io.BytesIO(), "ascii")
     monkeypatch.setattr("sys.stdout", file)
-    print_figures({"found": {"fluency": 1.0, "targets": 3.0}})
+    print_figures({"found": {"fluency": 1.0, "targets": 3.0}}, {"fluency": About(False)})
     lines = file.buffer.getvalue().decode("ascii").splitlines()
     assert any("fluency \\u2193" in line for line in lines)
     assert len({len(line) for line in lines}) == 1

@@ -1,0 +1,142 @@
+"""Floors: prompts that cost no search, beside which found ones are judged."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from fuse_lightning.data.targets import Target
+from fuse_lightning.errors import FuseError
+from fuse_lightning.evaluation.measures import FOUND, REFERENCE
+from fuse_lightning.evaluation.names import check_names
+from fuse_lightning.results.result import Result
+
+SHORTLIST = 4
+"""Found prompts, and as many references, that the constant prompt is chosen from."""
+TAKEN = (FOUND, "figures", "measures", "transfer", "without_prompt")
+"""Names that a floor cannot have, as ``evaluation.json`` uses them."""
+
+
+@dataclass(frozen=True)
+class FloorSetting:
+    """What floors are made from; the same on every device.
+
+    Attributes:
+        targets: All targets of the data.
+        found: Best result of each target that has one, by target id.
+        caption: What the search's captioner writes of a target; ``None`` where it has none.
+        mean_losses: Mean objective of each of some texts, as the prompt of every target that has
+            a result; lower is better. All devices work together: each must ask for the same texts.
+    """
+
+    targets: Sequence[Target]
+    found: Mapping[str, Result]
+    caption: Callable[[Target], str] | None
+    mean_losses: Callable[[Sequence[str]], list[float]]
+
+
+class Floor(ABC):
+    """A source of prompts that cost no search.
+
+    What a found prompt's figure is worth shows beside a floor's. A subclass gives a name and a
+    prompt for each target. Where it is given to ``Evaluation``, or by a data module's method
+    ``floors``, it is one more column.
+
+    Attributes:
+        name: Name of its column.
+    """
+
+    name: str
+
+    def offered(self, setting: FloorSetting) -> bool:
+        """Whether there is such a floor for these targets and this search; by default there is."""
+        return True
+
+    def prepare(self, setting: FloorSetting) -> None:  # noqa: B027
+        """Hook: what is made once, before the first target; models are loaded by now."""
+
+    @abstractmethod
+    def prompt(self, target: Target) -> str | None:
+        """The prompt of a target, which may be empty; ``None`` for none."""
+
+    def about(self) -> str | None:
+        """What is printed and written of the floor beside its figures; ``None`` for nothing."""
+        return None
+
+
+class Constant(Floor):
+    """One prompt for all targets: that with the best mean objective among a few.
+
+    These are the first found prompts and as many first references.
+    """
+
+    name = "constant"
+
+    def prepare(self, setting: FloorSetting) -> None:
+        """Chooses the prompt."""
+        found = [result.prompt for result in setting.found.values()]
+        references = [target.references[0] for target in setting.targets if target.references]
+        texts = [*dict.fromkeys([*found[:SHORTLIST], *references[:SHORTLIST]])]
+        means = setting.mean_losses(texts)
+        self.text = min(zip(texts, means, strict=True), key=lambda pair: pair[1])[0]
+
+    def prompt(self, target: Target) -> str:
+        """The one prompt."""
+        return self.text
+
+    def about(self) -> str:
+        """The one prompt."""
+        return self.text
+
+
+class Caption(Floor):
+    """What the search's captioner writes about a target's first picture."""
+
+    name = "captioner"
+
+    def offered(self, setting: FloorSetting) -> bool:
+        """Whether the search has a captioner."""
+        return setting.caption is not None
+
+    def prepare(self, setting: FloorSetting) -> None:
+        """Takes the captioner."""
+        self.caption = setting.caption
+
+    def prompt(self, target: Target) -> str | None:
+        """The caption; none where the captioner finds no word."""
+        return (self.caption(target) or None) if self.caption else None
+
+
+class Reference(Floor):
+    """Each target's first reference."""
+
+    name = REFERENCE
+
+    def offered(self, setting: FloorSetting) -> bool:
+        """Whether any target with a result has a reference."""
+        return any(target.references for target in setting.targets if target.id in setting.found)
+
+    def prompt(self, target: Target) -> str | None:
+        """The reference.
+
+        >>> Reference().prompt(Target("a", references=["a red star", "a star"]))
+        'a red star'
+        """
+        return next(iter(target.references), "") or None
+
+
+def all_floors(own: Sequence[Floor]) -> list[Floor]:
+    """Every floor of an evaluation.
+
+    Args:
+        own: Floors of a user or of a data module, which come behind those of the package.
+
+    Raises:
+        FuseError: If one is none, two have the same name, or one has a name of another meaning.
+    """
+    floors = [Constant(), Caption(), Reference(), *own]
+    check_names(Floor, floors)
+    if taken := [floor.name for floor in floors if floor.name in TAKEN]:
+        raise FuseError(
+            f"a floor has the name {taken[0]!r}, which means something else; give it another"
+        )
+    return floors

@@ -1,0 +1,192 @@
+"""Gradients of a term at the tokens of prompts, over many rows, in bounded memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from fuse_lightning.engine.devices import to_device
+from fuse_lightning.objectives.reading import Reading, mean_of
+from fuse_lightning.objectives.row_values import row_values
+from fuse_lightning.objectives.term import Term
+
+SHARE = 0.5
+"""Part of a model's budget for one backward, which keeps activations."""
+
+
+@dataclass
+class Families:
+    """Rows in which one model reads a prompt as the same tokens: their gradients add up.
+
+    Attributes:
+        family: The family of each of R rows, shape (R,).
+        row: One row of each of F families, shape (F,).
+        of: The prompt of each, shape (F,).
+        reader: The model of each, shape (F,).
+        length: How many columns the prompt takes in each, shape (F,); 0 where it is not read.
+        readable: Which of the rows are read, shape (R,): not those of a prompt that is too long
+            in some row.
+    """
+
+    family: Tensor
+    row: Tensor
+    of: Tensor
+    reader: Tensor
+    length: Tensor
+    readable: Tensor
+
+    @classmethod
+    def find(cls, term: Term, reading: Reading) -> Families:
+        """The families of what a term has laid out."""
+        most = torch.tensor([model.max_tokens for model in term.models])
+        fits = reading.lengths <= most[reading.reader]
+        readable = ~torch.isin(reading.of, reading.of[~fits])
+        lengths = torch.where(readable, reading.prompt.sum(1), 0)
+        row = torch.arange(len(reading))
+        if reading.plain:
+            return cls(row, row, reading.of, reading.reader, lengths, readable)
+        firsts: dict[object, int] = {}
+        family = torch.tensor(
+            [firsts.setdefault(key, len(firsts)) for key in _keys(reading)], dtype=torch.long
+        )
+        # Of equal entries the last that is written counts: written backwards, the first does.
+        row = torch.empty(len(firsts), dtype=torch.long)
+        row[family.flip(0)] = torch.arange(len(reading)).flip(0)
+        return cls(family, row, reading.of[row], reading.reader[row], lengths[row], readable)
+
+
+def _keys(reading: Reading) -> list[tuple[object, ...]]:
+    """What rows of one family have in common."""
+    pairs = zip(reading.reader.tolist(), reading.of.tolist(), strict=True)
+    own = reading.own
+    kinds = [-1] * len(reading) if own is None else own.kind.tolist()
+    texts: list[object] = [()] * len(reading)
+    if -1 in kinds:
+        spans = reading.rows.spans - reading.offset[:, None, None]
+        for row, kind in enumerate(kinds):
+            if kind < 0:
+                inside = reading.prompt[row]
+                ids, places = reading.rows.ids[row, inside], spans[row, inside]
+                texts[row] = (*ids.tolist(), *places.flatten().tolist())
+    return [(*pair, kind, text) for pair, kind, text in zip(pairs, kinds, texts, strict=True)]
+
+
+@dataclass
+class Backward:
+    """What backward passes tell of N prompts.
+
+    Attributes:
+        grads: For each model that reads, by number: weighted gradients at the columns of the
+            prompts of its families, in their order, shape (F, P, d).
+        losses: Of the prompts, shape (N,); infinite for one that is too long to be read.
+        items: The same for each pair of a prompt and an example, shape (M,).
+        pairs: The pairs, shape (M, 2).
+    """
+
+    grads: dict[int, Tensor]
+    losses: Tensor
+    items: Tensor
+    pairs: Tensor
+
+
+def backward(term: Term, reading: Reading, families: Families, count: int) -> Backward:
+    """Weighted gradients at the prompts, and their losses.
+
+    All rows are read once without a graph where the term couples them: :meth:`Term.reduce` then
+    tells what each row counts, and rows times that are differentiated in parts that memory holds.
+    Of a mean this is known before.
+
+    Args:
+        term: The term.
+        reading: R rows.
+        families: Their families.
+        count: N, the number of prompts.
+    """
+    rows = families.readable.nonzero().squeeze(1)
+    if not reading.plain:
+        # Rows of one example begin alike where the prompt stands behind it.
+        keys = torch.stack([reading.of, reading.example, reading.owner])[:, rows]
+        for key in keys:
+            rows = rows[key.argsort(stable=True)]
+            keys = keys[:, key.argsort(stable=True)]
+    part = reading[rows]
+    mean = type(term).reduce is Term.reduce
+    values = None if mean or not len(rows) else row_values(term, part, term.loss)
+    shares = _equal_shares(part) if values is None else _shares(term, part, values)
+    grads, seen = _differentiate(term, part, rows, shares, families)
+    losses = torch.full((count,), torch.inf, device=term.model.device)
+    items = torch.empty(0, device=term.model.device)
+    if len(rows):
+        items = term.reduce(seen, part, len(part.pairs)).float()
+        of = part.pairs[:, 0]
+        there = to_device(torch.unique(of), losses.device)
+        losses[there] = mean_of(items, of, count)[there]
+    return Backward(grads, losses, items, part.pairs)
+
+
+def _equal_shares(reading: Reading) -> Tensor | None:
+    """What each row counts in the loss of its prompt where means are taken; ``None`` for 1."""
+    item, of = reading.item, reading.pairs[:, 0]
+    alike = item.bincount()[item] * of.bincount()[reading.of]
+    return None if bool((alike == 1).all()) else 1.0 / alike
+
+
+def _shares(term: Term, reading: Reading, values: Tensor) -> Tensor:
+    """What each row counts: the gradient of the sum of all prompts' losses in the rows' values."""
+    with torch.enable_grad():
+        leaf = values.detach().requires_grad_()
+        items = term.reduce(leaf, reading, len(reading.pairs))
+        of = reading.pairs[:, 0]
+        total = mean_of(items, of, int(of.max()) + 1).sum()
+        (shares,) = torch.autograd.grad(total, leaf)
+    return shares
+
+
+def _differentiate(
+    term: Term, reading: Reading, rows: Tensor, shares: Tensor | None, families: Families
+) -> tuple[dict[int, Tensor], Tensor]:
+    """Gradients at the prompts of each model's families, and the values of the rows.
+
+    Args:
+        term: The term.
+        reading: The rows that are read.
+        rows: Their numbers among all rows.
+        shares: What each of them counts.
+        families: The families of all rows.
+    """
+    grads: dict[int, Tensor] = {}
+    seen: list[Tensor] = []
+    device = term.model.device
+
+    def together(number: int, place: Tensor, members: Tensor, chosen: slice) -> None:
+        model, some = term.models[number], members[chosen]
+        there, part = partial(to_device, device=model.device), reading[some]
+        with torch.enable_grad():
+            embeds = model.embed(there(part.rows.ids)).detach().requires_grad_()
+            loss = term.loss(part if term.splits else part.to(model.device), embeds)
+            counted = loss if shares is None else loss * to_device(shares[some], loss.device)
+            total = term.weight * counted.sum()
+        # Nothing reads the last token of a prompt: its likelihood has no gradient there.
+        if total.requires_grad:
+            (grad,) = torch.autograd.grad(total, embeds)
+            columns = part.start[:, None] + torch.arange(grads[number].shape[1])
+            columns = columns.clamp(max=grad.shape[1] - 1)
+            picked = grad[there(torch.arange(len(some))[:, None]), there(columns)].float()
+            family = place[families.family[rows[some]]]
+            grads[number].index_add_(0, there(family), picked)
+        if not seen:
+            seen.append(torch.empty(len(reading), *loss.shape[1:], device=device))
+        seen[0][to_device(some, device)] = to_device(loss.detach().float(), device)
+
+    for number in torch.unique(families.reader).tolist():
+        model, own = term.models[number], families.reader == number
+        width = max(1, int(families.length[own].max()))
+        size = int(own.sum()), width, model.embedding_table.shape[1]
+        grads[number] = torch.zeros(size, device=model.device)
+        members = (reading.reader == number).nonzero().squeeze(1)
+        call = partial(together, number, own.cumsum(0) - 1, members)
+        model.budget.run(reading.lengths[members].tolist(), call, share=SHARE)
+    return grads, seen[0] if seen else torch.empty(0, device=device)

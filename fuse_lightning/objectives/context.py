@@ -1,0 +1,53 @@
+"""The text around a prompt: a layout whose other fields are filled."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from fuse_lightning.objectives.layout import PROMPT, Filled, Layout, Span
+
+
+@dataclass(frozen=True, eq=False)
+class Context:
+    """Text around a prompt. Two contexts are equal only if they are the same object.
+
+    Attributes:
+        layout: The layout.
+        fields: What stands in its other fields.
+    """
+
+    layout: Layout
+    fields: Mapping[str, str] = field(default_factory=dict)
+
+    def fill(self, prompt: str) -> Filled:
+        """The whole text of a prompt.
+
+        Args:
+            prompt: The prompt, without white space around.
+        """
+        if not prompt:
+            return self.layout.fill(prompt, self.fields)
+        before, behind, spans = self._known
+        start, stop = len(before), len(before) + len(prompt)
+        moved = {
+            name: (span[0] + stop, span[1] + stop) if later else span
+            for name, (span, later) in spans.items()
+        }
+        return Filled(f"{before}{prompt}{behind}", moved | {PROMPT: (start, stop)})
+
+    @property
+    def sides(self) -> tuple[str, str]:
+        """Text before and behind a prompt that is not empty."""
+        return self._known[:2]
+
+    @cached_property
+    def _known(self) -> tuple[str, str, dict[str, tuple[Span, bool]]]:
+        """Both sides; spans of the other fields, behind the prompt counted from its end."""
+        filled = self.layout.fill("a", self.fields)
+        start, stop = filled.prompt
+        spans = {
+            name: ((first - stop, last - stop), True) if first >= stop else ((first, last), False)
+            for name, (first, last) in filled.spans.items()
+            if name != PROMPT
+        }
+        return filled.text[:start], filled.text[stop:], spans

@@ -1,0 +1,72 @@
+"""What a term says of each row, in batches that memory holds."""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from fuse_lightning.engine.devices import to_device
+from fuse_lightning.objectives.reading import Reading, mean_of
+from fuse_lightning.objectives.term import Term
+
+
+def by_reader(reading: Reading) -> Iterator[tuple[int, Tensor]]:
+    """The numbers of the models that read rows, each with its rows in order."""
+    for number in torch.unique(reading.reader).tolist():
+        yield number, (reading.reader == number).nonzero().squeeze(1)
+
+
+def row_values(term: Term, reading: Reading, call: Callable[[Reading], Tensor]) -> Tensor:
+    """What ``term.loss`` or ``term.score`` says of each row.
+
+    Args:
+        term: The term.
+        reading: R rows.
+        call: One of the two.
+
+    Returns:
+        Shape (R, ...), float32, on the device of the term's first model; infinite for rows that
+        are longer than their model reads.
+    """
+    found: list[Tensor] = []
+
+    def one(rows: Tensor, device: torch.device, chosen: slice) -> None:
+        part = reading[rows[chosen]]
+        values = call(part if term.splits else part.to(device)).float()
+        if not found:
+            shape = len(reading), *values.shape[1:]
+            found.append(values.new_full(shape, torch.inf, device=term.model.device))
+        found[0][to_device(rows[chosen], term.model.device)] = to_device(values, term.model.device)
+
+    for number, rows in by_reader(reading):
+        model = term.models[number]
+        lengths = reading.lengths[rows]
+        order = lengths.argsort()[: int((lengths <= model.max_tokens).sum())]
+
+        visit = partial(one, rows[order], model.device)
+        if not term.splits:
+            model.budget.run(lengths[order].tolist(), visit)
+        elif len(order):
+            visit(slice(None))
+    return found[0] if found else torch.full((len(reading),), torch.inf, device=term.model.device)
+
+
+def item_losses(term: Term, reading: Reading, values: Tensor) -> Tensor:
+    """One number for each pair of a prompt and an example.
+
+    Args:
+        term: The term.
+        reading: R rows.
+        values: What :func:`row_values` gave for them.
+
+    Returns:
+        Losses of ``reading.pairs``, shape (M,), float32; infinite where a row cannot be read.
+    """
+    if reading.plain and type(term).reduce is Term.reduce:
+        return values
+    items = term.reduce(values, reading, len(reading.pairs)).float()
+    # Whatever a term makes of a row that cannot be read, the prompt cannot be scored.
+    lost = values.isinf().view(len(values), -1).any(1)
+    bad = mean_of(lost.float(), reading.item, len(items)) > 0
+    return items.masked_fill(bad, torch.inf)

@@ -1,0 +1,198 @@
+"""Exact losses of prompts, remembered by target, state and example."""
+
+import itertools
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from fuse_lightning.data.targets import Target
+from fuse_lightning.engine.devices import to_device
+from fuse_lightning.objectives.memory import LossMemory
+from fuse_lightning.objectives.prompts import Prompts, State
+from fuse_lightning.objectives.reading import mean_of
+from fuse_lightning.objectives.row_values import item_losses, row_values
+from fuse_lightning.objectives.term import Term
+
+
+class Scores:
+    """Exact losses of prompts under some terms; what is known is not computed again.
+
+    Args:
+        terms: The terms.
+    """
+
+    def __init__(self, terms: Sequence[Term]) -> None:
+        self.terms = terms
+        self.memory = LossMemory()
+        """Losses of terms without examples, by number of the target and state."""
+        self.items = [LossMemory() for _ in terms]
+        """Losses of each other term for one example, by number of the target, state, example."""
+        self._numbers: list[tuple[Target, int]] = []
+        self._count = itertools.count()
+
+    def set_targets(self, targets: Sequence[Target]) -> None:
+        """Forgets the losses of targets that have left the batch."""
+        known = {id(target): number for target, number in self._numbers}
+        # The target itself is kept with its number: no other object can take its identity.
+        self._numbers = [
+            (target, known[id(target)] if id(target) in known else next(self._count))
+            for target in targets
+        ]
+        staying = {number for _, number in self._numbers}
+        for memory in (self.memory, *self.items):
+            memory.forget(lambda key: key[0] not in staying)
+
+    def forget(self) -> None:
+        """Forgets all losses."""
+        for memory in (self.memory, *self.items):
+            memory.clear()
+
+    @torch.no_grad()
+    def losses(
+        self,
+        prompts: Prompts,
+        examples: Sequence[int] | None = None,
+        *,
+        again: bool = False,
+    ) -> Tensor:
+        """Losses of every term, unweighted, as prompts are selected by.
+
+        A text that is longer than a term's model reads has infinite loss. What is known of a
+        batch's targets is not computed again.
+
+        Args:
+            prompts: N prompts.
+            examples: Numbers of the examples that count, of targets that have some; by default
+                all. A target has the same loss by more examples as by the mean of their losses.
+            again: Compute all of them, also known ones.
+
+        Returns:
+            Shape (N, terms), float32 on the CPU; lower is better.
+        """
+        keys = self._keys(prompts)
+        losses = torch.empty(len(keys), len(self.terms))
+        plain = [column for column, term in enumerate(self.terms) if term.examples is None]
+        if plain:
+            known, values = self.memory.recall([] if again else keys)
+            if known:
+                losses[torch.tensor(known)[:, None], torch.tensor(plain)] = values
+            if fresh := sorted({*range(len(keys))}.difference(known)):
+                found = self._matrix(plain, prompts.select(fresh))
+                losses[torch.tensor(fresh)[:, None], torch.tensor(plain)] = found
+                self.memory.keep([keys[row] for row in fresh], found)
+        for column, term in enumerate(self.terms):
+            if term.examples is not None:
+                losses[:, column] = self._over_examples(column, prompts, examples, again)
+        return losses
+
+    def term_matrix(self, prompts: Prompts) -> Tensor:
+        """Losses of every term, all of them computed and none recalled, shape (N, terms)."""
+        return self._matrix(range(len(self.terms)), prompts)
+
+    def _matrix(self, columns: Sequence[int], prompts: Prompts) -> Tensor:
+        device = self.terms[0].model.device
+        terms = [self.terms[column] for column in columns]
+        found = [to_device(self.term_losses(term, prompts), device) for term in terms]
+        # Read once, when all of it is under way.
+        return torch.stack(found, dim=1).cpu()
+
+    def _over_examples(
+        self, column: int, prompts: Prompts, examples: Sequence[int] | None, again: bool
+    ) -> Tensor:
+        """Losses of one term over examples, those that are not known computed, shape (N,)."""
+        term, memory = self.terms[column], self.items[column]
+        counts = term.examples or []
+        chosen = [
+            range(counts[owner]) if examples is None else [n for n in examples if n < counts[owner]]
+            for owner in prompts.owners
+        ]
+        keys = self._keys(prompts)
+        cells = [(*key, n) for key, some in zip(keys, chosen, strict=True) for n in some]
+        known, values = memory.recall([] if again else cells)
+        found = torch.empty(len(cells))
+        if known:
+            found[known] = values[:, 0]
+        if missing := sorted({*range(len(cells))}.difference(known)):
+            fresh = {*missing}
+            places = iter(range(len(cells)))
+            left = [[n for n in some if next(places) in fresh] for some in chosen]
+            rows = [row for row, some in enumerate(left) if some]
+            pairs, items = self.term_items(term, prompts.select(rows), [left[row] for row in rows])
+            # Pairs come in the order of prompts and then of examples.
+            of, number = pairs.T.tolist()
+            told = {(rows[row], n): item for row, n, item in zip(of, number, items, strict=True)}
+            at = [(row, n) for row, some in enumerate(chosen) for n in some]
+            found[missing] = torch.tensor([told[at[place]] for place in missing])
+            memory.keep([cells[place] for place in missing], found[missing][:, None])
+        sizes = torch.tensor([len(some) for some in chosen])
+        return mean_of(found, torch.arange(len(chosen)).repeat_interleave(sizes), len(chosen))
+
+    def _keys(self, prompts: Prompts) -> list[tuple[int, State]]:
+        # An objective that needs no targets may have none.
+        numbers = {place: number for place, (_, number) in enumerate(self._numbers)}
+        pairs = zip(prompts.owners, prompts.states, strict=True)
+        return [(numbers.get(owner, -1), state) for owner, state in pairs]
+
+    def unknown(self, prompts: Prompts) -> list[int]:
+        """Rows whose losses are not remembered."""
+        known, _ = self.memory.recall(self._keys(prompts))
+        return sorted({*range(len(prompts.states))}.difference(known))
+
+    def remember(self, prompts: Prompts, losses: Tensor) -> None:
+        """Takes losses that are known from elsewhere, shape (N, terms)."""
+        plain = [column for column, term in enumerate(self.terms) if term.examples is None]
+        self.memory.keep(self._keys(prompts), losses[:, plain])
+
+    def remember_items(
+        self, column: int, prompts: Prompts, pairs: Tensor, items: Tensor, exact: Tensor
+    ) -> None:
+        """Takes losses of a term for examples, which are known from elsewhere.
+
+        Args:
+            column: Number of the term.
+            prompts: N prompts.
+            pairs: Pairs of a prompt and an example, shape (M, 2).
+            items: Their losses, shape (M,).
+            exact: For which prompts they are those of the text, shape (N,).
+        """
+        keys = self._keys(prompts)
+        rows = exact[pairs[:, 0]].nonzero().squeeze(1)
+        cells = [(*keys[number], example) for number, example in pairs[rows].tolist()]
+        self.items[column].keep(cells, items.cpu()[rows, None])
+
+    @torch.no_grad()
+    def term_losses(self, term: Term, prompts: Prompts) -> Tensor:
+        """Losses of one term, unweighted, shape (N,), float32 on the device of its model."""
+        # Different ids can spell one text; a text is scored once for each target.
+        first: dict[tuple[object, int], int] = {}
+        of: list[object] = list(prompts.states if term.row_readers[0].own else prompts.texts)
+        places = [first.setdefault(key, len(first)) for key in zip(of, prompts.owners, strict=True)]
+        keep: dict[int, int] = {}
+        for row, place in enumerate(places):
+            keep.setdefault(place, row)
+        if not keep:
+            return torch.empty(0, device=term.model.device)
+        pairs, losses = self.term_items(term, prompts.select(list(keep.values())))
+        if term.examples is not None:
+            losses = mean_of(losses, pairs[:, 0], len(keep))
+        return losses[to_device(torch.tensor(places), losses.device)]
+
+    @torch.no_grad()
+    def term_items(
+        self, term: Term, prompts: Prompts, examples: Sequence[Sequence[int]] | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Losses of one term for each prompt and example, as prompts are selected by.
+
+        Args:
+            term: The term.
+            prompts: N prompts.
+            examples: Numbers of the examples of each of them; by default all.
+
+        Returns:
+            M pairs of a prompt and an example, shape (M, 2), on the CPU, and their losses, shape
+            (M,), float32 on the device of the term's model.
+        """
+        reading = term.read(prompts, examples)
+        values = row_values(term, reading, term.score)
+        return reading.pairs, item_losses(term, reading, values)
