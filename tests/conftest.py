@@ -28,9 +28,9 @@ def pytest_terminal_summary(terminalreporter):
     for report in chain.from_iterable(terminalreporter.stats.values()):
         if hasattr(report, "duration"):
             seconds["slow" in report.keywords] += report.duration
-    terminalreporter.write_line(
-        f"{seconds[False]:.0f} s in tests of the quick part, {seconds[True]:.0f} s in slow ones"
-    )
+    if any(seconds.values()):
+        quick, slow = (f"{seconds[mark]:.0f} s" for mark in (False, True))
+        terminalreporter.write_line(f"{quick} in tests of the quick part, {slow} in slow ones")
 
 
 def use_one_thread():
