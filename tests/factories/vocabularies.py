@@ -1,6 +1,8 @@
 """Vocabularies of every kind, learnt from a few sentences."""
 
 import json
+import math
+from collections import Counter
 from functools import cache
 
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
@@ -47,15 +49,18 @@ def marked_ends():
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.Whitespace(), pre_tokenizers.ByteLevel(add_prefix_space=False)]
     )
+    # Told to the trainer: else their ids, which decide among pairs as frequent, are chance.
+    finals = [f"{symbol}</w>" for symbol in alphabet]
     trainer = trainers.BpeTrainer(
-        vocab_size=420,
+        vocab_size=len(alphabet) + len(finals) + 137,
+        special_tokens=finals,
         initial_alphabet=alphabet,
         show_progress=False,
         end_of_word_suffix="</w>",
     )
     tokenizer.train_from_iterator([text.lower() for text in CORPUS], trainer)
     vocab, merges = vocab_and_merges(tokenizer)
-    symbols = [*alphabet, *(f"{symbol}</w>" for symbol in alphabet)]
+    symbols = [*alphabet, *finals]
     learned = [token for token in sorted(vocab, key=vocab.get) if token not in symbols]
     return [*symbols, *learned], merges
 
@@ -90,21 +95,38 @@ def word_pieces():
         show_progress=False,
     )
     tokenizer.train_from_iterator(CORPUS, trainer)
-    return tokenizer.get_vocab()
+    # The trainer numbers other letters as they come out of a hash map.
+    others = sorted(tokenizer.get_vocab().keys() - {*special})
+    return {piece: index for index, piece in enumerate([*special, *others])}
 
 
 @cache
 def unigram(special, unknown, lower=False):
-    """A trained unigram tokenizer as JSON: pieces with scores, SentencePiece's other model."""
-    tokenizer = Tokenizer(models.Unigram())
+    """A unigram tokenizer as JSON: pieces with scores, SentencePiece's other model.
+
+    Every letter is a piece, and so are the parts of words that most of the corpus is made of. (What
+    the library's own trainer learns of few sentences differs from process to process.)
+    """
+    texts = [text.lower() if lower else text for text in CORPUS if text.isascii()]
+    count = Counter(
+        word[start:end]
+        for text in texts
+        for word in (f"▁{word}" for word in text.split())
+        for start in range(len(word))
+        for end in range(start + 1, min(start + 6, len(word)) + 1)
+    )
+    worth = sorted(count, key=lambda piece: (-count[piece] * len(piece), piece))
+    letters = sorted(piece for piece in count if len(piece) == 1)
+    pieces = [*letters, *[piece for piece in worth if len(piece) > 1][:48]]
+    total = sum(count.values())
+    vocab = [(piece, math.log(count[piece] / total)) for piece in pieces]
+    vocab = [(token, 0.0) for token in special] + vocab
+    tokenizer = Tokenizer(models.Unigram(vocab, special.index(unknown)))
     if lower:
         tokenizer.normalizer = normalizers.Lowercase()
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
     tokenizer.decoder = decoders.Metaspace()
-    trainer = trainers.UnigramTrainer(
-        vocab_size=140, special_tokens=[*special], unk_token=unknown, show_progress=False
-    )
-    tokenizer.train_from_iterator([text for text in CORPUS if text.isascii()], trainer)
+    tokenizer.add_special_tokens([*special])
     return tokenizer.to_str()
 
 
