@@ -216,6 +216,8 @@ class Term(Measured, ABC):
     def _lines(
         self, prompts: Prompts, examples: Sequence[Sequence[int]] | None = None
     ) -> list[Line]:
+        if self.examples is None and type(self).contents is Term.contents:
+            return [Line(number, 0, 0, self.home) for number in range(len(prompts.owners))]
         lines = []
         for number, owner in enumerate(prompts.owners):
             count = 1 if self.examples is None else self.examples[owner]
