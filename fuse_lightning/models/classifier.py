@@ -21,7 +21,7 @@ class Classifier(FrozenModel):
 
     @property
     def auto_class(self) -> Any:
-        """The auto class."""
+        """The transformers auto class of sequence classifiers."""
         return AutoModelForSequenceClassification
 
     def accepts(self, config: PretrainedConfig) -> bool:

@@ -12,7 +12,7 @@ from fuse_lightning.data.image_targets import ImageTargets
 from fuse_lightning.data.targets import Target, joined
 from fuse_lightning.engine.devices import to_device
 from fuse_lightning.errors import FuseError
-from fuse_lightning.models import CLIP, TextEncoder
+from fuse_lightning.models import CLIP, FrozenModel, TextEncoder
 from fuse_lightning.models.auto import auto_model
 from fuse_lightning.objectives.target_cache import PerTarget
 from fuse_lightning.objectives.term import Reading, Term
@@ -120,7 +120,7 @@ class TextSimilarity(_Similarity):
         name: str | None = None,
         text: str | None = None,
     ) -> None:
-        reader = auto_model(model) if isinstance(model, str) else model
+        reader = model if isinstance(model, FrozenModel) else auto_model(model)
         if not isinstance(reader, TextEncoder):
             raise FuseError(
                 f"{reader.model_id!r} is a {reader.kind}, which has no vector for a text; "

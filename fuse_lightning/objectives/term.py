@@ -14,6 +14,7 @@ from fuse_lightning.data.targets import Target
 from fuse_lightning.engine.devices import to_device
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models import FrozenModel, TokenBatch
+from fuse_lightning.models.options import ModelSource
 from fuse_lightning.objectives.frames import Frame, find_frame, gap
 from fuse_lightning.utilities.identity import Identity, plain_options
 
@@ -59,7 +60,10 @@ class Reading:
         return replace(self, encoded=self.encoded.to(device), owner=owner)
 
 
-WHERE = ("model_id", "revision", "device", "device_map", "trust_remote_code", "compile")
+WHERE = (
+    *("model_id", "revision", "device", "device_map"),
+    *("trust_remote_code", "compile", "tokenizer", "processor"),
+)
 """Options of a model that say where it comes from and where it is computed."""
 
 
@@ -71,7 +75,7 @@ class Term(ABC):
     written in them are read as such.
 
     Args:
-        model: The model, or its id.
+        model: The model, its id, or a network in memory.
         weight: Factor in the objective; negative repels.
         prefix: Text before the prompt.
         suffix: Text after the prompt.
@@ -88,7 +92,7 @@ class Term(ABC):
 
     def __init__(
         self,
-        model: str | FrozenModel,
+        model: ModelSource | FrozenModel,
         weight: float = 1.0,
         prefix: str = "",
         suffix: str = "",
@@ -96,7 +100,7 @@ class Term(ABC):
     ) -> None:
         if not math.isfinite(weight):
             raise FuseError(f"weight of {type(self).__name__} is {weight}; give a finite number")
-        self.model = self.model_class(model) if isinstance(model, str) else model
+        self.model = model if isinstance(model, FrozenModel) else self.model_class(model)
         self.weight = weight
         self.prefix = prefix
         self.suffix = suffix
