@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pickle import UnpicklingError
 from typing import Any
 
+from safetensors import SafetensorError
 from torch import nn
 from transformers.utils import cached_file, is_peft_available
 
@@ -15,6 +16,7 @@ from fuse_lightning.models.loading import first_line, resolve, unreadable
 from fuse_lightning.utilities.regular import read_regular
 
 SETTINGS = "adapter_config.json"
+BROKEN = (SafetensorError, EOFError)
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ class PeftAdapter:
                 f"the .bin weights of {self.model_id!r} hold more than tensors, which could run "
                 "code; give an adapter with safetensors weights"
             ) from error
-        except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
+        except (*BROKEN, OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
             raise FuseError(
                 f"the adapter {self.model_id!r} cannot be put into {self.base!r}: "
                 f"{first_line(error)}; give an adapter of this model"
