@@ -90,7 +90,7 @@ def load_config(
     Raises:
         FuseError: If there is none, or it cannot be read.
     """
-    check_gguf(model_id)
+    check_gguf(model_id, revision)
     source, file = where(model_id)
     try:
         return AutoConfig.from_pretrained(
@@ -120,7 +120,7 @@ def load_tokenizer(
     Raises:
         FuseError: If it is missing or slow.
     """
-    check_gguf(model_id)
+    check_gguf(model_id, revision)
     source, file = where(model_id)
     try:
         tokenizer = AutoTokenizer.from_pretrained(

@@ -9,6 +9,7 @@ from torch import nn
 from transformers import PreTrainedTokenizerBase
 
 from fuse_lightning.errors import FuseError
+from fuse_lightning.models.gguf_files import check_size
 from fuse_lightning.models.in_memory import borrow, home_of, move, stays
 from fuse_lightning.models.loading import (
     check_tokenizer,
@@ -57,6 +58,7 @@ def read(model: FrozenModel, device: torch.device) -> Loaded:
     if not remote and not model.accepts(config):
         names = ", ".join(config.architectures or [config.model_type])
         raise FuseError(f"{model.model_id!r} is a {names}, not a {model.kind}; give the id of one")
+    check_size(*source, lambda: model.auto_class.from_config(config))
     home = named if adapter and has_tokenizer(*named) else source
     tokenizer = find_tokenizer(model, *home)
     dtype = getattr(torch, model.dtype)
