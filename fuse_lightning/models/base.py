@@ -1,7 +1,7 @@
-"""What the search asks of a frozen model: text in and out, embeddings, allowed tokens."""
+"""Frozen models: loading, embeddings, limits and tokens, whatever the kind."""
 
-from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from abc import abstractmethod
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, get_args
@@ -13,7 +13,6 @@ from transformers import PretrainedConfig
 from fuse_lightning.engine.budget import Budget
 from fuse_lightning.engine.compiling import compile_layers
 from fuse_lightning.engine.prefixes import WORTH
-from fuse_lightning.engine.token_batch import TokenBatch
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models.fingerprint import fingerprint
 from fuse_lightning.models.in_memory import (
@@ -28,14 +27,14 @@ from fuse_lightning.models.limits import longest_beside_shorter, longest_input
 from fuse_lightning.models.options import DType, ModelSource, TokenizerSource
 from fuse_lightning.models.placement import DeviceMap, Placement, Quantization
 from fuse_lightning.models.sources import read, take
-from fuse_lightning.models.vocabulary import TokenSet, Vocabulary
-from fuse_lightning.models.word_tokenizer import WordTokenizer
+from fuse_lightning.models.token_access import TokenAccess
+from fuse_lightning.models.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from fuse_lightning.engine.kv_reuse import CachedRows
 
 
-class FrozenModel(ABC):
+class FrozenModel(TokenAccess):
     """A transformers model whose weights never change.
 
     Not an ``nn.Module``: a LightningModule that holds one neither trains it nor writes it into
@@ -187,11 +186,11 @@ class FrozenModel(ABC):
         vars(self).clear()
         vars(self).update(before)
 
-    def prepare(self) -> None:  # noqa: B027
+    def prepare(self) -> None:
         """Hook: checks and settings that need the loaded network."""
 
     def forget(self) -> None:
-        """Lets go of what is kept from one forward to the next."""
+        """Frees cached keys and values."""
         self.kept = None
 
     @property
@@ -236,11 +235,6 @@ class FrozenModel(ABC):
         weight: Tensor = self.embedding_layer.get_parameter("weight")
         return weight.shape[0]
 
-    @property
-    def vocab_size(self) -> int:
-        """V, the number of ids that both the tokenizer and the network know."""
-        return self.vocabulary.size
-
     @cached_property
     def embedding_table(self) -> Tensor:
         """Input embeddings of all tokens the tokenizer knows, shape (V, d).
@@ -257,7 +251,7 @@ class FrozenModel(ABC):
 
     @contextmanager
     def embeddings_replaced(self, embeds: Tensor | None) -> Iterator[None]:
-        """While active, the embedding layer returns ``embeds``, shape (N, T, d).
+        """Context in which the embedding layer returns ``embeds``, shape (N, T, d).
 
         The network still gets ids, so that what it derives from them (positions, the place of
         the end token) is the same with embeddings as without, in every architecture.
@@ -286,40 +280,3 @@ class FrozenModel(ABC):
     def last_position(self) -> int:
         """Largest position of padding behind rows that are read in parts."""
         return min(self.max_tokens, self.turn or self.max_tokens) - 1
-
-    @property
-    def pad_id(self) -> int:
-        """Id that fills up short rows."""
-        return self.vocabulary.pad_id
-
-    @property
-    def words(self) -> WordTokenizer:
-        """The tokenizer with a memory for words."""
-        return self.vocabulary.words
-
-    @property
-    def pieces(self) -> list[str]:
-        """What each of the V tokens adds to a text behind a word; "" for special tokens."""
-        return self.vocabulary.pieces
-
-    @property
-    def marks(self) -> set[str]:
-        """Texts that the tokenizer reads as special tokens."""
-        return self.vocabulary.marks
-
-    def encode(self, texts: Sequence[str], *, special: bool = True) -> TokenBatch:
-        """Tokens of whole texts as the model reads them, without special ones if not ``special``.
-
-        Here with those that the tokenizer adds. Kinds of models that put more before a text, such
-        as a start or an instruction, do so in their own ``encode``. Nothing is cut: a text may be
-        longer than :attr:`max_tokens`.
-        """
-        return self.vocabulary.encode(texts, special=special)
-
-    def decode(self, rows: Sequence[Sequence[int]]) -> list[str]:
-        """Text of each row of ids, exactly as the tokens spell it."""
-        return self.vocabulary.decode(rows)
-
-    def allowed_tokens(self, tokens: TokenSet = "ascii") -> Tensor:
-        """Which tokens a prompt may hold, boolean, shape (V,), see :meth:`Vocabulary.allowed`."""
-        return self.vocabulary.allowed(tokens)

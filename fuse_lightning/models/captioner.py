@@ -125,7 +125,7 @@ class CaptionModel(FrozenModel):
         return found
 
     def _inputs(self, image: Image.Image, prefix: str) -> Any:
-        """What the network reads of a picture and a prefix, on its device."""
+        """Inputs of the network for a picture and a prefix, on its device."""
         if self.composite:
             inputs = self.processor(images=image, return_tensors="pt")
             if prefix:
@@ -176,7 +176,7 @@ class CaptionModel(FrozenModel):
         return set(self.tokenizer.get_vocab().values()) - self.vocabulary.special_ids
 
     def _text(self, row: list[int], prompt: list[int]) -> str:
-        """What a row says behind the prompt."""
+        """Text of a generated row, without the prompt."""
         row, prompt = ([i for i in ids if i in self._spelling] for ids in (row, prompt))
         if row[: len(prompt)] == prompt:
             row = row[len(prompt) :]

@@ -77,7 +77,7 @@ class Diffusion(FrozenModel):
         return bool(config.model_type == "clip_text_model")
 
     def load(self, device: torch.device | str = "cpu") -> None:
-        """Reads all parts; does nothing if they are there already.
+        """Loads all parts of the pipeline; a second call does nothing.
 
         Raises:
             FuseError: If diffusers is missing, or this is no pipeline of the kind.
@@ -137,7 +137,7 @@ class Diffusion(FrozenModel):
 
     @property
     def networks(self) -> dict[str, nn.Module]:
-        """Also the denoising network and the picture encoder."""
+        """All networks of the pipeline, by name."""
         return super().networks | {"unet": self.unet, "vae": self.vae}
 
     def prepare(self) -> None:
@@ -174,7 +174,7 @@ class Diffusion(FrozenModel):
 
     @torch.no_grad()
     def latents(self, images: Sequence[Image.Image]) -> Tensor:
-        """What the network denoises of each picture, float32, shape (N, channels, h, w).
+        """Latents of pictures, which the network denoises, float32, shape (N, channels, h, w).
 
         The mean of the encoder's distribution at the pipeline's own size, so always the same.
         Pictures are scaled to it at their shorter side and cropped to the middle.

@@ -61,7 +61,7 @@ def check_adapter(config: Any, name: str) -> None:
 
 
 def same(source: object) -> object:
-    """What is equal for two names that are equal, and for one object."""
+    """Identity of a source: equal for two equal names, and for one object."""
     return source if source is None or isinstance(source, str) else id(source)
 
 

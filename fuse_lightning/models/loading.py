@@ -56,7 +56,12 @@ def where(model_id: str) -> tuple[str, dict[str, str]]:
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an error's message, without its final full stop."""
+    r"""The first line of an error's message, without its final full stop.
+
+    Example:
+        >>> first_line(ValueError("the file is cut off. \nMore about it."))
+        'the file is cut off'
+    """
     lines = str(error).strip().splitlines()
     return lines[0].rstrip(". ") if lines else type(error).__name__
 
@@ -85,7 +90,7 @@ def unreadable(model_id: str, error: Exception) -> FuseError:
 def load_config(
     model_id: str, revision: str | None, trust_remote_code: bool, subfolder: str = ""
 ) -> PretrainedConfig:
-    """The model's configuration.
+    """The configuration of a model.
 
     Raises:
         FuseError: If there is none, or it cannot be read.
@@ -105,7 +110,7 @@ def load_config(
 
 
 def _reading_fails(model_id: str, *more: type[Exception]) -> tuple[type[Exception], ...]:
-    """What transformers raises where files are missing or broken.
+    """Errors that transformers raises where files are missing or broken.
 
     Foreign bytes make the reader of a GGUF file raise anything.
     """

@@ -32,7 +32,7 @@ POOLINGS = get_args(Pooling)
 
 
 class TextEncoder(FrozenModel):
-    """A frozen model with text features; loss functions compare them by cosine."""
+    """A frozen model that turns a text into a unit vector, to compare by cosine."""
 
     @property
     def auto_class(self) -> Any:
@@ -54,7 +54,7 @@ class TextEncoder(FrozenModel):
 
 
 class SentenceEncoder(TextEncoder):
-    """A sentence-transformers style encoder such as all-MiniLM-L6-v2.
+    """An encoder of texts in the manner of sentence-transformers, such as all-MiniLM-L6-v2.
 
     Pools as the model's ``1_Pooling/config.json`` says, by default the mean over tokens. Reads
     texts as its other files say: in lower case, and behind a prompt of its own.
@@ -124,7 +124,7 @@ class SentenceEncoder(TextEncoder):
         return Vocabulary(self.tokenizer, self.table_rows, lower=lower, name=self.model_id)
 
     def _prompt(self) -> str:
-        """What stands before every text."""
+        """The instruction before every text; "" for none."""
         config = self._setting(PROMPTS)
         prompts = config.get("prompts") or {}
         name = self.prompt_name or config.get("default_prompt_name")
@@ -136,7 +136,7 @@ class SentenceEncoder(TextEncoder):
         return str(prompts[name])
 
     def _passed(self) -> int:
-        """How many leading tokens no vector is pooled from."""
+        """Number of leading tokens that are left out of pooling."""
         if not self.prompt or self._setting(POOLING).get("include_prompt", True):
             return 0
         (row,) = self.words.read([self.prompt], special=True)
