@@ -3,6 +3,7 @@ import copy
 import pytest
 import torch
 from diffusers import StableDiffusionPipeline
+from lightning.pytorch.callbacks import ModelCheckpoint
 from PIL import Image
 from torch import nn
 from transformers import (
@@ -17,6 +18,8 @@ from transformers import (
     GPT2Model,
 )
 
+from fuse_lightning.adapters import AdapterSettings
+from fuse_lightning.data import ImageTargets
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models import (
     CLIP,
@@ -32,9 +35,13 @@ from fuse_lightning.models.base import FrozenModel
 from fuse_lightning.models.loading import load_tokenizer
 from fuse_lightning.models.options import ModelOptions
 from fuse_lightning.objectives import Fluency, ImageSimilarity, LogProb, Objective, TextSimilarity
+from fuse_lightning.optimizers import RandomSearch
+from fuse_lightning.search import GreedySearch
 from tests.captioners import blip
 from tests.lookalikes_diffusion import stable_diffusion
 from tests.models.conftest import KINDS
+from tests.optimizers.runs import close, fit, found, write_pictures
+from tests.virtual import accelerators, lies
 
 AUTO = {
     CausalLM: AutoModelForCausalLM,
@@ -439,3 +446,55 @@ def test_a_pooling_can_be_chosen(mode, network, folder):
 def test_every_option_of_a_model_is_named_once():
     names = FrozenModel.__init__.__annotations__
     assert set(ModelOptions.__annotations__) == set(names) - {"model_id", "return"}
+
+
+def searched(lm, clip, folder):
+    """Prompts that a short search finds, and the checkpoint that it leaves."""
+    terms = [Fluency(lm, prefix="An image of"), ImageSimilarity(clip, weight=8)]
+    options = {"batch_size": 8, "prompt_length": 4, "steps": 3}
+    module = RandomSearch(terms, adapter=AdapterSettings(cache=False), **options)
+    data = ImageTargets(str(write_pictures(folder.parent / "pictures", 2)), batch_size=2)
+    checkpoints = ModelCheckpoint(folder, "last", every_n_train_steps=1)
+    fit(module, data, folder, GreedySearch(), checkpoints)
+    for term in terms:
+        term.model.unload()
+    (path,) = folder.glob("*.ckpt")
+    return found(module), path.stat().st_size
+
+
+def test_a_search_over_networks_is_that_over_their_folders(request, folder, network, tmp_path):
+    """Networks are as they were afterwards, and no checkpoint holds their weights."""
+    paths = [str(folder(name)) for name in ("gpt2", "clip")]
+    networks = [network(name).double() for name in ("gpt2", "clip")]
+    request.getfixturevalue("double")
+    before = [state(each) for each in networks]
+    rows, size = searched(*networks, tmp_path / "memory")
+    expected, named_size = searched(*paths, tmp_path / "named")
+    assert rows == close(expected)
+    assert size == pytest.approx(named_size, rel=0.05)
+    for each, kept in zip(networks, before, strict=True):
+        assert_same(state(each), kept)
+
+
+def test_a_network_is_moved_to_the_search_and_back(network):
+    with accelerators():
+        given = network("gpt2")
+        model = CausalLM(given)
+        model.load("cuda:1")
+        assert model.device == torch.device("cuda:1")
+        assert {lies(weight) for weight in given.parameters()} == {torch.device("cuda:1")}
+        assert lies(outputs(model)) == torch.device("cuda:1")
+        model.unload()
+        assert {lies(weight) for weight in given.parameters()} == {torch.device("cpu")}
+        own = CausalLM(given, device="cuda:0")
+        own.load("cpu")
+        assert own.device == torch.device("cuda:0")
+
+
+def test_a_network_over_several_devices_stays_where_it_is(network):
+    with accelerators():
+        given = network("gpt2")
+        given.transformer.h[1].to("cuda:1")
+        with pytest.raises(FuseError, match=r"is spread over devices .* leave device out"):
+            CausalLM(given, device="cuda:0").load()
+        assert given.training
