@@ -138,7 +138,9 @@ class FrozenModel(TokenAccess):
     @property
     def exact(self) -> bool:
         """Whether weights and activations are of 32 bits or more."""
-        quantized = self.placement.quantization or (self.given and is_quantized(self.given))
+        quantized = self.placement.quantization or (
+            self.given is not None and is_quantized(self.given)
+        )
         return self.dtype in ("float32", "float64") and not quantized
 
     @property

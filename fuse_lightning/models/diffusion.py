@@ -1,6 +1,7 @@
 """Stable Diffusion: a text tower and a network that denoises pictures with its help."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -47,7 +48,7 @@ class Diffusion(FrozenModel):
         dtype: DType | None = None,
         device: str | None = None,
     ) -> None:
-        if isinstance(model_id, str):
+        if isinstance(model_id, str | Path):
             self.pipeline: Any = None
             super().__init__(model_id, revision, dtype, device)
             return

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -26,7 +27,7 @@ def network_of(model: ModelSource) -> nn.Module | None:
         FuseError: If it is neither a name nor a network of transformers, or its adapter puts tokens
             of its own before a text.
     """
-    if isinstance(model, str):
+    if isinstance(model, str | Path):
         return None
     network: Any = model
     if hasattr(network, "get_base_model") and hasattr(network, "peft_config"):
@@ -62,7 +63,7 @@ def check_adapter(config: Any, name: str) -> None:
 
 def same(source: object) -> object:
     """Identity of a source: equal for two equal names, and for one object."""
-    return source if source is None or isinstance(source, str) else id(source)
+    return source if source is None or isinstance(source, str | Path) else id(source)
 
 
 def name_of(network: nn.Module) -> str:

@@ -162,7 +162,7 @@ def check_tokenizer(tokenizer: PreTrainedTokenizerBase, name: str) -> PreTrained
     if not getattr(tokenizer, "is_fast", False):
         raise FuseError(
             f"the tokenizer of {name!r} has no fast version, which gives character offsets; "
-            "add a tokenizer.json to the model, or give a fast tokenizer"
+            "add a tokenizer.json to the model, or give a fast tokenizer of transformers"
         )
     return tokenizer
 

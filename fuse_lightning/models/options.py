@@ -8,14 +8,15 @@ DType = Literal["float32", "bfloat16", "float16"]
 
 # The command line reads types at run time. It can only name models and tokenizers.
 if TYPE_CHECKING:
+    from pathlib import Path
     from typing import Unpack as Unpack
 
     from torch import nn
     from transformers import PreTrainedTokenizerBase
 
-    ModelSource: TypeAlias = str | nn.Module
+    ModelSource: TypeAlias = str | Path | nn.Module
     PipelineSource: TypeAlias = str | Any
-    TokenizerSource: TypeAlias = str | PreTrainedTokenizerBase | None
+    TokenizerSource: TypeAlias = str | Path | PreTrainedTokenizerBase | None
     ProcessorSource: TypeAlias = str | Any | None
 else:
     ModelSource = str

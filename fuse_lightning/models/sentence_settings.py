@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from transformers.utils import cached_file
@@ -23,7 +24,7 @@ def is_sentence_transformer(model: object) -> bool:
 
     Asked of what it has, as the package need not be installed.
     """
-    named = isinstance(model, str) or not hasattr(model, "prompts")
+    named = isinstance(model, str | Path) or not hasattr(model, "prompts")
     return not named and hasattr(next(iter(_parts(model)), None), "auto_model")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -127,14 +128,14 @@ def find_processor(model: FrozenModel, given: ProcessorSource, auto: Any, what: 
     Raises:
         FuseError: If there is none.
     """
-    if given is not None and not isinstance(given, str):
+    if given is not None and not isinstance(given, str | Path):
         return given
     home = model.model_id if model.given is None else home_of(model.given)
     if not (given or home):
         raise FuseError(
             f"{model.model_id!r} does not say where its {what} is; give it as processor"
         )
-    return load_processor(auto, given or home, model.revision, model.trust_remote_code, what)
+    return load_processor(auto, str(given or home), model.revision, model.trust_remote_code, what)
 
 
 def find_tokenizer(model: FrozenModel, home: str, revision: str | None) -> PreTrainedTokenizerBase:
@@ -149,10 +150,10 @@ def find_tokenizer(model: FrozenModel, home: str, revision: str | None) -> PreTr
         FuseError: If there is none, or it is slow.
     """
     given = model.tokenizer_source
-    if isinstance(given, PreTrainedTokenizerBase):
-        return check_tokenizer(given, model.model_id)
+    if isinstance(given, str | Path):
+        return load_tokenizer(str(given), None, model.trust_remote_code)
     if given is not None:
-        return load_tokenizer(given, None, model.trust_remote_code)
+        return check_tokenizer(given, model.model_id)
     if not home:
         raise FuseError(
             f"{model.model_id!r} does not say where its tokenizer is; give it as tokenizer"

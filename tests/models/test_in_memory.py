@@ -209,7 +209,11 @@ def test_its_tokenizer_is_the_one_given_or_that_of_its_place(folder, network):
     path = str(folder("gpt2"))
     tokenizer = AutoTokenizer.from_pretrained(path)
     given = network("gpt2")
-    for model in (CausalLM(given), CausalLM(given, tokenizer=path)):
+    for model in (
+        CausalLM(given),
+        CausalLM(given, tokenizer=path),
+        CausalLM(given, tokenizer=folder("gpt2")),
+    ):
         model.load()
         assert model.vocabulary == Vocabulary(tokenizer)
         model.unload()
@@ -239,6 +243,8 @@ def test_a_slow_tokenizer_is_refused(network, monkeypatch):
     monkeypatch.setattr(type(tokenizer), "is_fast", False)
     with pytest.raises(FuseError, match="no fast version"):
         CausalLM(network("gpt2"), tokenizer=tokenizer).load()
+    with pytest.raises(FuseError, match="or give a fast tokenizer of transformers"):
+        CausalLM(network("gpt2"), tokenizer=tokenizer.backend_tokenizer).load()
 
 
 @pytest.mark.parametrize(
@@ -308,6 +314,14 @@ def test_the_identity_of_a_term_names_no_object(network, folder):
     in_memory = Fluency(CausalLM(given, tokenizer=tokenizer)).identity()
     assert in_memory == Fluency(CausalLM(path)).identity()
     assert in_memory == Fluency(CausalLM(path, tokenizer=path)).identity()
+
+
+@pytest.mark.parametrize("name", ["gpt2", "clip", "sentence_encoder"])
+def test_a_path_is_a_folder(name, folder):
+    model = KINDS[name](folder(name))
+    model.load()
+    assert model.model_id == str(folder(name))
+    assert type(auto_model(folder(name))) is KINDS[name]
 
 
 @pytest.mark.parametrize("name", KINDS)
