@@ -17,7 +17,7 @@ from tests.factories.classifiers import bert_classifier
 from tests.near import assert_near
 
 gguf = pytest.importorskip("gguf")
-from tests import gguf_models  # noqa: E402
+from tests.factories import gguf_models  # noqa: E402
 
 TEXTS = ["a red house by the sea", "hello", "<|turn|>a red house at night"]
 KINDS = ("F16", "Q8_0", "Q4_0")

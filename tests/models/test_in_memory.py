@@ -40,8 +40,9 @@ from fuse_lightning.search import GreedySearch
 from tests.factories.builders import KINDS
 from tests.factories.captioners import blip
 from tests.factories.diffusion import stable_diffusion
+from tests.factories.pictures import write_pictures
 from tests.factories.virtual import accelerators, lies
-from tests.optimizers.runs import close, fit, found, write_pictures
+from tests.optimizers.runs import close, fit, found
 
 AUTO = {
     CausalLM: AutoModelForCausalLM,
