@@ -60,16 +60,16 @@ def double(monkeypatch):
     """
     import torch
 
-    from fuse_lightning.models import base, diffusion
+    from fuse_lightning.models import diffusion, sources
 
-    single, load_module = torch.float32, base.load_module
+    single, load_module = torch.float32, sources.load_module
 
     def load(*args, **options):
         # Transformers reads the types that files name.
         with patch.object(torch, "float32", single):
             return load_module(*args, **options)
 
-    for module in (base, diffusion):
+    for module in (sources, diffusion):
         monkeypatch.setattr(module, "load_module", load)
     monkeypatch.setattr(torch, "float32", torch.float64)
     monkeypatch.setattr(torch.Tensor, "float", torch.Tensor.double)

@@ -1,7 +1,9 @@
 """FUSE adapters: gradients between models with different tokenizers."""
 
 from fuse_lightning.adapters.alignment import AlignedWord, align
-from fuse_lightning.adapters.fuse import AdapterKind, AdapterSettings, FuseAdapter, HeadGradient
+from fuse_lightning.adapters.fuse import FuseAdapter
+from fuse_lightning.adapters.heads import HeadGradient
+from fuse_lightning.adapters.settings import AdapterKind, AdapterSettings
 from fuse_lightning.adapters.tproduct import t_pinv_product, t_product, t_transpose
 
 __all__ = [

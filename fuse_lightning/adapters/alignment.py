@@ -1,4 +1,4 @@
-"""Which tokens of two tokenizers spell the same word of one text."""
+"""Alignment of the tokens of two tokenizers, by the words of one text."""
 
 import re
 from collections.abc import Sequence
@@ -31,6 +31,11 @@ def align(text: str, source: Sequence[Span], target: Sequence[Span]) -> list[Ali
 
     Returns:
         The words in order, with the tokens of either side that overlap them (possibly none).
+
+    Example:
+        >>> align("red cat", source=[(0, 3), (3, 7)], target=[(0, 2), (2, 3), (4, 7)])
+        [AlignedWord(span=(0, 3), source=(0,), target=(0, 1)), \
+AlignedWord(span=(4, 7), source=(1,), target=(2,))]
     """
     words = [match.span() for match in WORD.finditer(text)]
     for spans in (source, target):

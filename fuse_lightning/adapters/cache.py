@@ -42,7 +42,12 @@ def default_cache_dir() -> Path | None:
 
 
 def cache_key(parts: dict[str, object]) -> str:
-    """A name that changes with anything in ``parts``."""
+    """Name of a cache file: 32 hex digits that change with anything in ``parts``.
+
+    Example:
+        >>> cache_key({"kind": "lookup", "words": 3}) == cache_key({"words": 3, "kind": "lookup"})
+        True
+    """
     text = json.dumps(parts, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 

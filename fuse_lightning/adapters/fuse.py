@@ -2,81 +2,29 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
-from fuse_lightning.adapters.alignment import AlignedWord, align
+from fuse_lightning.adapters.alignment import AlignedWord
 from fuse_lightning.adapters.cache import cache_key, cached_tensors, default_cache_dir
+from fuse_lightning.adapters.cases import CHUNK, Case, Ids, Places, find_cases, split_word, word_ids
+from fuse_lightning.adapters.heads import HeadGradient, sum_words
 from fuse_lightning.adapters.maps import MapKind, check_maps, fit_map, pull_back
+from fuse_lightning.adapters.settings import AdapterSettings
 from fuse_lightning.adapters.word_list import corpus_words, vocabulary_words
 from fuse_lightning.engine.devices import to_device
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models import FrozenModel
 
-AdapterKind = Literal["lookup", "least_squares", "t_product"]
-CHUNK = 4096
 FEWEST = 2
 """Words of a case that a map is fitted on: of one alone it would be zero."""
 
 
-@dataclass
-class AdapterSettings:
-    """How adapters between the primary and the other models are made.
-
-    Attributes:
-        kind: "t_product" is the published map; "least_squares" the general linear map of a case;
-            "lookup" needs no map for whole words: it compares the gradient with the embeddings
-            of every source token's own text, and uses "least_squares" inside words.
-        max_subtokens: Most tokens of a word, in either model, that have a map of their own.
-        max_examples_per_case: Words that the map of a case is fitted on.
-        words: "vocabulary" for the whole-word tokens of both models, else a text file or a
-            data set (``NAME:CONFIG@SPLIT``).
-        cache: Whether to keep fitted maps on disk.
-        cache_dir: Where; by default ``$FUSE_LIGHTNING_CACHE`` or the user's cache folder.
-    """
-
-    kind: AdapterKind = "lookup"
-    max_subtokens: int = 4
-    max_examples_per_case: int = 8192
-    words: str = "vocabulary"
-    cache: bool = True
-    cache_dir: str | None = None
-
-    def __post_init__(self) -> None:
-        if self.kind not in (kinds := get_args(AdapterKind)):
-            raise FuseError(f"adapter kind is {self.kind!r}; give one of {', '.join(kinds)}")
-        for name in ("max_subtokens", "max_examples_per_case"):
-            if getattr(self, name) < 1:
-                raise FuseError(f"adapter {name} is {getattr(self, name)}; it must be at least 1")
-
-
-@dataclass
-class HeadGradient:
-    """Gradients at source positions in one space, with the tokens' places in that space.
-
-    The predicted change of the loss when position p comes to hold token v is
-    ``grad[p] @ table[v]`` up to a constant of the position.
-
-    Attributes:
-        table: A vector for each source token, zero where this head says nothing, shape (V, d).
-        grad: Gradients, shape (N, L, d).
-        valid: Positions whose gradient this head knows, shape (N, L).
-        known: Tokens that this head speaks for, shape (V,); ``None`` for all of them.
-    """
-
-    table: Tensor
-    grad: Tensor
-    valid: Tensor
-    known: Tensor | None = None
-
-
 class FuseAdapter:
-    """Carries gradients from a target model's embeddings to a source model's tokens.
+    """Maps gradients at a target model's embeddings to gradients at a source model's tokens.
 
     Args:
         source: The primary model, whose tokens are optimized.
@@ -97,7 +45,7 @@ class FuseAdapter:
         return "least_squares" if self.settings.kind == "lookup" else self.settings.kind
 
     @cached_property
-    def maps(self) -> dict[tuple[int, int], Tensor]:
+    def maps(self) -> dict[Case, Tensor]:
         """Fitted maps by (source tokens, target tokens), each (m, n, d_A, d_B) on the target."""
         settings = self.settings
         words = (
@@ -147,30 +95,10 @@ class FuseAdapter:
             maps[f"{m}.{n}"] = fit_map(self.map_kind, x, y)
         return maps
 
-    def cases(
-        self, words: Sequence[str]
-    ) -> dict[tuple[int, int], tuple[list[list[int]], list[list[int]]]]:
-        """Words grouped by how many tokens they have in either model.
-
-        Each word is read behind another one, as it stands in a text.
-
-        Returns:
-            From (m, n) to the source ids, (N, m), and the target ids, (N, n).
-        """
+    def cases(self, words: Sequence[str]) -> dict[Case, tuple[Ids, Ids]]:
+        """Words grouped by how many tokens they have in either model, see :func:`find_cases`."""
         most, examples = self.settings.max_subtokens, self.settings.max_examples_per_case
-        cases: dict[tuple[int, int], tuple[list[list[int]], list[list[int]]]] = {}
-        for start in range(0, len(words), CHUNK):
-            texts = [f"a {word}" for word in words[start : start + CHUNK]]
-            sides = [_word_ids(model, texts) for model in (self.source, self.target)]
-            for source_ids, target_ids in zip(*sides, strict=True):
-                case = len(source_ids), len(target_ids)
-                if not 1 <= min(case) <= max(case) <= most:
-                    continue
-                known = cases.setdefault(case, ([], []))
-                if len(known[0]) < examples:
-                    known[0].append(source_ids)
-                    known[1].append(target_ids)
-        return cases
+        return find_cases(self.source.vocabulary, self.target.vocabulary, words, most, examples)
 
     @cached_property
     def lookup_table(self) -> Tensor:
@@ -182,7 +110,7 @@ class FuseAdapter:
 
     @cached_property
     def opening_table(self) -> Tensor:
-        """The same at the very beginning of a text, where no space marks a word."""
+        """The lookup table for the beginning of a text, where no space marks a word."""
         return self._lookup([True for _ in self.source.pieces])
 
     def _lookup(self, wanted: Sequence[bool]) -> Tensor:
@@ -197,7 +125,7 @@ class FuseAdapter:
         for start in range(0, len(words), CHUNK):
             chunk = words[start : start + CHUNK]
             texts = [f"a {pieces[index]}" for index in chunk]
-            for index, ids in zip(chunk, _word_ids(self.target, texts), strict=True):
+            for index, ids in zip(chunk, word_ids(self.target.vocabulary, texts), strict=True):
                 if ids:
                     rows = self.target.embedding_table[torch.tensor(ids, device=device)]
                     table[index] = rows.float().mean(0).cpu()
@@ -267,27 +195,8 @@ class FuseAdapter:
         """
         lookup = self.settings.kind == "lookup" and not embeddings
         heads = []
-        there = partial(to_device, device=grad.device)
         if lookup:
-            whole = [
-                (row, word.source[0], word.target)
-                for row, words in enumerate(alignments)
-                for word in words
-                if len(word.source) == 1 and word.target
-            ]
-            out = grad.new_zeros(len(alignments), length, grad.shape[2])
-            valid = torch.zeros(len(alignments), length, dtype=torch.bool, device=grad.device)
-            if whole:
-                rows, places, targets = zip(*whole, strict=True)
-                counts = torch.tensor([len(target) for target in targets])
-                index = torch.arange(len(whole)).repeat_interleave(counts)
-                flat = torch.tensor([position for target in targets for position in target])
-                row, place = there(torch.tensor(rows)), there(torch.tensor(places))
-                index = there(index)
-                summed = grad.new_zeros(len(whole), grad.shape[2])
-                summed.index_add_(0, index, grad[row[index], there(flat)])
-                out[row, place] = summed
-                valid[row, place] = True
+            out, valid = sum_words(alignments, length, grad)
             if opening:
                 first = valid & (torch.arange(length, device=valid.device) == 0)
                 heads.append(HeadGradient(self.opening_table, out, first, self._opening))
@@ -305,13 +214,12 @@ class FuseAdapter:
     ) -> list[HeadGradient]:
         out = grad.new_zeros(len(alignments), length, self.source_table.shape[1])
         valid = torch.zeros(len(alignments), length, dtype=torch.bool, device=grad.device)
-        groups: dict[tuple[int, int], list[tuple[int, tuple[int, ...], tuple[int, ...]]]]
-        groups = defaultdict(list)
+        groups: dict[Case, list[tuple[int, Places, Places]]] = defaultdict(list)
         for row, words in enumerate(alignments):
             for word in words:
                 if skip_whole and len(word.source) == 1:
                     continue
-                for source, target in self._split(word.source, word.target):
+                for source, target in split_word(word.source, word.target, self.maps):
                     groups[len(source), len(target)].append((row, source, target))
         for case, members in groups.items():
             rows, sources, targets = zip(*members, strict=True)
@@ -339,36 +247,9 @@ class FuseAdapter:
             valid = valid & ~first
         return [*heads, HeadGradient(self._inner_table, out, valid, self._inner)]
 
-    def _split(
-        self, source: tuple[int, ...], target: tuple[int, ...]
-    ) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
-        """A word cut into parts whose case is fitted: the nearest smaller case, then the rest."""
-        parts = []
-        while source and target:
-            fitting = [(m, n) for m, n in self.maps if m <= len(source) and n <= len(target)]
-            if not fitting:
-                break
-            m, n = min(
-                fitting, key=lambda c: (abs(len(source) - c[0]) + abs(len(target) - c[1]), c)
-            )
-            parts.append((source[:m], target[:n]))
-            source, target = source[m:], target[n:]
-        return parts
-
 
 def _fingerprint(model: FrozenModel) -> str:
-    """Changes with the vocabulary and with the embedding table."""
+    """Digest of a model's vocabulary and embedding table."""
     table = model.embedding_table
     rows = table.double().sum(1).tolist()
     return cache_key({"vocabulary": model.vocabulary.digest, "table": [table.shape, rows]})
-
-
-def _word_ids(model: FrozenModel, texts: Sequence[str]) -> list[list[int]]:
-    """Ids of what stands behind the first word of each text, without special tokens."""
-    encoded = model.encode(texts, special=False)
-    ids, spans = encoded.ids.tolist(), encoded.spans.tolist()
-    result = []
-    for text, row, offsets in zip(texts, ids, spans, strict=True):
-        _, *words = align(text, offsets, offsets)
-        result.append([row[position] for word in words for position in word.source])
-    return result

@@ -12,7 +12,7 @@ RIDGE = 0.01
 
 
 def fit_map(kind: MapKind, source: Tensor, target: Tensor) -> Tensor:
-    """Fits one case.
+    """Fits the linear map from the embeddings of m source tokens to those of n target tokens.
 
     Args:
         kind: "t_product" (arXiv 2408.04816), or "least_squares", the general linear map.
@@ -22,6 +22,12 @@ def fit_map(kind: MapKind, source: Tensor, target: Tensor) -> Tensor:
     Returns:
         The map as (m, n, d_A, d_B): target token j is the sum over i of source token i times
         ``map[i, j]``.
+
+    Example:
+        >>> source = torch.tensor([[[1.0, 0.0]], [[0.0, 1.0]], [[1.0, 1.0]]])
+        >>> target = source @ torch.tensor([[2.0], [3.0]])
+        >>> fit_map("t_product", source, target).squeeze().round(decimals=4).tolist()
+        [2.0, 3.0]
     """
     m, n = source.shape[1], target.shape[1]
     if kind == "t_product":
@@ -67,7 +73,7 @@ def _pad_slices(tensor: Tensor, slices: int) -> Tensor:
 
 
 def pull_back(weights: Tensor, gradient: Tensor) -> Tensor:
-    """The adjoint: gradients of target embeddings to gradients of source embeddings.
+    """Gradients at source embeddings from those at target embeddings: the adjoint of a map.
 
     Args:
         weights: A map, shape (m, n, d_A, d_B).
@@ -75,5 +81,10 @@ def pull_back(weights: Tensor, gradient: Tensor) -> Tensor:
 
     Returns:
         Shape (N, m, d_A).
+
+    Example:
+        >>> weights = torch.tensor([2.0, 3.0]).view(1, 1, 2, 1)
+        >>> pull_back(weights, torch.tensor([[[10.0]]])).tolist()
+        [[[20.0, 30.0]]]
     """
     return torch.einsum("ijab,njb->nia", weights, gradient)

@@ -10,7 +10,13 @@ from torch import Tensor
 
 
 def t_product(a: Tensor, b: Tensor) -> Tensor:
-    """Product of (l, p, s) and (p, m, s), shape (l, m, s)."""
+    """Product of (l, p, s) and (p, m, s), shape (l, m, s).
+
+    Example:
+        >>> a, b = torch.tensor([[[1.0, 2.0]]]), torch.tensor([[[3.0, 4.0]]])
+        >>> t_product(a, b).round().tolist()
+        [[[11.0, 10.0]]]
+    """
     product = torch.einsum("lps,pms->lms", torch.fft.rfft(a), torch.fft.rfft(b))
     result: Tensor = torch.fft.irfft(product, n=a.shape[-1])
     return result
@@ -20,6 +26,10 @@ def t_transpose(a: Tensor) -> Tensor:
     """Transpose of (l, p, s), shape (p, l, s): every slice transposed, slices 2..s reversed.
 
     It is the adjoint: <a * x, y> = <x, t_transpose(a) * y>.
+
+    Example:
+        >>> t_transpose(torch.tensor([[[1.0, 2.0, 3.0]]])).tolist()
+        [[[1.0, 3.0, 2.0]]]
     """
     return torch.cat([a[..., :1], a[..., 1:].flip(-1)], dim=-1).transpose(0, 1)
 
@@ -37,6 +47,12 @@ def t_pinv_product(x: Tensor, y: Tensor, rtol: float = 1e-6) -> Tensor:
 
     Returns:
         Shape (p, q, s), of the type of ``x``.
+
+    Example:
+        >>> x = torch.tensor([[[1.0, 2.0]], [[0.0, 1.0]]])
+        >>> y = t_product(x, torch.tensor([[[5.0, 7.0]]]))
+        >>> t_pinv_product(x, y).round(decimals=3).tolist()
+        [[[5.0, 7.0]]]
     """
     slices = x.shape[-1]
     x_hat, y_hat = (torch.fft.rfft(tensor).movedim(-1, 0) for tensor in (x, y))

@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 from torchmetrics.functional import spearman_corrcoef
 
-from fuse_lightning.adapters import AdapterSettings
-from fuse_lightning.adapters.fuse import AdapterKind
+from fuse_lightning.adapters import AdapterKind, AdapterSettings
 from fuse_lightning.data.targets import Target
 from fuse_lightning.errors import FuseError
 from fuse_lightning.evaluation.term_metrics import transfer_term

@@ -1,56 +1,64 @@
-"""What the search asks of a frozen model: text in and out, embeddings, allowed tokens."""
+"""Frozen models: loading, embeddings, limits and tokens, whatever the kind."""
 
-from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from abc import abstractmethod
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import torch
 from torch import Tensor, nn
-from transformers import PretrainedConfig, PreTrainedTokenizerBase
+from transformers import PretrainedConfig
 
 from fuse_lightning.engine.budget import Budget
 from fuse_lightning.engine.compiling import compile_layers
 from fuse_lightning.engine.prefixes import WORTH
-from fuse_lightning.engine.token_batch import TokenBatch
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models.fingerprint import fingerprint
-from fuse_lightning.models.loading import load_config, load_module, load_tokenizer
-from fuse_lightning.models.placement import (
-    DeviceMap,
-    Placement,
-    Quantization,
-    input_device,
-    keep_gradients,
+from fuse_lightning.models.in_memory import (
+    dtype_of,
+    is_quantized,
+    name_of,
+    network_of,
+    refuse_for_networks,
+    same,
 )
-from fuse_lightning.models.vocabulary import TokenSet, Vocabulary
-from fuse_lightning.models.word_tokenizer import WordTokenizer
+from fuse_lightning.models.limits import longest_beside_shorter, longest_input
+from fuse_lightning.models.options import DType, ModelSource, TokenizerSource
+from fuse_lightning.models.placement import DeviceMap, Placement, Quantization
+from fuse_lightning.models.sources import read, take
+from fuse_lightning.models.token_access import TokenAccess
+from fuse_lightning.models.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from fuse_lightning.engine.kv_reuse import CachedRows
 
-DType = Literal["float32", "bfloat16", "float16"]
 
-
-class FrozenModel(ABC):
+class FrozenModel(TokenAccess):
     """A transformers model whose weights never change.
 
     Not an ``nn.Module``: a LightningModule that holds one neither trains it nor writes it into
-    checkpoints. Nothing is read before :meth:`load`.
+    checkpoints. Nothing is read, and nothing in memory is changed, before :meth:`load`.
+
+    A network in memory is used itself, not copied: while it is loaded it is frozen, in eval mode,
+    and on the device of the search. :meth:`unload` puts it back as it was. Its type stays as it is.
 
     Args:
-        model_id: Hub id, local folder, or ``zoo/NAME`` for a model that comes with the package.
+        model_id: Hub id, local folder, or ``zoo/NAME`` for a model that comes with the package. Or
+            a network of transformers or PEFT in memory.
         revision: Branch, tag or commit on the hub.
-        dtype: Type of weights and activations.
+        dtype: Type of weights and activations; by default float32, or that of a network in memory.
         device: Where the model lives, such as ``cuda:1``; by default where the trainer works.
         trust_remote_code: Whether to run code that comes with the model.
         device_map: How to spread the model over several devices: ``auto``, or a device for each
             part by its name.
         quantization: ``4bit`` or ``8bit`` for the weights of linear layers.
         compile: Whether ``torch.compile`` makes the layers faster, which takes minutes at first.
+        tokenizer: A fast tokenizer, or the hub id or folder of one; by default the model's own, or
+            that of the place that a network in memory was read from.
 
     Attributes:
+        model_id: What the model is called: its id, or where a network in memory was read from.
         device: Where ids go and results come back, once loaded; layers may lie elsewhere.
     """
 
@@ -64,25 +72,35 @@ class FrozenModel(ABC):
 
     def __init__(
         self,
-        model_id: str,
+        model_id: ModelSource,
         revision: str | None = None,
-        dtype: DType = "float32",
+        dtype: DType | None = None,
         device: str | None = None,
         trust_remote_code: bool = False,
         device_map: DeviceMap | None = None,
         quantization: Quantization | None = None,
         compile: bool = False,
+        tokenizer: TokenizerSource = None,
     ) -> None:
-        if not model_id:
+        if isinstance(model_id, str) and not model_id:
             raise FuseError(f"model_id of a {self.kind} is empty; give a hub id or a folder")
-        if dtype not in (dtypes := get_args(DType)):
-            raise FuseError(f"dtype of {model_id!r} is {dtype!r}; give one of {', '.join(dtypes)}")
-        self.model_id = model_id
+        self.given = network_of(model_id)
+        """The network in memory; ``None`` if the model is read by its id."""
+        self.model_id: str = str(model_id) if self.given is None else name_of(self.given)
+        if dtype not in (None, *(dtypes := get_args(DType))):
+            raise FuseError(
+                f"dtype of {self.model_id!r} is {dtype!r}; give one of {', '.join(dtypes)}"
+            )
+        self.dtype: str = dtype or "float32"
+        if self.given is not None:
+            self.dtype = dtype_of(self.given, dtype, self.model_id)
+            files = {"revision": revision, "device_map": device_map, "quantization": quantization}
+            refuse_for_networks(self.model_id, files)
         self.revision = revision
-        self.dtype = dtype
-        self.placement = Placement(model_id, device, device_map, quantization)
+        self.placement = Placement(self.model_id, device, device_map, quantization)
         self.trust_remote_code = trust_remote_code
         self.compile = compile
+        self.tokenizer_source = tokenizer
         self.budget = Budget()
         """How much goes into one forward."""
         self.shares = False
@@ -99,12 +117,13 @@ class FrozenModel(ABC):
         """Equal for two models that can share weights in memory."""
         return (
             type(self),
-            self.model_id,
+            self.model_id if self.given is None else id(self.given),
             self.revision,
             self.dtype,
             self.placement.key,
             self.trust_remote_code,
             self.compile,
+            same(self.tokenizer_source),
         )
 
     @property
@@ -118,16 +137,22 @@ class FrozenModel(ABC):
 
     @property
     def exact(self) -> bool:
-        """Whether weights and activations are float32."""
-        return self.dtype == "float32" and self.placement.quantization is None
+        """Whether weights and activations are of 32 bits or more."""
+        quantized = self.placement.quantization or (
+            self.given is not None and is_quantized(self.given)
+        )
+        return self.dtype in ("float32", "float64") and not quantized
 
     @property
     def loaded(self) -> bool:
-        """Whether the weights are in memory."""
+        """Whether the weights are in memory, ready to be run."""
         return hasattr(self, "module")
 
     def load(self, device: torch.device | str = "cpu") -> None:
-        """Reads tokenizer and weights; does nothing if they are there already.
+        """Reads tokenizer and weights, or takes them from memory; a second call does nothing.
+
+        Args:
+            device: Where the model goes, unless its options say another place.
 
         Raises:
             FuseError: If there is no such model, it is of another kind, or it cannot lie where it
@@ -135,45 +160,39 @@ class FrozenModel(ABC):
         """
         if self.loaded:
             return
-        source = (self.model_id, self.revision)
-        config = load_config(*source, self.trust_remote_code, self.network_folder)
-        remote = self.trust_remote_code and hasattr(config, "auto_map")
-        if not remote and not self.accepts(config):
-            names = ", ".join(config.architectures or [config.model_type])
-            raise FuseError(
-                f"{self.model_id!r} is a {names}, not a {self.kind}; give the id of one"
-            )
-        self.placement.check()
-        self.device = torch.device(self.placement.device or device)
-        self.tokenizer: PreTrainedTokenizerBase = load_tokenizer(
-            *source, self.trust_remote_code, self.tokenizer_folder
-        )
-        dtype = getattr(torch, self.dtype)
-        placed = self.placement.options(self.device, dtype)
-        self.module: Any = load_module(
-            self.auto_class.from_pretrained,
-            *source,
-            dtype,
-            self.trust_remote_code,
-            self.unused_weights,
-            self.network_folder,
-            placed,
-        )
-        if placed:
-            keep_gradients(self.module)
-            self.device = input_device(self.embedding_layer)
-        else:
-            self.module.to(self.device)
-        self.budget.apart = self.turn
-        self.prepare()
-        if self.compile:
-            compile_layers(self.text_network)
+        self._before = dict(vars(self))
+        self.put_back = ExitStack()
+        """Undoes what loading changes of a network in memory."""
+        try:
+            self.placement.check()
+            place = torch.device(self.placement.device or device)
+            found = read(self, place) if self.given is None else take(self, self.given, place)
+            self.module, self.tokenizer, self.device = found
+            self.budget.apart = self.turn
+            self.prepare()
+            if self.compile:
+                compile_layers(self.text_network)
+        except BaseException:
+            self.unload()
+            raise
 
-    def prepare(self) -> None:  # noqa: B027
+    def unload(self) -> None:
+        """Lets go of the weights; a network in memory gets its modes, settings and device back.
+
+        The model can be loaded again.
+        """
+        if not hasattr(self, "put_back"):
+            return
+        self.put_back.close()
+        before = self._before
+        vars(self).clear()
+        vars(self).update(before)
+
+    def prepare(self) -> None:
         """Hook: checks and settings that need the loaded network."""
 
     def forget(self) -> None:
-        """Lets go of what is kept from one forward to the next."""
+        """Frees cached keys and values."""
         self.kept = None
 
     @property
@@ -184,7 +203,7 @@ class FrozenModel(ABC):
     @cached_property
     def fingerprint(self) -> str:
         """Digest of the loaded model's weights, configuration and tokens, in hex."""
-        return fingerprint(self.networks, self.module.config, self.vocabulary)
+        return fingerprint(self.networks, self.module, self.vocabulary)
 
     @property
     def text_config(self) -> PretrainedConfig:
@@ -197,11 +216,15 @@ class FrozenModel(ABC):
         network: nn.Module = self.module
         return network
 
+    def embedding_of(self, network: Any) -> nn.Module:
+        """The layer of a network of this kind that turns ids into input embeddings."""
+        layer: nn.Module = network.get_input_embeddings()
+        return layer
+
     @property
     def embedding_layer(self) -> nn.Module:
         """The layer that turns ids into input embeddings."""
-        layer: nn.Module = self.module.get_input_embeddings()
-        return layer
+        return self.embedding_of(self.module)
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
@@ -213,11 +236,6 @@ class FrozenModel(ABC):
         """Rows of the embedding table."""
         weight: Tensor = self.embedding_layer.get_parameter("weight")
         return weight.shape[0]
-
-    @property
-    def vocab_size(self) -> int:
-        """V, the number of ids that both the tokenizer and the network know."""
-        return self.vocabulary.size
 
     @cached_property
     def embedding_table(self) -> Tensor:
@@ -235,7 +253,7 @@ class FrozenModel(ABC):
 
     @contextmanager
     def embeddings_replaced(self, embeds: Tensor | None) -> Iterator[None]:
-        """While active, the embedding layer returns ``embeds``, shape (N, T, d).
+        """Context in which the embedding layer returns ``embeds``, shape (N, T, d).
 
         The network still gets ids, so that what it derives from them (positions, the place of
         the end token) is the same with embeddings as without, in every architecture.
@@ -252,74 +270,15 @@ class FrozenModel(ABC):
     @cached_property
     def max_tokens(self) -> int:
         """Longest input in tokens, special ones included."""
-        positions = getattr(self.text_config, "max_position_embeddings", None)
-        # Tokenizers that know no limit say 10^30, which no tensor holds.
-        limit = min(int(self.tokenizer.model_max_length), 2**31 - 1)
-        if not positions:
-            return limit
-        # Where a position stands for padding, the others start after it.
-        unused = [
-            layer.padding_idx + 1
-            for name, layer in self.module.named_modules()
-            if name.endswith("position_embeddings")
-            and getattr(layer, "padding_idx", None) is not None
-        ]
-        return min(limit, int(positions) - max(unused, default=0))
+        limit = self.tokenizer.model_max_length
+        return longest_input(self.module, self.text_config, limit)
 
     @cached_property
     def turn(self) -> int | None:
-        """Longest row that may be read together with shorter ones; ``None`` for any.
-
-        With LongRoPE the rotations of all rows follow the longest: those of a batch change where
-        one is longer than the network was first trained on.
-        """
-        known = getattr(self.text_config, "rope_parameters", None) or {}
-        kinds = [known, *(part for part in known.values() if isinstance(part, dict))]
-        limits = [
-            int(kind["original_max_position_embeddings"])
-            for kind in kinds
-            if kind.get("rope_type") == "longrope"
-        ]
-        return min(limits, default=None)
+        """Longest row that may be read together with shorter ones; ``None`` for any."""
+        return longest_beside_shorter(self.text_config)
 
     @property
     def last_position(self) -> int:
         """Largest position of padding behind rows that are read in parts."""
         return min(self.max_tokens, self.turn or self.max_tokens) - 1
-
-    @property
-    def pad_id(self) -> int:
-        """Id that fills up short rows."""
-        return self.vocabulary.pad_id
-
-    @property
-    def words(self) -> WordTokenizer:
-        """The tokenizer with a memory for words."""
-        return self.vocabulary.words
-
-    @property
-    def pieces(self) -> list[str]:
-        """What each of the V tokens adds to a text behind a word; "" for special tokens."""
-        return self.vocabulary.pieces
-
-    @property
-    def marks(self) -> set[str]:
-        """Texts that the tokenizer reads as special tokens."""
-        return self.vocabulary.marks
-
-    def encode(self, texts: Sequence[str], *, special: bool = True) -> TokenBatch:
-        """Tokens of whole texts as the model reads them, without special ones if not ``special``.
-
-        Here with those that the tokenizer adds. Kinds of models that put more before a text, such
-        as a start or an instruction, do so in their own ``encode``. Nothing is cut: a text may be
-        longer than :attr:`max_tokens`.
-        """
-        return self.vocabulary.encode(texts, special=special)
-
-    def decode(self, rows: Sequence[Sequence[int]]) -> list[str]:
-        """Text of each row of ids, exactly as the tokens spell it."""
-        return self.vocabulary.decode(rows)
-
-    def allowed_tokens(self, tokens: TokenSet = "ascii") -> Tensor:
-        """Which tokens a prompt may hold, boolean, shape (V,), see :meth:`Vocabulary.allowed`."""
-        return self.vocabulary.allowed(tokens)

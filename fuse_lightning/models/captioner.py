@@ -17,7 +17,9 @@ from transformers import (
 
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models.base import FrozenModel
-from fuse_lightning.models.loading import first_line, resolve
+from fuse_lightning.models.in_memory import same
+from fuse_lightning.models.options import ModelOptions, ModelSource, ProcessorSource, Unpack
+from fuse_lightning.models.sources import find_processor
 from fuse_lightning.models.vocabulary import Vocabulary
 
 NUM_BEAMS = 5
@@ -28,9 +30,33 @@ REQUEST = "Describe the image in one short sentence."
 
 
 class CaptionModel(FrozenModel):
-    """Any model of transformers that turns a picture, and a text to go on from, into text."""
+    """A model of transformers that writes text about a picture, behind a text to go on from.
+
+    Args:
+        model_id: Hub id, local folder, or a network in memory.
+        processor: The processor of transformers that makes its inputs, or the hub id or folder of
+            one; by default the model's own. The tokenizer of a network in memory may be part of it.
+        **options: Those of every :class:`FrozenModel`.
+    """
 
     kind = "captioner such as BLIP"
+
+    def __init__(
+        self,
+        model_id: ModelSource,
+        *,
+        processor: ProcessorSource = None,
+        **options: Unpack[ModelOptions],
+    ) -> None:
+        if options.get("tokenizer") is None:
+            options["tokenizer"] = getattr(processor, "tokenizer", None)
+        super().__init__(model_id, **options)
+        self.processor_source = processor
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """Equal for two models that can share weights in memory and read pictures alike."""
+        return (*super().key, same(self.processor_source))
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
@@ -39,7 +65,7 @@ class CaptionModel(FrozenModel):
 
     @property
     def auto_class(self) -> Any:
-        """The auto class."""
+        """The transformers auto class of models that write about pictures."""
         return AutoModelForImageTextToText
 
     def accepts(self, config: PretrainedConfig) -> bool:
@@ -50,18 +76,7 @@ class CaptionModel(FrozenModel):
         """Reads the processor that makes inputs of a picture and a text."""
         self.composite = isinstance(self.module, VisionEncoderDecoderModel)
         auto = AutoImageProcessor if self.composite else AutoProcessor
-        try:
-            self.processor = auto.from_pretrained(
-                resolve(self.model_id),
-                revision=self.revision,
-                trust_remote_code=self.trust_remote_code,
-                backend="pil",
-            )
-        except (ImportError, OSError, ValueError) as error:
-            raise FuseError(
-                f"{self.model_id!r} has no usable processor ({first_line(error)}); "
-                "add the files that the processor's save_pretrained writes"
-            ) from error
+        self.processor = find_processor(self, self.processor_source, auto, "processor")
         if getattr(self.processor, "num_query_tokens", 0) is None:
             # Folders of old releases of BLIP-2 do not say how a text makes room for a picture.
             config = self.module.config
@@ -110,7 +125,7 @@ class CaptionModel(FrozenModel):
         return found
 
     def _inputs(self, image: Image.Image, prefix: str) -> Any:
-        """What the network reads of a picture and a prefix, on its device."""
+        """Inputs of the network for a picture and a prefix, on its device."""
         if self.composite:
             inputs = self.processor(images=image, return_tensors="pt")
             if prefix:
@@ -161,7 +176,7 @@ class CaptionModel(FrozenModel):
         return set(self.tokenizer.get_vocab().values()) - self.vocabulary.special_ids
 
     def _text(self, row: list[int], prompt: list[int]) -> str:
-        """What a row says behind the prompt."""
+        """Text of a generated row, without the prompt."""
         row, prompt = ([i for i in ids if i in self._spelling] for ids in (row, prompt))
         if row[: len(prompt)] == prompt:
             row = row[len(prompt) :]

@@ -26,6 +26,7 @@ from fuse_lightning.engine.prefixes import Row
 from fuse_lightning.engine.token_batch import TokenBatch
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models.base import FrozenModel
+from fuse_lightning.models.options import ModelOptions, ModelSource, Unpack
 from fuse_lightning.models.start import EXAMPLES, find_start, placed_start
 
 
@@ -33,23 +34,26 @@ class CausalLM(FrozenModel):
     """Any model that ``AutoModelForCausalLM`` reads.
 
     Args:
-        model_id: Hub id, local folder, or ``zoo/NAME`` for a model that comes with the package.
+        model_id: Hub id, local folder, GGUF file (a path, or a hub id with the file's path behind
+            it), or ``zoo/NAME`` for a model that comes with the package. Or a network in memory.
         start: What stands before every text, unless the text begins with it. "tokenizer" for what
             the tokenizer puts there, else its begin token, else its end token; "none"; or a text.
             "auto" is "tokenizer", except where that token marks the turns of a chat, as of some
             instruct models: there it is the one of the tokenizer's begin, end, unknown and
             padding token behind which the model finds ordinary texts likeliest.
-        **options: What every :class:`FrozenModel` takes.
+        **options: Those of every :class:`FrozenModel`.
     """
 
     kind = "causal language model"
     latest: Continuations | None = None
     """What the last call of :meth:`next_log_probs` told."""
 
-    def __init__(self, model_id: str, *, start: str = "auto", **options: Any) -> None:
+    def __init__(
+        self, model_id: ModelSource, *, start: str = "auto", **options: Unpack[ModelOptions]
+    ) -> None:
         super().__init__(model_id, **options)
         if not start:
-            raise FuseError(f"start of {model_id!r} is empty; give none for no start")
+            raise FuseError(f"start of {self.model_id!r} is empty; give none for no start")
         self.start = start
 
     @property
@@ -59,7 +63,7 @@ class CausalLM(FrozenModel):
 
     @property
     def auto_class(self) -> Any:
-        """The auto class."""
+        """The transformers auto class of causal language models."""
         return AutoModelForCausalLM
 
     def accepts(self, config: PretrainedConfig) -> bool:

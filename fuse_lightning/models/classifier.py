@@ -15,13 +15,13 @@ from fuse_lightning.models.vocabulary import Vocabulary
 
 
 class Classifier(FrozenModel):
-    """Any model that ``AutoModelForSequenceClassification`` reads."""
+    """A classifier of texts: any model that ``AutoModelForSequenceClassification`` reads."""
 
     kind = "sequence classifier"
 
     @property
     def auto_class(self) -> Any:
-        """The auto class."""
+        """The transformers auto class of sequence classifiers."""
         return AutoModelForSequenceClassification
 
     def accepts(self, config: PretrainedConfig) -> bool:
@@ -29,7 +29,7 @@ class Classifier(FrozenModel):
         return type(config) in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING
 
     def prepare(self) -> None:
-        """Tells decoders, which read the last token before the padding, what pads."""
+        """Sets the padding id, by which decoders find the last token of a text."""
         if getattr(self.text_config, "pad_token_id", None) is None:
             self.text_config.pad_token_id = self.pad_id
 

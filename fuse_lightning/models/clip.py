@@ -13,7 +13,9 @@ from transformers import AutoImageProcessor, PretrainedConfig
 from fuse_lightning.engine.batching import run_vectors, try_sharing
 from fuse_lightning.engine.token_batch import TokenBatch
 from fuse_lightning.errors import FuseError
-from fuse_lightning.models.loading import first_line, resolve
+from fuse_lightning.models.in_memory import same
+from fuse_lightning.models.options import ModelOptions, ModelSource, ProcessorSource, Unpack
+from fuse_lightning.models.sources import find_processor
 from fuse_lightning.models.text_encoder import TextEncoder, same_direction
 
 PICTURES = 32
@@ -21,9 +23,33 @@ PICTURES = 32
 
 
 class CLIP(TextEncoder):
-    """Any model with ``get_text_features`` and ``get_image_features``."""
+    """A model with ``get_text_features`` and ``get_image_features``.
+
+    Args:
+        model_id: Hub id, local folder, ``zoo/NAME``, or a network in memory.
+        processor: A processor or image processor of transformers, or the hub id or folder of one;
+            by default the model's own. The tokenizer of a network in memory may be part of it.
+        **options: Those of every :class:`FrozenModel`.
+    """
 
     kind = "CLIP-like model with image and text features"
+
+    def __init__(
+        self,
+        model_id: ModelSource,
+        *,
+        processor: ProcessorSource = None,
+        **options: Unpack[ModelOptions],
+    ) -> None:
+        if options.get("tokenizer") is None:
+            options["tokenizer"] = getattr(processor, "tokenizer", None)
+        super().__init__(model_id, **options)
+        self.processor_source = processor
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """Equal for two models that can share weights in memory and read pictures alike."""
+        return (*super().key, same(self.processor_source))
 
     def accepts(self, config: PretrainedConfig) -> bool:
         """Whether the configuration has a picture and a text part."""
@@ -34,23 +60,14 @@ class CLIP(TextEncoder):
         for method in ("get_text_features", "get_image_features"):
             if not hasattr(self.module, method):
                 raise FuseError(f"{self.model_id!r} has no {method}, so it is not a {self.kind}")
-        try:
-            self.processor = AutoImageProcessor.from_pretrained(
-                resolve(self.model_id),
-                revision=self.revision,
-                trust_remote_code=self.trust_remote_code,
-                backend="pil",
-            )
-        except (OSError, ValueError) as error:
-            raise FuseError(
-                f"{self.model_id!r} has no usable image processor ({first_line(error)}); "
-                "add its preprocessor_config.json"
-            ) from error
+        found = find_processor(self, self.processor_source, AutoImageProcessor, "image processor")
+        self.processor = getattr(found, "image_processor", found)
         end = self.tokenizer.eos_token_id
         if end is not None and end in self.encode(["a"]).ids:
             # Old configurations name id 2 as end token and rely on the largest id being it.
             for part in self.module.text_model.modules():
                 if hasattr(part, "eos_token_id"):
+                    self.put_back.callback(setattr, part, "eos_token_id", part.eos_token_id)
                     part.eos_token_id = end
         self.full_length = self._padded_length()
         if not self.full_length:
@@ -85,10 +102,9 @@ class CLIP(TextEncoder):
         tower: nn.Module = self.module.text_model
         return tower
 
-    @property
-    def embedding_layer(self) -> nn.Module:
+    def embedding_of(self, network: Any) -> nn.Module:
         """The text tower's token embedding."""
-        layer: nn.Module = self.module.text_model.get_input_embeddings()
+        layer: nn.Module = network.text_model.get_input_embeddings()
         return layer
 
     def text_features(

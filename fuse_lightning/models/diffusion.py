@@ -1,6 +1,7 @@
 """Stable Diffusion: a text tower and a network that denoises pictures with its help."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,13 @@ from transformers import CLIPTextModel, PretrainedConfig
 
 from fuse_lightning.engine.token_batch import TokenBatch
 from fuse_lightning.errors import FuseError
-from fuse_lightning.models.base import DType, FrozenModel
+from fuse_lightning.models.base import FrozenModel
+from fuse_lightning.models.in_memory import IN_MEMORY, borrow, move
 from fuse_lightning.models.loading import load_module, resolve, unreadable
+from fuse_lightning.models.options import DType, PipelineSource
+
+PARTS = ("text_encoder", "tokenizer", "unet", "vae", "scheduler")
+"""What a pipeline in memory must have."""
 
 
 class Diffusion(FrozenModel):
@@ -22,10 +28,12 @@ class Diffusion(FrozenModel):
     Of its parts the safety checker is never read. Weights must be safetensors.
 
     Args:
-        model_id: Hub id or folder of the pipeline.
+        model_id: Hub id or folder of the pipeline, or a diffusers pipeline in memory, whose parts
+            are used themselves, see :class:`FrozenModel`.
         revision: Branch, tag or commit on the hub.
-        dtype: Type of the text tower and the denoising network. The picture encoder works in
-            float32: it runs once a picture, and some overflow in float16.
+        dtype: Type of the text tower and the denoising network, by default float32. The picture
+            encoder works in float32: it runs once a picture, and some overflow in float16. The
+            parts of a pipeline in memory keep their types.
         device: Where the model lives, by default where the trainer works.
     """
 
@@ -35,12 +43,30 @@ class Diffusion(FrozenModel):
 
     def __init__(
         self,
-        model_id: str,
+        model_id: PipelineSource,
         revision: str | None = None,
-        dtype: DType = "float32",
+        dtype: DType | None = None,
         device: str | None = None,
     ) -> None:
-        super().__init__(model_id, revision, dtype, device)
+        if isinstance(model_id, str | Path):
+            self.pipeline: Any = None
+            super().__init__(model_id, revision, dtype, device)
+            return
+        if missing := [name for name in PARTS if not hasattr(model_id, name)]:
+            raise FuseError(
+                f"a {type(model_id).__name__} is no {self.kind}: it has no {missing[0]}; give a "
+                "pipeline of diffusers, a hub id or a folder"
+            )
+        tokenizer = model_id.tokenizer
+        super().__init__(model_id.text_encoder, revision, dtype, device, tokenizer=tokenizer)
+        self.pipeline = model_id
+        name = getattr(model_id, "name_or_path", None)
+        self.model_id = str(name or f"{type(model_id).__name__} {IN_MEMORY}")
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """Equal for two models that can share weights in memory."""
+        return (*super().key, id(self.pipeline))
 
     @property
     def auto_class(self) -> Any:
@@ -52,17 +78,25 @@ class Diffusion(FrozenModel):
         return bool(config.model_type == "clip_text_model")
 
     def load(self, device: torch.device | str = "cpu") -> None:
-        """Reads all parts; does nothing if they are there already.
+        """Loads all parts of the pipeline; a second call does nothing.
 
         Raises:
             FuseError: If diffusers is missing, or this is no pipeline of the kind.
         """
         if not self.loaded:
-            self._read_settings()
+            unet = self._read_settings() if self.pipeline is None else self._given_settings()
+            self._check(unet)
             super().load(device)
 
-    def _read_settings(self) -> None:
-        """Reads the noise schedule, and refuses other pipelines before their weights are read."""
+    def _given_settings(self) -> Any:
+        """Takes the noise schedule of a pipeline in memory; settings of its network."""
+        from diffusers import DDPMScheduler
+
+        self.scheduler = DDPMScheduler.from_config(self.pipeline.scheduler.config)
+        return self.pipeline.unet.config
+
+    def _read_settings(self) -> Any:
+        """Reads the noise schedule, and the settings of the network before its weights."""
         try:
             from diffusers import DDPMScheduler, UNet2DConditionModel
         except ImportError as error:
@@ -81,6 +115,14 @@ class Diffusion(FrozenModel):
             )
         except (OSError, ValueError) as error:
             raise unreadable(self.model_id, error) from error
+        return unet
+
+    def _check(self, unet: Any) -> None:
+        """Refuses pipelines of other kinds.
+
+        Raises:
+            FuseError: If the network reads or predicts something else.
+        """
         more = unet.get("addition_embed_type") or unet.get("class_embed_type")
         if more or unet.get("in_channels") != unet.get("out_channels"):
             raise FuseError(
@@ -96,15 +138,21 @@ class Diffusion(FrozenModel):
 
     @property
     def networks(self) -> dict[str, nn.Module]:
-        """Also the denoising network and the picture encoder."""
+        """All networks of the pipeline, by name."""
         return super().networks | {"unet": self.unet, "vae": self.vae}
 
     def prepare(self) -> None:
-        """Reads the denoising network and the picture encoder."""
+        """Reads the denoising network and the picture encoder, or takes them from memory."""
         from diffusers import AutoencoderKL, UNet2DConditionModel
 
-        self.unet = self._part(UNet2DConditionModel, "unet", getattr(torch, self.dtype))
-        self.vae = self._part(AutoencoderKL, "vae", torch.float32)
+        if self.pipeline is None:
+            self.unet = self._part(UNet2DConditionModel, "unet", getattr(torch, self.dtype))
+            self.vae = self._part(AutoencoderKL, "vae", torch.float32)
+        else:
+            self.unet, self.vae = self.pipeline.unet, self.pipeline.vae
+            for part in (self.unet, self.vae):
+                self.put_back.push(borrow(part))
+                move(part, self.device, self.put_back)
         self.image_size: int = self.unet.config.sample_size * 2 ** (
             len(self.vae.config.block_out_channels) - 1
         )
@@ -127,7 +175,7 @@ class Diffusion(FrozenModel):
 
     @torch.no_grad()
     def latents(self, images: Sequence[Image.Image]) -> Tensor:
-        """What the network denoises of each picture, float32, shape (N, channels, h, w).
+        """Latents of pictures, which the network denoises, float32, shape (N, channels, h, w).
 
         The mean of the encoder's distribution at the pipeline's own size, so always the same.
         Pictures are scaled to it at their shorter side and cropped to the middle.

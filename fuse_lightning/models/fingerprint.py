@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import PretrainedConfig
 from xxhash import xxh3_128
 
 from fuse_lightning.models.vocabulary import Vocabulary
@@ -15,17 +14,15 @@ from fuse_lightning.models.vocabulary import Vocabulary
 INCIDENTAL = ("transformers_version", "dtype", "torch_dtype", "name_or_path", "architectures")
 
 
-def fingerprint(
-    networks: Mapping[str, nn.Module], config: PretrainedConfig, vocabulary: Vocabulary
-) -> str:
-    """Digest of a model: equal for copies in other folders, other after any training.
+def fingerprint(networks: Mapping[str, nn.Module], reader: Any, vocabulary: Vocabulary) -> str:
+    """Digest of a model's content: equal for copies in other folders, other after any training.
 
     Reads all weights once, about as fast as memory is read. Of weights that are kept on disk only
     names, shapes and types count.
 
     Args:
         networks: The model's networks, by name.
-        config: Configuration of the one that reads text.
+        reader: The one that reads text, whose configuration and adapters count.
         vocabulary: The tokens.
 
     Returns:
@@ -44,14 +41,26 @@ def fingerprint(
                     digest.update(_bytes(tensor))
     told = {
         name: value
-        for name, value in config.to_diff_dict().items()
+        for name, value in reader.config.to_diff_dict().items()
         if name not in INCIDENTAL and not name.startswith("_")
     }
     # What stands around a text is part of the model, though not of its vocabulary.
     around = vocabulary.tokenizer("a")["input_ids"]
-    reads = [told, vocabulary.digest, around]
+    reads = [told, vocabulary.digest, around, *_adapters(reader)]
     digest.update(json.dumps(reads, sort_keys=True, default=str).encode())
     return digest.hexdigest()
+
+
+def _adapters(reader: Any) -> list[object]:
+    """Adapters of a network and their strengths, which no weight holds."""
+    adapters = getattr(reader, "peft_config", None) or {}
+    layers = (getattr(part, "scaling", None) for part in reader.modules())
+    active = [getattr(part, "active_adapters", None) for part in reader.modules()]
+    if not adapters:
+        return []
+    kinds = {name: str(adapter.peft_type) for name, adapter in adapters.items()}
+    scales = [sorted(scale.items()) for scale in layers if isinstance(scale, dict)]
+    return [kinds, scales, [names for names in active if isinstance(names, list)]]
 
 
 def _bytes(tensor: Tensor) -> Any:

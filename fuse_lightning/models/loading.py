@@ -1,4 +1,7 @@
-"""From a model id to a folder or hub repository, with errors that say what to do."""
+"""Reads configuration, tokenizer, processor and weights of a model by its id.
+
+Every error says what to do.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +20,7 @@ from transformers import (
 from transformers.utils import cached_file
 
 from fuse_lightning.errors import FuseError
+from fuse_lightning.models.gguf_files import check_gguf, split_gguf, unreadable_gguf
 
 ZOO = Path(__file__).parents[1] / "zoo" / "weights"
 
@@ -36,14 +40,36 @@ def resolve(model_id: str) -> str:
     return str(folder)
 
 
+def where(model_id: str) -> tuple[str, dict[str, str]]:
+    """Where transformers' ``from_pretrained`` finds a model: the place, and a file there if named.
+
+    Example:
+        >>> where("openai-community/gpt2")
+        ('openai-community/gpt2', {})
+        >>> where("models/tiny.gguf")
+        ('models', {'gguf_file': 'tiny.gguf'})
+    """
+    if found := split_gguf(model_id):
+        folder, name = found
+        return folder, {"gguf_file": name}
+    return resolve(model_id), {}
+
+
 def first_line(error: BaseException) -> str:
-    """The first line of an error's message, without its final full stop."""
+    r"""The first line of an error's message, without its final full stop.
+
+    Example:
+        >>> first_line(ValueError("the file is cut off. \nMore about it."))
+        'the file is cut off'
+    """
     lines = str(error).strip().splitlines()
     return lines[0].rstrip(". ") if lines else type(error).__name__
 
 
 def unreadable(model_id: str, error: Exception) -> FuseError:
     """One line about a model that cannot be read."""
+    if split_gguf(model_id):
+        return unreadable_gguf(model_id, error)
     if "trust_remote_code" in str(error):
         return FuseError(
             f"{model_id!r} comes with code of its own; read it, and if you trust it set "
@@ -64,20 +90,31 @@ def unreadable(model_id: str, error: Exception) -> FuseError:
 def load_config(
     model_id: str, revision: str | None, trust_remote_code: bool, subfolder: str = ""
 ) -> PretrainedConfig:
-    """The model's configuration.
+    """The configuration of a model.
 
     Raises:
         FuseError: If there is none, or it cannot be read.
     """
+    check_gguf(model_id, revision)
+    source, file = where(model_id)
     try:
         return AutoConfig.from_pretrained(
-            resolve(model_id),
+            source,
+            **file,
             revision=revision,
             trust_remote_code=trust_remote_code,
             subfolder=subfolder,
         )
-    except (OSError, ValueError, KeyError) as error:
+    except _reading_fails(model_id) as error:
         raise unreadable(model_id, error) from error
+
+
+def _reading_fails(model_id: str, *more: type[Exception]) -> tuple[type[Exception], ...]:
+    """Errors that transformers raises where files are missing or broken.
+
+    Foreign bytes make the reader of a GGUF file raise anything.
+    """
+    return (Exception,) if split_gguf(model_id) else (OSError, ValueError, KeyError, *more)
 
 
 def load_tokenizer(
@@ -88,19 +125,24 @@ def load_tokenizer(
     Raises:
         FuseError: If it is missing or slow.
     """
-    source = resolve(model_id)
+    check_gguf(model_id, revision)
+    source, file = where(model_id)
     try:
         tokenizer = AutoTokenizer.from_pretrained(
-            source, revision=revision, trust_remote_code=trust_remote_code, subfolder=subfolder
+            source,
+            **file,
+            revision=revision,
+            trust_remote_code=trust_remote_code,
+            subfolder=subfolder,
         )
         if not tokenizer.is_fast:
             tokenizer = _written_out(source, revision, subfolder) or tokenizer
     except ImportError as error:
         # Its class needs a library that its tokenizer.json does not.
-        tokenizer = _written_out(source, revision, subfolder)
+        tokenizer = None if file else _written_out(source, revision, subfolder)
         if tokenizer is None:
             raise unreadable(model_id, error) from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except _reading_fails(model_id, TypeError) as error:
         raise unreadable(model_id, error) from error
     if set(tokenizer.get_vocab().values()) <= set(tokenizer.added_tokens_decoder):
         # Without files some classes give a tokenizer of nothing but special tokens.
@@ -108,12 +150,50 @@ def load_tokenizer(
             f"{model_id!r} has no tokenizer files; add those that the tokenizer's save_pretrained "
             "writes"
         )
-    if not tokenizer.is_fast:
+    return check_tokenizer(tokenizer, model_id)
+
+
+def check_tokenizer(tokenizer: PreTrainedTokenizerBase, name: str) -> PreTrainedTokenizerBase:
+    """Checks that a tokenizer is a fast one: alignment needs character offsets.
+
+    Raises:
+        FuseError: If it is not.
+    """
+    if not getattr(tokenizer, "is_fast", False):
         raise FuseError(
-            f"the tokenizer of {model_id!r} has no fast version, which gives character offsets; "
-            "add a tokenizer.json to the model"
+            f"the tokenizer of {name!r} has no fast version, which gives character offsets; "
+            "add a tokenizer.json to the model, or give a fast tokenizer of transformers"
         )
     return tokenizer
+
+
+def load_processor(
+    auto: Any, model_id: str, revision: str | None, trust_remote_code: bool, what: str
+) -> Any:
+    """What makes a network's inputs of pictures, and of texts beside them.
+
+    Args:
+        auto: The transformers auto class of it.
+        model_id: Hub id, local folder or ``zoo/`` id.
+        revision: Branch, tag or commit on the hub.
+        trust_remote_code: Whether to run code that comes with the model.
+        what: What it is in messages.
+
+    Raises:
+        FuseError: If the model has none.
+    """
+    try:
+        return auto.from_pretrained(
+            resolve(model_id),
+            revision=revision,
+            trust_remote_code=trust_remote_code,
+            backend="pil",
+        )
+    except (ImportError, OSError, ValueError) as error:
+        raise FuseError(
+            f"{model_id!r} has no usable {what} ({first_line(error)}); add the files that its "
+            "save_pretrained writes, such as preprocessor_config.json"
+        ) from error
 
 
 def _written_out(
@@ -158,9 +238,11 @@ def load_module(
     Raises:
         FuseError: If the weights cannot be read or do not fill the whole network.
     """
+    source, file = where(model_id)
     try:
         module, info = auto(
-            resolve(model_id),
+            source,
+            **file,
             revision=revision,
             dtype=dtype,
             trust_remote_code=trust_remote_code,
@@ -174,7 +256,7 @@ def load_module(
             f"the .bin weights of {model_id!r} hold more than tensors, which could run code; "
             "give a model with safetensors weights"
         ) from error
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+    except _reading_fails(model_id, ImportError, RuntimeError, SafetensorError) as error:
         if placed and isinstance(error, ValueError | RuntimeError):
             raise FuseError(
                 f"{model_id!r} cannot lie as its device, device_map and quantization say: "

@@ -1,4 +1,4 @@
-"""Where a model lies: on one device or spread over several, whole or in few bits."""
+"""Placement of weights: on one device or spread over several, whole or in few bits."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -126,7 +126,7 @@ def devices() -> list[str]:
 
 
 def input_device(embedding_layer: nn.Module) -> torch.device:
-    """Where a placed network reads ids."""
+    """The device on which a placed network reads ids."""
     weight = embedding_layer.get_parameter("weight")
     # Weights that come from memory or disk when they are needed have a hook that moves the ids.
     home = "cpu" if weight.is_meta else weight.device
@@ -135,7 +135,7 @@ def input_device(embedding_layer: nn.Module) -> torch.device:
 
 
 def keep_gradients(network: nn.Module) -> None:
-    """Lets 4-bit layers give a gradient at their inputs after a forward without one."""
+    """Sets 4-bit layers to give a gradient at their inputs after a forward without one."""
     for layer in network.modules():
         if type(layer).__name__ == "Linear4bit":
             # In eval mode some CPUs pack the weights for a kernel that has no backward.

@@ -1,34 +1,42 @@
 """Models that turn a text into one unit vector."""
 
-import json
 from abc import abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
-from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 from transformers import AutoModel, PretrainedConfig
-from transformers.utils import cached_file
 
 from fuse_lightning.engine.batching import run_vectors
 from fuse_lightning.engine.token_batch import TokenBatch
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models.base import FrozenModel
-from fuse_lightning.models.loading import resolve
+from fuse_lightning.models.in_memory import home_of
+from fuse_lightning.models.options import ModelOptions, ModelSource, Unpack
+from fuse_lightning.models.sentence_settings import (
+    PARTS,
+    POOLING,
+    PROMPTS,
+    READER,
+    is_sentence_transformer,
+    settings_of_files,
+    settings_of_object,
+)
 from fuse_lightning.models.vocabulary import Vocabulary
 
-POOLINGS = ("mean", "mean_sqrt_len", "cls", "max", "lasttoken")
+Pooling = Literal["mean", "mean_sqrt_len", "cls", "max", "lasttoken"]
+POOLINGS = get_args(Pooling)
 
 
 class TextEncoder(FrozenModel):
-    """A frozen model with text features; loss functions compare them by cosine."""
+    """A frozen model that turns a text into a unit vector, to compare by cosine."""
 
     @property
     def auto_class(self) -> Any:
-        """The auto class."""
+        """The transformers auto class of networks without a head."""
         return AutoModel
 
     @abstractmethod
@@ -46,30 +54,54 @@ class TextEncoder(FrozenModel):
 
 
 class SentenceEncoder(TextEncoder):
-    """A sentence-transformers style encoder such as all-MiniLM-L6-v2.
+    """An encoder of texts in the manner of sentence-transformers, such as all-MiniLM-L6-v2.
 
     Pools as the model's ``1_Pooling/config.json`` says, by default the mean over tokens. Reads
     texts as its other files say: in lower case, and behind a prompt of its own.
 
     Args:
-        model_id: Hub id or local folder.
+        model_id: Hub id or local folder. Or a network in memory: of transformers, or a
+            ``SentenceTransformer``.
         prompt_name: Which of the prompts that the model names stands before every text; by
             default the one that the model says, most often none.
-        **options: What every :class:`FrozenModel` takes.
+        pooling: How one vector is made of those of the tokens; by default as the model's files
+            say, else their mean.
+        **options: Those of every :class:`FrozenModel`.
     """
 
     kind = "sentence encoder"
     # Pooling is done here, so checkpoints of masked language models will do.
     unused_weights = ("pooler.",)
 
-    def __init__(self, model_id: str, *, prompt_name: str | None = None, **options: Any) -> None:
+    def __init__(
+        self,
+        model_id: ModelSource,
+        *,
+        prompt_name: str | None = None,
+        pooling: Pooling | None = None,
+        **options: Unpack[ModelOptions],
+    ) -> None:
+        whole: Any = model_id if is_sentence_transformer(model_id) else None
+        if whole is not None:
+            model_id = next(iter(whole)).auto_model
+            if options.get("tokenizer") is None:
+                options["tokenizer"] = whole.tokenizer
         super().__init__(model_id, **options)
+        if pooling not in (None, *POOLINGS):
+            raise FuseError(
+                f"pooling of {self.model_id!r} is {pooling!r}; give one of {', '.join(POOLINGS)}"
+            )
         self.prompt_name = prompt_name
+        self.pooling = pooling
+        home = self.model_id if self.given is None else home_of(self.given)
+        self._setting = (
+            settings_of_files(home, self.revision) if whole is None else settings_of_object(whole)
+        )
 
     @property
     def key(self) -> tuple[object, ...]:
         """Equal for two models that can share weights in memory and read texts alike."""
-        return (*super().key, self.prompt_name)
+        return (*super().key, self.prompt_name, self.pooling)
 
     def accepts(self, config: PretrainedConfig) -> bool:
         """Any single text network: no pictures, no decoder half."""
@@ -81,19 +113,19 @@ class SentenceEncoder(TextEncoder):
         Raises:
             FuseError: If it pools in an unknown way, or has no prompt of the name.
         """
-        self.pooling = self._pooling()
+        self.pooling = self.pooling or self._pooling()
         self.prompt = self._prompt()
         self.passed = self._passed()
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
         """The model's tokens; texts are put in lower case where the model's files say so."""
-        lower = bool(self._read("sentence_bert_config.json").get("do_lower_case"))
+        lower = bool(self._setting(READER).get("do_lower_case"))
         return Vocabulary(self.tokenizer, self.table_rows, lower=lower, name=self.model_id)
 
     def _prompt(self) -> str:
-        """What stands before every text."""
-        config = self._read("config_sentence_transformers.json")
+        """The instruction before every text; "" for none."""
+        config = self._setting(PROMPTS)
         prompts = config.get("prompts") or {}
         name = self.prompt_name or config.get("default_prompt_name")
         if name is None:
@@ -104,8 +136,8 @@ class SentenceEncoder(TextEncoder):
         return str(prompts[name])
 
     def _passed(self) -> int:
-        """How many leading tokens no vector is pooled from."""
-        if not self.prompt or self._read("1_Pooling/config.json").get("include_prompt", True):
+        """Number of leading tokens that are left out of pooling."""
+        if not self.prompt or self._setting(POOLING).get("include_prompt", True):
             return 0
         (row,) = self.words.read([self.prompt], special=True)
         return len(row.ids) - (row.ids[-1] in self.tokenizer.all_special_ids)
@@ -119,44 +151,34 @@ class SentenceEncoder(TextEncoder):
         encoded.spans = (encoded.spans - len(self.prompt)).clamp(min=0)
         return encoded
 
-    def _read(self, name: str) -> Any:
-        """A file of the model, {} if there is none."""
-        path = cached_file(
-            resolve(self.model_id),
-            name,
-            revision=self.revision,
-            _raise_exceptions_for_missing_entries=False,
-            _raise_exceptions_for_connection_errors=False,
-        )
-        return {} if path is None else json.loads(Path(path).read_text(encoding="utf-8"))
-
     @cached_property
     def max_tokens(self) -> int:
         """Longest input in tokens: sentence-transformers may read less than the network could."""
-        limit = self._read("sentence_bert_config.json").get("max_seq_length")
+        limit = self._setting(READER).get("max_seq_length")
         return min(super().max_tokens, int(limit)) if limit else super().max_tokens
 
-    def _pooling(self) -> str:
-        for module in self._read("modules.json"):
+    def _pooling(self) -> Pooling:
+        for module in self._setting(PARTS):
             part = module["type"].rsplit(".")[-1]
             if part not in ("Transformer", "Pooling", "Normalize"):
                 raise FuseError(
                     f"{self.model_id!r} ends in a {part} layer, which a {self.kind} here cannot "
                     "have; give one that only pools"
                 )
-        config = self._read("1_Pooling/config.json")
+        config = self._setting(POOLING)
         modes = [
             key.removeprefix("pooling_mode_").removesuffix("s").removesuffix("_token")
             for key, value in config.items()
             if key.startswith("pooling_mode_") and value is True
         ]
-        mode = config.get("pooling_mode") or "+".join(modes) or "mean"
+        mode: Any = config.get("pooling_mode") or "+".join(modes) or "mean"
         if mode not in POOLINGS:
             raise FuseError(
                 f"{self.model_id!r} pools by {mode!r}; a {self.kind} here pools by one of: "
                 f"{', '.join(POOLINGS)}"
             )
-        return str(mode)
+        found: Pooling = mode
+        return found
 
     def text_features(
         self, encoded: TokenBatch, embeds: Tensor | None = None, fixed: Tensor | None = None

@@ -26,8 +26,8 @@ class Vocabulary:
 
     Two vocabularies are equal if they hold the same tokens: the same ids spell the same pieces,
     and both read any text as the same ids. They need not be one object. What stands before and
-    behind a text (a begin token, padding) does not count, nor do embeddings and limits, which are
-    the network's.
+    behind a text (a begin token, padding) does not count, nor do added tokens that the network has
+    no row for, embeddings, and limits.
 
     Args:
         tokenizer: A fast tokenizer, which gives character offsets. It must not change afterwards.
@@ -83,15 +83,19 @@ class Vocabulary:
         return hash(self) == hash(other) and self.digest == other.digest
 
     def __hash__(self) -> int:
-        return hash((self.size, self.lower, len(self.tokenizer)))
+        return hash((self.size, self.lower))
 
     @cached_property
     def digest(self) -> str:
         """32 hex digits that are equal where two vocabularies are."""
         state = json.loads(self.tokenizer.backend_tokenizer.to_str())
+        # An added token without a row is none of the vocabulary's.
+        state["added_tokens"] = [
+            token for token in state["added_tokens"] if token["id"] < self.size
+        ]
         read = {
             "reading": {part: _essential(state[part]) for part in READING},
-            "special": sorted(self.special_ids),
+            "special": sorted(index for index in self.special_ids if index < self.size),
             "splits_special": bool(getattr(self.tokenizer, "split_special_tokens", False)),
             "lower": self.lower,
             "size": self.size,

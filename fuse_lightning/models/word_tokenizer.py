@@ -1,4 +1,4 @@
-"""Tokens of texts, put together from those of their words."""
+"""A tokenizer with a memory: each distinct word is tokenized once, and the results are joined."""
 
 from collections.abc import Iterable, Sequence
 from functools import cached_property
@@ -15,14 +15,19 @@ KINDS = ("a", "Z", "9", "'", "'s", ".", "!", "-", "_", "(", "é", "字", "한", 
 
 
 class Tokens(NamedTuple):
-    """Ids, and of each token the first and last-plus-one character, one behind the other."""
+    """Token ids of one text, and their places in it.
+
+    Attributes:
+        ids: One for each token.
+        spans: Two for each token: its first and its last-plus-one character.
+    """
 
     ids: list[int]
     spans: list[int]
 
 
 class WordTokenizer:
-    """Reads texts with a tokenizer, each word once.
+    """A tokenizer that reads each distinct word once.
 
     Most tokenizers cut a text at its spaces before anything else. What such a tokenizer makes of
     a text is known from its words, which come again and again in a search. Whether it is such a
@@ -32,6 +37,14 @@ class WordTokenizer:
     Args:
         tokenizer: The tokenizer.
         lower: Whether texts are put in lower case first.
+
+    Example:
+        >>> from fuse_lightning.models.loading import load_tokenizer
+        >>> words = WordTokenizer(load_tokenizer("zoo/gpt2", None, False))
+        >>> words.read(["a red circle"])[0].spans
+        [0, 1, 1, 5, 5, 12]
+        >>> words.separable
+        True
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, lower: bool = False) -> None:
@@ -114,7 +127,7 @@ class WordTokenizer:
         return Tokens(ids, spans)
 
     def _learn(self, texts: Iterable[str]) -> None:
-        """Reads words that are new."""
+        """Tokenizes the words of texts that are not known yet."""
         if len(self._words) > MOST_WORDS:
             self._words.clear()
             self._texts.clear()
@@ -178,7 +191,7 @@ class WordTokenizer:
 
     @cached_property
     def separable(self) -> bool:
-        """Whether words are read apart from each other."""
+        """Whether the tokenizer reads words apart from each other, which is tried out."""
         backend: Any = getattr(self.tokenizer, "backend_tokenizer", None)
         cut = getattr(backend, "pre_tokenizer", None)
         if cut is None or any(

@@ -7,6 +7,7 @@ from fuse_lightning.engine.devices import indices, to_device
 from fuse_lightning.errors import FuseError
 from fuse_lightning.metrics import MeanLoss
 from fuse_lightning.models import CausalLM
+from fuse_lightning.models.options import ModelSource
 from fuse_lightning.objectives.layout import Message
 from fuse_lightning.objectives.reading import Reading
 from fuse_lightning.objectives.term import Term
@@ -20,7 +21,7 @@ class CausalTerm(Term):
 
     def __init__(
         self,
-        model: str | CausalLM,
+        model: ModelSource | CausalLM,
         weight: float = 1.0,
         prefix: str = "",
         suffix: str = "",

@@ -29,11 +29,10 @@ class Context:
             return self.layout.fill(prompt, self.fields)
         before, behind, spans = self._known
         start, stop = len(before), len(before) + len(prompt)
-        moved = {
-            name: (span[0] + stop, span[1] + stop) if later else span
-            for name, (span, later) in spans.items()
-        }
-        return Filled(f"{before}{prompt}{behind}", moved | {PROMPT: (start, stop)})
+        found = {PROMPT: (start, stop)}
+        for name, (span, later) in spans.items():
+            found[name] = (span[0] + stop, span[1] + stop) if later else span
+        return Filled(f"{before}{prompt}{behind}", found)
 
     @property
     def sides(self) -> tuple[str, str]:

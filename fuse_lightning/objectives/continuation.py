@@ -7,6 +7,7 @@ from torch import Tensor
 from fuse_lightning.data.targets import Target
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models import CausalLM
+from fuse_lightning.models.options import ModelSource
 from fuse_lightning.objectives.causal_term import CausalTerm
 from fuse_lightning.objectives.layout import ANSWER, Fields, Message
 from fuse_lightning.objectives.reading import Reading
@@ -38,7 +39,7 @@ class Continuation(CausalTerm):
 
     def __init__(
         self,
-        model: str | CausalLM,
+        model: ModelSource | CausalLM,
         weight: float = 1.0,
         prefix: str = "",
         suffix: str = "",

@@ -10,6 +10,7 @@ from torch.utils.checkpoint import checkpoint
 from fuse_lightning.data.targets import Target
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models import Diffusion
+from fuse_lightning.models.options import PipelineSource
 from fuse_lightning.objectives.layout import Message
 from fuse_lightning.objectives.reading import Reading
 from fuse_lightning.objectives.target_cache import PerTarget
@@ -48,7 +49,7 @@ class Denoising(Term):
 
     def __init__(
         self,
-        model: str | Diffusion,
+        model: PipelineSource | Diffusion,
         weight: float = 1.0,
         prefix: str = "",
         suffix: str = "",

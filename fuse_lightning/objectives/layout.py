@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from string import Formatter
-from typing import Any, TypedDict
+from typing import Any, NamedTuple, TypedDict
 
 from fuse_lightning.errors import FuseError
 
@@ -32,8 +32,7 @@ class Message(TypedDict):
     content: str
 
 
-@dataclass(frozen=True)
-class Filled:
+class Filled(NamedTuple):
     """A text whose fields are filled.
 
     Attributes:

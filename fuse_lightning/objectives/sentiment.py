@@ -13,6 +13,7 @@ from fuse_lightning.engine.devices import to_device
 from fuse_lightning.errors import FuseError
 from fuse_lightning.metrics import MeanScore
 from fuse_lightning.models import Classifier, FrozenModel
+from fuse_lightning.models.options import ModelSource
 from fuse_lightning.objectives.layout import Message
 from fuse_lightning.objectives.reading import Reading, row_weights
 from fuse_lightning.objectives.term import Term
@@ -43,7 +44,7 @@ class Sentiment(Term):
 
     def __init__(
         self,
-        model: str | Classifier,
+        model: ModelSource | Classifier,
         weight: float = 1.0,
         prefix: str = "",
         suffix: str = "",

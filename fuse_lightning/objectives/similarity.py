@@ -17,6 +17,7 @@ from fuse_lightning.errors import FuseError
 from fuse_lightning.metrics import MeanScore, Retrieval
 from fuse_lightning.models import CLIP, FrozenModel, TextEncoder
 from fuse_lightning.models.auto import auto_model
+from fuse_lightning.models.options import ModelSource
 from fuse_lightning.objectives.layout import Message
 from fuse_lightning.objectives.reading import Reading, row_weights
 from fuse_lightning.objectives.target_cache import PerTarget
@@ -90,7 +91,7 @@ class ImageSimilarity(_Similarity):
 
     def __init__(
         self,
-        model: str | CLIP,
+        model: ModelSource | CLIP,
         weight: float = 1.0,
         prefix: str = "",
         suffix: str = "",
@@ -160,7 +161,7 @@ class TextSimilarity(_Similarity):
 
     def __init__(
         self,
-        model: str | TextEncoder,
+        model: ModelSource | TextEncoder,
         weight: float = 1.0,
         prefix: str = "",
         suffix: str = "",
@@ -169,7 +170,7 @@ class TextSimilarity(_Similarity):
         layout: str | list[Message] | None = None,
         score_weight: float | None = None,
     ) -> None:
-        reader = auto_model(model) if isinstance(model, str) else model
+        reader = model if isinstance(model, FrozenModel) else auto_model(model)
         if not isinstance(reader, TextEncoder):
             raise FuseError(
                 f"{reader.model_id!r} is a {reader.kind}, which has no vector for a text; "

@@ -13,6 +13,7 @@ from torch import Tensor
 from fuse_lightning.data.targets import Target
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models import FrozenModel
+from fuse_lightning.models.options import ModelSource
 from fuse_lightning.objectives.context import Context
 from fuse_lightning.objectives.frames import Frame, Frames
 from fuse_lightning.objectives.layout import ANSWER, Fields, Layout, Message
@@ -24,7 +25,10 @@ from fuse_lightning.utilities.identity import Identity, plain_options
 
 MOST_CONTEXTS = 2**16
 """Texts around prompts that are remembered with their ids."""
-WHERE = ("model_id", "revision", "device", "device_map", "trust_remote_code", "compile")
+WHERE = (
+    *("model_id", "revision", "device", "device_map"),
+    *("trust_remote_code", "compile", "tokenizer", "processor"),
+)
 """Options of a model that say where it comes from and where it is computed."""
 
 
@@ -38,7 +42,7 @@ class Term(Measured, ABC):
     written in them are read as such.
 
     Args:
-        model: The model, or its id.
+        model: The model, its id, or a network in memory.
         weight: Factor in the objective; negative repels.
         prefix: Text before the prompt.
         suffix: Text after the prompt.
@@ -64,7 +68,7 @@ class Term(Measured, ABC):
 
     def __init__(
         self,
-        model: str | FrozenModel,
+        model: ModelSource | FrozenModel,
         weight: float = 1.0,
         prefix: str = "",
         suffix: str = "",
@@ -80,7 +84,7 @@ class Term(Measured, ABC):
             raise FuseError(f"{kind} has a layout and a prefix or suffix; give one of the two")
         if isinstance(layout, str):
             Layout.read(layout)
-        self.model = self.model_class(model) if isinstance(model, str) else model
+        self.model = model if isinstance(model, FrozenModel) else self.model_class(model)
         self.weight = weight
         self.prefix = prefix
         self.suffix = suffix
@@ -216,6 +220,8 @@ class Term(Measured, ABC):
     def _lines(
         self, prompts: Prompts, examples: Sequence[Sequence[int]] | None = None
     ) -> list[Line]:
+        if self.examples is None and type(self).contents is Term.contents:
+            return [Line(number, 0, 0, self.home) for number in range(len(prompts.owners))]
         lines = []
         for number, owner in enumerate(prompts.owners):
             count = 1 if self.examples is None else self.examples[owner]

@@ -68,7 +68,9 @@ class Captioner(PromptOptimizer):
         for name, value in (("count", count), ("max_new_tokens", max_new_tokens)):
             if value < 1:
                 raise FuseError(f"{name} is {value}; it must be at least 1")
-        self.captioner = CaptionModel(captioner) if isinstance(captioner, str) else captioner
+        if not isinstance(captioner, CaptionModel):
+            captioner = CaptionModel(captioner)
+        self.captioner = captioner
         self.count = count
         self.prefix = prefix.strip()
         self.max_new_tokens = max_new_tokens

@@ -189,6 +189,15 @@ def test_one_added_token_in_place_of_another_makes_another_vocabulary():
     assert Vocabulary(special) != Vocabulary(plain)
 
 
+def test_an_added_token_without_a_row_does_not_count():
+    tokenizer = made.gpt2_tokenizer()
+    size = len(tokenizer)
+    tokenizer.add_special_tokens({"pad_token": "[PAD]"})
+    assert tokenizer.pad_token_id == size
+    assert Vocabulary(tokenizer, size) == Vocabulary(made.gpt2_tokenizer(), size)
+    assert Vocabulary(tokenizer, size + 1) != Vocabulary(made.gpt2_tokenizer(), size)
+
+
 def test_rows_of_the_network_and_the_case_of_texts_count():
     tokenizer = made.gpt2_tokenizer()
     size = len(tokenizer)

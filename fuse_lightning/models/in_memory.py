@@ -1,0 +1,171 @@
+"""Networks that the user holds in memory: checked, lent to a search, and put back as they were."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import PretrainedConfig, PreTrainedModel
+
+from fuse_lightning.errors import FuseError
+from fuse_lightning.models.options import ModelSource
+
+IN_MEMORY = "in memory"
+PUT_BACK = ("training", "_compiled_call_impl")
+"""Settings of a module that change while it is lent."""
+
+
+def network_of(model: ModelSource) -> nn.Module | None:
+    """The transformers network of a model in memory; ``None`` for a name.
+
+    Of a PEFT model it is the network that holds the adapter's layers, so that it computes what the
+    PEFT model does.
+
+    Raises:
+        FuseError: If it is neither a name nor a network of transformers, or its adapter puts tokens
+            of its own before a text.
+    """
+    if isinstance(model, str | Path):
+        return None
+    network: Any = model
+    if hasattr(network, "get_base_model") and hasattr(network, "peft_config"):
+        adapters, network = network.peft_config, network.get_base_model()
+        for adapter in adapters.values():
+            check_adapter(adapter, name_of(network))
+    if not isinstance(network, PreTrainedModel):
+        raise FuseError(
+            f"a {type(model).__name__} is no model that can be searched; give a network of "
+            "transformers or PEFT, a hub id or a folder"
+        )
+    found: nn.Module = network
+    return found
+
+
+def check_adapter(config: Any, name: str) -> None:
+    """Checks that an adapter changes layers, and not what a text begins with.
+
+    Args:
+        config: The adapter's configuration.
+        name: The model in messages.
+
+    Raises:
+        FuseError: If it is a prompt in embeddings, such as prompt tuning.
+    """
+    if getattr(config, "is_prompt_learning", False):
+        kind = getattr(config.peft_type, "value", config.peft_type)
+        raise FuseError(
+            f"the adapter of {name!r} is of the kind {kind}, which puts vectors of its own before "
+            "every text; give one that changes layers, such as LoRA, or the model without it"
+        )
+
+
+def same(source: object) -> object:
+    """Identity of a source: equal for two equal names, and for one object."""
+    return source if source is None or isinstance(source, str | Path) else id(source)
+
+
+def name_of(network: nn.Module) -> str:
+    """What a network in memory is called: where it was read from, else its class.
+
+    Example:
+        >>> from transformers import GPT2Config, GPT2LMHeadModel
+        >>> name_of(GPT2LMHeadModel(GPT2Config(n_layer=1, n_embd=4, n_head=1, vocab_size=8)))
+        'GPT2LMHeadModel in memory'
+    """
+    return home_of(network) or f"{type(network).__name__} {IN_MEMORY}"
+
+
+def home_of(network: nn.Module) -> str:
+    """Folder or hub id that a network in memory was read from; "" if it was made in memory."""
+    config: Any = getattr(network, "config", None)
+    return str(getattr(config, "_name_or_path", "") or "")
+
+
+def dtype_of(network: Any, given: str | None, name: str) -> str:
+    """Name of the type of a network's weights, which stays as it is.
+
+    Args:
+        network: The network.
+        given: The type that the user asks for, if any.
+        name: The model in messages.
+
+    Raises:
+        FuseError: If another type is asked for.
+    """
+    found = str(network.dtype).removeprefix("torch.")
+    if given not in (None, found):
+        raise FuseError(
+            f"dtype of {name!r} is {given!r}, but its weights in memory are {found}; leave dtype "
+            f"out, or convert them first with .to(torch.{given})"
+        )
+    return found
+
+
+def refuse_for_networks(name: str, options: Mapping[str, object]) -> None:
+    """Refuses options that say how files are read, of a network that is in memory already.
+
+    Raises:
+        FuseError: If one is given.
+    """
+    for option, value in options.items():
+        if value is not None:
+            raise FuseError(
+                f"{option} of {name!r} is {value!r}, but the network is in memory already; leave "
+                f"{option} out, or give a hub id or a folder"
+            )
+
+
+def borrow(network: nn.Module) -> ExitStack:
+    """Freezes a network and puts it into eval mode.
+
+    Returns:
+        What puts it back when it is closed: modes, gradients, configuration and attention.
+    """
+    stack = ExitStack()
+    for part in network.modules():
+        for name in PUT_BACK:
+            stack.callback(setattr, part, name, getattr(part, name))
+    for weight in network.parameters():
+        stack.callback(weight.requires_grad_, weight.requires_grad)
+    for config in _configs(network):
+        stack.callback(_put_back, vars(config), dict(vars(config)))
+    network.eval().requires_grad_(False)
+    return stack
+
+
+def _configs(network: nn.Module) -> Iterator[PretrainedConfig]:
+    """All configurations in a network, each once."""
+    known: dict[int, PretrainedConfig] = {}
+    waiting = [getattr(part, "config", None) for part in network.modules()]
+    while waiting:
+        config = waiting.pop()
+        if isinstance(config, PretrainedConfig) and id(config) not in known:
+            known[id(config)] = config
+            waiting += [getattr(config, name, None) for name in config.sub_configs]
+    return iter(known.values())
+
+
+def _put_back(now: dict[str, Any], before: dict[str, Any]) -> None:
+    now.clear()
+    now.update(before)
+
+
+def is_quantized(network: nn.Module) -> bool:
+    """Whether weights are kept in few bits."""
+    return bool(getattr(network, "is_quantized", False))
+
+
+def stays(network: nn.Module) -> bool:
+    """Whether a network lies where it must stay: over several devices, on disk, or in few bits."""
+    places = {tensor.device for tensor in network.parameters()}
+    return len(places) > 1 or torch.device("meta") in places or is_quantized(network)
+
+
+def move(network: nn.Module, device: torch.device, stack: ExitStack) -> None:
+    """Moves a network to a device, and back when the stack is closed."""
+    before = next(network.parameters()).device
+    if before != device:
+        network.to(device)
+        stack.callback(network.to, before)

@@ -1,0 +1,125 @@
+"""PEFT adapters on disk or on the hub: their base model, with their layers put in."""
+
+import json
+from dataclasses import dataclass
+from pickle import UnpicklingError
+from typing import Any
+
+from safetensors import SafetensorError
+from torch import nn
+from transformers.utils import cached_file, is_peft_available
+
+from fuse_lightning.errors import FuseError
+from fuse_lightning.models.gguf_files import split_gguf
+from fuse_lightning.models.in_memory import check_adapter
+from fuse_lightning.models.loading import first_line, resolve, unreadable
+from fuse_lightning.utilities.regular import read_regular
+
+SETTINGS = "adapter_config.json"
+BROKEN = (SafetensorError, EOFError)
+
+
+@dataclass(frozen=True)
+class PeftAdapter:
+    """An adapter, and the model that it was trained on.
+
+    Attributes:
+        model_id: Folder or hub id of the adapter.
+        revision: Branch, tag or commit of the adapter.
+        base: Folder or hub id of the model that it was trained on.
+        base_revision: Branch, tag or commit of that model.
+        replaces: Names of parts whose weights it has whole, such as a head.
+    """
+
+    model_id: str
+    revision: str | None
+    base: str
+    base_revision: str | None
+    replaces: tuple[str, ...] = ()
+
+    def attach(self, network: nn.Module) -> nn.Module:
+        """The base's network with the adapter's layers put in, frozen and in eval mode.
+
+        Raises:
+            FuseError: If the adapter does not fit the network, or is of a kind that changes what a
+                text begins with.
+        """
+        from peft import PeftConfig, PeftModel
+
+        source = resolve(self.model_id)
+        try:
+            config = PeftConfig.from_pretrained(source, revision=self.revision)
+            check_adapter(config, self.model_id)
+            adapted = PeftModel(network, config, autocast_adapter_dtype=False)
+            found = adapted.load_adapter(
+                source, "default", revision=self.revision, autocast_adapter_dtype=False
+            )
+        except UnpicklingError as error:
+            raise FuseError(
+                f"the .bin weights of {self.model_id!r} hold more than tensors, which could run "
+                "code; give an adapter with safetensors weights"
+            ) from error
+        except (*BROKEN, OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
+            raise FuseError(
+                f"the adapter {self.model_id!r} cannot be put into {self.base!r}: "
+                f"{first_line(error)}; give an adapter of this model"
+            ) from error
+        if found.missing_keys:
+            raise FuseError(
+                f"the adapter {self.model_id!r} lacks {len(found.missing_keys)} weights (such as "
+                f"{min(found.missing_keys)}), which would be random; save it again"
+            )
+        base: nn.Module = adapted.get_base_model()
+        return base.eval().requires_grad_(False)
+
+
+def find_adapter(model_id: str, revision: str | None) -> PeftAdapter | None:
+    """The adapter that an id stands for; ``None`` if it stands for a model, or for nothing.
+
+    An adapter's folder or repository has an ``adapter_config.json`` and no ``config.json``.
+
+    Raises:
+        FuseError: If peft is missing, or the adapter does not say what it was trained on.
+    """
+    if split_gguf(model_id) or _file(model_id, revision, "config.json"):
+        return None
+    path = _file(model_id, revision, SETTINGS)
+    if path is None:
+        return None
+    try:
+        settings: Any = json.loads(read_regular(path))
+        base = settings["base_model_name_or_path"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise unreadable(model_id, error) from error
+    if not isinstance(base, str) or not base:
+        raise FuseError(
+            f"the {SETTINGS} of {model_id!r} names no base model; set base_model_name_or_path"
+        )
+    if not is_peft_available():
+        raise FuseError(
+            f"{model_id!r} is a PEFT adapter of {base!r}, which is read with peft, missing here; "
+            "run pip install 'fuse-lightning[peft]'"
+        )
+    replaces = tuple(map(str, settings.get("modules_to_save") or ()))
+    return PeftAdapter(model_id, revision, base, settings.get("revision"), replaces)
+
+
+def has_tokenizer(model_id: str, revision: str | None) -> bool:
+    """Whether a tokenizer was saved with an adapter."""
+    return _file(model_id, revision, "tokenizer_config.json") is not None
+
+
+def _file(model_id: str, revision: str | None, name: str) -> str | None:
+    """A file of a folder or repository; ``None`` if there is none."""
+    try:
+        path: str | None = cached_file(
+            resolve(model_id),
+            name,
+            revision=revision,
+            _raise_exceptions_for_missing_entries=False,
+            _raise_exceptions_for_connection_errors=False,
+        )
+    # What is wrong with the id itself is told where the model is read.
+    except (OSError, ValueError):
+        return None
+    return path
