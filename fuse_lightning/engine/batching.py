@@ -1,26 +1,23 @@
 """Runs a causal network over many rows, what they begin with in common once."""
 
-import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
-from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
-from fuse_lightning.engine.attention import NAME, Store, branching, use
+from fuse_lightning.engine.attention import branching
+from fuse_lightning.engine.branches import Store
 from fuse_lightning.engine.devices import to_device
 from fuse_lightning.engine.kv_reuse import Suffixes, can_stay, read_on
 from fuse_lightning.engine.network import Network
-from fuse_lightning.engine.prefixes import WORTH, Row, find_shared_prefixes
+from fuse_lightning.engine.prefixes import Row, find_shared_prefixes
 from fuse_lightning.engine.token_batch import TokenBatch, pad
 
 PADDING = 0.08
 """Padded positions that a forward may have for each real one, if rows differ in length."""
-EXACT, COARSE, COARSEST = 1e-4, 0.03, 0.15
-"""Relative changes that are rounding: of float32, of any other type, and of one that is coarse."""
 
 
 @dataclass
@@ -83,7 +80,7 @@ def for_each_batch(
         ]
     found = find_shared_prefixes(rows, limits if shareable else [0] * len(rows), model.worth)
     alone = [index for index, row in enumerate(rows) if row and not found.shared[index]]
-    _ends(model, rows, alone, found.of, found.shared, None, visit)
+    visit_ends(model, rows, alone, found.of, found.shared, None, visit)
     members = defaultdict(list)
     for index, shared in enumerate(found.shared):
         if shared:
@@ -118,14 +115,14 @@ def for_each_batch(
             model.kept = kept
         of = dict(zip(following, places, strict=True))
         longer = [index for index in following if len(rows[index]) > found.shared[index]]
-        _ends(model, rows, longer, of, found.shared, kept.store, visit)
+        visit_ends(model, rows, longer, of, found.shared, kept.store, visit)
 
     # What is kept is that of one forward.
     waste = torch.inf if keep else PADDING
     model.budget.run([len(found.rows[trunk]) for trunk in order], together, waste, inner=True)
 
 
-def _ends(
+def visit_ends(
     model: Network,
     rows: Sequence[Row],
     members: Sequence[int],
@@ -134,7 +131,17 @@ def _ends(
     store: Store | None,
     visit: Callable[[Part], None],
 ) -> None:
-    """Visits what rows do not share."""
+    """Visits what rows do not share.
+
+    Args:
+        model: The model.
+        rows: All rows.
+        members: Numbers of those that are visited.
+        of: The trunk of each row.
+        shared: How many tokens each row takes from it.
+        store: Keys and values of the trunks, if there are any.
+        visit: As of :func:`for_each_batch`.
+    """
     order = sorted(members, key=lambda index: len(rows[index]) - shared[index])
 
     def together(chosen: slice) -> None:
@@ -213,59 +220,3 @@ def run_vectors(
     place = torch.empty(len(rows), dtype=torch.long)
     place[visited] = torch.arange(len(visited))
     return torch.cat(parts)[to_device(place[torch.tensor(of)], model.device)]
-
-
-def try_sharing(model: Network, measure: Callable[[], Tensor]) -> None:
-    """Lets a model share beginnings if what it computes stays the same.
-
-    Architectures differ in ways that no list of names knows (positions, biases and states outside
-    of attention), so the network itself is asked. In reduced precision another order of sums
-    changes what it computes, too: as much as another plain attention does is no fault.
-
-    Args:
-        model: A causal model.
-        measure: Computes something of rows that begin alike, whose attention matters.
-    """
-    plain = model.text_config._attn_implementation
-    if plain != "sdpa":
-        _tell(model, f"its attention is {plain or 'of its own'}, not sdpa")
-        return
-    expected = measure()
-    scale = float(expected.abs().max())
-    exact = model.exact
-    reason = ""
-    try:
-        model.shares, model.worth = True, 0
-        change = _change(model, NAME, measure, expected)
-        model.shares = False
-        if exact and change > EXACT * scale:
-            reason = f"shared beginnings change what it computes by {change / scale:.2%}"
-        elif change > COARSE * scale:
-            usual = _change(model, "eager", measure, expected)
-            if not change <= min(usual, COARSEST * scale):
-                reason = (
-                    f"shared beginnings change what it computes by {change / scale:.1%}, its "
-                    f"{model.dtype} alone by {usual / scale:.1%}"
-                )
-    except Exception as error:  # Code of any architecture runs here, which may refuse in any way.
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]
-    model.shares, model.worth = not reason, WORTH
-    use(model.module, NAME if model.shares else plain)
-    if reason:
-        _tell(model, reason)
-
-
-def _change(
-    model: Network, attention: str, measure: Callable[[], Tensor], expected: Tensor
-) -> float:
-    """By how much another attention changes what is measured."""
-    use(model.module, attention)
-    change = float((measure() - expected).abs().max())
-    return torch.inf if math.isnan(change) else change
-
-
-def _tell(model: Network, reason: str) -> None:
-    rank_zero_info(
-        f"{model.model_id!r} reads every candidate from its first token on, which is slower: "
-        f"{reason}"
-    )

@@ -1,16 +1,16 @@
 """Rows that were read before, and go on."""
 
-from bisect import bisect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from fuse_lightning.engine.attention import Store, branching, recording
+from fuse_lightning.engine.attention import branching, recording
+from fuse_lightning.engine.branches import Store
 from fuse_lightning.engine.devices import to_device
 from fuse_lightning.engine.network import Network
-from fuse_lightning.engine.prefixes import Row, agreement
+from fuse_lightning.engine.prefixes import Row, RowIndex
 from fuse_lightning.engine.token_batch import pad
 
 MOST_KEPT = 2048
@@ -85,9 +85,11 @@ def read_on(
     """
     inference = torch.is_inference_mode_enabled()
     if kept is not None and kept.inference == inference:
-        of, starts = _longest(kept.rows, rows)
+        index = RowIndex(kept.rows)
+        found = [index.find(row) for row in rows]
+        of, starts = [number for number, _ in found], [max(0, agreed - 1) for _, agreed in found]
         if any(starts) and sum(starts) >= model.worth:
-            return _read_ends(model, kept, rows, of, starts, read)
+            return read_ends(model, kept, rows, of, starts, read)
     with recording() as store:
         read(whole(rows, model.pad_id))
     return CachedRows(rows, store, inference)
@@ -134,7 +136,7 @@ def behind(lengths: Tensor, most: int, new: int) -> Tensor:
     return places.clamp(max=most + new - 1)
 
 
-def _read_ends(
+def read_ends(
     model: Network,
     kept: CachedRows,
     rows: Sequence[Row],
@@ -142,6 +144,19 @@ def _read_ends(
     starts: Sequence[int],
     read: Callable[[Suffixes], None],
 ) -> CachedRows:
+    """Reads what rows add to kept rows.
+
+    Args:
+        model: A model that shares.
+        kept: Rows whose keys and values are known.
+        rows: R rows.
+        of: The kept row that each goes on from.
+        starts: Behind how many of its tokens.
+        read: Runs the network.
+
+    Returns:
+        Keys and values of the R rows, from their first tokens on.
+    """
     batch = pad([row[start:] for row, start in zip(rows, starts, strict=True)], None, model.pad_id)
     before, trunk = torch.tensor(starts), torch.tensor(of)
     positions = before[:, None] + torch.arange(batch.ids.shape[1])
@@ -164,21 +179,3 @@ def _read_ends(
         )
         store.layers[layer] = keys, values
     return CachedRows(rows, store, kept.inference)
-
-
-def _longest(known: Sequence[Row], rows: Sequence[Row]) -> tuple[list[int], list[int]]:
-    """Which known row agrees longest with each row, and on how many tokens but the last."""
-    order = sorted(range(len(known)), key=lambda index: known[index])
-    ranked = [known[index] for index in order]
-    of, starts = [], []
-    for row in rows:
-        place = bisect(ranked, row)
-        # Of sorted rows, those beside the place of another agree with it longest.
-        length, best = max(
-            (agreement(ranked[near], row), near)
-            for near in (place - 1, place)
-            if 0 <= near < len(ranked)
-        )
-        of.append(order[best])
-        starts.append(max(0, length - 1))
-    return of, starts

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -11,39 +10,13 @@ from torch import Tensor
 
 from fuse_lightning.engine.batching import Part, for_each_batch
 from fuse_lightning.engine.devices import to_device
-from fuse_lightning.engine.kv_reuse import CachedRows
 from fuse_lightning.engine.network import LanguageNetwork
 from fuse_lightning.engine.prefixes import Row
+from fuse_lightning.engine.resuming import for_each_continued, resume
+from fuse_lightning.engine.row_cache import RowCache
 
 Cells = tuple[Tensor, Tensor]
 """Rows and columns of some tokens, both shape (M,)."""
-
-
-@dataclass
-class Continuations:
-    """What one forward told of R rows.
-
-    Attributes:
-        rows: Their numbers.
-        reduced: Whether it ran in the trainer's reduced precision.
-        before: -log P of each of their tokens but the first, shape (R, T).
-        after: log P of what follows them, shape (R, V).
-        kept: Their keys and values, where these may stay.
-    """
-
-    rows: dict[Row, int]
-    reduced: bool
-    before: Tensor
-    after: Tensor
-    kept: CachedRows | None
-
-    def nll(self, row: Tensor, place: Tensor, token: Tensor) -> Tensor:
-        """-log P of tokens that stand at a place in a row or right behind it, all shape (M,)."""
-        lengths = torch.tensor([len(known) for known in self.rows])
-        there = partial(to_device, device=self.before.device)
-        behind, place = there(place == lengths[row]), place.clamp(max=self.before.shape[1] - 1)
-        row, token, place = there(row), there(token), there(place)
-        return torch.where(behind, -self.after[row, token], self.before[row, place])
 
 
 def token_nll(
@@ -52,8 +25,20 @@ def token_nll(
     counted: Tensor,
     embeds: Tensor | None,
     fixed: Tensor | None,
+    cache: RowCache | None = None,
 ) -> Tensor:
     """See :meth:`CausalLM.token_nll`; ids and counted are on the CPU."""
+    cells: list[Cells] = []
+    found: list[Tensor] = []
+    if cache is not None and not (len(cache) and model.shares and cache.reduced == model.reduced):
+        cache = None
+    if cache is not None:
+        free = torch.zeros(len(ids)) if embeds is not None and fixed is None else fixed
+        cell, told = cache.told(ids, counted, None if embeds is None else free)
+        if len(told):
+            cells.append(cell)
+            found.append(to_device(told, model.device))
+            counted = counted.index_put(cell, torch.tensor(False))
     ends = (counted * torch.arange(ids.shape[1])).amax(1).tolist()
     inputs = [tuple(row[:end]) for row, end in zip(ids.tolist(), ends, strict=True)]
     # Rows that agree before their last token are one row with several readers.
@@ -69,8 +54,6 @@ def token_nll(
     readers = defaultdict(list)
     for row, number in enumerate(of):
         readers[number].append(row)
-    cells: list[Cells] = []
-    found: list[Tensor] = []
 
     latest = model.latest
     if embeds is None and latest and latest.reduced == model.reduced:
@@ -105,6 +88,16 @@ def token_nll(
         cells.append(cell)
         found.append(logits.logsumexp(-1)[order] - logits[order, there(ids[cell])])
 
+    if cache is not None:
+        # Of the tokens before the first that is asked for nothing is needed but their keys.
+        firsts = torch.where(counted.any(1), counted.int().argmax(1) - 1, ids.shape[1]).tolist()
+        unasked = [min(firsts[reader] for reader in readers[n]) for n in range(len(rows))]
+        most = [min(pair) for pair in zip(limits, unasked, strict=True)]
+        of, starts = resume(model, cache, rows, most)
+        for_each_continued(model, cache, rows, limits, of, starts, visit)
+        # Nothing is left of these.
+        rows = [() if start else row for row, start in zip(rows, starts, strict=True)]
+        limits = [0 if start else limit for limit, start in zip(limits, starts, strict=True)]
     for_each_batch(model, rows, limits, visit)
     if not found:
         return torch.zeros(ids.shape, device=model.device)

@@ -10,8 +10,8 @@ from torch import Tensor
 from fuse_lightning.engine.budget import Budget
 
 if TYPE_CHECKING:
+    from fuse_lightning.engine.continuations import Continuations
     from fuse_lightning.engine.kv_reuse import CachedRows
-    from fuse_lightning.engine.likelihood import Continuations
 
 
 class Network(Protocol):
@@ -76,8 +76,16 @@ class LanguageNetwork(Network, Protocol):
     latest: Continuations | None
 
     @property
+    def vocab_size(self) -> int:
+        """V, how many ids there are tokens for."""
+
+    @property
     def reduced(self) -> bool:
         """Whether the trainer's reduced precision is at work."""
+
+    @property
+    def pads_left(self) -> bool:
+        """Whether transformers' ``generate`` continues rows padded on the left as rows alone."""
 
     def logits_at(
         self,

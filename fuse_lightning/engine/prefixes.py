@@ -1,5 +1,6 @@
 """What many rows of tokens begin with in common."""
 
+from bisect import bisect
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -79,3 +80,29 @@ def agreement(first: Row, second: Row) -> int:
         if a != b:
             return depth
     return min(len(first), len(second))
+
+
+class RowIndex:
+    """Finds, among known rows, the one that agrees longest with another.
+
+    Args:
+        rows: The known rows.
+
+    >>> RowIndex([(1, 2, 3), (1, 5), (7,)]).find((1, 2, 4))
+    (0, 2)
+    """
+
+    def __init__(self, rows: Sequence[Row]) -> None:
+        self._order = sorted(range(len(rows)), key=lambda index: rows[index])
+        self._ranked = [rows[index] for index in self._order]
+
+    def find(self, row: Row) -> tuple[int, int]:
+        """Number of that row, and how many leading tokens agree."""
+        place = bisect(self._ranked, row)
+        # Of sorted rows, those beside the place of another agree with it longest.
+        length, best = max(
+            (agreement(self._ranked[near], row), near)
+            for near in (place - 1, place)
+            if 0 <= near < len(self._ranked)
+        )
+        return self._order[best], length

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
+from fuse_lightning.engine.attention import right_padded
 from fuse_lightning.engine.budget import Budget
 from fuse_lightning.engine.compiling import compile_layers
 from fuse_lightning.engine.prefixes import WORTH
@@ -173,7 +174,7 @@ class FrozenModel(ABC):
         """Hook: checks and settings that need the loaded network."""
 
     def forget(self) -> None:
-        """Lets go of what is kept from one forward to the next."""
+        """Frees cached keys and values."""
         self.kept = None
 
     @property
@@ -229,19 +230,19 @@ class FrozenModel(ABC):
 
     @contextmanager
     def embeddings_replaced(self, embeds: Tensor | None) -> Iterator[None]:
-        """While active, the embedding layer returns ``embeds``, shape (N, T, d).
+        """While active, the embedding layer returns ``embeds``, shape (N, T, d), if any.
+
+        Rows are padded on the right.
 
         The network still gets ids, so that what it derives from them (positions, the place of
         the end token) is the same with embeddings as without, in every architecture.
         """
-        if embeds is None:
+        with ExitStack() as stack:
+            stack.enter_context(right_padded())
+            if embeds is not None:
+                handle = self.embedding_layer.register_forward_hook(lambda *_: embeds)
+                stack.callback(handle.remove)
             yield
-            return
-        handle = self.embedding_layer.register_forward_hook(lambda *_: embeds)
-        try:
-            yield
-        finally:
-            handle.remove()
 
     @cached_property
     def max_tokens(self) -> int:

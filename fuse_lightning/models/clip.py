@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import AutoImageProcessor, PretrainedConfig
 
-from fuse_lightning.engine.batching import run_vectors, try_sharing
+from fuse_lightning.engine.batching import run_vectors
 from fuse_lightning.engine.token_batch import TokenBatch
+from fuse_lightning.engine.trials import try_sharing
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models.loading import first_line, resolve
 from fuse_lightning.models.text_encoder import TextEncoder, same_direction

@@ -136,7 +136,7 @@ def test_next_log_probs_keep_to_the_budget(load, monkeypatch):
 
     monkeypatch.setattr(model, "logits_at", watched)
     monkeypatch.setattr(model, "budget", Budget(64))
-    monkeypatch.setattr("fuse_lightning.models.causal_lm.can_stay", lambda *_: False)
+    monkeypatch.setattr("fuse_lightning.engine.continuations.can_stay", lambda *_: False)
     got = model.next_log_probs(rows)
     assert_near(got, expected)
     assert_near(model.latest.before, before)

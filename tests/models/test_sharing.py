@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from fuse_lightning.engine.attention import NAME, Store, attention, branching, use
-from fuse_lightning.engine.batching import try_sharing
+from fuse_lightning.engine.attention import NAME, attention, branching, use
+from fuse_lightning.engine.branches import Store
 from fuse_lightning.engine.token_batch import TokenBatch, pad
+from fuse_lightning.engine.trials import try_sharing
 from fuse_lightning.models import CausalLM
 from tests import families, lookalikes
 from tests.near import assert_near
@@ -73,7 +74,7 @@ def test_reduced_precision_changes_nothing_of_that(name, tmp_path, caplog):
 def test_sharing_is_tried_on_ordinary_words(name, tmp_path, monkeypatch):
     rows = []
 
-    def note(model, ids, counted, embeds, fixed):
+    def note(model, ids, counted, embeds, fixed, cache):
         rows.extend(ids[:, len(model.start_ids) :][counted[:, len(model.start_ids) :]].tolist())
         return torch.zeros(ids.shape)
 
@@ -255,7 +256,7 @@ def test_a_network_that_refuses_is_read_whole(family, monkeypatch):
     model = family("gpt2")
     other = CausalLM(model.model_id)
     monkeypatch.setattr(
-        "fuse_lightning.engine.attention._branched",
+        "fuse_lightning.engine.branches.Branches.attend",
         lambda *_, **__: pytest.fail("must not be used"),
     )
     monkeypatch.setattr("fuse_lightning.engine.attention.HARMLESS", set())
