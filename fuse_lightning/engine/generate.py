@@ -53,7 +53,8 @@ def generate(
     keep: bool = False,
 ) -> Generation:
     """See :meth:`CausalLM.generate`."""
-    _check(model, prompts, limits, sampling, samples, streams)
+    _check(limits, sampling, samples, seed)
+    _check_prompts(model, prompts, limits, streams)
     streams = range(len(prompts)) if streams is None else streams
     if sampling.greedy:
         # Equal prompts get equal texts.
@@ -89,15 +90,8 @@ def generate(
     )
 
 
-def _check(
-    model: LanguageNetwork,
-    prompts: Sequence[Row],
-    limits: Limits,
-    sampling: Sampling,
-    samples: int,
-    streams: Sequence[int] | None,
-) -> None:
-    """Refuses what cannot be generated, before anything is read."""
+def _check(limits: Limits, sampling: Sampling, samples: int, seed: int) -> None:
+    """Refuses options that make no sense, before anything is read."""
     if limits.new < 1:
         raise FuseError(f"max_new_tokens is {limits.new}; give 1 or more")
     if samples < 1:
@@ -107,9 +101,18 @@ def _check(
             f"samples is {samples} with temperature 0, which writes the same text each time; "
             "give a temperature above 0"
         )
-    if streams is not None and len(streams) != len(prompts):
+    if seed < 0:
+        raise FuseError(f"seed is {seed}; give 0 or more")
+
+
+def _check_prompts(
+    model: LanguageNetwork, prompts: Sequence[Row], limits: Limits, streams: Sequence[int] | None
+) -> None:
+    """Refuses prompts that nothing can be written behind."""
+    if streams is not None and (len(streams) != len(prompts) or min(streams, default=0) < 0):
         raise FuseError(
-            f"streams has {len(streams)} numbers for {len(prompts)} prompts; give one for each"
+            f"streams has {len(streams)} numbers for {len(prompts)} prompts, the least of them "
+            f"{min(streams, default=0)}; give one of 0 or more for each"
         )
     for number, prompt in enumerate(prompts):
         if not prompt:
