@@ -133,8 +133,10 @@ def use(network: PreTrainedModel, name: str) -> None:
     level = logging.get_verbosity()
     # It warns of architectures that have their own attention, which is no fault here.
     logging.set_verbosity_error()
-    network.set_attn_implementation({part: name})
-    logging.set_verbosity(level)
+    try:
+        network.set_attn_implementation({part: name})
+    finally:
+        logging.set_verbosity(level)
 
 
 def causal_mask(*args: Any, attention_mask: Tensor | None = None, **kwargs: Any) -> Tensor | None:

@@ -1,4 +1,8 @@
-"""Runs a causal network over many rows, what they begin with in common once."""
+"""Forwards over many rows: what they begin with in common is read once, in batches for memory.
+
+:func:`for_each_batch` calls back with each forward, a :class:`Part`: first trunks, then the ends of
+the rows that follow them.
+"""
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -17,12 +21,12 @@ from fuse_lightning.engine.prefixes import Row, find_shared_prefixes
 from fuse_lightning.engine.token_batch import TokenBatch, pad
 
 PADDING = 0.08
-"""Padded positions that a forward may have for each real one, if rows differ in length."""
+"""Most padded positions of a forward for each real one, where rows differ in length."""
 
 
 @dataclass
 class Part:
-    """One forward: ends of rows, or trunks that several rows begin with.
+    """Input of one forward: trunks that several rows begin with, or ends of rows.
 
     Attributes:
         ids: Tokens, shape (n, T).
@@ -45,13 +49,36 @@ class Part:
     trunk: bool
 
     def embeds(self, whole: Tensor | None) -> Tensor | None:
-        """The part of embeddings of all rows, shape (N, T, d), that is read here."""
+        """Embeddings of this part, shape (n, T, d), from those of all rows, shape (N, T, d)."""
         if whole is None or self.trunk:
             return None
         places = (self.starts[:, None] + torch.arange(self.ids.shape[1])).clamp(
             max=whole.shape[1] - 1
         )
         return whole[to_device(self.rows, whole.device)[:, None], to_device(places, whole.device)]
+
+
+def trunk_part(
+    ends: Suffixes, members: Sequence[int], places: Sequence[int], stops: Sequence[int]
+) -> Part:
+    """The part that is a forward over trunks.
+
+    Args:
+        ends: Input of the forward.
+        members: Numbers of the rows that follow the trunks.
+        places: The place of each one's trunk in the forward.
+        stops: How many tokens each takes from it.
+    """
+    return Part(
+        ends.ids,
+        ends.mask,
+        ends.starts,
+        ends.positions,
+        torch.tensor(members),
+        torch.tensor(places),
+        torch.tensor(stops),
+        True,
+    )
 
 
 def for_each_batch(
@@ -62,7 +89,7 @@ def for_each_batch(
     *,
     keep: bool = False,
 ) -> None:
-    """Visits every token of every row in as few forwards as memory and padding allow.
+    """Calls back for forwards over every token of every row, as few as memory and padding allow.
 
     Args:
         model: A causal model; where its attention cannot share, rows are computed whole.
@@ -95,24 +122,13 @@ def for_each_batch(
         stops = [found.shared[index] for index in following]
 
         def read(ends: Suffixes) -> None:
-            visit(
-                Part(
-                    ends.ids,
-                    ends.mask,
-                    ends.starts,
-                    ends.positions,
-                    torch.tensor(following),
-                    torch.tensor(places),
-                    torch.tensor(stops),
-                    True,
-                )
-            )
+            visit(trunk_part(ends, following, places, stops))
 
         with torch.no_grad():
             beginnings = [found.rows[trunk] for trunk in trunks]
-            kept = read_on(model, model.kept if keep else None, beginnings, read)
+            kept = read_on(model, model.remembered.rows if keep else None, beginnings, read)
         if keep:
-            model.kept = kept
+            model.remembered.rows = kept
         of = dict(zip(following, places, strict=True))
         longer = [index for index in following if len(rows[index]) > found.shared[index]]
         visit_ends(model, rows, longer, of, found.shared, kept.store, visit)
@@ -131,7 +147,7 @@ def visit_ends(
     store: Store | None,
     visit: Callable[[Part], None],
 ) -> None:
-    """Visits what rows do not share.
+    """Calls back for forwards over the ends of rows, which they do not share.
 
     Args:
         model: The model.
@@ -175,7 +191,7 @@ def run_vectors(
     embeds: Tensor | None = None,
     fixed: Tensor | None = None,
 ) -> Tensor:
-    """One vector for each text; of equal texts computed once.
+    """Vectors of texts, one each; equal texts are computed once.
 
     Args:
         model: The model.

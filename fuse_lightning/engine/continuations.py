@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -12,7 +11,6 @@ from torch.nn import functional as F
 
 from fuse_lightning.engine.devices import to_device
 from fuse_lightning.engine.kv_reuse import (
-    CachedRows,
     Suffixes,
     behind,
     can_stay,
@@ -22,33 +20,7 @@ from fuse_lightning.engine.kv_reuse import (
 )
 from fuse_lightning.engine.network import LanguageNetwork
 from fuse_lightning.engine.prefixes import Row
-
-
-@dataclass
-class Continuations:
-    """Likelihoods that one reading of R rows gives: of their tokens, and of what may follow.
-
-    Attributes:
-        rows: The rows, with their numbers.
-        reduced: Whether it ran in the trainer's reduced precision.
-        before: -log P of each of their tokens but the first, shape (R, T).
-        after: log P of what follows them, shape (R, V).
-        kept: Their keys and values, where these may stay.
-    """
-
-    rows: dict[Row, int]
-    reduced: bool
-    before: Tensor
-    after: Tensor
-    kept: CachedRows | None
-
-    def nll(self, row: Tensor, place: Tensor, token: Tensor) -> Tensor:
-        """-log P of tokens that stand at a place in a row or right behind it, all shape (M,)."""
-        lengths = torch.tensor([len(known) for known in self.rows])
-        there = partial(to_device, device=self.before.device)
-        behind, place = there(place == lengths[row]), place.clamp(max=self.before.shape[1] - 1)
-        row, token, place = there(row), there(token), there(place)
-        return torch.where(behind, -self.after[row, token], self.before[row, place])
+from fuse_lightning.engine.remembered import CachedRows, Continuations
 
 
 class _Reader:
@@ -90,7 +62,7 @@ def next_log_probs(model: LanguageNetwork, rows: Sequence[Sequence[int]]) -> Ten
     """See :meth:`CausalLM.next_log_probs`."""
     numbers: dict[Row, int] = {}
     chosen = [numbers.setdefault(tuple(row), len(numbers)) for row in rows]
-    distinct, earlier = [*numbers], model.latest
+    distinct, earlier = [*numbers], model.remembered.continuations
     reader = _Reader(model, earlier)
     kept: CachedRows | None = None
     if model.shares and can_stay(model, distinct):
@@ -101,5 +73,5 @@ def next_log_probs(model: LanguageNetwork, rows: Sequence[Sequence[int]]) -> Ten
     width = max(nll.shape[1] for nll, _ in reader.found)
     before = torch.cat([F.pad(nll, (0, width - nll.shape[1])) for nll, _ in reader.found])
     after = torch.cat([told for _, told in reader.found])
-    model.latest = Continuations(numbers, model.reduced, before, after, kept)
+    model.remembered.continuations = Continuations(numbers, model.reduced, before, after, kept)
     return after[to_device(torch.tensor(chosen), model.device)]

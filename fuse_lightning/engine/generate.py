@@ -68,6 +68,7 @@ def generate(
     writing = Writing(written, limits, sampling, model.vocab_size, seed, numbers)
     shares = model.shares
     cache = RowCache(model.budget.tokens if keep and shares else 0, model.reduced)
+    model.remembered.generated.add(cache)
     decoder = Decoder(model, writing, cache if keep and shares else None)
     going = [*range(len(written))]
     while going:

@@ -1,4 +1,4 @@
-"""Likelihoods of tokens, each distinct beginning of the rows read once."""
+"""Likelihoods of tokens, -log P; each distinct beginning of the rows is read once."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def token_nll(
     for row, number in enumerate(of):
         readers[number].append(row)
 
-    latest = model.latest
+    latest = model.remembered.continuations
     if embeds is None and latest and latest.reduced == model.reduced:
         known = [
             (reader, latest.rows[row])
@@ -107,7 +107,7 @@ def token_nll(
 
 
 def _asked(part: Part, readers: list[list[int]], counted: Tensor) -> tuple[Cells, Tensor, Tensor]:
-    """The counted tokens that a forward tells of, and the row and column of each in it.
+    """Counted tokens whose likelihood a forward gives, and where in it each is predicted.
 
     Args:
         part: The forward.

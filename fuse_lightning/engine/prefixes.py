@@ -1,4 +1,4 @@
-"""What many rows of tokens begin with in common."""
+"""Shared prefixes: the beginnings that many rows of tokens have in common."""
 
 from bisect import bisect
 from collections import defaultdict
@@ -8,12 +8,12 @@ from dataclasses import dataclass
 Row = tuple[int, ...]
 
 WORTH = 32
-"""Positions that must be saved: a second forward reads all weights once more."""
+"""Fewest positions that sharing must save to be worth another forward over all weights."""
 
 
 @dataclass
 class SharedPrefixes:
-    """Beginnings that are computed once, and where each row branches off.
+    """Trunks that are computed once, and where each row branches off its trunk.
 
     Attributes:
         rows: The trunks.
@@ -29,7 +29,7 @@ class SharedPrefixes:
 def find_shared_prefixes(
     rows: Sequence[Row], limits: Sequence[int], worth: int = WORTH
 ) -> SharedPrefixes:
-    """Finds trunks such that nearly every distinct (prefix, token) pair is computed once.
+    """Trunks with which nearly every distinct (prefix, token) pair is computed once.
 
     Every row follows one trunk and then goes on alone. A trunk follows the tokens that most rows
     agree on. Where others agree on something else they get a trunk of their own if it saves more
@@ -39,6 +39,9 @@ def find_shared_prefixes(
         rows: Rows of tokens.
         limits: How many leading tokens of each row may be shared.
         worth: Fewest positions to save; below it no row shares anything.
+
+    >>> find_shared_prefixes([(1, 2, 3), (1, 2, 4), (7,)], [2, 2, 1], worth=0)
+    SharedPrefixes(rows=[(1, 2)], of=[0, 0, 0], shared=[2, 2, 0])
     """
     trunks: list[Row] = []
     of, shared = [0] * len(rows), [0] * len(rows)
@@ -75,7 +78,11 @@ def _agree(rows: Sequence[Row], limits: Sequence[int], group: Sequence[int]) -> 
 
 
 def agreement(first: Row, second: Row) -> int:
-    """How many leading tokens two rows have in common."""
+    """How many leading tokens two rows have in common.
+
+    >>> agreement((1, 2, 3), (1, 2, 4, 5))
+    2
+    """
     for depth, (a, b) in enumerate(zip(first, second, strict=False)):
         if a != b:
             return depth
@@ -83,7 +90,7 @@ def agreement(first: Row, second: Row) -> int:
 
 
 class RowIndex:
-    """Finds, among known rows, the one that agrees longest with another.
+    """Search among known rows for the one that agrees longest with another.
 
     Args:
         rows: The known rows.

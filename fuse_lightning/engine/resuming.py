@@ -1,4 +1,4 @@
-"""Visits what rows add to texts that were generated, whose keys and values were kept."""
+"""Likelihoods of rows that extend generated texts: forwards over what these do not hold yet."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from dataclasses import dataclass
 
 import torch
 
-from fuse_lightning.engine.batching import Part, visit_ends
-from fuse_lightning.engine.kv_reuse import CachedRows, Suffixes, read_ends
+from fuse_lightning.engine.batching import Part, trunk_part, visit_ends
+from fuse_lightning.engine.kv_reuse import Suffixes, read_ends
 from fuse_lightning.engine.network import Network
 from fuse_lightning.engine.prefixes import Row, find_shared_prefixes
+from fuse_lightning.engine.remembered import CachedRows
 from fuse_lightning.engine.row_cache import RowCache
 
 
 @dataclass
 class _Trunk:
-    """What some rows begin with: the beginning of a written row, and tokens that follow it.
+    """A beginning of rows: the beginning of a written row, and tokens that follow it.
 
     Attributes:
         of: Number of the written row.
@@ -40,7 +41,7 @@ def resume(
     rows: Sequence[Row],
     limits: Sequence[int],
 ) -> tuple[list[int], list[int]]:
-    """Which written row each row goes on from, and behind how many of its tokens.
+    """The written row that each row extends, and how many of its tokens need no forward.
 
     Args:
         model: The model.
@@ -69,7 +70,7 @@ def for_each_continued(
     starts: Sequence[int],
     visit: Callable[[Part], None],
 ) -> None:
-    """Visits the tokens that rows add to written rows.
+    """Calls back for forwards over the tokens that rows add to written rows.
 
     Args:
         model: A model that shares.
@@ -99,7 +100,7 @@ def _trunks(
     of: Sequence[int],
     starts: Sequence[int],
 ) -> list[_Trunk]:
-    """What rows share with written rows, and with each other behind these."""
+    """Trunks of rows: what they share with written rows, and with each other behind these."""
     families = defaultdict(list)
     for index, start in enumerate(starts):
         if start:
@@ -136,7 +137,7 @@ def _visit_together(
     reads: bool,
     visit: Callable[[Part], None],
 ) -> None:
-    """Visits the tokens of some trunks, if they are to be read, and then the ends of their rows."""
+    """Calls back for the tokens of some trunks, if they are read, then for the ends of rows."""
     members = [index for trunk in trunks for index in trunk.members]
     shared = {
         index: count
@@ -148,18 +149,8 @@ def _visit_together(
         store = cache.store([trunk.of for trunk in trunks])
 
     def read(ends: Suffixes) -> None:
-        visit(
-            Part(
-                ends.ids,
-                ends.mask,
-                ends.starts,
-                ends.positions,
-                torch.tensor(members),
-                torch.tensor([place[index] for index in members]),
-                torch.tensor([shared[index] for index in members]),
-                True,
-            )
-        )
+        places = [place[index] for index in members]
+        visit(trunk_part(ends, members, places, [shared[index] for index in members]))
 
     if reads:
         known = [cache.rows[trunk.of].ids for trunk in trunks]

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,7 @@ from fuse_lightning.engine.attention import right_padded
 from fuse_lightning.engine.budget import Budget
 from fuse_lightning.engine.compiling import compile_layers
 from fuse_lightning.engine.prefixes import WORTH
+from fuse_lightning.engine.remembered import Remembered
 from fuse_lightning.engine.token_batch import TokenBatch, pad
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models.fingerprint import fingerprint
@@ -26,9 +27,6 @@ from fuse_lightning.models.placement import (
     keep_gradients,
 )
 from fuse_lightning.models.word_tokenizer import WordTokenizer
-
-if TYPE_CHECKING:
-    from fuse_lightning.engine.kv_reuse import CachedRows
 
 DType = Literal["float32", "bfloat16", "float16"]
 TokenSet = Literal["any", "ascii", "words"]
@@ -90,8 +88,8 @@ class FrozenModel(ABC):
         """Whether rows that begin alike can share what they begin with."""
         self.worth = WORTH
         """Fewest positions that sharing must save."""
-        self.kept: CachedRows | None = None
-        """Rows whose keys and values are kept for the next forward."""
+        self.remembered = Remembered()
+        """What is kept from one forward to the next."""
         self.full_length = 0
         """Tokens that every text is padded to, 0 where short texts may stay short."""
 
@@ -174,8 +172,8 @@ class FrozenModel(ABC):
         """Hook: checks and settings that need the loaded network."""
 
     def forget(self) -> None:
-        """Frees cached keys and values."""
-        self.kept = None
+        """Frees keys, values and likelihoods that are kept from one forward to the next."""
+        self.remembered.clear()
 
     @property
     def networks(self) -> dict[str, nn.Module]:

@@ -3,15 +3,13 @@
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
-from weakref import WeakSet
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from transformers import AutoModelForCausalLM, PretrainedConfig
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 
-from fuse_lightning.engine.continuations import Continuations, next_log_probs
+from fuse_lightning.engine.continuations import next_log_probs
 from fuse_lightning.engine.devices import gather_at
 from fuse_lightning.engine.generate import Generation, generate
 from fuse_lightning.engine.likelihood import token_nll
@@ -22,7 +20,7 @@ from fuse_lightning.engine.trials import try_left_padding, try_sharing
 from fuse_lightning.engine.writing import Limits
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models.base import FrozenModel
-from fuse_lightning.models.start import EXAMPLES, find_start, placed_start
+from fuse_lightning.models.start import EXAMPLES, begin, find_openings, find_start
 from fuse_lightning.models.stop_texts import StopTexts
 
 
@@ -40,16 +38,12 @@ class CausalLM(FrozenModel):
     """
 
     kind = "causal language model"
-    latest: Continuations | None = None
-    """What the last call of :meth:`next_log_probs` told."""
 
     def __init__(self, model_id: str, *, start: str = "auto", **options: Any) -> None:
         super().__init__(model_id, **options)
         if not start:
             raise FuseError(f"start of {model_id!r} is empty; give none for no start")
         self.start = start
-        self._caches: WeakSet[RowCache] = WeakSet()
-        """Keys and values that were handed out, to be freed."""
 
     @property
     def key(self) -> tuple[object, ...]:
@@ -58,7 +52,7 @@ class CausalLM(FrozenModel):
 
     @property
     def auto_class(self) -> Any:
-        """The auto class."""
+        """The transformers auto class that reads the network."""
         return AutoModelForCausalLM
 
     def accepts(self, config: PretrainedConfig) -> bool:
@@ -79,7 +73,7 @@ class CausalLM(FrozenModel):
         try_sharing(self, self._example)
 
     def _example(self) -> Tensor:
-        """Likelihoods of some rows that begin alike."""
+        """Likelihoods of the example rows, whose change shows whether sharing is exact."""
         rows = self._examples()
         return self.token_nll(rows.ids, rows.mask.index_fill(1, torch.tensor(0), False))
 
@@ -105,16 +99,9 @@ class CausalLM(FrozenModel):
         return find_start(self, self.start)
 
     @cached_property
-    def _opens(self) -> frozenset[int]:
-        """Special tokens with which a text needs no start but its own.
-
-        None where the tokenizer itself puts its start before any text, or the user does.
-        """
-        if self.start not in ("auto", "tokenizer") or placed_start(self):
-            return frozenset()
-        added = self.tokenizer.added_tokens_decoder.items()
-        special = {index for index, token in added if token.special}
-        return frozenset(special.union(self.tokenizer.all_special_ids))
+    def openings(self) -> frozenset[int]:
+        """Special tokens with which a text needs no start but its own."""
+        return find_openings(self)
 
     @cached_property
     def end_ids(self) -> tuple[int, ...]:
@@ -132,38 +119,7 @@ class CausalLM(FrozenModel):
         token, such as a chat, where the tokenizer puts nothing there itself.
         """
         plain = super().encode(texts, special=False)
-        start = self.start_ids if special else ()
-        if not start:
-            return plain
-        longer = TokenBatch(
-            torch.cat([torch.tensor(start).expand(len(texts), -1), plain.ids], dim=1),
-            F.pad(plain.mask, (len(start), 0), value=True),
-            F.pad(plain.spans, (0, 0, len(start), 0)),
-        )
-        begun = self._begun(plain)
-        if not begun.any():
-            return longer
-        plain = TokenBatch(
-            F.pad(plain.ids, (0, len(start)), value=self.pad_id),
-            F.pad(plain.mask, (0, len(start))),
-            F.pad(plain.spans, (0, 0, 0, len(start))),
-        )
-        return TokenBatch(
-            torch.where(begun[:, None], plain.ids, longer.ids),
-            torch.where(begun[:, None], plain.mask, longer.mask),
-            torch.where(begun[:, None, None], plain.spans, longer.spans),
-        )[:]
-
-    def _begun(self, plain: TokenBatch) -> Tensor:
-        """Which texts begin with their start, or with a special token that needs none."""
-        start = torch.tensor(self.start_ids)
-        size = len(start)
-        first = plain.ids[:, :1]
-        opened = torch.isin(first, torch.tensor([*self._opens])) & plain.mask[:, :1]
-        if plain.ids.shape[1] < size:
-            return opened.any(1)
-        same = (plain.ids[:, :size] == start) & plain.mask[:, :size]
-        return opened.any(1) | same.all(1)
+        return begin(self, plain) if special and self.start_ids else plain
 
     def logits(self, ids: Tensor, mask: Tensor, embeds: Tensor | None = None) -> Tensor:
         """Next-token logits.
@@ -245,13 +201,6 @@ class CausalLM(FrozenModel):
         """
         return token_nll(self, ids.cpu(), counted.cpu(), embeds, fixed, cache)
 
-    def forget(self) -> None:
-        """Frees cached keys and values, and what :meth:`next_log_probs` told."""
-        super().forget()
-        self.latest = None
-        for cache in self._caches:
-            cache.clear()
-
     @property
     def reduced(self) -> bool:
         """Whether the trainer's reduced precision is at work."""
@@ -311,9 +260,7 @@ class CausalLM(FrozenModel):
         limits = Limits(max_new_tokens, self.max_tokens, frozenset(ends), text, keep_stop)
         sampling = Sampling(temperature, top_k, top_p)
         rows = [tuple(prompt) for prompt in prompts]
-        found = generate(self, rows, limits, sampling, samples, seed, streams, cache)
-        self._caches.add(found.cache)
-        return found
+        return generate(self, rows, limits, sampling, samples, seed, streams, cache)
 
     @cached_property
     def pads_left(self) -> bool:

@@ -234,7 +234,7 @@ def test_vectors_keep_their_places_when_memory_runs_out_in_the_middle(family, mo
     encoded = pad(rows, None, model.pad_id)
     model.budget.tokens = 8192
     expected = model.text_features(encoded)
-    model.budget.tokens, model.kept = 30, None
+    model.budget.tokens, model.remembered.rows = 30, None
     vectors, ends, failed = model._vectors, [], []
 
     def failing(ids, mask, embeds, positions):

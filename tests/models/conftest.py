@@ -53,7 +53,8 @@ def family(tmp_path_factory):
             made[name].load()
         model = made[name]
         # Else little is worth sharing of so few rows.
-        model.worth, model.kept, model.latest = 0, None, None
+        model.worth = 0
+        model.forget()
         return model
 
     return get
