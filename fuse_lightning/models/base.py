@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Any, Literal, get_args
 
@@ -235,12 +235,15 @@ class FrozenModel(ABC):
         The network still gets ids, so that what it derives from them (positions, the place of
         the end token) is the same with embeddings as without, in every architecture.
         """
-        with ExitStack() as stack:
-            stack.enter_context(right_padded())
-            if embeds is not None:
-                handle = self.embedding_layer.register_forward_hook(lambda *_: embeds)
-                stack.callback(handle.remove)
-            yield
+        with right_padded():
+            if embeds is None:
+                yield
+                return
+            handle = self.embedding_layer.register_forward_hook(lambda *_: embeds)
+            try:
+                yield
+            finally:
+                handle.remove()
 
     @cached_property
     def max_tokens(self) -> int:

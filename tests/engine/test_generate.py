@@ -1,6 +1,7 @@
 """Texts that are written, against transformers' own and against plain loops without a cache."""
 
 import random
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -498,3 +499,15 @@ def test_no_prompts_have_no_texts(loaded):
     for name in ("gpt2", "gemma2"):
         found = loaded(name).generate([], 3)
         assert (found.ids, found.log_probs, found.ended) == ([], [], [])
+
+
+def test_the_documentation_writes_texts():
+    page = Path(__file__).parents[2] / "docs" / "models.md"
+    _, _, section = page.read_text(encoding="utf-8").partition("## Texts that a model writes")
+    code = section.partition("```python\n")[2].partition("```")[0]
+    names = {}
+    exec(code, names)
+    found = names["found"]
+    assert len(found.ids) == len(found.ended) == 4
+    assert {*found.ended} <= {"stop", "length"}
+    assert all("." not in text for text in names["model"].decode(found.ids))
