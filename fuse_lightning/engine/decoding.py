@@ -27,7 +27,8 @@ class Decoder:
     """Writes texts behind prompts, what prompts begin with in common read once.
 
     Memory: a batch of texts holds keys and values of at most as many positions as the model's
-    budget has, room for tokens to come included; so do the beginnings that its prompts share.
+    budget has, room for tokens to come included; so do its prompts, and so do the beginnings that
+    these share.
 
     Args:
         model: A model that shares.
@@ -85,7 +86,10 @@ class Decoder:
             of: The trunk of each.
         """
         order = sorted(prompts, key=self._own)
-        lengths = [self._own(index) + sum(map(self._room, self.readers[index])) for index in order]
+        lengths = [
+            self._own(index) + sum(self._room(number, index) for number in self.readers[index])
+            for index in order
+        ]
 
         def together(chosen: slice) -> None:
             # Rows of one trunk lie beside each other.
@@ -103,6 +107,9 @@ class Decoder:
         given = torch.tensor([self._own(index) for index in prompts])
         shared = torch.tensor([self.shared[index] for index in prompts])
         several = len(texts) > len(prompts)
+        rooms = [
+            self._room(number, prompts[place]) for number, place in zip(texts, places, strict=True)
+        ]
 
         def together(chosen: slice) -> None:
             self._restart(texts[chosen], [prompts[place] for place in places[chosen]])
@@ -115,13 +122,13 @@ class Decoder:
                 begun, own_given = None, torch.zeros_like(own_given)
             elif len(prompt) < len(prompts):
                 begun = own.select(prompt)
-            room = max(map(self._room, texts[chosen])) - 1
-            keys = GrowingKeys(blocks, own_given, room, begun)
+            # The last token of a text is not read.
+            keys = GrowingKeys(blocks, own_given, max(rooms[chosen]) - 1, begun)
             self._decode(texts[chosen], logits[to_device(prompt, logits.device)], keys)
 
         lengths = [
-            self._room(number) + (0 if several else self._own(prompts[place]))
-            for number, place in zip(texts, places, strict=True)
+            room + (0 if several else self._own(prompts[place]))
+            for room, place in zip(rooms, places, strict=True)
         ]
         self.model.budget.run(lengths, together, inner=True)
 
@@ -200,11 +207,10 @@ class Decoder:
         """How many tokens of a prompt are not shared."""
         return len(self.rows[index]) - self.shared[index]
 
-    def _room(self, number: int) -> int:
-        """How many tokens may still be written of a text."""
-        limits, text = self.writing.limits, self.writing.texts[number]
-        most = min(limits.new - len(text.ids), limits.longest - len(text))
-        return most if self.last is None else min(most, self.last + 1 - len(text))
+    def _room(self, number: int, index: int) -> int:
+        """How many tokens may be written of a text behind a prompt."""
+        most = self.writing.room(number, len(self.rows[index]))
+        return most if self.last is None else min(most, self.last + 1 - len(self.rows[index]))
 
     def _logits(
         self, places: Tensor, ids: Tensor, mask: Tensor, positions: Tensor | None = None

@@ -24,7 +24,9 @@ from fuse_lightning.engine.writing import Writing
 
 
 def write_whole(model: LanguageNetwork, writing: Writing, numbers: Sequence[int]) -> None:
-    """Writes texts until they end; each prompt is read by itself.
+    """Writes texts until they end, or until one of their batch has no more room.
+
+    Each prompt is read by itself.
 
     Own attention, states and eager attention differ too much for a cache of ours. Rows of one
     length go together; of others only those that the network reads the same with padding on the
@@ -43,11 +45,13 @@ def write_whole(model: LanguageNetwork, writing: Writing, numbers: Sequence[int]
         groups[0 if model.pads_left else len(writing.texts[number])].append(number)
     for group in groups.values():
         order = sorted(group, key=lambda number: len(writing.texts[number]))
+        begun = [len(writing.texts[number]) for number in order]
 
-        def together(chosen: slice, order: list[int] = order) -> None:
-            _write_together(model, writing, order[chosen])
+        def together(chosen: slice, order: list[int] = order, begun: list[int] = begun) -> None:
+            _write_together(model, writing, order[chosen], begun[chosen])
 
-        lengths = [len(writing.texts[number].prompt) + writing.limits.new for number in order]
+        rooms = [writing.room(*pair) for pair in zip(order, begun, strict=True)]
+        lengths = [length + room for length, room in zip(begun, rooms, strict=True)]
         model.budget.run(lengths, together, inner=True)
 
 
@@ -71,17 +75,22 @@ def plain_generation(module: Any) -> Iterator[None]:
         module.generation_config = given
 
 
-def _write_together(model: LanguageNetwork, writing: Writing, numbers: Sequence[int]) -> None:
-    texts = [writing.texts[number] for number in numbers]
-    for number, text in zip(numbers, texts, strict=True):
-        writing.restart(number, len(text.prompt))
-    ids, mask = left_padded(model, [text.prompt for text in texts])
+def _write_together(
+    model: LanguageNetwork, writing: Writing, numbers: Sequence[int], begun: Sequence[int]
+) -> None:
+    """Writes texts, which have some tokens, as far as all of them have room."""
+    for number, length in zip(numbers, begun, strict=True):
+        # Memory may have run out in the middle of an earlier try.
+        writing.restart(number, length)
+    ids, mask = left_padded(model, [writing.texts[number].row for number in numbers])
+    # Texts that have ended are read on, and positions beyond the longest input do not exist.
+    room = min(writing.room(*pair) for pair in zip(numbers, begun, strict=True))
     with plain_generation(model.module):
         model.module.generate(
             input_ids=ids,
             attention_mask=mask.long(),
             generation_config=GenerationConfig(
-                max_new_tokens=writing.limits.new,
+                max_new_tokens=room,
                 do_sample=False,
                 pad_token_id=model.pad_id,
                 use_cache=True,

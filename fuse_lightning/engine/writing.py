@@ -103,6 +103,11 @@ class Writing:
         del text.ids[written:], text.log_probs[written:]
         text.ended = None
 
+    def room(self, number: int, length: int) -> int:
+        """Most tokens that may be written of a text whose prompt and beginning are that long."""
+        written = length - len(self.texts[number].prompt)
+        return min(self.limits.new - written, self.limits.longest - length)
+
     @torch.no_grad()
     def write(self, numbers: Sequence[int], logits: Tensor) -> None:
         """Writes the next token of some texts; those that have ended stay as they are.

@@ -291,6 +291,20 @@ def test_a_text_ends_at_the_longest_input(name, loaded, monkeypatch):
         assert_greedy(model, prompt, ids, log_probs)
 
 
+@pytest.mark.parametrize("shares", [True, False])
+def test_no_position_is_read_that_does_not_exist(shares, loaded, monkeypatch):
+    model = loaded("gpt2")
+    monkeypatch.setattr(model, "shares", shares)
+    assert model.max_tokens == model.module.config.n_positions
+    known = random.Random(0).choices(known_ids(model), k=model.max_tokens)
+    prompts = [tuple(known[:-2]), tuple(known[:5]), tuple(known[:-1])]
+    found = model.generate(prompts, 9, stop_ids=())
+    assert found.ended == ["full", "length", "full"]
+    for prompt, ids, log_probs in zip(prompts, found.ids, found.log_probs, strict=True):
+        assert len(ids) == min(9, model.max_tokens - len(prompt))
+        assert_greedy(model, prompt, ids, log_probs)
+
+
 @pytest.fixture
 def watched(monkeypatch):
     """Notes rows and positions of each forward of a model."""
