@@ -260,3 +260,20 @@ def test_what_another_precision_kept_is_not_used(loaded):
     handle.remove()
     assert sum(positions) == 2 * afresh
     assert_near(got, expected)
+
+
+def test_what_next_tokens_told_is_used_beside_what_was_generated(loaded):
+    model = loaded("gpt2")
+    prompts = prompts_of(model)
+    found = model.generate(prompts, 5, stop_ids=(), cache=True)
+    written = [(*prompt, *ids) for prompt, ids in zip(prompts, found.ids, strict=True)]
+    others = [(20, 21, 22), (20, 23)]
+    model.next_log_probs([*others, written[1]])
+    rows = [*written, *((*row, 9) for row in (*others, *written))]
+    ids = pad(rows, None, 0).ids
+    lengths = torch.tensor([len(row) for row in rows])
+    place = torch.arange(ids.shape[1])
+    counted = (place > 0) & (place < lengths[:, None])
+    got = model.token_nll(ids, counted, cache=found.cache)
+    model.forget()
+    assert_near(got, model.token_nll(ids, counted))
