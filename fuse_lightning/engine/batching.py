@@ -1,31 +1,32 @@
-"""Runs a causal network over many rows, what they begin with in common once."""
+"""Forwards over many rows: what they begin with in common is read once, in batches for memory.
 
-import math
+:func:`for_each_batch` calls back with each forward, a :class:`Part`: first trunks, then the ends of
+the rows that follow them.
+"""
+
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
-from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
-from fuse_lightning.engine.attention import NAME, Store, branching, use
+from fuse_lightning.engine.attention import branching
+from fuse_lightning.engine.branches import Store
 from fuse_lightning.engine.devices import to_device
 from fuse_lightning.engine.kv_reuse import Suffixes, can_stay, read_on
 from fuse_lightning.engine.network import Network
-from fuse_lightning.engine.prefixes import WORTH, Row, find_shared_prefixes
+from fuse_lightning.engine.prefixes import Row, find_shared_prefixes
 from fuse_lightning.engine.token_batch import TokenBatch, pad
 
 PADDING = 0.08
-"""Padded positions that a forward may have for each real one, if rows differ in length."""
-EXACT, COARSE, COARSEST = 1e-4, 0.03, 0.15
-"""Relative changes that are rounding: of float32, of any other type, and of one that is coarse."""
+"""Most padded positions of a forward for each real one, where rows differ in length."""
 
 
 @dataclass
 class Part:
-    """One forward: ends of rows, or trunks that several rows begin with.
+    """Input of one forward: trunks that several rows begin with, or ends of rows.
 
     Attributes:
         ids: Tokens, shape (n, T).
@@ -48,13 +49,36 @@ class Part:
     trunk: bool
 
     def embeds(self, whole: Tensor | None) -> Tensor | None:
-        """The part of embeddings of all rows, shape (N, T, d), that is read here."""
+        """Embeddings of this part, shape (n, T, d), from those of all rows, shape (N, T, d)."""
         if whole is None or self.trunk:
             return None
         places = (self.starts[:, None] + torch.arange(self.ids.shape[1])).clamp(
             max=whole.shape[1] - 1
         )
         return whole[to_device(self.rows, whole.device)[:, None], to_device(places, whole.device)]
+
+
+def trunk_part(
+    ends: Suffixes, members: Sequence[int], places: Sequence[int], stops: Sequence[int]
+) -> Part:
+    """The part that is a forward over trunks.
+
+    Args:
+        ends: Input of the forward.
+        members: Numbers of the rows that follow the trunks.
+        places: The place of each one's trunk in the forward.
+        stops: How many tokens each takes from it.
+    """
+    return Part(
+        ends.ids,
+        ends.mask,
+        ends.starts,
+        ends.positions,
+        torch.tensor(members),
+        torch.tensor(places),
+        torch.tensor(stops),
+        True,
+    )
 
 
 def for_each_batch(
@@ -65,7 +89,7 @@ def for_each_batch(
     *,
     keep: bool = False,
 ) -> None:
-    """Visits every token of every row in as few forwards as memory and padding allow.
+    """Calls back for forwards over every token of every row, as few as memory and padding allow.
 
     Args:
         model: A causal model; where its attention cannot share, rows are computed whole.
@@ -83,7 +107,7 @@ def for_each_batch(
         ]
     found = find_shared_prefixes(rows, limits if shareable else [0] * len(rows), model.worth)
     alone = [index for index, row in enumerate(rows) if row and not found.shared[index]]
-    _ends(model, rows, alone, found.of, found.shared, None, visit)
+    visit_ends(model, rows, alone, found.of, found.shared, None, visit)
     members = defaultdict(list)
     for index, shared in enumerate(found.shared):
         if shared:
@@ -98,34 +122,23 @@ def for_each_batch(
         stops = [found.shared[index] for index in following]
 
         def read(ends: Suffixes) -> None:
-            visit(
-                Part(
-                    ends.ids,
-                    ends.mask,
-                    ends.starts,
-                    ends.positions,
-                    torch.tensor(following),
-                    torch.tensor(places),
-                    torch.tensor(stops),
-                    True,
-                )
-            )
+            visit(trunk_part(ends, following, places, stops))
 
         with torch.no_grad():
             beginnings = [found.rows[trunk] for trunk in trunks]
-            kept = read_on(model, model.kept if keep else None, beginnings, read)
+            kept = read_on(model, model.remembered.rows if keep else None, beginnings, read)
         if keep:
-            model.kept = kept
+            model.remembered.rows = kept
         of = dict(zip(following, places, strict=True))
         longer = [index for index in following if len(rows[index]) > found.shared[index]]
-        _ends(model, rows, longer, of, found.shared, kept.store, visit)
+        visit_ends(model, rows, longer, of, found.shared, kept.store, visit)
 
     # What is kept is that of one forward.
     waste = torch.inf if keep else PADDING
     model.budget.run([len(found.rows[trunk]) for trunk in order], together, waste, inner=True)
 
 
-def _ends(
+def visit_ends(
     model: Network,
     rows: Sequence[Row],
     members: Sequence[int],
@@ -134,7 +147,17 @@ def _ends(
     store: Store | None,
     visit: Callable[[Part], None],
 ) -> None:
-    """Visits what rows do not share."""
+    """Calls back for forwards over the ends of rows, which they do not share.
+
+    Args:
+        model: The model.
+        rows: All rows.
+        members: Numbers of those that are visited.
+        of: The trunk of each row.
+        shared: How many tokens each row takes from it.
+        store: Keys and values of the trunks, if there are any.
+        visit: As of :func:`for_each_batch`.
+    """
     order = sorted(members, key=lambda index: len(rows[index]) - shared[index])
 
     def together(chosen: slice) -> None:
@@ -168,7 +191,7 @@ def run_vectors(
     embeds: Tensor | None = None,
     fixed: Tensor | None = None,
 ) -> Tensor:
-    """One vector for each text; of equal texts computed once.
+    """Vectors of texts, one each; equal texts are computed once.
 
     Args:
         model: The model.
@@ -213,59 +236,3 @@ def run_vectors(
     place = torch.empty(len(rows), dtype=torch.long)
     place[visited] = torch.arange(len(visited))
     return torch.cat(parts)[to_device(place[torch.tensor(of)], model.device)]
-
-
-def try_sharing(model: Network, measure: Callable[[], Tensor]) -> None:
-    """Lets a model share beginnings if what it computes stays the same.
-
-    Architectures differ in ways that no list of names knows (positions, biases and states outside
-    of attention), so the network itself is asked. In reduced precision another order of sums
-    changes what it computes, too: as much as another plain attention does is no fault.
-
-    Args:
-        model: A causal model.
-        measure: Computes something of rows that begin alike, whose attention matters.
-    """
-    plain = model.text_config._attn_implementation
-    if plain != "sdpa":
-        _tell(model, f"its attention is {plain or 'of its own'}, not sdpa")
-        return
-    expected = measure()
-    scale = float(expected.abs().max())
-    exact = model.exact
-    reason = ""
-    try:
-        model.shares, model.worth = True, 0
-        change = _change(model, NAME, measure, expected)
-        model.shares = False
-        if exact and change > EXACT * scale:
-            reason = f"shared beginnings change what it computes by {change / scale:.2%}"
-        elif change > COARSE * scale:
-            usual = _change(model, "eager", measure, expected)
-            if not change <= min(usual, COARSEST * scale):
-                reason = (
-                    f"shared beginnings change what it computes by {change / scale:.1%}, its "
-                    f"{model.dtype} alone by {usual / scale:.1%}"
-                )
-    except Exception as error:  # Code of any architecture runs here, which may refuse in any way.
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]
-    model.shares, model.worth = not reason, WORTH
-    use(model.module, NAME if model.shares else plain)
-    if reason:
-        _tell(model, reason)
-
-
-def _change(
-    model: Network, attention: str, measure: Callable[[], Tensor], expected: Tensor
-) -> float:
-    """By how much another attention changes what is measured."""
-    use(model.module, attention)
-    change = float((measure() - expected).abs().max())
-    return torch.inf if math.isnan(change) else change
-
-
-def _tell(model: Network, reason: str) -> None:
-    rank_zero_info(
-        f"{model.model_id!r} reads every candidate from its first token on, which is slower: "
-        f"{reason}"
-    )

@@ -1,4 +1,4 @@
-"""How many token positions go into one forward."""
+"""The memory budget: how many token positions go into one forward."""
 
 import gc
 from collections.abc import Callable, Sequence
@@ -18,7 +18,7 @@ SPARED = 32
 
 
 class Budget:
-    """Splits work into batches that memory holds, and remembers what it learnt.
+    """Most token positions in one forward, and the batches that keep to it.
 
     On CUDA devices what the first, small batch takes tells how many positions there is room for,
     and every larger one tells it better. That resets torch's statistics of the peak.
@@ -47,7 +47,7 @@ class Budget:
         *,
         inner: bool = False,
     ) -> None:
-        """Calls ``call`` for slices of rows, in order.
+        """Calls back for consecutive slices of rows that memory holds.
 
         Args:
             lengths: Positions of each row; sorted, so that little is padded.

@@ -1,4 +1,4 @@
-"""Layers that torch compiles."""
+"""Compilation of a network's layers with ``torch.compile``."""
 
 import torch
 from torch import nn

@@ -1,4 +1,7 @@
-"""Between the CPU, where what is known of a batch is made, and where a model computes."""
+"""Copies to a device that do not wait for it.
+
+What is known of a batch (lengths, places, masks) is made on the CPU; the model computes elsewhere.
+"""
 
 import torch
 from torch import Tensor
@@ -13,11 +16,18 @@ def indices(places: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
     """Rows and columns where a mask (N, T) is true, on a device.
 
     The mask lies on the CPU; one on the device would be waited for.
+
+    >>> indices(torch.tensor([[False, True], [True, False]]), torch.device("cpu"))
+    (tensor([0, 1]), tensor([1, 0]))
     """
     row, column = places.nonzero(as_tuple=True)
     return to_device(row, device), to_device(column, device)
 
 
 def gather_at(values: Tensor, places: Tensor) -> Tensor:
-    """What stands at the M places where a mask on the CPU is true: from (N, T, ...) to (M, ...)."""
+    """Entries at the M places where a mask on the CPU is true: from (N, T, ...) to (M, ...).
+
+    >>> gather_at(torch.tensor([[1, 2], [3, 4]]), torch.tensor([[False, True], [True, False]]))
+    tensor([2, 3])
+    """
     return values[indices(places, values.device)]

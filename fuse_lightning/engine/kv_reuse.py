@@ -1,43 +1,26 @@
-"""Rows that were read before, and go on."""
+"""Key/value reuse for rows that extend rows of an earlier forward."""
 
-from bisect import bisect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from fuse_lightning.engine.attention import Store, branching, recording
+from fuse_lightning.engine.attention import branching, recording
+from fuse_lightning.engine.branches import Store
 from fuse_lightning.engine.devices import to_device
 from fuse_lightning.engine.network import Network
-from fuse_lightning.engine.prefixes import Row, agreement
+from fuse_lightning.engine.prefixes import Row, RowIndex
+from fuse_lightning.engine.remembered import CachedRows
 from fuse_lightning.engine.token_batch import pad
 
 MOST_KEPT = 2048
-"""Positions, padding included, whose keys and values may stay from one forward to the next."""
-
-
-@dataclass
-class CachedRows:
-    """Keys and values of rows.
-
-    A search reads its prompts step after step, each time a token or two longer: only what is new
-    of them is computed.
-
-    Attributes:
-        rows: The rows.
-        store: Their keys and values.
-        inference: Whether they are of inference mode, and of no use where there are gradients.
-    """
-
-    rows: Sequence[Row]
-    store: Store
-    inference: bool
+"""Most positions, padding included, whose keys and values stay from one forward to the next."""
 
 
 @dataclass
 class Suffixes:
-    """What a forward reads of R rows.
+    """Input of a forward over R rows: all of each, or what it adds to a kept row.
 
     Attributes:
         ids: Tokens, shape (R, T).
@@ -73,7 +56,7 @@ def read_on(
     rows: Sequence[Row],
     read: Callable[[Suffixes], None],
 ) -> CachedRows:
-    """Reads rows, of those that begin like kept ones only the rest.
+    """Keys and values of rows; of those that begin like kept ones only the rest is read.
 
     The last token that they share is read again: what it tells of the next one is not kept.
 
@@ -85,23 +68,25 @@ def read_on(
     """
     inference = torch.is_inference_mode_enabled()
     if kept is not None and kept.inference == inference:
-        of, starts = _longest(kept.rows, rows)
+        index = RowIndex(kept.rows)
+        found = [index.find(row) for row in rows]
+        of, starts = [number for number, _ in found], [max(0, agreed - 1) for _, agreed in found]
         if any(starts) and sum(starts) >= model.worth:
-            return _read_ends(model, kept, rows, of, starts, read)
+            return read_ends(model, kept, rows, of, starts, read)
     with recording() as store:
         read(whole(rows, model.pad_id))
     return CachedRows(rows, store, inference)
 
 
 def whole(rows: Sequence[Row], pad_id: int) -> Suffixes:
-    """Rows that are read from their first token on."""
+    """Input of a forward that reads rows from their first token on."""
     batch = pad(rows, None, pad_id)
     none = torch.zeros(len(rows), dtype=torch.long)
     return Suffixes(batch.ids, batch.mask, None, none, none)
 
 
 def join(old: Tensor, new: Tensor, places: Tensor, dim: int) -> Tensor:
-    """Entries of old rows along a dimension, and right behind them new ones.
+    """Joins new entries of rows to their first old ones, along a dimension.
 
     Args:
         old: Shape (N, ..., M, ...), M at ``dim``.
@@ -111,6 +96,10 @@ def join(old: Tensor, new: Tensor, places: Tensor, dim: int) -> Tensor:
 
     Returns:
         Shape (N, ..., M + T, ...).
+
+    >>> old, new = torch.tensor([[1, 2, 3]]), torch.tensor([[8, 9]])
+    >>> join(old, new, behind(torch.tensor([2]), 3, 2), 1)
+    tensor([[1, 2, 8, 9, 9]])
     """
     both = torch.cat([old, new], dim)
     shape = [len(places) if axis == 0 else 1 for axis in range(both.dim())]
@@ -119,7 +108,7 @@ def join(old: Tensor, new: Tensor, places: Tensor, dim: int) -> Tensor:
 
 
 def behind(lengths: Tensor, most: int, new: int) -> Tensor:
-    """Which of M old and T new entries stand in a row behind ``lengths`` old ones.
+    """Indices that put T new entries of each row behind its first old ones.
 
     Args:
         lengths: How many old entries of each row stay, shape (N,).
@@ -127,14 +116,19 @@ def behind(lengths: Tensor, most: int, new: int) -> Tensor:
         new: T.
 
     Returns:
-        Shape (N, M + T); the last new entry stands where there is nothing more.
+        Indices into M old and then T new entries, shape (N, M + T); the last new entry stands
+        where there is nothing more.
+
+    >>> behind(torch.tensor([1, 3]), 3, 2)
+    tensor([[0, 3, 4, 4, 4],
+            [0, 1, 2, 3, 4]])
     """
     stays, places = lengths[:, None], torch.arange(most + new)
     places = torch.where(places < stays, places, most + places - stays)
     return places.clamp(max=most + new - 1)
 
 
-def _read_ends(
+def read_ends(
     model: Network,
     kept: CachedRows,
     rows: Sequence[Row],
@@ -142,6 +136,19 @@ def _read_ends(
     starts: Sequence[int],
     read: Callable[[Suffixes], None],
 ) -> CachedRows:
+    """Keys and values of rows that extend kept ones, of which only the ends are read.
+
+    Args:
+        model: A model that shares.
+        kept: Rows whose keys and values are known.
+        rows: R rows.
+        of: The kept row that each goes on from.
+        starts: Behind how many of its tokens.
+        read: Runs the network.
+
+    Returns:
+        Keys and values of the R rows, from their first tokens on.
+    """
     batch = pad([row[start:] for row, start in zip(rows, starts, strict=True)], None, model.pad_id)
     before, trunk = torch.tensor(starts), torch.tensor(of)
     positions = before[:, None] + torch.arange(batch.ids.shape[1])
@@ -164,21 +171,3 @@ def _read_ends(
         )
         store.layers[layer] = keys, values
     return CachedRows(rows, store, kept.inference)
-
-
-def _longest(known: Sequence[Row], rows: Sequence[Row]) -> tuple[list[int], list[int]]:
-    """Which known row agrees longest with each row, and on how many tokens but the last."""
-    order = sorted(range(len(known)), key=lambda index: known[index])
-    ranked = [known[index] for index in order]
-    of, starts = [], []
-    for row in rows:
-        place = bisect(ranked, row)
-        # Of sorted rows, those beside the place of another agree with it longest.
-        length, best = max(
-            (agreement(ranked[near], row), near)
-            for near in (place - 1, place)
-            if 0 <= near < len(ranked)
-        )
-        of.append(order[best])
-        starts.append(max(0, length - 1))
-    return of, starts

@@ -1,9 +1,7 @@
-"""Likelihoods of tokens, each distinct beginning of the rows read once."""
+"""Likelihoods of tokens, -log P; each distinct beginning of the rows is read once."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -11,39 +9,14 @@ from torch import Tensor
 
 from fuse_lightning.engine.batching import Part, for_each_batch
 from fuse_lightning.engine.devices import to_device
-from fuse_lightning.engine.kv_reuse import CachedRows
 from fuse_lightning.engine.network import LanguageNetwork
 from fuse_lightning.engine.prefixes import Row
+from fuse_lightning.engine.remembered import Continuations
+from fuse_lightning.engine.resuming import for_each_continued, resume
+from fuse_lightning.engine.row_cache import RowCache
 
 Cells = tuple[Tensor, Tensor]
 """Rows and columns of some tokens, both shape (M,)."""
-
-
-@dataclass
-class Continuations:
-    """What one forward told of R rows.
-
-    Attributes:
-        rows: Their numbers.
-        reduced: Whether it ran in the trainer's reduced precision.
-        before: -log P of each of their tokens but the first, shape (R, T).
-        after: log P of what follows them, shape (R, V).
-        kept: Their keys and values, where these may stay.
-    """
-
-    rows: dict[Row, int]
-    reduced: bool
-    before: Tensor
-    after: Tensor
-    kept: CachedRows | None
-
-    def nll(self, row: Tensor, place: Tensor, token: Tensor) -> Tensor:
-        """-log P of tokens that stand at a place in a row or right behind it, all shape (M,)."""
-        lengths = torch.tensor([len(known) for known in self.rows])
-        there = partial(to_device, device=self.before.device)
-        behind, place = there(place == lengths[row]), place.clamp(max=self.before.shape[1] - 1)
-        row, token, place = there(row), there(token), there(place)
-        return torch.where(behind, -self.after[row, token], self.before[row, place])
 
 
 def token_nll(
@@ -52,69 +25,137 @@ def token_nll(
     counted: Tensor,
     embeds: Tensor | None,
     fixed: Tensor | None,
+    cache: RowCache | None = None,
 ) -> Tensor:
     """See :meth:`CausalLM.token_nll`; ids and counted are on the CPU."""
-    ends = (counted * torch.arange(ids.shape[1])).amax(1).tolist()
-    inputs = [tuple(row[:end]) for row, end in zip(ids.tolist(), ends, strict=True)]
-    # Rows that agree before their last token are one row with several readers.
-    rows, of = inputs, [*range(len(inputs))]
-    limits = [0] * len(rows)
+    asked = _Asked(model, ids, counted, embeds)
+    if cache is not None and not (len(cache) and model.shares and cache.reduced == model.reduced):
+        cache = None
+    if cache is not None:
+        free = torch.zeros(len(ids)) if embeds is not None and fixed is None else fixed
+        asked.answer(*cache.told(ids, counted, None if embeds is None else free))
+    rows, limits = asked.rows(fixed)
     if embeds is None:
-        first: dict[Row, int] = {}
-        of = [first.setdefault(row, len(first)) for row in inputs]
-        rows = [*first]
+        rows = asked.answer_from(model.remembered.continuations, rows)
         limits = [len(row) for row in rows]
-    elif fixed is not None:
-        limits = [min(n, len(row)) for n, row in zip(fixed.tolist(), rows, strict=True)]
-    readers = defaultdict(list)
-    for row, number in enumerate(of):
-        readers[number].append(row)
-    cells: list[Cells] = []
-    found: list[Tensor] = []
+    if cache is not None:
+        most = [min(pair) for pair in zip(limits, asked.unasked(), strict=True)]
+        of, starts = resume(model, cache, rows, most)
+        for_each_continued(model, cache, rows, limits, of, starts, asked.visit)
+        # Nothing is left of these.
+        rows = [() if start else row for row, start in zip(rows, starts, strict=True)]
+        limits = [0 if start else limit for limit, start in zip(limits, starts, strict=True)]
+    for_each_batch(model, rows, limits, asked.visit)
+    return asked.result()
 
-    latest = model.latest
-    if embeds is None and latest and latest.reduced == model.reduced:
+
+class _Asked:
+    """The tokens whose likelihoods are asked for, and what is known of them so far.
+
+    Args:
+        model: The model.
+        ids: Shape (N, T).
+        counted: True for these tokens, shape (N, T).
+        embeds: Input embeddings instead of those of the ids, shape (N, T, d).
+    """
+
+    def __init__(
+        self, model: LanguageNetwork, ids: Tensor, counted: Tensor, embeds: Tensor | None
+    ) -> None:
+        self.model = model
+        self.ids = ids
+        self.counted = counted
+        self.embeds = embeds
+        self.cells: list[Cells] = []
+        self.found: list[Tensor] = []
+
+    def answer(self, cells: Cells, nll: Tensor) -> None:
+        """Takes what is known of some tokens, which are not asked for any more."""
+        if len(nll):
+            self.cells.append(cells)
+            self.found.append(to_device(nll, self.model.device))
+            self.counted = self.counted.index_put(cells, torch.tensor(False))
+
+    def rows(self, fixed: Tensor | None) -> tuple[list[Row], list[int]]:
+        """Rows to read, up to their last asked token, and how much of each may be shared.
+
+        Rows that agree before their last token are one row with several readers, unless they have
+        embeddings of their own.
+        """
+        ends = (self.counted * torch.arange(self.ids.shape[1])).amax(1).tolist()
+        inputs = [tuple(row[:end]) for row, end in zip(self.ids.tolist(), ends, strict=True)]
+        rows, of = inputs, [*range(len(inputs))]
+        limits = [0] * len(rows)
+        if self.embeds is None:
+            first: dict[Row, int] = {}
+            of = [first.setdefault(row, len(first)) for row in inputs]
+            rows = [*first]
+            limits = [len(row) for row in rows]
+        elif fixed is not None:
+            limits = [min(n, len(row)) for n, row in zip(fixed.tolist(), rows, strict=True)]
+        self.readers: list[list[int]] = [[] for _ in rows]
+        for row, number in enumerate(of):
+            self.readers[number].append(row)
+        return rows, limits
+
+    def unasked(self) -> list[int]:
+        """How many leading tokens of each row need no forward if their keys are known."""
+        firsts = torch.where(
+            self.counted.any(1), self.counted.int().argmax(1) - 1, self.ids.shape[1]
+        ).tolist()
+        return [min(firsts[reader] for reader in readers) for readers in self.readers]
+
+    def answer_from(self, latest: Continuations | None, rows: list[Row]) -> list[Row]:
+        """Takes what the last reading of next tokens told; the rest of the rows is left."""
+        if latest is None or latest.reduced != self.model.reduced:
+            return rows
         known = [
             (reader, latest.rows[row])
             for number, row in enumerate(rows)
             if row in latest.rows
-            for reader in readers[number]
+            for reader in self.readers[number]
         ]
         if known:
             reader, place = torch.tensor(known).T
-            which, token = counted[reader].nonzero(as_tuple=True)
-            cells.append((reader[which], token))
-            found.append(latest.nll(place[which], token, ids[cells[0]]))
+            which, token = self.counted[reader].nonzero(as_tuple=True)
+            cells = reader[which], token
+            self.cells.append(cells)
+            self.found.append(latest.nll(place[which], token, self.ids[cells]))
         # Nothing is left to compute of an empty row.
-        rows = [() if row in latest.rows else row for row in rows]
-        limits = [len(row) for row in rows]
+        return [() if row in latest.rows else row for row in rows]
 
-    def visit(part: Part) -> None:
-        there, positions = partial(to_device, device=model.device), part.positions
-        cell, row, column = _asked(part, [readers[row] for row in part.rows.tolist()], counted)
+    def visit(self, part: Part) -> None:
+        """Runs the network over a part, and keeps the likelihoods that it gives."""
+        there, positions = partial(to_device, device=self.model.device), part.positions
+        readers = [self.readers[row] for row in part.rows.tolist()]
+        cell, row, column = _asked(part, readers, self.counted)
         places = torch.zeros_like(part.mask)
         places[row, column] = True
-        logits = model.logits_at(
+        logits = self.model.logits_at(
             places,
             there(part.ids),
             there(part.mask),
-            part.embeds(embeds),
+            part.embeds(self.embeds),
             None if positions is None else there(positions),
         )
         order = there((places.flatten().cumsum(0) - 1).view(places.shape)[row, column])
-        cells.append(cell)
-        found.append(logits.logsumexp(-1)[order] - logits[order, there(ids[cell])])
+        self.cells.append(cell)
+        self.found.append(logits.logsumexp(-1)[order] - logits[order, there(self.ids[cell])])
 
-    for_each_batch(model, rows, limits, visit)
-    if not found:
-        return torch.zeros(ids.shape, device=model.device)
-    values = torch.cat(found)
-    asked = tuple(to_device(torch.cat(parts), model.device) for parts in zip(*cells, strict=True))
-    return values.new_zeros(ids.shape).index_put(asked, values)
+    def result(self) -> Tensor:
+        """-log P of the tokens, 0 elsewhere, shape (N, T)."""
+        device = self.model.device
+        if not self.found:
+            return torch.zeros(self.ids.shape, device=device)
+        values = torch.cat(self.found)
+        cells = tuple(
+            to_device(torch.cat(parts), device) for parts in zip(*self.cells, strict=True)
+        )
+        return values.new_zeros(self.ids.shape).index_put(cells, values)
 
 
 def _asked(part: Part, readers: list[list[int]], counted: Tensor) -> tuple[Cells, Tensor, Tensor]:
-    """The counted tokens that a forward tells of, and the row and column of each in it.
+    """Counted tokens whose likelihood a forward gives, and where in it each is predicted.
 
     Args:
         part: The forward.

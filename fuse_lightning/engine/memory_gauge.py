@@ -1,14 +1,14 @@
-"""What work takes of the memory of accelerators."""
+"""Measurement of the accelerator memory that some work takes."""
 
 import torch
 
 
 class MemoryGauge:
-    """What work takes of the memory of the CUDA devices that this process uses."""
+    """Measures, from its making on, the most memory taken of the CUDA devices in use."""
 
     @staticmethod
     def works() -> bool:
-        """Whether this process uses any."""
+        """Whether this process uses a CUDA device."""
         return bool(torch.cuda.is_initialized())  # type: ignore[no-untyped-call]
 
     def __init__(self) -> None:
@@ -19,7 +19,7 @@ class MemoryGauge:
                 self.before[device] = allocated
 
     def times(self) -> float:
-        """How many times what the work took at its peak is free now."""
+        """Free memory now, as a multiple of what the work took at its peak."""
         found = torch.inf
         for device, before in self.before.items():
             taken = torch.cuda.max_memory_allocated(device) - before

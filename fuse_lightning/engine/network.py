@@ -1,21 +1,16 @@
-"""What the engine needs to know of a network that it runs."""
+"""The protocol between the engine and a model: all that the engine needs to know of it."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from fuse_lightning.engine.budget import Budget
-
-if TYPE_CHECKING:
-    from fuse_lightning.engine.kv_reuse import CachedRows
-    from fuse_lightning.engine.likelihood import Continuations
+from fuse_lightning.engine.remembered import Remembered
 
 
 class Network(Protocol):
-    """A loaded network that reads rows of ids.
+    """A loaded model that reads rows of ids.
 
     Attributes:
         model_id: Its name in messages.
@@ -24,7 +19,7 @@ class Network(Protocol):
         budget: How much goes into one forward.
         shares: Whether rows that begin alike can share what they begin with.
         worth: Fewest positions that sharing must save.
-        kept: Rows whose keys and values are kept for the next forward.
+        remembered: What is kept from one forward to the next.
         full_length: Tokens that every text is padded to, 0 where short texts may stay short.
     """
 
@@ -34,12 +29,12 @@ class Network(Protocol):
     budget: Budget
     shares: bool
     worth: int
-    kept: CachedRows | None
+    remembered: Remembered
     full_length: int
 
     @property
     def dtype(self) -> str:
-        """Name of the type of weights and activations."""
+        """Type of weights and activations by its name, such as ``bfloat16``."""
 
     @property
     def exact(self) -> bool:
@@ -67,17 +62,19 @@ class Network(Protocol):
 
 
 class LanguageNetwork(Network, Protocol):
-    """A network that tells of each token what comes next.
+    """A loaded model that predicts the token after each token."""
 
-    Attributes:
-        latest: What the last reading of next tokens told.
-    """
-
-    latest: Continuations | None
+    @property
+    def vocab_size(self) -> int:
+        """V, how many ids there are tokens for."""
 
     @property
     def reduced(self) -> bool:
         """Whether the trainer's reduced precision is at work."""
+
+    @property
+    def pads_left(self) -> bool:
+        """Whether transformers' ``generate`` continues rows padded on the left as rows alone."""
 
     def logits_at(
         self,

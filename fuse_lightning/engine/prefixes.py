@@ -1,5 +1,6 @@
-"""What many rows of tokens begin with in common."""
+"""Shared prefixes: the beginnings that many rows of tokens have in common."""
 
+from bisect import bisect
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,12 +8,12 @@ from dataclasses import dataclass
 Row = tuple[int, ...]
 
 WORTH = 32
-"""Positions that must be saved: a second forward reads all weights once more."""
+"""Fewest positions that sharing must save to be worth another forward over all weights."""
 
 
 @dataclass
 class SharedPrefixes:
-    """Beginnings that are computed once, and where each row branches off.
+    """Trunks that are computed once, and where each row branches off its trunk.
 
     Attributes:
         rows: The trunks.
@@ -28,7 +29,7 @@ class SharedPrefixes:
 def find_shared_prefixes(
     rows: Sequence[Row], limits: Sequence[int], worth: int = WORTH
 ) -> SharedPrefixes:
-    """Finds trunks such that nearly every distinct (prefix, token) pair is computed once.
+    """Trunks with which nearly every distinct (prefix, token) pair is computed once.
 
     Every row follows one trunk and then goes on alone. A trunk follows the tokens that most rows
     agree on. Where others agree on something else they get a trunk of their own if it saves more
@@ -38,6 +39,9 @@ def find_shared_prefixes(
         rows: Rows of tokens.
         limits: How many leading tokens of each row may be shared.
         worth: Fewest positions to save; below it no row shares anything.
+
+    >>> find_shared_prefixes([(1, 2, 3), (1, 2, 4), (7,)], [2, 2, 1], worth=0)
+    SharedPrefixes(rows=[(1, 2)], of=[0, 0, 0], shared=[2, 2, 0])
     """
     trunks: list[Row] = []
     of, shared = [0] * len(rows), [0] * len(rows)
@@ -74,8 +78,38 @@ def _agree(rows: Sequence[Row], limits: Sequence[int], group: Sequence[int]) -> 
 
 
 def agreement(first: Row, second: Row) -> int:
-    """How many leading tokens two rows have in common."""
+    """How many leading tokens two rows have in common.
+
+    >>> agreement((1, 2, 3), (1, 2, 4, 5))
+    2
+    """
     for depth, (a, b) in enumerate(zip(first, second, strict=False)):
         if a != b:
             return depth
     return min(len(first), len(second))
+
+
+class RowIndex:
+    """Search among known rows for the one that agrees longest with another.
+
+    Args:
+        rows: The known rows.
+
+    >>> RowIndex([(1, 2, 3), (1, 5), (7,)]).find((1, 2, 4))
+    (0, 2)
+    """
+
+    def __init__(self, rows: Sequence[Row]) -> None:
+        self._order = sorted(range(len(rows)), key=lambda index: rows[index])
+        self._ranked = [rows[index] for index in self._order]
+
+    def find(self, row: Row) -> tuple[int, int]:
+        """Number of that row, and how many leading tokens agree."""
+        place = bisect(self._ranked, row)
+        # Of sorted rows, those beside the place of another agree with it longest.
+        length, best = max(
+            (agreement(self._ranked[near], row), near)
+            for near in (place - 1, place)
+            if 0 <= near < len(self._ranked)
+        )
+        return self._order[best], length

@@ -1,4 +1,4 @@
-"""Texts of different lengths as one batch of ids."""
+"""Token batches: texts of different lengths as one tensor of ids."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from fuse_lightning.engine.devices import to_device
 
 @dataclass
 class TokenBatch:
-    """A batch of N texts as a model reads them, padded on the right to T tokens.
+    """Ids of N texts as a model reads them, padded on the right to T tokens.
 
     Attributes:
         ids: Token ids, shape (N, T).
@@ -26,9 +26,15 @@ class TokenBatch:
     spans: Tensor
 
     def __getitem__(self, rows: slice | Tensor) -> "TokenBatch":
-        """Some of the texts, trimmed to the longest of them."""
+        """A batch of some of the texts, trimmed to the longest of them."""
         width = int(self.mask[rows].any(0).sum())
         return TokenBatch(self.ids[rows, :width], self.mask[rows, :width], self.spans[rows, :width])
+
+    @property
+    def rows(self) -> list[tuple[int, ...]]:
+        """Ids of each text, without padding."""
+        pairs = zip(self.ids.tolist(), self.mask.sum(1).tolist(), strict=True)
+        return [tuple(row[:length]) for row, length in pairs]
 
     def to(self, device: torch.device) -> "TokenBatch":
         """The batch with ids and mask on ``device``; spans stay on the CPU."""
@@ -40,12 +46,16 @@ def pad(
     spans: Sequence[Sequence[int]] | None,
     pad_id: int,
 ) -> TokenBatch:
-    """Rows of different lengths as one batch, padded on the right.
+    """Pads rows of different lengths on the right.
 
     Args:
         rows: Ids.
         spans: First and last-plus-one character of each token, one behind the other.
         pad_id: What fills up short rows.
+
+    >>> pad([[5, 6], [7]], None, 0).ids
+    tensor([[5, 6],
+            [7, 0]])
     """
     lengths = torch.tensor([len(row) for row in rows], dtype=torch.long)
     width = int(lengths.max()) if len(rows) else 0

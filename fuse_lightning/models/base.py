@@ -4,15 +4,17 @@ from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
 from transformers import PretrainedConfig
 
+from fuse_lightning.engine.attention import right_padded
 from fuse_lightning.engine.budget import Budget
 from fuse_lightning.engine.compiling import compile_layers
 from fuse_lightning.engine.prefixes import WORTH
+from fuse_lightning.engine.remembered import Remembered
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models.fingerprint import fingerprint
 from fuse_lightning.models.in_memory import (
@@ -29,9 +31,6 @@ from fuse_lightning.models.placement import DeviceMap, Placement, Quantization
 from fuse_lightning.models.sources import read, take
 from fuse_lightning.models.token_access import TokenAccess
 from fuse_lightning.models.vocabulary import Vocabulary
-
-if TYPE_CHECKING:
-    from fuse_lightning.engine.kv_reuse import CachedRows
 
 
 class FrozenModel(TokenAccess):
@@ -107,8 +106,8 @@ class FrozenModel(TokenAccess):
         """Whether rows that begin alike can share what they begin with."""
         self.worth = WORTH
         """Fewest positions that sharing must save."""
-        self.kept: CachedRows | None = None
-        """Rows whose keys and values are kept for the next forward."""
+        self.remembered = Remembered()
+        """What is kept from one forward to the next."""
         self.full_length = 0
         """Tokens that every text is padded to, 0 where short texts may stay short."""
 
@@ -192,8 +191,8 @@ class FrozenModel(TokenAccess):
         """Hook: checks and settings that need the loaded network."""
 
     def forget(self) -> None:
-        """Frees cached keys and values."""
-        self.kept = None
+        """Frees keys, values and likelihoods that are kept from one forward to the next."""
+        self.remembered.clear()
 
     @property
     def networks(self) -> dict[str, nn.Module]:
@@ -253,19 +252,22 @@ class FrozenModel(TokenAccess):
 
     @contextmanager
     def embeddings_replaced(self, embeds: Tensor | None) -> Iterator[None]:
-        """Context in which the embedding layer returns ``embeds``, shape (N, T, d).
+        """Context in which the embedding layer returns ``embeds``, shape (N, T, d), if any.
+
+        Rows are padded on the right.
 
         The network still gets ids, so that what it derives from them (positions, the place of
         the end token) is the same with embeddings as without, in every architecture.
         """
-        if embeds is None:
-            yield
-            return
-        handle = self.embedding_layer.register_forward_hook(lambda *_: embeds)
-        try:
-            yield
-        finally:
-            handle.remove()
+        with right_padded():
+            if embeds is None:
+                yield
+                return
+            handle = self.embedding_layer.register_forward_hook(lambda *_: embeds)
+            try:
+                yield
+            finally:
+                handle.remove()
 
     @cached_property
     def max_tokens(self) -> int:

@@ -1,33 +1,28 @@
 """Causal language models of any architecture."""
 
 from collections.abc import Sequence
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from transformers import AutoModelForCausalLM, PretrainedConfig
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 
-from fuse_lightning.engine.batching import try_sharing
-from fuse_lightning.engine.devices import gather_at, to_device
-from fuse_lightning.engine.kv_reuse import (
-    CachedRows,
-    Suffixes,
-    behind,
-    can_stay,
-    join,
-    read_on,
-    whole,
-)
-from fuse_lightning.engine.likelihood import Continuations, token_nll
-from fuse_lightning.engine.prefixes import Row
+from fuse_lightning.engine.continuations import next_log_probs
+from fuse_lightning.engine.devices import gather_at
+from fuse_lightning.engine.generate import Generation, generate
+from fuse_lightning.engine.likelihood import token_nll
+from fuse_lightning.engine.row_cache import RowCache
+from fuse_lightning.engine.sampling import Sampling
 from fuse_lightning.engine.token_batch import TokenBatch
+from fuse_lightning.engine.trials import try_left_padding, try_sharing
+from fuse_lightning.engine.writing import Limits
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models.base import FrozenModel
 from fuse_lightning.models.options import ModelOptions, ModelSource, Unpack
-from fuse_lightning.models.start import EXAMPLES, find_start, placed_start
+from fuse_lightning.models.start import EXAMPLES, begin, find_openings, find_start
+from fuse_lightning.models.stop_texts import StopTexts
 
 
 class CausalLM(FrozenModel):
@@ -45,8 +40,6 @@ class CausalLM(FrozenModel):
     """
 
     kind = "causal language model"
-    latest: Continuations | None = None
-    """What the last call of :meth:`next_log_probs` told."""
 
     def __init__(
         self, model_id: ModelSource, *, start: str = "auto", **options: Unpack[ModelOptions]
@@ -84,7 +77,12 @@ class CausalLM(FrozenModel):
         try_sharing(self, self._example)
 
     def _example(self) -> Tensor:
-        """Likelihoods of some rows that begin alike: ordinary words, which the model knows.
+        """Likelihoods of the example rows, whose change shows whether sharing is exact."""
+        rows = self._examples()
+        return self.token_nll(rows.ids, rows.mask.index_fill(1, torch.tensor(0), False))
+
+    def _examples(self) -> TokenBatch:
+        """Some rows that begin alike: ordinary words, which the model knows.
 
         On special tokens rounding may be far larger than in any text.
         """
@@ -97,7 +95,7 @@ class CausalLM(FrozenModel):
                 [[(5 * i + 3 * (i > 2 + row) * row) % count for i in range(7)] for row in range(4)]
             )[:, : self.max_tokens]
             mask = torch.ones_like(ids, dtype=torch.bool)
-        return self.token_nll(ids, mask.index_fill(1, torch.tensor(0), False))
+        return TokenBatch(ids, mask, torch.zeros(*ids.shape, 2, dtype=torch.long))
 
     @cached_property
     def start_ids(self) -> tuple[int, ...]:
@@ -105,14 +103,9 @@ class CausalLM(FrozenModel):
         return find_start(self, self.start)
 
     @cached_property
-    def _opens(self) -> frozenset[int]:
-        """Special tokens with which a text needs no start but its own.
-
-        None where the tokenizer itself puts its start before any text, or the user does.
-        """
-        if self.start not in ("auto", "tokenizer") or placed_start(self):
-            return frozenset()
-        return self.vocabulary.special_ids
+    def openings(self) -> frozenset[int]:
+        """Special tokens with which a text needs no start but its own."""
+        return find_openings(self)
 
     @cached_property
     def end_ids(self) -> tuple[int, ...]:
@@ -130,38 +123,7 @@ class CausalLM(FrozenModel):
         token, such as a chat, where the tokenizer puts nothing there itself.
         """
         plain = super().encode(texts, special=False)
-        start = self.start_ids if special else ()
-        if not start:
-            return plain
-        longer = TokenBatch(
-            torch.cat([torch.tensor(start).expand(len(texts), -1), plain.ids], dim=1),
-            F.pad(plain.mask, (len(start), 0), value=True),
-            F.pad(plain.spans, (0, 0, len(start), 0)),
-        )
-        begun = self._begun(plain)
-        if not begun.any():
-            return longer
-        plain = TokenBatch(
-            F.pad(plain.ids, (0, len(start)), value=self.pad_id),
-            F.pad(plain.mask, (0, len(start))),
-            F.pad(plain.spans, (0, 0, 0, len(start))),
-        )
-        return TokenBatch(
-            torch.where(begun[:, None], plain.ids, longer.ids),
-            torch.where(begun[:, None], plain.mask, longer.mask),
-            torch.where(begun[:, None, None], plain.spans, longer.spans),
-        )[:]
-
-    def _begun(self, plain: TokenBatch) -> Tensor:
-        """Which texts begin with their start, or with a special token that needs none."""
-        start = torch.tensor(self.start_ids)
-        size = len(start)
-        first = plain.ids[:, :1]
-        opened = torch.isin(first, torch.tensor([*self._opens])) & plain.mask[:, :1]
-        if plain.ids.shape[1] < size:
-            return opened.any(1)
-        same = (plain.ids[:, :size] == start) & plain.mask[:, :size]
-        return opened.any(1) | same.all(1)
+        return begin(self, plain) if special and self.start_ids else plain
 
     def logits(self, ids: Tensor, mask: Tensor, embeds: Tensor | None = None) -> Tensor:
         """Next-token logits.
@@ -222,6 +184,7 @@ class CausalLM(FrozenModel):
         counted: Tensor,
         embeds: Tensor | None = None,
         fixed: Tensor | None = None,
+        cache: RowCache | None = None,
     ) -> Tensor:
         """-log P(token | all before) of the counted tokens (nats).
 
@@ -234,16 +197,13 @@ class CausalLM(FrozenModel):
             embeds: Input embeddings to use instead of those of ``ids``, shape (N, T, d).
             fixed: How many leading tokens of each row have the embeddings of their ids, and need
                 no gradient, shape (N,). Without ``embeds`` all of them.
+            cache: Of :meth:`generate`; of rows that extend its prompts and texts only the rest is
+                computed.
 
         Returns:
             Shape (N, T), float32, 0 for tokens that are not counted.
         """
-        return token_nll(self, ids.cpu(), counted.cpu(), embeds, fixed)
-
-    def forget(self) -> None:
-        """Also lets go of what :meth:`next_log_probs` told."""
-        super().forget()
-        self.latest = None
+        return token_nll(self, ids.cpu(), counted.cpu(), embeds, fixed, cache)
 
     @property
     def reduced(self) -> bool:
@@ -257,37 +217,58 @@ class CausalLM(FrozenModel):
         They are kept until the next call: :meth:`token_nll` of the rows' continuations needs no
         forward.
         """
-        numbers: dict[Row, int] = {}
-        chosen = [numbers.setdefault(tuple(row), len(numbers)) for row in rows]
-        distinct, earlier = [*numbers], self.latest
-        found: list[tuple[Tensor, Tensor]] = []
+        return next_log_probs(self, rows)
 
-        def read(ends: Suffixes) -> None:
-            there = partial(to_device, device=self.device)
-            positions = None if ends.positions is None else there(ends.positions)
-            ids, mask = there(ends.ids), there(ends.mask)
-            log_probs = self.logits_at(ends.mask, ids, mask, None, positions).log_softmax(-1)
-            last = ends.mask.sum(1).cumsum(0) - 1
-            nll = torch.zeros(ids.shape, device=self.device)
-            # Behind the last token of a row stands the first of the next one, which is masked.
-            follows = F.pad(ends.ids, (0, 1))[:, 1:][ends.mask]
-            told = log_probs.gather(1, there(follows)[:, None]).squeeze(1)
-            nll[:, 1:] = -torch.zeros_like(nll).masked_scatter(mask, told)[:, :-1]
-            if earlier is not None and positions is not None:
-                most = int(ends.starts.max()) + 1
-                before = earlier.before[there(ends.of), :most]
-                places = behind(ends.starts + 1, most, nll.shape[1] - 1)
-                nll = join(before, nll[:, 1:], there(places), 1)
-            found.append((nll, log_probs[there(last), : self.vocab_size]))
+    def generate(
+        self,
+        prompts: Sequence[Sequence[int]],
+        max_new_tokens: int,
+        *,
+        temperature: float = 0.0,
+        top_k: int | None = None,
+        top_p: float = 1.0,
+        samples: int = 1,
+        seed: int = 0,
+        streams: Sequence[int] | None = None,
+        stop_ids: Sequence[int] | None = None,
+        stop: Sequence[str] = (),
+        keep_stop: bool = False,
+        cache: bool = False,
+    ) -> Generation:
+        """Texts that the model writes behind prompts, token by token.
 
-        kept: CachedRows | None = None
-        if self.shares and can_stay(self, distinct):
-            kept = read_on(self, earlier.kept if earlier else None, distinct, read)
-        else:
-            lengths = [len(row) for row in distinct]
-            self.budget.run(lengths, lambda chosen: read(whole(distinct[chosen], self.pad_id)))
-        width = max(nll.shape[1] for nll, _ in found)
-        before = torch.cat([F.pad(nll, (0, width - nll.shape[1])) for nll, _ in found])
-        after = torch.cat([told for _, told in found])
-        self.latest = Continuations(numbers, self.reduced, before, after, kept)
-        return after[to_device(torch.tensor(chosen), self.device)]
+        Args:
+            prompts: Ids of each, of any lengths.
+            max_new_tokens: Most tokens of a text. A text also ends at :attr:`max_tokens`, prompt
+                included.
+            temperature: What logits are divided by; 0 always takes the likeliest token.
+            top_k: Only so many of the likeliest tokens may be written; ``None`` for all.
+            top_p: Only the likeliest tokens with this probability together may be written.
+            samples: How many texts to write behind each prompt.
+            seed: Of the random numbers. A text depends on it, the prompt's stream and the number
+                of the sample, and not on the other prompts.
+            streams: A number for each prompt; by default its place among the prompts.
+            stop_ids: Ids that end a text; by default :attr:`end_ids`.
+            stop: Texts that end a text as soon as it spells one of them.
+            keep_stop: Whether a text keeps the stop that ended it. Without it a token that spells
+                the end of the text and the beginning of the stop goes with the stop.
+            cache: Whether to keep keys and values for :meth:`token_nll`, in the result's
+                ``cache``: at most as many positions as the budget has. :meth:`forget` frees them.
+
+        Raises:
+            FuseError: If an option makes no sense, or a prompt is empty, too long, or holds ids
+                that there are no tokens for.
+        """
+        ends = self.end_ids if stop_ids is None else stop_ids
+        text = StopTexts(self, stop) if stop else None
+        limits = Limits(max_new_tokens, self.max_tokens, frozenset(ends), text, keep_stop)
+        sampling = Sampling(temperature, top_k, top_p)
+        rows = [tuple(prompt) for prompt in prompts]
+        return generate(self, rows, limits, sampling, samples, seed, streams, cache)
+
+    @cached_property
+    def pads_left(self) -> bool:
+        """Whether transformers' ``generate`` continues rows padded on the left as rows alone."""
+        batch = self._examples()
+        rows = [tuple(row[some].tolist()) for row, some in zip(batch.ids, batch.mask, strict=True)]
+        return try_left_padding(self, [row[: len(row) - n] for n, row in enumerate(rows)])

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import AutoImageProcessor, PretrainedConfig
 
-from fuse_lightning.engine.batching import run_vectors, try_sharing
+from fuse_lightning.engine.batching import run_vectors
 from fuse_lightning.engine.token_batch import TokenBatch
+from fuse_lightning.engine.trials import try_sharing
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models.in_memory import same
 from fuse_lightning.models.options import ModelOptions, ModelSource, ProcessorSource, Unpack

@@ -1,12 +1,14 @@
-"""What a causal language model reads before a text."""
+"""The start of a text: the ids that a causal language model reads before it."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
+from torch.nn import functional as F
 
-from fuse_lightning.engine.token_batch import pad
+from fuse_lightning.engine.token_batch import TokenBatch, pad
 from fuse_lightning.errors import FuseError
 
 if TYPE_CHECKING:
@@ -55,6 +57,56 @@ def find_start(model: CausalLM, start: str) -> tuple[int, ...]:
         more = [index for index in others if index is not None and index < model.vocab_size]
         return (likeliest_start(model, [*dict.fromkeys([*ids, *more])]),)
     return tuple(ids[:1])
+
+
+def find_openings(model: CausalLM) -> frozenset[int]:
+    """Special tokens with which a text needs no start but its own.
+
+    None where the tokenizer itself puts its start before any text, or the user does.
+    """
+    if model.start not in ("auto", "tokenizer") or placed_start(model):
+        return frozenset()
+    return model.vocabulary.special_ids
+
+
+def begin(model: CausalLM, plain: TokenBatch) -> TokenBatch:
+    """Texts behind their start, unless they begin with it or with a token that needs none.
+
+    Args:
+        model: The loaded model, which has a start.
+        plain: N texts without any special tokens.
+    """
+    start = torch.tensor(model.start_ids)
+    size = len(start)
+    longer = TokenBatch(
+        torch.cat([start.expand(len(plain.ids), -1), plain.ids], dim=1),
+        F.pad(plain.mask, (size, 0), value=True),
+        F.pad(plain.spans, (0, 0, size, 0)),
+    )
+    begun = _begun(plain, start, model.openings)
+    if not begun.any():
+        return longer
+    plain = TokenBatch(
+        F.pad(plain.ids, (0, size), value=model.pad_id),
+        F.pad(plain.mask, (0, size)),
+        F.pad(plain.spans, (0, 0, 0, size)),
+    )
+    return TokenBatch(
+        torch.where(begun[:, None], plain.ids, longer.ids),
+        torch.where(begun[:, None], plain.mask, longer.mask),
+        torch.where(begun[:, None, None], plain.spans, longer.spans),
+    )[:]
+
+
+def _begun(plain: TokenBatch, start: Tensor, openings: frozenset[int]) -> Tensor:
+    """Which texts begin with their start, or with a special token that needs none."""
+    size = len(start)
+    first = plain.ids[:, :1]
+    opened = torch.isin(first, torch.tensor([*openings])) & plain.mask[:, :1]
+    if plain.ids.shape[1] < size:
+        return opened.any(1)
+    same = (plain.ids[:, :size] == start) & plain.mask[:, :size]
+    return opened.any(1) | same.all(1)
 
 
 def placed_start(model: CausalLM) -> tuple[int, ...]:

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fuse_lightning.engine.budget import FIRST, SPARED, Budget
+from fuse_lightning.engine.token_batch import pad
 
 
 def memory_error(kind):
@@ -177,3 +178,39 @@ def test_a_gradient_is_measured_as_a_whole(monkeypatch):
     budget.run([1] * 400, backward, share=0.5)
     assert budget.measured == 800
     assert budget.tokens == int(0.8 * 60_000 / 20_000 * 800)
+
+
+@pytest.mark.parametrize("tokens", [60, 400])
+def test_the_graph_of_a_gradient_keeps_to_half_of_the_budget(tokens, family):
+    """Positions of all forwards that wait for one backward, with trunks that need none."""
+    model = family("gpt2")
+    model.budget.tokens = tokens
+    table = model.embedding_table
+    rows = [(5, 6, 7, 8, *range(9, 12 + number % 4)) for number in range(30)]
+    batch = pad(rows, None, model.pad_id)
+    counted = batch.mask & (torch.arange(batch.ids.shape[1]) > 3)
+    waiting, most, forwards = [], [], []
+
+    def note(_, inputs, __):
+        forwards.append(inputs[0].numel())
+        if torch.is_grad_enabled():
+            waiting.append(inputs[0].numel())
+
+    handle = model.embedding_layer.register_forward_hook(note)
+
+    def backward(chosen):
+        ids = batch.ids[chosen]
+        with torch.enable_grad():
+            embeds = table[ids].detach().requires_grad_()
+            fixed = torch.full((len(ids),), 4)
+            model.token_nll(ids, counted[chosen], embeds, fixed).sum().backward()
+        most.append(sum(waiting))
+        waiting.clear()
+        assert embeds.grad[:, 4:].any()
+
+    model.budget.run([len(row) for row in rows], backward, share=0.5)
+    handle.remove()
+    model.budget.tokens = 8192
+    assert len(most) > 1 or tokens > 300
+    assert max(most) <= tokens / 2
+    assert max(forwards) <= tokens

@@ -69,6 +69,17 @@ def test_compiled_layers_say_the_same(load):
     assert graphs[2] == graphs[-1] > 0
 
 
+def test_compiled_layers_write_the_same(load):
+    model, compiled = load("gpt2"), load("gpt2")
+    compile_layers(compiled.text_network, backend="eager")
+    prompts = [(5, *range(6, 9 + number)) for number in range(6)]
+    expected = model.generate(prompts, 6, stop_ids=())
+    found = compiled.generate(prompts, 6, stop_ids=())
+    assert counters["stats"]["unique_graphs"] > 0
+    for got, told in zip(found.log_probs, expected.log_probs, strict=True):
+        assert_near(torch.tensor(got), torch.tensor(told))
+
+
 def test_the_argument_compiles(folder, load, scratch):
     """By torch's own compiler, too."""
     model = load(folder("gpt2"), type(load("gpt2")))

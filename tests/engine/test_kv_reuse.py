@@ -44,7 +44,7 @@ def test_likelihoods_of_rows_that_grow(name, family):
     for rows in [*steps, steps[-1]]:
         after = model.next_log_probs(rows)
         ids = pad(rows, None, model.pad_id).ids
-        before = model.latest.before
+        before = model.remembered.continuations.before
         for place, row in enumerate(rows):
             with torch.no_grad():
                 expected = model.module(input_ids=torch.tensor([row])).logits[0].float()
@@ -113,11 +113,11 @@ def test_much_is_not_kept(family, monkeypatch):
     monkeypatch.setattr("fuse_lightning.engine.kv_reuse.MOST_KEPT", 20)
     rows = [(5, 6, 7, 8, 9, token) for token in range(10, 13)]
     model.next_log_probs(rows)
-    assert model.latest.kept is not None
+    assert model.remembered.continuations.kept is not None
     model.next_log_probs([*rows, (5, 6, 7, 8)])
-    assert model.latest.kept is None
+    assert model.remembered.continuations.kept is None
     model.forget()
-    assert model.latest is None
+    assert model.remembered.continuations is None
 
 
 @pytest.mark.parametrize("name", ["gpt2", "clip"])
@@ -128,10 +128,10 @@ def test_nothing_is_kept_in_reduced_precision(name, family):
     with torch.autocast("cpu", torch.bfloat16):
         if name == "gpt2":
             model.next_log_probs(rows)
-            assert model.latest.kept is None
+            assert model.remembered.continuations.kept is None
         else:
             model.text_features(pad(rows, None, model.pad_id))
-            assert model.kept is None
+            assert model.remembered.rows is None
 
 
 @pytest.mark.parametrize("change", [{"dtype": "bfloat16"}, {"quantization": "8bit"}])

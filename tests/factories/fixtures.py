@@ -45,7 +45,8 @@ def family(folder):
             made[name].load()
         model = made[name]
         # Else little is worth sharing of so few rows.
-        model.worth, model.kept, model.latest = 0, None, None
+        model.worth = 0
+        model.forget()
         return model
 
     return get

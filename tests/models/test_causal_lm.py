@@ -126,7 +126,7 @@ def test_next_log_probs_keep_to_the_budget(load, monkeypatch):
     model = load("gpt2")
     rows = [(1, *range(2, 2 + index % 5), index) for index in range(60)]
     expected = model.next_log_probs(rows)
-    before = model.latest.before
+    before = model.remembered.continuations.before
     sizes = []
     logits_at = model.logits_at
 
@@ -136,10 +136,10 @@ def test_next_log_probs_keep_to_the_budget(load, monkeypatch):
 
     monkeypatch.setattr(model, "logits_at", watched)
     monkeypatch.setattr(model, "budget", Budget(64))
-    monkeypatch.setattr("fuse_lightning.models.causal_lm.can_stay", lambda *_: False)
+    monkeypatch.setattr("fuse_lightning.engine.continuations.can_stay", lambda *_: False)
     got = model.next_log_probs(rows)
     assert_near(got, expected)
-    assert_near(model.latest.before, before)
+    assert_near(model.remembered.continuations.before, before)
     assert len(sizes) > 4
     assert max(sizes) <= 64
 

@@ -144,7 +144,7 @@ def measured(models, pictures, kind):
     )
     prompts = objective.prompts([objective.encode_prompt(text) for text in TEXTS], OWNERS)
     after = gpt2.next_log_probs(prompts.states).cpu()
-    gpt2.latest = None
+    gpt2.forget()
     losses = objective.losses(prompts)
     slots = [set(range(len(state))) for state in prompts.states]
     changes = [

@@ -1,0 +1,77 @@
+"""What follows rows: log-probabilities of the next token, kept for likelihoods of continuations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from fuse_lightning.engine.devices import to_device
+from fuse_lightning.engine.kv_reuse import (
+    Suffixes,
+    behind,
+    can_stay,
+    join,
+    read_on,
+    whole,
+)
+from fuse_lightning.engine.network import LanguageNetwork
+from fuse_lightning.engine.prefixes import Row
+from fuse_lightning.engine.remembered import CachedRows, Continuations
+
+
+class _Reader:
+    """Collects what forwards over the ends of rows say of their tokens and of the next one.
+
+    Args:
+        model: The model.
+        earlier: What the last reading told, whose rows these rows may extend.
+    """
+
+    def __init__(self, model: LanguageNetwork, earlier: Continuations | None) -> None:
+        self.model = model
+        self.earlier = earlier
+        self.found: list[tuple[Tensor, Tensor]] = []
+
+    def read(self, ends: Suffixes) -> None:
+        """Runs the network over ends of rows."""
+        model = self.model
+        there = partial(to_device, device=model.device)
+        positions = None if ends.positions is None else there(ends.positions)
+        ids, mask = there(ends.ids), there(ends.mask)
+        log_probs = model.logits_at(ends.mask, ids, mask, None, positions).log_softmax(-1)
+        last = ends.mask.sum(1).cumsum(0) - 1
+        nll = torch.zeros(ids.shape, device=model.device)
+        # Behind the last token of a row stands the first of the next one, which is masked.
+        follows = F.pad(ends.ids, (0, 1))[:, 1:][ends.mask]
+        told = log_probs.gather(1, there(follows)[:, None]).squeeze(1)
+        nll[:, 1:] = -torch.zeros_like(nll).masked_scatter(mask, told)[:, :-1]
+        if self.earlier is not None and positions is not None:
+            most = int(ends.starts.max()) + 1
+            before = self.earlier.before[there(ends.of), :most]
+            places = behind(ends.starts + 1, most, nll.shape[1] - 1)
+            nll = join(before, nll[:, 1:], there(places), 1)
+        self.found.append((nll, log_probs[there(last), : model.vocab_size]))
+
+
+@torch.no_grad()
+def next_log_probs(model: LanguageNetwork, rows: Sequence[Sequence[int]]) -> Tensor:
+    """See :meth:`CausalLM.next_log_probs`."""
+    numbers: dict[Row, int] = {}
+    chosen = [numbers.setdefault(tuple(row), len(numbers)) for row in rows]
+    distinct, earlier = [*numbers], model.remembered.continuations
+    reader = _Reader(model, earlier)
+    kept: CachedRows | None = None
+    if model.shares and can_stay(model, distinct):
+        kept = read_on(model, earlier.kept if earlier else None, distinct, reader.read)
+    else:
+        lengths = [len(row) for row in distinct]
+        model.budget.run(lengths, lambda some: reader.read(whole(distinct[some], model.pad_id)))
+    width = max(nll.shape[1] for nll, _ in reader.found)
+    before = torch.cat([F.pad(nll, (0, width - nll.shape[1])) for nll, _ in reader.found])
+    after = torch.cat([told for _, told in reader.found])
+    model.remembered.continuations = Continuations(numbers, model.reduced, before, after, kept)
+    return after[to_device(torch.tensor(chosen), model.device)]

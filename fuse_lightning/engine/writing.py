@@ -1,0 +1,149 @@
+"""The texts that one call of generate writes: their tokens, and how each ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from fuse_lightning.engine.devices import to_device
+from fuse_lightning.engine.prefixes import Row
+from fuse_lightning.engine.sampling import Sampling, noise
+
+Ended = Literal["stop", "length", "full"]
+"""How a text ended: with a stop, with its last allowed token, or at the model's longest input."""
+FindStop = Callable[[Row], int | None]
+"""Of written ids, how many stand before a stop text; ``None`` if there is no stop text."""
+
+
+@dataclass
+class Limits:
+    """What ends a text.
+
+    Attributes:
+        new: Most tokens that are written.
+        longest: Most tokens of prompt and text together.
+        ids: Ids that end a text.
+        text: Finds stop texts, which end a text as well.
+        keep: Whether the stop stays in the text.
+    """
+
+    new: int
+    longest: int
+    ids: frozenset[int] = frozenset()
+    text: FindStop | None = None
+    keep: bool = False
+
+
+@dataclass
+class Text:
+    """A text that is being written.
+
+    Attributes:
+        prompt: Ids before it.
+        ids: Ids written so far.
+        log_probs: Log-probability of each (nats), by the model itself, before temperature.
+        ended: How it ended; ``None`` as long as it goes on.
+        kept: How many of its tokens stand before the stop.
+    """
+
+    prompt: Row
+    ids: list[int] = field(default_factory=list)
+    log_probs: list[float] = field(default_factory=list)
+    ended: Ended | None = None
+    kept: int = 0
+
+    @property
+    def row(self) -> Row:
+        """Prompt and text."""
+        return (*self.prompt, *self.ids)
+
+    def __len__(self) -> int:
+        return len(self.prompt) + len(self.ids)
+
+
+class Writing:
+    """Chooses and keeps the tokens of W texts.
+
+    Args:
+        prompts: Ids before each text.
+        limits: What ends a text.
+        sampling: How tokens are chosen.
+        vocab_size: Ids below this may be written.
+        seed: Of all random numbers.
+        streams: For each text its prompt's number and its own among the samples of the prompt,
+            which its random numbers depend on.
+    """
+
+    def __init__(
+        self,
+        prompts: Sequence[Row],
+        limits: Limits,
+        sampling: Sampling,
+        vocab_size: int,
+        seed: int,
+        streams: Sequence[tuple[int, int]],
+    ) -> None:
+        self.texts = [Text(prompt) for prompt in prompts]
+        self.limits = limits
+        self.sampling = sampling
+        self.vocab_size = vocab_size
+        self._noise = [
+            None if sampling.greedy else noise(seed, stream, sample, limits.new)
+            for stream, sample in streams
+        ]
+
+    def restart(self, number: int, length: int) -> None:
+        """Takes back what was written of a text, up to a length of prompt and text together."""
+        text = self.texts[number]
+        written = length - len(text.prompt)
+        del text.ids[written:], text.log_probs[written:]
+        text.ended = None
+
+    def room(self, number: int, length: int) -> int:
+        """Most tokens that may be written of a text whose prompt and beginning are that long."""
+        written = length - len(self.texts[number].prompt)
+        return min(self.limits.new - written, self.limits.longest - length)
+
+    @torch.no_grad()
+    def write(self, numbers: Sequence[int], logits: Tensor) -> None:
+        """Writes the next token of some texts; those that have ended stay as they are.
+
+        Args:
+            numbers: Of the texts, N.
+            logits: Of what follows each, shape (N, W).
+        """
+        drawn = None
+        if not self.sampling.greedy:
+            drawn = torch.tensor([self._drawn(number) for number in numbers], dtype=torch.float64)
+            if logits.device.type == "mps":
+                drawn = drawn.float()
+            drawn = to_device(drawn, logits.device)
+        chosen = self.sampling.choose(logits[:, : self.vocab_size], drawn)
+        told = logits.gather(1, chosen[:, None]).squeeze(1) - logits.logsumexp(-1)
+        for number, token, log_prob in zip(numbers, chosen.tolist(), told.tolist(), strict=True):
+            text = self.texts[number]
+            if text.ended is None:
+                text.ids.append(token)
+                text.log_probs.append(log_prob)
+                self._end(text)
+
+    def _drawn(self, number: int) -> float:
+        numbers, place = self._noise[number], len(self.texts[number].ids)
+        return 0.0 if numbers is None or place >= len(numbers) else float(numbers[place])
+
+    def _end(self, text: Text) -> None:
+        """Notes whether the last token ended the text."""
+        text.kept = len(text.ids)
+        before = self.limits.text and self.limits.text(tuple(text.ids))
+        if text.ids[-1] in self.limits.ids:
+            text.ended, text.kept = "stop", len(text.ids) - 1
+        elif before is not None:
+            text.ended, text.kept = "stop", before
+        elif len(text.ids) >= self.limits.new:
+            text.ended = "length"
+        elif len(text) >= self.limits.longest:
+            text.ended = "full"

@@ -1,0 +1,50 @@
+"""Stop texts: finds in written ids the first of some texts, wherever its tokens begin."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from fuse_lightning.errors import FuseError
+
+if TYPE_CHECKING:
+    from fuse_lightning.models.causal_lm import CausalLM
+
+
+class StopTexts:
+    """Finds where written ids spell a stop text.
+
+    Args:
+        model: The loaded model whose tokens they are.
+        texts: The stop texts.
+
+    Raises:
+        FuseError: If a stop text is empty.
+    """
+
+    def __init__(self, model: CausalLM, texts: Sequence[str]) -> None:
+        if isinstance(texts, str) or not all(texts):
+            raise FuseError(f"stop is {texts!r}; give a list of texts, none of them empty")
+        self.model = model
+        self.texts = texts
+        # Some tokenizers drop a space before the first token.
+        self.anchor: list[int] = model.tokenizer("a", add_special_tokens=False)["input_ids"]
+        self.head = len(model.decode([self.anchor])[0])
+
+    def spelled(self, ids: Sequence[int]) -> str:
+        """The text of ids that follow a word."""
+        return self.model.decode([[*self.anchor, *ids]])[0][self.head :]
+
+    def __call__(self, ids: Sequence[int]) -> int | None:
+        """How many tokens spell nothing of the first stop text; ``None`` where there is none.
+
+        A token that spells both the end of the text and the beginning of the stop counts as stop.
+        """
+        text = self.spelled(ids)
+        found = [text.find(stop) for stop in self.texts]
+        begin = min((place for place in found if place >= 0), default=None)
+        if begin is None:
+            return None
+        return next(
+            count for count in range(len(ids), -1, -1) if len(self.spelled(ids[:count])) <= begin
+        )
