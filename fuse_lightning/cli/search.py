@@ -20,11 +20,7 @@ from lightning.pytorch.cli import (
 )
 from lightning.pytorch.loggers import TensorBoardLogger
 
-# Short class names on the command line and in YAML resolve for imported modules only.
-import fuse_lightning.callbacks
-import fuse_lightning.evaluation
-import fuse_lightning.models
-import fuse_lightning.objectives  # noqa: F401
+import fuse_lightning
 from fuse_lightning.cli.config_files import check_configs
 from fuse_lightning.cli.elements import check_elements, check_indices
 from fuse_lightning.cli.endings import ending
@@ -41,6 +37,10 @@ from fuse_lightning.search.precision import settle_precision
 from fuse_lightning.search.rank_checkpoints import read_checkpoint
 from fuse_lightning.utilities.addresses import without_secrets
 from fuse_lightning.utilities.terminal import say
+
+# Short class names on the command line and in YAML resolve for imported modules only.
+for part in fuse_lightning.PARTS:
+    fuse_lightning.public_names(part)
 
 LARGEST_SEED = 2**32 - 1
 LOST_PEER = re.compile("by peer|connectFullMesh|Connection (refused|reset)")
