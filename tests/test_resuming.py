@@ -20,9 +20,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from fuse_lightning.cli.main import main
 from fuse_lightning.cli.own_folder import OwnFolder
 from fuse_lightning.cli.resume import expand, last_checkpoint
+from fuse_lightning.cli.zoo import scenes
 from fuse_lightning.models.loading import resolve
 from fuse_lightning.results.result import read_results
-from fuse_lightning.zoo.commands import scenes
 from tests.near import near
 from tests.short_search import short_search
 

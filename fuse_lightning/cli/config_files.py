@@ -18,6 +18,41 @@ DEEPEST = 100
 MOST_VALUES = 30_000
 """Values of a configuration whose aliases are unfolded."""
 ENDINGS = (".yaml", ".yml", ".json")
+CONFIG = ("-c", "--config")
+UNREADABLE = "Problems parsing config: "
+"""How the parser begins a message about a file that is no YAML."""
+COMPLAINTS = (
+    UNREADABLE,
+    "Unexpected config",
+    'Parser key "config": ',
+    "Key must be",
+    "Config file loop",
+)
+"""How messages about a configuration begin that do not name its file."""
+
+
+def config_paths(words: Iterable[str]) -> list[str]:
+    """The configuration files that a command line names.
+
+    >>> config_paths(["fit", "--config", "a.yaml", "--config=b.yaml", "--data=c.yaml"])
+    ['a.yaml', 'b.yaml']
+    """
+    return [value for option, value in _options([*words]) if option in CONFIG]
+
+
+def about_config(message: str, words: Iterable[str]) -> str | None:
+    """A line with the file's name for a message of the parser; ``None`` for other messages.
+
+    Args:
+        message: The message.
+        words: The command line.
+    """
+    if not message.startswith(COMPLAINTS):
+        return None
+    names = " or ".join(map(repr, config_paths(words)))
+    text = message.removeprefix(UNREADABLE).removeprefix(COMPLAINTS[2])
+    text = " ".join(text.replace('in "<unicode string>", ', "at ").split())
+    return f"config {names} cannot be read: {text}; give a YAML file with model and data"
 
 
 def check_configs(words: Iterable[str]) -> None:
@@ -34,7 +69,7 @@ def check_configs(words: Iterable[str]) -> None:
         path = Path(value)
         # Classes and their parts may be given by a file; below data such a name is a manifest.
         is_part = path.suffix.lower() in ENDINGS and not option.startswith("--data.")
-        is_config = option in ("-c", "--config") or is_part
+        is_config = option in CONFIG or is_part
         # These say no, too, to a text that is no name that a file can have.
         if not exists(value) or (isdir(value) and not is_config):
             continue

@@ -6,7 +6,9 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
+from fuse_lightning.cli.quiet import keep_lines_apart, quiet_transformers
 from fuse_lightning.errors import FuseError
+from fuse_lightning.invert import invert
 from fuse_lightning.results.result import Result
 from fuse_lightning.utilities.terminal import CLOSED_PIPE, encoding, printable, say, visible
 
@@ -39,16 +41,17 @@ def parser() -> argparse.ArgumentParser:
     return words
 
 
-def invert_command(words: Sequence[str]) -> None:
+def command(words: Sequence[str]) -> None:
     """Runs the command: the prompts of each target are written as soon as they are found.
 
     Raises:
         FuseError: If an option is wrong, or an image or a model cannot be read.
         SystemExit: With 141, as by a closed pipe, where nobody reads on.
     """
-    options = vars(parser().parse_args(words))
+    keep_lines_apart()
+    quiet_transformers()
+    options = vars(parser().parse_args(words[1:]))
     lines = _objects if options.pop("json") else _lines
-    from fuse_lightning.invert import invert
 
     def found(rows: list[Result]) -> None:
         if not say(*lines(rows)):

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from importlib import import_module
 
+from fuse_lightning.cli.own_classes import no_class, no_module, wrong_class
 from fuse_lightning.errors import FuseError
 
 LONGEST_VALUE = 80
@@ -108,6 +109,10 @@ def _plain(text: str, owner: str) -> str:
         r"argument subcommand: invalid choice: (.+) \(choose from (.+)\)", text
     ):
         return f"unknown command {found[1]}; there are: {found[2]}"
+    if found := re.fullmatch(r"No module named '(.+)'", text):
+        return no_module(found[1])
+    if found := re.fullmatch(r"Import path (\S+) does not correspond to a subclass of (.+)", text):
+        return wrong_class(found[1], found[2])
     if found := re.fullmatch(r"(?:--(\S+): )?Expected a dot import path string: (.+)", text):
         return _no_class(found[2])
     if found := re.fullmatch(r"module '(.+)' has no attribute '(.+)'", text):
@@ -131,6 +136,8 @@ def _no_class(name: str) -> str:
     from fuse_lightning.cli.classes import alike
 
     meant = alike(name)
+    if not meant and (line := no_class(name)):
+        return line
     remedy = (
         f"did you mean {meant}?" if meant else "check its spelling, --help lists the known ones"
     )

@@ -8,6 +8,7 @@ from typing import Any
 
 import lightning
 import lightning.pytorch.callbacks as lightning_callbacks
+import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.strategies import SingleDeviceStrategy
 
@@ -71,6 +72,24 @@ def check_strategy(strategy: Any) -> None:
         f"trainer.strategy is {name!r}; a search shares targets out and nothing else: leave it "
         "out, or give 'prompts'"
     )
+
+
+def averages(trainer: Any) -> bool:
+    """Whether Lightning would choose a strategy that averages gradients, as on several devices.
+
+    Args:
+        trainer: The trainer's options, as parsed.
+    """
+    if trainer["strategy"] != "auto":
+        return False
+    devices = trainer["devices"]
+    if devices == "auto" or str(devices) == "-1":
+        on_cpu = trainer["accelerator"] == "cpu"
+        devices = 1 if on_cpu else torch.cuda.device_count()
+    elif isinstance(devices, str) and not devices.isdecimal():
+        devices = devices.strip(",").split(",")
+    count = len(devices) if isinstance(devices, list) else int(devices)
+    return count > 1 or trainer["num_nodes"] > 1
 
 
 def is_complaint(error: BaseException) -> bool:

@@ -3,7 +3,6 @@
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -14,7 +13,6 @@ from fuse_lightning.adapters.fuse import AdapterKind
 from fuse_lightning.data.targets import Target
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models import CausalLM, Classifier, FrozenModel, TextEncoder
-from fuse_lightning.models.auto import auto_model
 from fuse_lightning.objectives import (
     Fluency,
     Objective,
@@ -26,7 +24,6 @@ from fuse_lightning.objectives import (
     predicted_change,
     smoothed_gradient,
 )
-from fuse_lightning.utilities.regular import read_text
 
 BEST, SHORTLIST = 10, 40
 MAX_WORDS = 14
@@ -214,35 +211,3 @@ def _predict(
         objective, samples, [case.owner], lambda term: term is objective.terms[1]
     )
     return predicted_change(heads, [(0, slot)], allowed)[0, case.tokens]
-
-
-def evaluate(
-    source: str,
-    target: str,
-    texts: Path,
-    positions: int = 40,
-    tokens: int = 400,
-    seed: int = 0,
-) -> None:
-    """Prints how well gradients through an adapter predict the losses of token swaps.
-
-    Args:
-        source: Id of the model whose tokens are replaced.
-        target: Id of the model whose loss is predicted.
-        texts: File with a text a line.
-        positions: Positions measured, one a text.
-        tokens: Tokens tried at each.
-        seed: Seed.
-    """
-    try:
-        lines = [line.strip() for line in read_text(texts).splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise FuseError(
-            f"texts {str(texts)!r} cannot be read ({error}); give a text file"
-        ) from error
-    lines = list(dict.fromkeys(line for line in lines if line))
-    rows = fidelity(auto_model(source), auto_model(target), lines, positions, tokens, seed)
-    width = max(len(str(recipe)) for recipe in rows)
-    print(f"{'gradient':{width}}    rho  recall")
-    for recipe, (rho, recall) in rows.items():
-        print(f"{recipe!s:{width}}  {rho:5.2f}   {recall:5.2f}")

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import IterableDataset
 from transformers import PreTrainedTokenizerBase
 
+from fuse_lightning.zoo.false_captions import corruptions, edits, exchanges
 from fuse_lightning.zoo.recipes.text_batches import IGNORE, TokenBatch
 from fuse_lightning.zoo.recipes.trees import Trees, grow
 from fuse_lightning.zoo.render import IMAGE_SIZE, draw, layout, render
@@ -19,9 +20,6 @@ from fuse_lightning.zoo.scenes import (
     SENTIMENTS,
     NounPhrase,
     Wording,
-    corruptions,
-    edits,
-    exchanges,
     named_objects,
     sample_scene,
     sample_wording,

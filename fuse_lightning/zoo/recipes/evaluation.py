@@ -10,13 +10,11 @@ from torch import Tensor
 from fuse_lightning.models import CLIP, CausalLM, Classifier
 from fuse_lightning.models.loading import ZOO
 from fuse_lightning.objectives import Fluency, Objective
+from fuse_lightning.zoo.false_captions import corruptions, edits, exchanges
 from fuse_lightning.zoo.recipes.text_batches import made_up
 from fuse_lightning.zoo.render import render
 from fuse_lightning.zoo.scenes import (
     SENTIMENTS,
-    corruptions,
-    edits,
-    exchanges,
     sample_scene,
     sample_sentence,
     sample_wording,
