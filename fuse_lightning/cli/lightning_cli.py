@@ -19,7 +19,7 @@ from fuse_lightning.cli.config_files import UNREADABLE, about_config, check_conf
 from fuse_lightning.cli.elements import check_elements, check_indices
 from fuse_lightning.cli.endings import ending
 from fuse_lightning.cli.messages import explain
-from fuse_lightning.cli.own_classes import used_folders
+from fuse_lightning.cli.own_classes import own_failure, used_folders
 from fuse_lightning.cli.own_config import own_config
 from fuse_lightning.cli.own_folder import OwnFolder
 from fuse_lightning.cli.texts import plain
@@ -131,9 +131,9 @@ class FuseCLI(LightningCLI):
             super().instantiate_classes()
             self.own.tell(self.datamodule)
         except (MisconfigurationException, RuntimeError, TypeError, ValueError) as error:
-            told = explain(error)
-            remedy = "; an option is null that needs a value" if "NoneType" in told else ""
-            raise FuseError(told + remedy) from error
+            line = explain(error, own_failure(error))
+            remedy = "; an option is null that needs a value" if "NoneType" in line else ""
+            raise FuseError(line + remedy) from error
 
     def before_fit(self) -> None:
         """Takes the run's folder, before anything is written into it or loaded.

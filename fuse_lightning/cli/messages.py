@@ -111,6 +111,8 @@ def _plain(text: str, owner: str) -> str:
         return f"unknown command {found[1]}; there are: {found[2]}"
     if found := re.fullmatch(r"No module named '(.+)'", text):
         return no_module(found[1])
+    if found := re.fullmatch(r"Unexpected import path format: (.+)", text):
+        return f"{shorten(found[1])!r} is no class; write module.Class"
     if found := re.fullmatch(r"Import path (\S+) does not correspond to a subclass of (.+)", text):
         return wrong_class(found[1], found[2])
     if found := re.fullmatch(r"(?:--(\S+): )?Expected a dot import path string: (.+)", text):
@@ -135,9 +137,9 @@ def _no_class(name: str) -> str:
     # It loads torch, which the parser of such a name has done.
     from fuse_lightning.cli.classes import alike
 
-    meant = alike(name)
-    if not meant and (line := no_class(name)):
+    if line := no_class(name):
         return line
+    meant = alike(name)
     remedy = (
         f"did you mean {meant}?" if meant else "check its spelling, --help lists the known ones"
     )

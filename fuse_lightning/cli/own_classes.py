@@ -1,7 +1,7 @@
 """Classes in the user's own files, which options name by ``class_path: module.Class``."""
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from importlib.util import spec_from_file_location
@@ -29,10 +29,19 @@ class OwnClasses(MetaPathFinder):
     def __init__(self, folders: Iterable[str]) -> None:
         self.folders = list(dict.fromkeys(folders))
         self.modules: dict[str, str] = {}
+        self.files: set[str] = set()
         self.depth = 0
 
     def install(self) -> None:
         """Lets the process import modules of the folders; an earlier finder is replaced."""
+        for earlier in _installed():
+            self.files |= earlier.files
+            # Modules that are loaded are not looked for again.
+            self.modules |= {
+                name: folder
+                for name, folder in earlier.modules.items()
+                if folder in self.folders and name in sys.modules
+            }
         sys.meta_path[:] = [self, *(each for each in sys.meta_path if not _is_own(each))]
 
     def used(self) -> list[str]:
@@ -52,6 +61,7 @@ class OwnClasses(MetaPathFinder):
         file = Path(spec.origin)
         root = file.parents[1] if file.stem == "__init__" else file.parent
         self.modules[fullname] = self.modules[parent] if parent else str(root)
+        self.files.add(spec.origin)
         if isinstance(spec.loader, SourceFileLoader):
             places = spec.submodule_search_locations
             loader = _OneLineLoader(fullname, str(file), self)
@@ -94,10 +104,8 @@ class _OneLineLoader(SourceFileLoader):
         except Exception as error:
             if self.finder.depth > 1:
                 raise
-            raise FuseError(
-                f"module {self.name!r} cannot be imported: {_place(error, self.path)}: "
-                f"{type(error).__name__}: {getattr(error, 'msg', None) or error}; mend it there"
-            ) from error
+            cause = _cause(error, self.finder.files, quoted(self.path))
+            raise FuseError(f"module {self.name!r} cannot be imported: {cause}") from error
         finally:
             self.finder.depth -= 1
 
@@ -106,17 +114,32 @@ def _is_own(finder: object) -> bool:
     return isinstance(finder, OwnClasses)
 
 
-def _place(error: Exception, path: str) -> str:
-    """The file and the line of the user that an error comes from."""
-    if isinstance(error, SyntaxError) and error.filename:
-        return f"{quoted(error.filename)} line {error.lineno}"
-    folder = Path(path).parent
+def _cause(error: BaseException, files: Container[str], otherwise: str = "") -> str:
+    """The place of the user that an error comes from, and the error; empty if there is no place."""
     places = [
         f"{quoted(frame.f_code.co_filename)} line {line}"
         for frame, line in walk_tb(error.__traceback__)
-        if Path(frame.f_code.co_filename).is_relative_to(folder)
+        if frame.f_code.co_filename in files
     ]
-    return places[-1] if places else quoted(path)
+    if isinstance(error, SyntaxError) and error.filename:
+        places = [f"{quoted(error.filename)} line {error.lineno}"]
+    place = places[-1] if places else otherwise
+    reason = f"{type(error).__name__}: {getattr(error, 'msg', None) or error}"
+    return f"{place}: {reason}; mend it there" if place else ""
+
+
+def own_failure(error: BaseException | None) -> str:
+    """A line about an error that a class of the user raised; empty if none did.
+
+    Args:
+        error: The error, or one that was raised for it.
+    """
+    files = [file for finder in _installed() for file in finder.files]
+    while error is not None:
+        if line := _cause(error, files):
+            return line
+        error = error.__cause__ or error.__context__
+    return ""
 
 
 def own_folders() -> list[str]:
@@ -148,27 +171,33 @@ def no_module(name: str) -> str:
 
 
 def no_class(name: str) -> str | None:
-    """A line about a module that lacks a class; ``None`` where there is no such module.
+    """A line about a module of the user that lacks a class, or that a library's module hides.
 
     Args:
         name: The class with its module, such as ``my_terms.Rhyme``.
+
+    Returns:
+        The line; ``None`` where the module is none of the user's.
     """
     module, _, kind = name.rpartition(".")
     file = getattr(sys.modules.get(module), "__file__", None)
     if file is None:
         return None
     line = f"no class {name!r} is known: {quoted(file)} has no {kind!r}"
+    for finder in _installed():
+        if module in finder.modules:
+            names = [
+                each.__name__
+                for each in vars(sys.modules[module]).values()
+                if isinstance(each, type) and each.__module__ == module
+            ]
+            some = ", ".join(names[:MOST_NAMED])
+            return f"{line}; it has: {some}" if names else f"{line}; check its spelling"
     for folder in own_folders():
         hidden = Path(folder, f"{module}.py")
         if hidden.is_file() and not hidden.samefile(file):
             return f"{line}, and hides {quoted(hidden)}; give that file another name"
-    names = [
-        each.__name__
-        for each in vars(sys.modules[module]).values()
-        if isinstance(each, type) and each.__module__ == module
-    ]
-    some = ", ".join(names[:MOST_NAMED])
-    return f"{line}; it has: {some}" if names else f"{line}; check its spelling"
+    return None
 
 
 def wrong_class(name: str, base: str) -> str:
