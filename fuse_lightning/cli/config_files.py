@@ -1,4 +1,4 @@
-"""Configuration files, looked at before a parser unfolds them."""
+"""Checks of configuration files before they are parsed: size, depth and number of values."""
 
 import sys
 from collections.abc import Iterable, Iterator
@@ -56,7 +56,7 @@ def about_config(message: str, words: Iterable[str]) -> str | None:
 
 
 def check_configs(words: Iterable[str]) -> None:
-    """Checks the files that words of a command line name, where a parser would read them.
+    """Checks every file that a command line gives the parser to read.
 
     Args:
         words: The words, such as ``--config`` and ``run.yaml``, or ``--data=images.yaml``.
@@ -85,7 +85,7 @@ def check_configs(words: Iterable[str]) -> None:
 
 
 def config_text(path: Path) -> str:
-    """The text of a configuration that can be parsed without harm; it may still be no YAML.
+    """Text of a configuration file within the limits of size, depth and values; maybe no YAML.
 
     Raises:
         FuseError: If there is none.
@@ -110,7 +110,7 @@ def _options(words: list[str]) -> Iterator[tuple[str, str]]:
 
 
 def _measure(text: str) -> None:
-    """Counts the values of a YAML text, each alias as what it stands for.
+    """Checks how deep a YAML text is and how many values it has once its aliases are replaced.
 
     Raises:
         ValueError: If they are too many or nested too deeply.

@@ -1,4 +1,4 @@
-"""The commands and what ``fuse --help`` says of them."""
+"""Table of the commands, and the text of ``fuse --help``."""
 
 import re
 

@@ -19,7 +19,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command's options."""
+    """Parser of the command's options."""
     words = _Parser(
         prog="fuse invert",
         description="Prints prompts of pictures or of a text, best first, with their losses.",
@@ -53,21 +53,21 @@ def command(words: Sequence[str]) -> None:
     options = vars(parser().parse_args(words[1:]))
     lines = _objects if options.pop("json") else _lines
 
-    def found(rows: list[Result]) -> None:
+    def write(rows: list[Result]) -> None:
         if not say(*lines(rows)):
             raise SystemExit(CLOSED_PIPE)
 
-    invert(**options, progress=sys.stdout.isatty() and sys.stderr.isatty(), found=found)
+    invert(**options, progress=sys.stdout.isatty() and sys.stderr.isatty(), found=write)
 
 
 def _objects(rows: list[Result]) -> list[str]:
-    """A JSON object for each row; an encoding that cannot write all of it has escapes."""
+    """A line of JSON for each result; escapes stand for what the encoding cannot write."""
     plain = not encoding().lower().startswith("utf")
     return [visible(json.dumps(row.to_dict(), ensure_ascii=plain)) for row in rows]
 
 
 def _lines(rows: list[Result]) -> list[str]:
-    """The target, and a line for each of its rows."""
+    """The target, and a line for each of its results."""
     return [printable(rows[0].target), *(printable(_line(row)) for row in rows)]
 
 

@@ -35,13 +35,13 @@ LARGEST_SEED = 2**32 - 1
 
 
 class WholeConfig(SaveConfigCallback):
-    """Writes a run's configuration at once, so that a kill leaves the old one or the new one."""
+    """Writer of a run's ``config.yaml``, atomic: a kill leaves the old file or the new one."""
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Does nothing: a run that is refused must not change what lies in its folder."""
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Writes it on the first device, once the run is known to be its folder's own."""
+        """Writes the file on the first device, once the folder is known to belong to the run."""
         folder = folder_of(trainer)
         if trainer.is_global_zero and not trainer.fast_dev_run:  # type: ignore[attr-defined]
             path = folder / self.config_filename
@@ -55,11 +55,11 @@ class WholeConfig(SaveConfigCallback):
 
 
 class FuseCLI(LightningCLI):
-    """LightningCLI whose search seed is ``seed_everything``, and whose errors are one line.
+    """LightningCLI of searches: ``seed_everything`` seeds them, and every error is one line.
 
     Args:
         args: As of LightningCLI.
-        own: How the run is told to treat its folder.
+        own: The run's folder.
         command: The first word of the command line. Where it is a subcommand, its parser alone is
             built: building all takes a third of the time before a run begins.
         kwargs: As of LightningCLI.
@@ -71,16 +71,16 @@ class FuseCLI(LightningCLI):
         super().__init__(*args, **kwargs)
 
     def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]
-        """Which methods of a trainer are commands, with what is no option of theirs."""
+        """Trainer methods that are commands, each with the arguments that are not its options."""
         known = LightningCLI.subcommands()
         return {self.command: known[self.command]} if self.command in known else known
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Links the seed."""
+        """Makes ``seed_everything`` the seed of the optimizer too."""
         parser.link_arguments("seed_everything", "model.init_args.seed", compute_fn=int)
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
-        """Also checks what Lightning reads before it builds anything.
+        """Parses the command line, and checks files, indices, the seed and the checkpoint.
 
         Raises:
             FuseError: If an option cannot be understood, or the checkpoint cannot be read.
@@ -109,7 +109,7 @@ class FuseCLI(LightningCLI):
         _check_checkpoint(options.get("ckpt_path"))
 
     def after_fit(self) -> None:
-        """Says what the search has left undone.
+        """Writes the line about targets without a prompt.
 
         Raises:
             SystemExit: With 1 if a target has no prompt.
@@ -129,14 +129,14 @@ class FuseCLI(LightningCLI):
         """
         try:
             super().instantiate_classes()
-            self.own.tell(self.datamodule)
+            self.own.prepare(self.datamodule)
         except (MisconfigurationException, RuntimeError, TypeError, ValueError) as error:
             line = explain(error, own_failure(error))
             remedy = "; an option is null that needs a value" if "NoneType" in line else ""
             raise FuseError(line + remedy) from error
 
     def before_fit(self) -> None:
-        """Takes the run's folder, before anything is written into it or loaded.
+        """Takes the run's folder, before a file is written into it or a model is loaded.
 
         Raises:
             FuseError: If the folder holds another run, or another process works in it.
@@ -145,7 +145,7 @@ class FuseCLI(LightningCLI):
         self.own.take(self.trainer, self.model, None if given is None else str(given))
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """Builds the trainer, where a search can use what it is given."""
+        """Builds the trainer, after a check that a search can use its callbacks and strategy."""
         options = self.config_init[self.config_init.subcommand]["trainer"]
         given = options["callbacks"]
         check_callbacks(given if isinstance(given, list) else [given])

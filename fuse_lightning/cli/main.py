@@ -1,4 +1,4 @@
-"""The ``fuse`` command: chooses what a command line asks for, and turns errors into one line."""
+"""The ``fuse`` command: runs the module of the named command; every error is one line."""
 
 import sys
 from argparse import ArgumentError
@@ -64,7 +64,7 @@ def _fail(message: str) -> NoReturn:
 
 
 def _command(name: str) -> Callable[[list[str]], None]:
-    """The function that runs a command; its module, which may load torch, is imported."""
+    """Imports the module of a command, which may load torch, and returns its function."""
     # An option in the first place is one of LightningCLI.
     module = "search" if name.startswith("-") else COMMANDS.get(name)
     if module is None:

@@ -51,7 +51,7 @@ class OwnClasses(MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """What Python needs to import a module; ``None`` where the module is none of the user's."""
+        """Spec of a module in the user's folders; ``None`` for any other module."""
         parent = fullname.rpartition(".")[0]
         if parent not in self.modules and (parent or self._is_installed(fullname)):
             return None
@@ -71,7 +71,7 @@ class OwnClasses(MetaPathFinder):
         return spec
 
     def _is_installed(self, name: str) -> bool:
-        """Whether a module lies elsewhere; the current folder may be on ``sys.path`` too."""
+        """Whether a module lies outside the folders, some of which may be on ``sys.path`` too."""
         for finder in sys.meta_path:
             spec = None if _is_own(finder) else finder.find_spec(name, None)
             # A folder without a file of Python is a package, too, but counts less than a file.
@@ -90,7 +90,7 @@ class _OneLineLoader(SourceFileLoader):
         self.finder = finder
 
     def exec_module(self, module: ModuleType) -> None:
-        """Runs the module.
+        """Runs a module.
 
         Raises:
             FuseError: If it fails. An error in a module that another one of the user imports
@@ -115,7 +115,7 @@ def _is_own(finder: object) -> bool:
 
 
 def _cause(error: BaseException, files: Container[str], otherwise: str = "") -> str:
-    """The place of the user that an error comes from, and the error; empty if there is no place."""
+    """File and line where an error comes from, and the error; empty if it is in no such file."""
     places = [
         f"{quoted(frame.f_code.co_filename)} line {line}"
         for frame, line in walk_tb(error.__traceback__)
@@ -157,11 +157,7 @@ def _installed() -> list[OwnClasses]:
 
 
 def no_module(name: str) -> str:
-    """A line about a module that is not found.
-
-    >>> no_module("rhymes")
-    "no module 'rhymes' is installed; check its name, or start from the folder that holds it"
-    """
+    """A line about a module that is neither installed nor in the user's folders."""
     places = " or ".join(quoted(folder) for folder in own_folders())
     beside = f" or lies in {places}" if places else ""
     return (
@@ -201,7 +197,11 @@ def no_class(name: str) -> str | None:
 
 
 def wrong_class(name: str, base: str) -> str:
-    """A line about a class that is not of the kind that an option takes."""
+    """A line about a class that is not of the kind that an option takes.
+
+    >>> wrong_class("nowhere.Rhyme", "Term")
+    "'Rhyme' is no Term; give a class derived from Term"
+    """
     module, _, kind = name.rpartition(".")
     file = getattr(sys.modules.get(module), "__file__", None)
     place = f" in {quoted(file)}" if file else ""

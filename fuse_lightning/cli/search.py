@@ -71,7 +71,7 @@ def run(words: list[str], own: OwnFolder | None = None) -> None:
 
     Args:
         words: The subcommand and its options.
-        own: How the run is told to treat its folder.
+        own: The run's folder; by default that of a new run.
 
     Raises:
         FuseError: If an option, a target or a model is not as it must be.

@@ -1,4 +1,4 @@
-"""What Lightning's trainer offers and a search cannot use; and what Lightning says of the rest."""
+"""Checks of trainer options that a search cannot use, and errors that Lightning itself raises."""
 
 import sysconfig
 from collections.abc import Iterable
@@ -39,18 +39,18 @@ LIBRARIES = [Path(sysconfig.get_path(name)) for name in ("stdlib", "purelib", "p
 
 
 def check_callbacks(callbacks: Iterable[Callback]) -> None:
-    """Refuses callbacks that a search cannot use, before any model is loaded.
+    """Refuses callbacks that a search cannot use.
 
     Raises:
         FuseError: If there is one, or there are two search strategies.
     """
-    found = [*callbacks]
-    names = [type(each).__name__ for each in found if isinstance(each, Frontier)]
+    given = [*callbacks]
+    names = [type(each).__name__ for each in given if isinstance(each, Frontier)]
     if len(names) > 1:
         raise FuseError(f"trainer.callbacks hold {' and '.join(names)}; give one of them")
     for name, reason in UNSUITED.items():
         kind = getattr(lightning_callbacks, name, None)
-        for each in found:
+        for each in given:
             if kind is not None and isinstance(each, kind):
                 raise FuseError(
                     f"trainer.callbacks hold {type(each).__name__}, which {reason}; remove it"
@@ -58,7 +58,7 @@ def check_callbacks(callbacks: Iterable[Callback]) -> None:
 
 
 def check_strategy(strategy: Any) -> None:
-    """Refuses strategies that average gradients or share weights out.
+    """Refuses strategies that average gradients or shard weights.
 
     Raises:
         FuseError: If this is one.

@@ -74,7 +74,7 @@ def train(
 
 
 def _prepare_worker() -> None:
-    """Readies a process for training; it is silent where each stage would say the same anew."""
+    """Sets up a training process: more compiled kernels, no repeated messages."""
     # The shapes of batches come again and again: with few kernels kept, each step would build its
     # own anew.
     os.environ["ONEDNN_PRIMITIVE_CACHE_CAPACITY"] = "4096"

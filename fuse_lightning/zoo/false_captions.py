@@ -12,7 +12,7 @@ NOUNS = frozenset(noun for nouns in SHAPES.values() for pair in nouns for noun i
 
 
 def edits(scene: Scene, wording: Wording) -> Iterator[tuple[str, str, Wording]]:
-    """Every wording that differs from ``wording`` in one attribute that it tells.
+    """Every wording that differs from ``wording`` in one attribute that it names.
 
     Yields:
         The attribute ("color", "shape", "size", "count", "relation" or "background"), its
@@ -35,9 +35,9 @@ def edits(scene: Scene, wording: Wording) -> Iterator[tuple[str, str, Wording]]:
 
 
 def exchanges(wording: Wording) -> list[Wording]:
-    """Wordings of two kinds with something of theirs exchanged; none of one kind.
+    """Wordings in which two kinds have exchanged attributes; none if there is one kind.
 
-    Colours, shapes, counts if they differ, sizes if those that are told differ; then also colours
+    Colours, shapes, counts if they differ, sizes if those that are named differ; then also colours
     and shapes together, which is false of the picture from the first noun on.
     """
     if len(wording.phrases) == 1:
@@ -80,7 +80,11 @@ def _phrase_edits(kind: Kind, phrase: NounPhrase) -> Iterator[tuple[str, str, No
 
 
 def _others(values: Mapping[T, object], true: T) -> list[T]:
-    """All values but the true one, in their own order: that of a set differs between processes."""
+    """All values but the true one, in the order of ``values``, the same in every process.
+
+    >>> _others({"red": 0, "blue": 0, "pink": 0}, "blue")
+    ['red', 'pink']
+    """
     return [value for value in values if value != true]
 
 

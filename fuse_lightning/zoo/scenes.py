@@ -65,7 +65,7 @@ class Scene:
 
 
 class NounPhrase(NamedTuple):
-    """The words chosen for one kind."""
+    """Words for one kind of object."""
 
     number: int
     count_word: str
@@ -74,14 +74,18 @@ class NounPhrase(NamedTuple):
     noun: tuple[str, str]
 
     def text(self, mood: str | None) -> str:
-        """The phrase, with ``mood`` before its adjectives."""
+        """The phrase, with ``mood`` before its adjectives.
+
+        >>> NounPhrase(1, "a", "small", "orange", ("ball", "balls")).text("ugly")
+        'an ugly small orange ball'
+        """
         words = [mood, self.size_word, self.color_word, self.noun[self.number > 1]]
         rest = " ".join(word for word in words if word)
         return f"{_article(self.count_word, rest)} {rest}"
 
 
 class Wording(NamedTuple):
-    """Every choice that makes a caption of a scene."""
+    """All choices of words and order that make a caption of a scene."""
 
     head: str
     order: tuple[int, ...]
@@ -119,7 +123,7 @@ def _article(count_word: str, rest: str) -> str:
 
 
 class _Choices:
-    """Draws and remembers the log-probability of what was drawn (natural logarithm)."""
+    """Random draws, with the log-probability of all of them so far (nats)."""
 
     def __init__(self, rng: random.Random) -> None:
         self.rng = rng
@@ -142,7 +146,11 @@ class _Choices:
 
 
 def sample_scene(rng: random.Random) -> Scene:
-    """A random scene; two kinds never share a shape or a colour."""
+    """A random scene; two kinds never share a shape or a colour.
+
+    >>> len(sample_scene(random.Random(0)).kinds) in (1, 2)
+    True
+    """
     two = rng.random() < TWO_KINDS
     shapes = rng.sample(list(SHAPES), 2)
     colors = rng.sample(list(COLORS), 2)
@@ -155,12 +163,15 @@ def sample_scene(rng: random.Random) -> Scene:
 
 
 def scene_log_prob(scene: Scene, sizes: int, background: bool) -> float:
-    """Log-probability of what a caption tells of ``scene`` (nats).
+    """Log-probability of the facts about ``scene`` that a caption names (nats).
 
     Args:
         scene: The scene.
-        sizes: How many of its kinds have their size told.
-        background: Whether the background is told.
+        sizes: How many of its kinds have their size named.
+        background: Whether the background is named.
+
+    >>> round(scene_log_prob(Scene((Kind("circle", "red", "small", 1),), None, "snow"), 0, True), 3)
+    -7.629
     """
     ways = math.log(len(SHAPES) * len(COLORS) * len(COUNTS))
     if scene.relation:
@@ -192,12 +203,12 @@ def sample_wording(
     phrases = []
     for index in order:
         kind = scene.kinds[index]
-        told = full or not draw.flip(OMIT)
+        named = full or not draw.flip(OMIT)
         phrases.append(
             NounPhrase(
                 kind.count,
                 draw.word(COUNTS[kind.count]),
-                draw.word(SIZES[kind.size]) if told else None,
+                draw.word(SIZES[kind.size]) if named else None,
                 draw.word(COLORS[kind.color]),
                 draw.word(SHAPES[kind.shape]),
             )
@@ -256,7 +267,11 @@ _SHAPE_OF = {noun: shape for shape, nouns in SHAPES.items() for pair in nouns fo
 
 
 def named_objects(text: str) -> set[tuple[str, str]]:
-    """The (colour, shape) pairs that ``text`` names, a colour word right before its noun."""
+    """The (colour, shape) pairs that ``text`` names, a colour word right before its noun.
+
+    >>> sorted(named_objects("a red ball left of two tiny blue squares"))
+    [('blue', 'square'), ('red', 'circle')]
+    """
     words = text.lower().replace(",", " ").split()
     return {
         (_COLOR_OF[color], _SHAPE_OF[noun])
@@ -266,5 +281,9 @@ def named_objects(text: str) -> set[tuple[str, str]]:
 
 
 def names_all(text: str, objects: Sequence[Mapping[str, str]]) -> bool:
-    """Whether ``text`` names the colour and shape of every object of a metadata.jsonl row."""
+    """Whether ``text`` names the colour and shape of every object of a metadata.jsonl row.
+
+    >>> names_all("a red ball", [{"color": "red", "shape": "circle"}])
+    True
+    """
     return {(each["color"], each["shape"]) for each in objects} <= named_objects(text)

@@ -20,7 +20,7 @@ from fuse_lightning.zoo.false_captions import corruptions, edits, exchanges
 from fuse_lightning.zoo.recipes.batches import (
     CAPTIONS,
     OBJECTS,
-    UNTOLD,
+    UNNAMED,
     attributes,
     image_batch,
     pair_batch,
@@ -84,7 +84,7 @@ def test_full_caption_tells_everything_and_names_the_objects(rng, sentiment):
     expected = []
     for kind in (*scene.kinds, None)[:2]:
         expected += (
-            [len(SHAPES), UNTOLD, UNTOLD, UNTOLD]
+            [len(SHAPES), UNNAMED, UNNAMED, UNNAMED]
             if kind is None
             else [
                 list(SHAPES).index(kind.shape),
@@ -239,8 +239,8 @@ def test_pair_batches_begin_with_the_true_caption():
     for row in range(12):
         if not batch.whole[row]:
             continue
-        told = batch.labels[row, 0] != UNTOLD
-        both = told & (batch.image_labels[row] != UNTOLD)
+        told = batch.labels[row, 0] != UNNAMED
+        both = told & (batch.image_labels[row] != UNNAMED)
         assert torch.equal(batch.labels[row, 0][both], batch.image_labels[row][both])
         for other in batch.labels[row, 1 : CAPTIONS - 1]:
             assert not torch.equal(other, batch.labels[row, 0])
