@@ -13,8 +13,8 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.strategies import SingleDeviceStrategy
 
 from fuse_lightning.errors import FuseError
-from fuse_lightning.search import Frontier
 from fuse_lightning.search.distributed import PromptStrategy
+from fuse_lightning.search.trainer_checks import check_one_frontier
 
 WEIGHTS = "changes weights, which a search keeps as they are"
 RATES = "is about learning rates, which a search does not have"
@@ -45,9 +45,7 @@ def check_callbacks(callbacks: Iterable[Callback]) -> None:
         FuseError: If there is one, or there are two search strategies.
     """
     given = [*callbacks]
-    names = [type(each).__name__ for each in given if isinstance(each, Frontier)]
-    if len(names) > 1:
-        raise FuseError(f"trainer.callbacks hold {' and '.join(names)}; give one of them")
+    check_one_frontier(given)
     for name, reason in UNSUITED.items():
         kind = getattr(lightning_callbacks, name, None)
         for each in given:
