@@ -6,9 +6,9 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
+import fuse_lightning.invert as inversion
 from fuse_lightning.cli.quiet import keep_lines_apart, quiet_transformers
 from fuse_lightning.errors import FuseError
-from fuse_lightning.invert import invert
 from fuse_lightning.results.result import Result
 from fuse_lightning.utilities.terminal import CLOSED_PIPE, encoding, printable, say, visible
 
@@ -57,7 +57,7 @@ def command(words: Sequence[str]) -> None:
         if not say(*lines(rows)):
             raise SystemExit(CLOSED_PIPE)
 
-    invert(**options, progress=sys.stdout.isatty() and sys.stderr.isatty(), found=write)
+    inversion.invert(**options, progress=sys.stdout.isatty() and sys.stderr.isatty(), found=write)
 
 
 def _objects(rows: list[Result]) -> list[str]:
