@@ -19,13 +19,13 @@ from benchmarks.machine import describe, table, write
 from benchmarks.search import hush
 from benchmarks.search import run as run_search
 from fuse_lightning import objectives
+from fuse_lightning.cli.zoo import scenes
 from fuse_lightning.data import ImageTargets, SentimentTargets
 from fuse_lightning.models import CLIP, Classifier
 from fuse_lightning.objectives import Objective
 from fuse_lightning.optimizers import AutoDAN
 from fuse_lightning.results.result import Result
 from fuse_lightning.search import BeamSearch, Frontier, GreedySearch, UniformCostSearch
-from fuse_lightning.zoo.commands import scenes
 from fuse_lightning.zoo.scenes import names_all
 from fuse_lightning.zoo.vocabulary import MOODS
 

@@ -18,8 +18,8 @@ from typing import Any
 import yaml
 
 from benchmarks.machine import describe, table, write
+from fuse_lightning.cli.zoo import scenes
 from fuse_lightning.results.result import read_results, read_targets, result_files
-from fuse_lightning.zoo.commands import scenes
 
 ROOT = Path(__file__).parents[1]
 RUN = "logs/search/version_0"

@@ -18,11 +18,11 @@ from benchmarks.caption_zoo import SEED, config, judge_scores, true_losses
 from benchmarks.machine import RESULTS, describe, table, write
 from benchmarks.search import Curve, hush, run
 from fuse_lightning import objectives
+from fuse_lightning.cli.zoo import scenes
 from fuse_lightning.data import ImageTargets
 from fuse_lightning.models import CLIP
 from fuse_lightning.optimizers import GCG, PEZ, AutoDAN, PromptOptimizer, RandomSearch
 from fuse_lightning.search import BeamSearch, Frontier, GreedySearch, HistorySearch
-from fuse_lightning.zoo.commands import scenes
 from fuse_lightning.zoo.scenes import names_all
 
 EVALUATIONS = 4096

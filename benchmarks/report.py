@@ -15,7 +15,7 @@ from statistics import median
 import yaml
 
 from benchmarks.machine import describe, table, write
-from fuse_lightning.zoo.commands import scenes
+from fuse_lightning.cli.zoo import scenes
 from tests.report.browser import CHROMIUM, Browser, browser
 
 ROOT = Path(__file__).parents[1]

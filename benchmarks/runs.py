@@ -21,7 +21,7 @@ from lightning.pytorch.callbacks import Callback
 
 from benchmarks.machine import describe, table, write
 from benchmarks.real_models import build
-from fuse_lightning.zoo.commands import scenes
+from fuse_lightning.cli.zoo import scenes
 
 ROOT = Path(__file__).parents[1]
 SEED = 90210

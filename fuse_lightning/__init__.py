@@ -2,8 +2,11 @@
 
 import os
 from importlib import import_module
+from importlib.util import find_spec
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from fuse_lightning.errors import FuseError as FuseError
 from fuse_lightning.utilities.plugins import register
 
 __version__ = "0.1.0"
@@ -14,103 +17,53 @@ os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "32")
 
 # Only scenes of the zoo can be measured by it, and evaluations know nothing of the zoo.
 register("measure", "fuse_lightning.zoo.measures.ObjectsRight")
+PARTS = (
+    "data",
+    "models",
+    "adapters",
+    "objectives",
+    "evaluation",
+    "search",
+    "callbacks",
+    "optimizers",
+)
+"""Folders whose names are names of the package, each after those that it imports."""
 
 if TYPE_CHECKING:
-    from fuse_lightning.adapters import AdapterSettings
-    from fuse_lightning.callbacks import Evaluation
-    from fuse_lightning.data import ImageTargets, SentimentTargets, Target, TextTargets
-    from fuse_lightning.errors import FuseError
-    from fuse_lightning.models import (
-        CLIP,
-        CaptionModel,
-        CausalLM,
-        Classifier,
-        Diffusion,
-        SentenceEncoder,
-    )
-    from fuse_lightning.objectives import (
-        Continuation,
-        Denoising,
-        Fluency,
-        ImageSimilarity,
-        KLDivergence,
-        LogProb,
-        Sentiment,
-        TextSimilarity,
-    )
-    from fuse_lightning.optimizers import (
-        GCG,
-        PEZ,
-        AutoDAN,
-        Captioner,
-        Constraints,
-        RandomSearch,
-    )
-    from fuse_lightning.search import (
-        BeamSearch,
-        GreedySearch,
-        HistorySearch,
-        UniformCostSearch,
-    )
+    # For editors and type checkers, which do not run the functions below.
+    from fuse_lightning.adapters import *  # noqa: F403
+    from fuse_lightning.callbacks import *  # noqa: F403
+    from fuse_lightning.data import *  # noqa: F403
+    from fuse_lightning.evaluation import *  # noqa: F403
+    from fuse_lightning.models import *  # noqa: F403
+    from fuse_lightning.objectives import *  # noqa: F403
+    from fuse_lightning.optimizers import *  # noqa: F403
+    from fuse_lightning.search import *  # noqa: F403
+else:
 
-# Imported when first asked for: torch and transformers take seconds.
-_PLACES = {
-    "adapters": ("AdapterSettings",),
-    "callbacks": ("Evaluation",),
-    "data": ("ImageTargets", "SentimentTargets", "Target", "TextTargets"),
-    "errors": ("FuseError",),
-    "models": ("CLIP", "CaptionModel", "CausalLM", "Classifier", "Diffusion", "SentenceEncoder"),
-    "objectives": (
-        "Continuation",
-        "Denoising",
-        "Fluency",
-        "ImageSimilarity",
-        "KLDivergence",
-        "LogProb",
-        "Sentiment",
-        "TextSimilarity",
-    ),
-    "optimizers": ("GCG", "PEZ", "AutoDAN", "Captioner", "Constraints", "RandomSearch"),
-    "search": ("BeamSearch", "GreedySearch", "HistorySearch", "UniformCostSearch"),
-}
+    def __getattr__(name: str) -> Any:
+        """A public name of one of the :data:`PARTS`, which load when it is first asked for."""
+        if name == "__all__":
+            return sorted({"FuseError", *(name for part in PARTS for name in public_names(part))})
+        # `from fuse_lightning import zoo` asks for a name before it imports the module.
+        if not name.startswith("_") and find_spec(f"{__name__}.{name}") is None:
+            for part in PARTS:
+                if name in (names := public_names(part)):
+                    return globals().setdefault(name, names[name])
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
-__all__ = [
-    "CLIP",
-    "GCG",
-    "PEZ",
-    "AdapterSettings",
-    "AutoDAN",
-    "BeamSearch",
-    "CaptionModel",
-    "Captioner",
-    "CausalLM",
-    "Classifier",
-    "Constraints",
-    "Continuation",
-    "Denoising",
-    "Diffusion",
-    "Evaluation",
-    "Fluency",
-    "FuseError",
-    "GreedySearch",
-    "HistorySearch",
-    "ImageSimilarity",
-    "ImageTargets",
-    "KLDivergence",
-    "LogProb",
-    "RandomSearch",
-    "SentenceEncoder",
-    "Sentiment",
-    "SentimentTargets",
-    "Target",
-    "TextSimilarity",
-    "TextTargets",
-    "UniformCostSearch",
-]
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__getattr__("__all__")})
 
 
-def __getattr__(name: str) -> Any:
-    for module, names in _PLACES.items():
-        if name in names:
-            return getattr(import_module(f"{__name__}.{module}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+def public_names(part: str) -> dict[str, Any]:
+    """Classes and functions that a folder of the package names in its ``__init__.py``.
+
+    >>> public_names("optimizers")["GCG"].__name__
+    'GCG'
+    """
+    return {
+        name: value
+        for name, value in vars(import_module(f"{__name__}.{part}")).items()
+        if not (name.startswith("_") or isinstance(value, ModuleType))
+    }

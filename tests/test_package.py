@@ -1,28 +1,86 @@
 """What a user meets first: the console command, the README, lazy names."""
 
+import ast
+import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import yaml
+from PIL import Image
 
 import fuse_lightning
 from fuse_lightning.invert import SETTINGS
+from tests.short_search import short_search
 
 ROOT = Path(__file__).parents[1]
+CONFIG = ("--config", "run.yaml")
 
 
 def readme_blocks(language):
     return re.findall(rf"```{language}\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
 
 
-def test_every_public_name_can_be_imported():
-    for name in fuse_lightning.__all__:
-        assert getattr(fuse_lightning, name).__name__ == name
+def test_other_names_are_refused():
     with pytest.raises(AttributeError, match="nothing"):
         fuse_lightning.nothing  # noqa: B018
+
+
+@pytest.mark.parametrize("part", fuse_lightning.PARTS)
+def test_names_of_a_part_are_names_of_the_package(part):
+    for name, value in fuse_lightning.public_names(part).items():
+        assert getattr(fuse_lightning, name) is value
+        assert name in fuse_lightning.__all__
+        assert name in dir(fuse_lightning)
+
+
+def test_type_checkers_know_the_same_parts():
+    tree = ast.parse(Path(fuse_lightning.__file__).read_text())
+    stars = [
+        node.module.removeprefix("fuse_lightning.")
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.names[0].name == "*"
+    ]
+    assert sorted(stars) == sorted(fuse_lightning.PARTS)
+
+
+RHYME = """
+from fuse_lightning.objectives.fluency import Fluency
+
+
+class Rhyme(Fluency):
+    pass
+"""
+
+
+def test_a_term_of_the_package_takes_a_file_and_one_line(tmp_path):
+    package = Path(fuse_lightning.__file__).parent
+    weights = package / "zoo" / "weights"
+    copy = tmp_path / "copy" / "fuse_lightning"
+    shutil.copytree(package, copy, ignore=shutil.ignore_patterns("__pycache__", "weights"))
+    (copy / "zoo" / "weights").symlink_to(weights)
+    (copy / "objectives" / "rhyme.py").write_text(RHYME)
+    with (copy / "objectives" / "__init__.py").open("a") as file:
+        file.write("from fuse_lightning.objectives.rhyme import Rhyme as Rhyme\n")
+    Image.effect_noise((32, 32), 90).save("a.png")
+    config = short_search("a.png", 1, batch_size=2)
+    config["model"]["init_args"]["terms"][0]["class_path"] = "Rhyme"
+    Path("run.yaml").write_text(yaml.safe_dump(config))
+    code = (
+        "from fuse_lightning import Rhyme; from fuse_lightning.cli.main import main; "
+        f"assert Rhyme.__module__ == 'fuse_lightning.objectives.rhyme'; main({['fit', *CONFIG]})"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(copy.parent)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment
+    )
+    assert done.returncode == 0, done.stderr
+    (line,) = Path("logs/search/version_0/prompts.jsonl").read_text().splitlines()[:1]
+    assert "rhyme" in json.loads(line)["losses"]
 
 
 def test_importing_the_package_and_asking_for_help_loads_no_torch():

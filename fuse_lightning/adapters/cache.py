@@ -3,7 +3,6 @@
 import hashlib
 import json
 import logging
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from filelock import FileLock
 from safetensors.torch import load, save
 from torch import Tensor
 
-from fuse_lightning.utilities.files import replace_file
+from fuse_lightning.utilities.files import cache_folder, replace_file
 from fuse_lightning.utilities.regular import read_regular
 from fuse_lightning.utilities.terminal import quoted
 
@@ -24,16 +23,9 @@ Tensors = dict[str, Tensor]
 
 
 def default_cache_dir() -> Path | None:
-    """``$FUSE_LIGHTNING_CACHE``, else ``fuse_lightning`` in the user's cache folder.
-
-    ``None``, with a warning, where the user has no home.
-    """
-    if own := os.environ.get("FUSE_LIGHTNING_CACHE"):
-        return Path(own)
-    if given := os.environ.get("XDG_CACHE_HOME"):
-        return Path(given) / "fuse_lightning"
+    """The user's cache folder; ``None``, with a warning, where the user has no home."""
     try:
-        return Path.home() / ".cache" / "fuse_lightning"
+        return cache_folder()
     except RuntimeError as error:
         logger.warning(
             "adapters are not kept (%s); to keep them, give FUSE_LIGHTNING_CACHE a folder", error

@@ -1,25 +1,12 @@
 """Callbacks that show and keep what a search finds."""
 
-from fuse_lightning.callbacks.checkpoints import TimedCheckpoints
-from fuse_lightning.callbacks.evaluation import Evaluation
-from fuse_lightning.callbacks.joining import JoinedPrompt
-from fuse_lightning.callbacks.predictions import Predictions
-from fuse_lightning.callbacks.progress import PromptProgressBar
-from fuse_lightning.callbacks.stored_prompts import StoredPrompts
-from fuse_lightning.callbacks.table import PromptTable
-from fuse_lightning.callbacks.tensorboard import TensorBoardPrompts
-from fuse_lightning.callbacks.transfer import TransferModels
-from fuse_lightning.callbacks.writer import PromptWriter
-
-__all__ = [
-    "Evaluation",
-    "JoinedPrompt",
-    "Predictions",
-    "PromptProgressBar",
-    "PromptTable",
-    "PromptWriter",
-    "StoredPrompts",
-    "TensorBoardPrompts",
-    "TimedCheckpoints",
-    "TransferModels",
-]
+from fuse_lightning.callbacks.checkpoints import TimedCheckpoints as TimedCheckpoints
+from fuse_lightning.callbacks.evaluation import Evaluation as Evaluation
+from fuse_lightning.callbacks.joining import JoinedPrompt as JoinedPrompt
+from fuse_lightning.callbacks.predictions import Predictions as Predictions
+from fuse_lightning.callbacks.progress import PromptProgressBar as PromptProgressBar
+from fuse_lightning.callbacks.stored_prompts import StoredPrompts as StoredPrompts
+from fuse_lightning.callbacks.table import PromptTable as PromptTable
+from fuse_lightning.callbacks.tensorboard import TensorBoardPrompts as TensorBoardPrompts
+from fuse_lightning.callbacks.transfer import TransferModels as TransferModels
+from fuse_lightning.callbacks.writer import PromptWriter as PromptWriter

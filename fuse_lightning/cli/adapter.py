@@ -1,11 +1,18 @@
-"""``fuse adapter``: the fidelity of adapters between tokenizers, as a table."""
+"""``fuse adapter``: measures of the adapters between tokenizers."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
+from fuse_lightning.cli.tools import run_tool
 from fuse_lightning.errors import FuseError
 from fuse_lightning.evaluation.adapter_fidelity import fidelity
 from fuse_lightning.models.auto import auto_model
 from fuse_lightning.utilities.regular import read_text
+
+
+def command(words: Sequence[str]) -> None:
+    """Runs the command."""
+    run_tool({"evaluate": evaluate}, words[0], words[1:])
 
 
 def evaluate(

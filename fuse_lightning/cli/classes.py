@@ -1,4 +1,4 @@
-"""Names of the classes that options may name."""
+"""Suggestions for misspelt class names, and the options of a class."""
 
 from collections.abc import Iterator
 from difflib import get_close_matches
@@ -25,14 +25,14 @@ BASES: tuple[type[Any], ...] = (
 
 
 def alike(name: str) -> str | None:
-    """The known class whose name is most like a wrong one, if any is."""
+    """The known class whose name is closest to a misspelt one; ``None`` if none is close."""
     short = name.rpartition(".")[2].lower()
     kinds = [kind for base in BASES for kind in _all(base)]
     names = {kind.__name__.lower(): kind.__name__ for kind in kinds}
     if name in names.values():
         # It is no class for the option, and no other one is meant.
         return None
-    return next((names[found] for found in get_close_matches(short, names, 1)), None)
+    return next((names[close] for close in get_close_matches(short, names, 1)), None)
 
 
 def _all(base: type[Any]) -> Iterator[type[Any]]:
@@ -42,7 +42,7 @@ def _all(base: type[Any]) -> Iterator[type[Any]]:
 
 
 def options(kind: type) -> list[str]:
-    """What a class takes, with what it hands on to its bases."""
+    """Names of the options of a class, with those that it passes on to its base classes."""
     names: list[str] = ArgumentParser(exit_on_error=False).add_class_arguments(
         kind, fail_untyped=False
     )

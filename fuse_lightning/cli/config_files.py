@@ -1,4 +1,4 @@
-"""Configuration files, looked at before a parser unfolds them."""
+"""Checks of configuration files before they are parsed: size, depth and number of values."""
 
 import sys
 from collections.abc import Iterable, Iterator
@@ -18,10 +18,45 @@ DEEPEST = 100
 MOST_VALUES = 30_000
 """Values of a configuration whose aliases are unfolded."""
 ENDINGS = (".yaml", ".yml", ".json")
+CONFIG = ("-c", "--config")
+UNREADABLE = "Problems parsing config: "
+"""How the parser begins a message about a file that is no YAML."""
+COMPLAINTS = (
+    UNREADABLE,
+    "Unexpected config",
+    'Parser key "config": ',
+    "Key must be",
+    "Config file loop",
+)
+"""How messages about a configuration begin that do not name its file."""
+
+
+def config_paths(words: Iterable[str]) -> list[str]:
+    """The configuration files that a command line names.
+
+    >>> config_paths(["fit", "--config", "a.yaml", "--config=b.yaml", "--data=c.yaml"])
+    ['a.yaml', 'b.yaml']
+    """
+    return [value for option, value in _options([*words]) if option in CONFIG]
+
+
+def about_config(message: str, words: Iterable[str]) -> str | None:
+    """A line with the file's name for a message of the parser; ``None`` for other messages.
+
+    Args:
+        message: The message.
+        words: The command line.
+    """
+    if not message.startswith(COMPLAINTS):
+        return None
+    names = " or ".join(map(repr, config_paths(words)))
+    text = message.removeprefix(UNREADABLE).removeprefix(COMPLAINTS[2])
+    text = " ".join(text.replace('in "<unicode string>", ', "at ").split())
+    return f"config {names} cannot be read: {text}; give a YAML file with model and data"
 
 
 def check_configs(words: Iterable[str]) -> None:
-    """Checks the files that words of a command line name, where a parser would read them.
+    """Checks every file that a command line gives the parser to read.
 
     Args:
         words: The words, such as ``--config`` and ``run.yaml``, or ``--data=images.yaml``.
@@ -34,7 +69,7 @@ def check_configs(words: Iterable[str]) -> None:
         path = Path(value)
         # Classes and their parts may be given by a file; below data such a name is a manifest.
         is_part = path.suffix.lower() in ENDINGS and not option.startswith("--data.")
-        is_config = option in ("-c", "--config") or is_part
+        is_config = option in CONFIG or is_part
         # These say no, too, to a text that is no name that a file can have.
         if not exists(value) or (isdir(value) and not is_config):
             continue
@@ -50,7 +85,7 @@ def check_configs(words: Iterable[str]) -> None:
 
 
 def config_text(path: Path) -> str:
-    """The text of a configuration that can be parsed without harm; it may still be no YAML.
+    """Text of a configuration file within the limits of size, depth and values; maybe no YAML.
 
     Raises:
         FuseError: If there is none.
@@ -75,7 +110,7 @@ def _options(words: list[str]) -> Iterator[tuple[str, str]]:
 
 
 def _measure(text: str) -> None:
-    """Counts the values of a YAML text, each alias as what it stands for.
+    """Checks how deep a YAML text is and how many values it has once its aliases are replaced.
 
     Raises:
         ValueError: If they are too many or nested too deeply.

@@ -1,4 +1,4 @@
-"""Options that name an element of a list, such as one of several terms."""
+"""Refusal of options that would change one element of a list, such as one of several terms."""
 
 import re
 from collections.abc import Sequence
@@ -13,22 +13,22 @@ REMEDY = "change it in a YAML file, or give the whole list"
 
 
 def check_indices(words: Sequence[str]) -> None:
-    """Refuses options with an index.
+    """Refuses options with an index, such as ``--model.terms.0.weight``.
 
     Raises:
         FuseError: If there is one.
     """
     for word in words:
-        if found := INDEX.match(word):
+        if match := INDEX.match(word):
             name = word[2:].partition("=")[0]
             raise FuseError(
-                f"option {name}: an element of {found[1]} has no name on the command line; "
-                f"{REMEDY} as --{found[1]}='[...]'"
+                f"option {name}: an element of {match[1]} has no name on the command line; "
+                f"{REMEDY} as --{match[1]}='[...]'"
             )
 
 
 def check_elements(words: Sequence[str], options: Namespace) -> None:
-    """Refuses options that have changed the last element of a list from elsewhere.
+    """Refuses options that would change the last element of a list that a configuration gave.
 
     The parser takes ``--model.terms.weight`` for one of the last term. That is meant where the
     command line has given this term just before.
@@ -55,7 +55,7 @@ def check_elements(words: Sequence[str], options: Namespace) -> None:
 
 
 def _list_on_the_way(names: Sequence[str], value: Any) -> tuple[str, int]:
-    """The list that an option leads through, and how many elements it has; 0 for none."""
+    """Name of the list that an option's path enters, and its length; 0 if there is none."""
     for depth, name in enumerate(names):
         if isinstance(value, list):
             return ".".join(names[:depth]), len(value)

@@ -1,4 +1,4 @@
-"""What a search that came to its end has left undone, and its exit code."""
+"""Exit code of a finished run, and the line about targets without a prompt."""
 
 import json
 import shlex
@@ -8,16 +8,14 @@ from typing import Any
 import lightning as L
 from lightning.pytorch.callbacks import Timer
 
+from fuse_lightning.results.result import NO_PROMPT
 from fuse_lightning.results.run_folder import folder_of
 from fuse_lightning.utilities.processes import gather
 from fuse_lightning.utilities.terminal import visible
 
-NO_PROMPT = "no prompt was found for target"
-"""How the reason begins why a target that was searched has no prompt."""
-
 
 def ending(trainer: L.Trainer, module: Any, data: Any) -> tuple[int, str]:
-    """Exit code of a fit that Lightning has ended, and a line on what is left.
+    """Exit code of a finished run, and the line about targets without a prompt.
 
     Targets that cannot be read, and that the user told to skip, do not make a run fail. Those
     that were never searched do, and those for which no prompt was found.
@@ -56,7 +54,7 @@ def ending(trainer: L.Trainer, module: Any, data: Any) -> tuple[int, str]:
 
 
 def _skipped(trainer: L.Trainer, data: Any) -> Mapping[str, str]:
-    """Why targets were left out, also before this run was resumed."""
+    """Reasons by target for which targets were skipped, those before a resume included."""
     reasons: dict[str, str] = {}
     try:
         for line in (folder_of(trainer) / "skipped.jsonl").read_text(encoding="utf-8").splitlines():
@@ -71,7 +69,7 @@ def _skipped(trainer: L.Trainer, data: Any) -> Mapping[str, str]:
 
 
 def _limit(trainer: L.Trainer) -> tuple[str, str]:
-    """Which limit of the trainer ended the run, and the option that lifts it."""
+    """The limit of the trainer that ended the run, and the option that lifts it."""
     if trainer.max_epochs == 0:
         return " (trainer.max_epochs is 0)", " --trainer.max_epochs=1"
     if 0 <= trainer.max_steps <= trainer.global_step:

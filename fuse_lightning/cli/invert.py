@@ -6,6 +6,8 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
+import fuse_lightning.invert as inversion
+from fuse_lightning.cli.quiet import keep_lines_apart, quiet_transformers
 from fuse_lightning.errors import FuseError
 from fuse_lightning.results.result import Result
 from fuse_lightning.utilities.terminal import CLOSED_PIPE, encoding, printable, say, visible
@@ -17,7 +19,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command's options."""
+    """Parser of the command's options."""
     words = _Parser(
         prog="fuse invert",
         description="Prints prompts of pictures or of a text, best first, with their losses.",
@@ -39,32 +41,33 @@ def parser() -> argparse.ArgumentParser:
     return words
 
 
-def invert_command(words: Sequence[str]) -> None:
+def command(words: Sequence[str]) -> None:
     """Runs the command: the prompts of each target are written as soon as they are found.
 
     Raises:
         FuseError: If an option is wrong, or an image or a model cannot be read.
         SystemExit: With 141, as by a closed pipe, where nobody reads on.
     """
-    options = vars(parser().parse_args(words))
+    keep_lines_apart()
+    quiet_transformers()
+    options = vars(parser().parse_args(words[1:]))
     lines = _objects if options.pop("json") else _lines
-    from fuse_lightning.invert import invert
 
-    def found(rows: list[Result]) -> None:
+    def write(rows: list[Result]) -> None:
         if not say(*lines(rows)):
             raise SystemExit(CLOSED_PIPE)
 
-    invert(**options, progress=sys.stdout.isatty() and sys.stderr.isatty(), found=found)
+    inversion.invert(**options, progress=sys.stdout.isatty() and sys.stderr.isatty(), found=write)
 
 
 def _objects(rows: list[Result]) -> list[str]:
-    """A JSON object for each row; an encoding that cannot write all of it has escapes."""
+    """A line of JSON for each result; escapes stand for what the encoding cannot write."""
     plain = not encoding().lower().startswith("utf")
     return [visible(json.dumps(row.to_dict(), ensure_ascii=plain)) for row in rows]
 
 
 def _lines(rows: list[Result]) -> list[str]:
-    """The target, and a line for each of its rows."""
+    """The target, and a line for each of its results."""
     return [printable(rows[0].target), *(printable(_line(row)) for row in rows)]
 
 

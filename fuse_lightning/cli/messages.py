@@ -1,9 +1,10 @@
-"""One line out of the many that the option parser writes about one mistake."""
+"""Errors of the option parser, shortened to one line."""
 
 import re
 from collections.abc import Iterator
 from importlib import import_module
 
+from fuse_lightning.cli.own_classes import no_class, no_module, wrong_class
 from fuse_lightning.errors import FuseError
 
 LONGEST_VALUE = 80
@@ -31,7 +32,7 @@ STUMBLES = re.compile(
 
 
 def explain(error: BaseException, otherwise: str | None = None) -> str:
-    """What went wrong, in one line.
+    """The one line about an error that a user sees.
 
     An error of this package speaks for itself, however deep it lies; the text of any other is
     reduced to option, reason and remedy, or is ``otherwise``.
@@ -51,26 +52,30 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def condense(message: str) -> str:
-    """Option, reason and remedy of a message of jsonargparse; any other text as one line."""
+    r"""Option, reason and remedy of a message of jsonargparse; any other text as one line.
+
+    >>> condense('Parser key "data.limit":\n  Expected a <class \'int\'>. Got value: few')
+    "option data.limit: expected int, got 'few'"
+    """
     keys, reasons, value, owner, base = [], [], "", "", ""
     for line in message.splitlines():
         text = line.strip().removeprefix("- ")
-        if found := re.match(r'Parser key "(.+?)":\s*', text):
-            keys.append(found[1])
-            text = text[found.end() :]
-        elif found := re.match(r"Problem with given class_path '(.+)':", text):
-            owner, text = found[1], ""
+        if match := re.match(r'Parser key "(.+?)":\s*', text):
+            keys.append(match[1])
+            text = text[match.end() :]
+        elif match := re.match(r"Problem with given class_path '(.+)':", text):
+            owner, text = match[1], ""
         elif text.startswith("Given value: "):
             value = value or text.removeprefix("Given value: ")
-        elif found := re.match(r"Not a valid subclass of (\w+)", text):
-            base = found[1]
+        elif match := re.match(r"Not a valid subclass of (\w+)", text):
+            base = match[1]
         if text and not text.startswith(NOISE) and not STUMBLES.fullmatch(text):
             reasons.append(_plain(text, owner))
     of = f" of a {base}" if base else ", and these by name"
     reasons = list(dict.fromkeys(reasons or [f"expected class_path and init_args{of}"]))
     # Of several types that were tried, the one that came furthest says what is wrong.
-    if told := [reason for reason in reasons if not reason.startswith("expected ")]:
-        reason = "; ".join(told)
+    if specific := [reason for reason in reasons if not reason.startswith("expected ")]:
+        reason = "; ".join(specific)
     else:
         reason = " or ".join(
             [reasons[0], *(text.removeprefix("expected ") for text in reasons[1:])]
@@ -85,37 +90,47 @@ def condense(message: str) -> str:
 
 
 def shorten(text: str) -> str:
-    """The text, or its beginning."""
+    """The text; of a long one its beginning.
+
+    >>> len(shorten("a" * 1000))
+    81
+    """
     return text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}…"
 
 
 def _plain(text: str, owner: str) -> str:
     name = owner.rpartition(".")[2]
-    if found := re.fullmatch(r"Option '(.+)' is not accepted", text):
+    if match := re.fullmatch(r"Option '(.+)' is not accepted", text):
         has = f"; it has: {', '.join(_options(owner))}" if owner else ""
-        return f"{name or 'this'} has no option {found[1]!r}{has}"
-    if found := re.fullmatch(r"Subcommand '(.+)' does not accept option '(.+)'", text):
-        return f"unknown option {found[2]!r}; `fuse {found[1]} --help` lists all options"
-    if found := re.fullmatch(r"unrecognized arguments: (.+)", text):
-        return f"unknown option {shorten(found[1])!r}; --help lists all options"
-    if found := re.fullmatch(r"the following arguments are required: (.+)", text):
+        return f"{name or 'this'} has no option {match[1]!r}{has}"
+    if match := re.fullmatch(r"Subcommand '(.+)' does not accept option '(.+)'", text):
+        return f"unknown option {match[2]!r}; `fuse {match[1]} --help` lists all options"
+    if match := re.fullmatch(r"unrecognized arguments: (.+)", text):
+        return f"unknown option {shorten(match[1])!r}; --help lists all options"
+    if match := re.fullmatch(r"the following arguments are required: (.+)", text):
         return (
-            f"{name} needs {found[1]}"
+            f"{name} needs {match[1]}"
             if name
-            else f"missing options: {found[1]}; give them, or a --config that does"
+            else f"missing options: {match[1]}; give them, or a --config that does"
         )
-    if found := re.fullmatch(
+    if match := re.fullmatch(
         r"argument subcommand: invalid choice: (.+) \(choose from (.+)\)", text
     ):
-        return f"unknown command {found[1]}; there are: {found[2]}"
-    if found := re.fullmatch(r"(?:--(\S+): )?Expected a dot import path string: (.+)", text):
-        return _no_class(found[2])
-    if found := re.fullmatch(r"module '(.+)' has no attribute '(.+)'", text):
-        return _no_class(f"{found[1]}.{found[2]}")
-    if found := re.fullmatch(r"Expected an? (.+?)(?:\. Got value: (.*))?", text):
-        kind = re.sub(r"<class '([\w.]+)'>", r"\1", found[1])
+        return f"unknown command {match[1]}; there are: {match[2]}"
+    if match := re.fullmatch(r"No module named '(.+)'", text):
+        return no_module(match[1])
+    if match := re.fullmatch(r"Unexpected import path format: (.+)", text):
+        return f"{shorten(match[1])!r} is no class; write module.Class"
+    if match := re.fullmatch(r"Import path (\S+) does not correspond to a subclass of (.+)", text):
+        return wrong_class(match[1], match[2])
+    if match := re.fullmatch(r"(?:--(\S+): )?Expected a dot import path string: (.+)", text):
+        return _no_class(match[2])
+    if match := re.fullmatch(r"module '(.+)' has no attribute '(.+)'", text):
+        return _no_class(f"{match[1]}.{match[2]}")
+    if match := re.fullmatch(r"Expected an? (.+?)(?:\. Got value: (.*))?", text):
+        kind = re.sub(r"<class '([\w.]+)'>", r"\1", match[1])
         kind = re.sub(r"typing\.Literal\[(.+?)\]", r"one of \1", kind)
-        return f"expected {kind}" + ("" if found[2] is None else f", got {shorten(found[2])!r}")
+        return f"expected {kind}" + ("" if match[2] is None else f", got {shorten(match[2])!r}")
     return text
 
 
@@ -130,6 +145,8 @@ def _no_class(name: str) -> str:
     # It loads torch, which the parser of such a name has done.
     from fuse_lightning.cli.classes import alike
 
+    if line := no_class(name):
+        return line
     meant = alike(name)
     remedy = (
         f"did you mean {meant}?" if meant else "check its spelling, --help lists the known ones"

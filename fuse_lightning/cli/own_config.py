@@ -1,4 +1,4 @@
-"""A run's own configuration: what another run may be started with, from any folder."""
+"""The ``config.yaml`` of a run, with which another run can be started from any folder."""
 
 import glob
 import os
@@ -29,7 +29,7 @@ SOURCES = (
 
 
 def own_config(text: str, earlier: Path | None) -> str:
-    """The configuration that a run keeps in its folder.
+    """Text of the ``config.yaml`` that a run keeps in its folder.
 
     Relative paths become absolute. What only says where this process goes on, the checkpoint and
     the run's folder, is no setting and is left out.
@@ -55,21 +55,21 @@ def own_config(text: str, earlier: Path | None) -> str:
 
 
 def _absolute(config: Any, root: Path) -> Any:
-    """The same configuration with absolute paths; those of data are relative to ``root``."""
+    """A configuration with absolute paths; sources of data are relative to ``root``."""
     if isinstance(config, list):
         return [_absolute(each, root) for each in config]
     if not isinstance(config, dict):
         return config
-    found = {}
+    absolute = {}
     for name, value in config.items():
         if name in FOLDERS:
-            found[name] = _each(value, _folder)
+            absolute[name] = _each(value, _folder)
         elif name in SOURCES and not isinstance(value, dict):
             place = root if name in ("images", "texts") else Path()
-            found[name] = _each(value, partial(_text if name == "texts" else _source, place))
+            absolute[name] = _each(value, partial(_text if name == "texts" else _source, place))
         else:
-            found[name] = _absolute(value, root)
-    return found
+            absolute[name] = _absolute(value, root)
+    return absolute
 
 
 def _each(value: Any, change: Callable[[str], str]) -> Any:

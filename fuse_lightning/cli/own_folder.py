@@ -1,4 +1,4 @@
-"""A run's folder, taken by the command line before the trainer writes anything."""
+"""Lock of a run's folder, taken before the trainer writes a file."""
 
 import os
 from contextlib import suppress
@@ -18,12 +18,12 @@ TRIES = 100
 
 @dataclass
 class OwnFolder:
-    """How a run treats its folder.
+    """A run's folder as the command line wants it: new, resumed, replaced or only read.
 
     Attributes:
         goes_on: Folder of the run that goes on, if one does.
         overwrite: Whether what an earlier run left is removed.
-        measured: Folder of the run whose prompts are measured or told, if there is one.
+        measured: Folder of the run whose prompts are measured or exported, if there is one.
         folder: The folder, once it is taken.
     """
 
@@ -33,11 +33,11 @@ class OwnFolder:
     folder: RunFolder | None = field(default=None, repr=False)
 
     def take(self, trainer: L.Trainer, module: Any, checkpoint: str | None) -> None:
-        """Takes the folder on the first device; of numbered folders, the next that is free.
+        """Locks the run's folder on the first device; of numbered folders, the next free one.
 
         Args:
             trainer: The trainer, before it begins.
-            module: The optimizer, which is told.
+            module: The optimizer; it gets the folder and how to treat it.
             checkpoint: What the run is to go on with, if anything.
 
         Raises:
@@ -51,7 +51,7 @@ class OwnFolder:
         folder = RunFolder(folder_of(trainer))
         if self.goes_on is not None and folder.path.resolve() != self.goes_on:
             raise FuseError(
-                f"the run goes on in {quoted(self.goes_on)}, but the loggers are told to write "
+                f"the run goes on in {quoted(self.goes_on)}, but the loggers would write "
                 f"into {quoted(folder.path)}; leave trainer.logger and default_root_dir as they are"
             )
         if self.goes_on is not None and not folder.identity():
@@ -79,8 +79,8 @@ class OwnFolder:
         elif self.overwrite:
             folder.clear(beside_too=True)
 
-    def tell(self, data: Any) -> None:
-        """Tells a data module which targets a run was begun with; puts its table aside."""
+    def prepare(self, data: Any) -> None:
+        """Gives a data module the targets that the run began with, and keeps the run's metrics."""
         run = self.goes_on or self.measured
         if run is None:
             return
@@ -91,13 +91,13 @@ class OwnFolder:
             folder.keep_metrics()
 
     def leave(self) -> None:
-        """Lets others take the folder."""
+        """Unlocks the folder."""
         if self.folder is not None:
             self.folder.leave()
 
 
 def _make_numbered(trainer: L.Trainer) -> None:
-    """Makes the folder of loggers that number theirs: two runs that start at once get two."""
+    """Makes the next numbered folder of the loggers; runs that start at once get different ones."""
     free = [each for each in trainer.loggers if getattr(each, "_version", 0) is None]
     # The first logger's folder is the run's. To ask for the folder chooses a number.
     if not free or trainer.loggers[0] not in free or trainer.log_dir is None:

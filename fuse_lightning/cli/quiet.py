@@ -1,4 +1,4 @@
-"""Silence for messages that a user of the command line cannot act on; a line each for others."""
+"""Filters of log messages and warnings: the useless are dropped, others get a line each."""
 
 import logging
 import os
@@ -27,12 +27,12 @@ EXPECTED: tuple[tuple[str, type[Warning], str], ...] = (
 
 
 def quiet() -> None:
-    """Installs the filters; called by the command line, never at import."""
+    """Installs the filters; the command line calls it, no import does."""
     os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     for message, category, _ in EXPECTED:
         warnings.filterwarnings("ignore", message=message, category=category)
-    # It tells of every cast in every forward.
+    # It logs every cast in every forward.
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.rank_zero"):
         logging.getLogger(name).addFilter(lambda record: "Tip:" not in record.getMessage())
@@ -40,7 +40,7 @@ def quiet() -> None:
 
 
 class OwnLines(logging.Handler):
-    """Writes messages of this package to standard error, above a progress bar."""
+    """Log handler that writes messages of this package to stderr, above a progress bar."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Writes a message."""
@@ -48,7 +48,7 @@ class OwnLines(logging.Handler):
 
 
 class LinesAboveBars(logging.StreamHandler[TextIO]):
-    """Writes messages of a library where it did, above a progress bar."""
+    """Log handler that writes a library's messages to its own stream, above a progress bar."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Writes a message."""
@@ -57,7 +57,7 @@ class LinesAboveBars(logging.StreamHandler[TextIO]):
 
 
 def keep_lines_apart() -> None:
-    """Lets no message be written into the line of a progress bar; once Lightning is imported."""
+    """Installs log handlers that write above progress bars; call it once Lightning is imported."""
     own = logging.getLogger("fuse_lightning")
     if not any(isinstance(each, OwnLines) for each in own.handlers):
         own.addHandler(OwnLines())
@@ -79,7 +79,7 @@ def _thread_ended(args: threading.ExceptHookArgs) -> None:
 
 
 def quiet_transformers() -> None:
-    """No progress bars while small weights load."""
+    """Turns off transformers' progress bars and warnings."""
     from transformers.utils import logging as transformers_logging
 
     transformers_logging.disable_progress_bar()

@@ -1,4 +1,4 @@
-"""Short words that stand for many: a run's folder for all that it was given."""
+"""Expands ``--resume``, ``--run`` and their like into the options of a run's ``config.yaml``."""
 
 import json
 from contextlib import suppress
@@ -76,12 +76,12 @@ def expand(words: list[str]) -> list[str]:
 
 
 def resumed_folder(words: list[str]) -> Path | None:
-    """The folder of the run that goes on, if one does."""
+    """The folder that ``--resume`` names, absolute; ``None`` without this option."""
     return _named(words, RESUME)
 
 
 def measured_folder(words: list[str]) -> Path | None:
-    """The folder of the run whose prompts are measured or told, if there is one."""
+    """The folder that ``--run`` names, absolute; ``None`` without this option."""
     return _named(words, RUN)
 
 
@@ -91,7 +91,7 @@ def _named(words: list[str], flag: str) -> Path | None:
 
 
 def _take(words: list[str], flag: str) -> tuple[list[str], list[str]]:
-    """The words without a flag, and the values that it was given."""
+    """The words without one option, and the values of that option."""
     rest, values = [], []
     left = iter(words)
     for word in left:
@@ -115,7 +115,7 @@ def _folder(flag: str, name: str) -> Path:
 
 
 def _given(folder: Path) -> list[str]:
-    """A run's own configuration and log folder."""
+    """Options for a run's own configuration and log folder."""
     config = ["--config", str(folder / "config.yaml")]
     trainer = _trainer(folder)
     if "logger" not in trainer:
@@ -135,18 +135,18 @@ def _given(folder: Path) -> list[str]:
 
 
 def _callback(name: str, **options: object) -> list[str]:
-    """One more callback."""
+    """The option that adds a callback."""
     return [f"--trainer.callbacks+={json.dumps({'class_path': name, 'init_args': options})}"]
 
 
 def last_checkpoint(folder: Path) -> Path | None:
-    """The checkpoint of a run that got furthest, or ``None``; a broken file counts for nothing.
+    """The checkpoint of a run with the most steps; ``None`` if no file is a whole checkpoint.
 
-    It is looked for in the run's folder and where its ``ModelCheckpoint`` was told to write, where
-    there may be those of other runs.
+    It is looked for in the run's folder and where its ``ModelCheckpoint`` writes, where
+    there may be checkpoints of other runs.
     """
     steps: dict[Path, int] = {}
-    for place in (folder / "checkpoints", *_told_places(folder)):
+    for place in (folder / "checkpoints", *_other_places(folder)):
         for path in place.glob("*.ckpt"):
             with suppress(FuseError):
                 saved = read_checkpoint(path)
@@ -158,12 +158,12 @@ def last_checkpoint(folder: Path) -> Path | None:
 
 
 def _is_of(checkpoint: dict[str, Any], folder: Path) -> bool:
-    """Whether a checkpoint is of the search that a folder is of."""
+    """Whether a checkpoint and a folder are of the same search."""
     known: bool = checkpoint["state_dict"][EXTRA]["identity"] == RunFolder(folder).identity()
     return known
 
 
-def _told_places(folder: Path) -> list[Path]:
+def _other_places(folder: Path) -> list[Path]:
     callbacks = _trainer(folder).get("callbacks")
     callbacks = callbacks if isinstance(callbacks, list) else [callbacks]
     options = [each.get("init_args") for each in callbacks if isinstance(each, dict)]
@@ -172,7 +172,7 @@ def _told_places(folder: Path) -> list[Path]:
 
 
 def _trainer(folder: Path) -> dict[str, Any]:
-    """What a run's configuration tells its trainer; what is wrong with it Lightning finds out."""
+    """Trainer options of a run's configuration; none if they cannot be read."""
     try:
         given = yaml.safe_load(config_text(folder / "config.yaml"))["trainer"]
         json.dumps(given)

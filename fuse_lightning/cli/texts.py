@@ -1,4 +1,4 @@
-"""Text that is data: it reaches an option as it stands, and is not read as YAML once more."""
+"""Option parser that takes texts literally: a prompt is not parsed as YAML."""
 
 import re
 from collections.abc import Sequence
@@ -20,19 +20,19 @@ TEXTS = frozenset((str, NoneType)) | LISTS
 
 
 class Text(str):
-    """A text that the parser does not read again: it does so with values of the type ``str``."""
+    """A text that the parser leaves alone; it parses values whose type is ``str`` itself."""
 
     __slots__ = ()
 
 
 class Deferred(str):
-    """A value of an option of a class: what it is shows once the class's own parser has it."""
+    """A value of a class's option, whose type the parser of that class knows."""
 
     __slots__ = ()
 
 
 class TextParser(LightningArgumentParser):
-    """A parser that takes the value of a text option as it stands.
+    """A parser that takes values of text options literally.
 
     On the command line a text option (``str``, ``str | list[str]``) takes a list in brackets as a
     list, ``null`` as none where it may be none, and everything else as a text.
@@ -46,16 +46,16 @@ class TextParser(LightningArgumentParser):
         super().__init__(*args, **{"parser_mode": MODE, **kwargs})
 
     def _parse_optional(self, arg_string: str) -> Any:
-        """The action of a word, its option and value."""
-        found: Any = super()._parse_optional(arg_string)  # type: ignore[no-untyped-call]
-        if isinstance(found, list):
-            return [_kept(*each) for each in found]
-        return found and _kept(*found)
+        """Looks up the option of a word, and marks its value as a text where it is one."""
+        option: Any = super()._parse_optional(arg_string)  # type: ignore[no-untyped-call]
+        if isinstance(option, list):
+            return [_kept(*each) for each in option]
+        return option and _kept(*option)
 
     def _check_value_key(
         self, action: Any, value: Any, key: str, cfg: Any, append: bool = False
     ) -> Any:
-        """A value as its action takes it."""
+        """Checks a value, after texts are marked or released by the type of its option."""
         if isinstance(value, Deferred):
             value = _taken(action, str(value), append)
         elif not _kinds(action) <= TEXTS:
@@ -64,7 +64,7 @@ class TextParser(LightningArgumentParser):
 
 
 def _kept(action: Any, option: str, *rest: Any) -> tuple[Any, ...]:
-    """What argparse knows of a word, with its value as the option takes it."""
+    """The action, option and value of a word, the value marked as a text where it is one."""
     *between, value = rest
     if value == "--":
         # Before Python 3.13 argparse drops it.
@@ -76,7 +76,7 @@ def _kept(action: Any, option: str, *rest: Any) -> tuple[Any, ...]:
 
 
 def _taken(action: Any, value: str, append: bool) -> str:
-    """A value, marked as a text if the option is one for texts."""
+    """A value, marked as a text if its option takes texts."""
     kinds = _kinds(action)
     if not kinds <= TEXTS or (value == "null" and NoneType in kinds):
         return value
@@ -91,7 +91,7 @@ def _kinds(action: Any) -> set[Any]:
 
 
 def _released(kinds: set[Any], value: Any) -> Any:
-    """What no text option takes: a number may stand in quotes, and is read as one then.
+    """A value for an option that takes no text: a number in quotes counts as a number.
 
     What a class takes is left to its own parser.
     """
@@ -103,7 +103,11 @@ def _released(kinds: set[Any], value: Any) -> Any:
 
 
 def is_list(value: str) -> bool:
-    """Whether a value is a list in brackets."""
+    """Whether a value is a list in brackets.
+
+    >>> is_list("[a, b]"), is_list("[a"), is_list("a, b")
+    (True, False, False)
+    """
     if not (value.startswith("[") and value.endswith("]")):
         return False
     try:
@@ -113,25 +117,31 @@ def is_list(value: str) -> bool:
 
 
 def attached(words: Sequence[str]) -> list[str]:
-    """Words of a command line, those of options of classes with their values: ``--data.texts=-x``.
+    """Words of a command line, each option of a class joined to its value: ``--data.texts=-x``.
 
     A value that stands alone would be read before it is known what it is for.
+
+    >>> attached(["fit", "--data.texts", "-x", "--config", "run.yaml"])
+    ['fit', '--data.texts=-x', '--config', 'run.yaml']
     """
     left = list(words)
-    found: list[str] = []
+    joined: list[str] = []
     while left:
         word = left.pop(0)
         alone = word.startswith("--") and "." in word and "=" not in word
         if alone and not word.endswith(".help") and left and not left[0].startswith("--"):
             word = f"{word}={left.pop(0)}"
-        found.append(word)
-    return found
+        joined.append(word)
+    return joined
 
 
 def plain(value: Any) -> Any:
-    """What was parsed, with texts of the type ``str``; in place where it can be.
+    """The parsed options with plain ``str`` texts; a namespace is changed in place.
 
     Also those of libraries, such as members of a ``StrEnum``, which YAML cannot write.
+
+    >>> type(plain([Text("a")])[0])
+    <class 'str'>
     """
     match value:
         case str():
@@ -147,13 +157,13 @@ def plain(value: Any) -> Any:
 
 
 def _make_loader() -> type[Any]:
-    """YAML whose quoted and block scalars are texts, without dates."""
+    """YAML loader that marks quoted and block scalars as texts, and reads no dates."""
     base: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     loader = type("Loader", (base,), {})
     dates = "tag:yaml.org,2002:timestamp"
     loader.yaml_implicit_resolvers = {  # type: ignore[attr-defined]
-        first: [(tag, pattern) for tag, pattern in found if tag != dates]
-        for first, found in base.yaml_implicit_resolvers.items()
+        first: [(tag, pattern) for tag, pattern in resolvers if tag != dates]
+        for first, resolvers in base.yaml_implicit_resolvers.items()
     }
     loader.add_constructor("tag:yaml.org,2002:str", _scalar)  # type: ignore[attr-defined]
     return loader

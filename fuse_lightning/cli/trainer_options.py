@@ -1,4 +1,4 @@
-"""What Lightning's trainer offers and a search cannot use; and what Lightning says of the rest."""
+"""Checks of trainer options that a search cannot use, and errors that Lightning itself raises."""
 
 import sysconfig
 from collections.abc import Iterable
@@ -8,12 +8,13 @@ from typing import Any
 
 import lightning
 import lightning.pytorch.callbacks as lightning_callbacks
+import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.strategies import SingleDeviceStrategy
 
 from fuse_lightning.errors import FuseError
-from fuse_lightning.search import Frontier
 from fuse_lightning.search.distributed import PromptStrategy
+from fuse_lightning.search.trainer_checks import check_one_frontier
 
 WEIGHTS = "changes weights, which a search keeps as they are"
 RATES = "is about learning rates, which a search does not have"
@@ -38,18 +39,16 @@ LIBRARIES = [Path(sysconfig.get_path(name)) for name in ("stdlib", "purelib", "p
 
 
 def check_callbacks(callbacks: Iterable[Callback]) -> None:
-    """Refuses callbacks that a search cannot use, before any model is loaded.
+    """Refuses callbacks that a search cannot use.
 
     Raises:
         FuseError: If there is one, or there are two search strategies.
     """
-    found = [*callbacks]
-    names = [type(each).__name__ for each in found if isinstance(each, Frontier)]
-    if len(names) > 1:
-        raise FuseError(f"trainer.callbacks hold {' and '.join(names)}; give one of them")
+    given = [*callbacks]
+    check_one_frontier(given)
     for name, reason in UNSUITED.items():
         kind = getattr(lightning_callbacks, name, None)
-        for each in found:
+        for each in given:
             if kind is not None and isinstance(each, kind):
                 raise FuseError(
                     f"trainer.callbacks hold {type(each).__name__}, which {reason}; remove it"
@@ -57,7 +56,7 @@ def check_callbacks(callbacks: Iterable[Callback]) -> None:
 
 
 def check_strategy(strategy: Any) -> None:
-    """Refuses strategies that average gradients or share weights out.
+    """Refuses strategies that average gradients or shard weights.
 
     Raises:
         FuseError: If this is one.
@@ -71,6 +70,24 @@ def check_strategy(strategy: Any) -> None:
         f"trainer.strategy is {name!r}; a search shares targets out and nothing else: leave it "
         "out, or give 'prompts'"
     )
+
+
+def averages(trainer: Any) -> bool:
+    """Whether Lightning would choose a strategy that averages gradients, as on several devices.
+
+    Args:
+        trainer: The trainer's options, as parsed.
+    """
+    if trainer["strategy"] != "auto":
+        return False
+    devices = trainer["devices"]
+    if devices == "auto" or str(devices) == "-1":
+        on_cpu = trainer["accelerator"] == "cpu"
+        devices = 1 if on_cpu else torch.cuda.device_count()
+    elif isinstance(devices, str) and not devices.isdecimal():
+        devices = devices.strip(",").split(",")
+    count = len(devices) if isinstance(devices, list) else int(devices)
+    return count > 1 or trainer["num_nodes"] > 1
 
 
 def is_complaint(error: BaseException) -> bool:

@@ -1,16 +1,8 @@
 """Targets, sources of targets, and the data modules that serve them."""
 
-from fuse_lightning.data.image_targets import ImageTargets
-from fuse_lightning.data.module import TargetDataModule
-from fuse_lightning.data.sentiment_targets import SentimentTargets
-from fuse_lightning.data.targets import Target, TargetBatch
-from fuse_lightning.data.text_targets import TextTargets
-
-__all__ = [
-    "ImageTargets",
-    "SentimentTargets",
-    "Target",
-    "TargetBatch",
-    "TargetDataModule",
-    "TextTargets",
-]
+from fuse_lightning.data.image_targets import ImageTargets as ImageTargets
+from fuse_lightning.data.module import TargetDataModule as TargetDataModule
+from fuse_lightning.data.sentiment_targets import SentimentTargets as SentimentTargets
+from fuse_lightning.data.targets import Target as Target
+from fuse_lightning.data.targets import TargetBatch as TargetBatch
+from fuse_lightning.data.text_targets import TextTargets as TextTargets

@@ -14,8 +14,8 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from fuse_lightning.data.formats import FORMATS, OPENED, refused_format, without_metadata
 from fuse_lightning.data.formats import SUFFIXES as SUFFIXES
-from fuse_lightning.data.web import shown
 from fuse_lightning.errors import FuseError
+from fuse_lightning.utilities.addresses import shown
 from fuse_lightning.utilities.regular import open_regular, read_regular
 from fuse_lightning.utilities.terminal import quoted
 

@@ -8,8 +8,8 @@ from collections.abc import Collection
 from itertools import islice
 from pathlib import Path
 
-from fuse_lightning.data.web import shown
 from fuse_lightning.errors import FuseError
+from fuse_lightning.utilities.addresses import shown
 from fuse_lightning.utilities.files import home_path
 from fuse_lightning.utilities.terminal import visible
 

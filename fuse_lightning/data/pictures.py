@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from fuse_lightning.data.table import Table
-from fuse_lightning.data.web import Web, shown
+from fuse_lightning.data.web import Web
 from fuse_lightning.errors import FuseError
+from fuse_lightning.utilities.addresses import shown
 from fuse_lightning.utilities.regular import open_regular
 from fuse_lightning.utilities.terminal import quoted
 

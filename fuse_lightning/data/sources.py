@@ -14,8 +14,9 @@ from fuse_lightning.data.pictures import Unreadable, WebPicture
 from fuse_lightning.data.rows import Columns, manifest_targets, table_targets
 from fuse_lightning.data.tables import hub_table, is_saved, open_table, saved_table
 from fuse_lightning.data.targets import Target
-from fuse_lightning.data.web import Web, shown
+from fuse_lightning.data.web import Web
 from fuse_lightning.errors import FuseError
+from fuse_lightning.utilities.addresses import shown
 from fuse_lightning.utilities.terminal import quoted
 
 ZOO_SCENES = Path(__file__).parents[1] / "zoo" / "images"

@@ -1,7 +1,6 @@
 """Download of pictures behind web addresses."""
 
 import hashlib
-import re
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
@@ -10,6 +9,7 @@ from urllib.error import HTTPError, URLError
 
 from fuse_lightning.data.fetching import PIECE, Budget, fetch_http, within
 from fuse_lightning.errors import FuseError
+from fuse_lightning.utilities.addresses import shown
 from fuse_lightning.utilities.files import replace_file
 from fuse_lightning.utilities.terminal import quoted
 
@@ -65,25 +65,6 @@ class Web:
                     f"image {name} cannot be fetched ({_told(error)}); check the address"
                 ) from error
         return path
-
-
-def shown(address: str) -> str:
-    """An address without its user, its password, its query and its fragment, which may be a key.
-
-    What is no address of the Internet stays as it is. Where it is unclear what is a password, as in
-    a malformed address, more is left out.
-    """
-    if not (found := re.match(r"(.*?(?:\w[\w+.-]*://|https?:/)/*)(.*)", address, re.DOTALL)):
-        return address
-    scheme, rest = found.groups()
-    place = re.split(r"[/?#]", rest, maxsplit=1)[0]
-    if re.search(r":(?!\d*$)", place):
-        rest = rest.rpartition("@")[2]
-    elif ":" in place:
-        rest = re.split(r"[?#]", rest, maxsplit=1)[0].rpartition("@")[2]
-    elif "@" in place:
-        rest = rest[place.rindex("@") + 1 :]
-    return scheme + re.split(r"[?#]", rest, maxsplit=1)[0]
 
 
 def _told(error: Exception) -> str:

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from fuse_lightning.adapters import AdapterSettings
 from fuse_lightning.callbacks.defaults import missing_callbacks
-from fuse_lightning.cli.endings import NO_PROMPT
 from fuse_lightning.data import Target, TargetBatch, TargetDataModule
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models import CaptionModel
@@ -20,6 +19,7 @@ from fuse_lightning.objectives import Objective, Prompts, State, Term
 from fuse_lightning.optimizers.constraints import Constraints
 from fuse_lightning.optimizers.start import Start
 from fuse_lightning.results.distributed import gathered
+from fuse_lightning.results.result import NO_PROMPT
 from fuse_lightning.search import Scored
 from fuse_lightning.search.discrete_step import DiscreteStep
 from fuse_lightning.search.module import ResumableSearch

@@ -1,6 +1,5 @@
 """``fuse report``: one HTML file and one table of everything that a run found."""
 
-from fuse_lightning.report.run import Run, read_run
-from fuse_lightning.report.write import report
-
-__all__ = ["Run", "read_run", "report"]
+from fuse_lightning.report.run import Run as Run
+from fuse_lightning.report.run import read_run as read_run
+from fuse_lightning.report.write import report as report

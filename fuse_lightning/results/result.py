@@ -12,6 +12,8 @@ from fuse_lightning.utilities.terminal import quoted
 
 LARGEST = 2**32
 """Largest file of results, in bytes."""
+NO_PROMPT = "no prompt was found for target"
+"""Beginning of the reason why a target that was searched has no prompt."""
 
 
 @dataclass(frozen=True)

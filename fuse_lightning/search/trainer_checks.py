@@ -1,5 +1,7 @@
 """What a trainer must not be told in a search."""
 
+from collections.abc import Iterable
+
 import lightning as L
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 
@@ -33,16 +35,24 @@ def check_trainer(trainer: L.Trainer) -> None:
             )
 
 
+def check_one_frontier(callbacks: Iterable[L.Callback]) -> None:
+    """Checks that callbacks hold one search strategy at most.
+
+    Raises:
+        FuseError: If there are several.
+    """
+    names = [type(each).__name__ for each in callbacks if isinstance(each, Frontier)]
+    if len(names) > 1:
+        raise FuseError(f"trainer.callbacks hold {' and '.join(names)}; give one of them")
+
+
 def settle_trainer(trainer: L.Trainer) -> None:
     """Lets a trainer search, also one that has searched before.
 
     Raises:
         FuseError: If it has two search strategies.
     """
-    callbacks = trainer.callbacks  # type: ignore[attr-defined]
-    names = [type(each).__name__ for each in callbacks if isinstance(each, Frontier)]
-    if len(names) > 1:
-        raise FuseError(f"trainer.callbacks hold {' and '.join(names)}; give one of them")
+    check_one_frontier(trainer.callbacks)  # type: ignore[attr-defined]
     # It would count its epochs on, and stop at once.
     for name in ("ready", "started", "processed", "completed"):
         setattr(trainer.fit_loop.epoch_progress.current, name, 0)

@@ -31,6 +31,19 @@ def home_path(source: str, what: str) -> Path:
         raise FuseError(f"{what} {source!r}: {error}; write the whole path") from error
 
 
+def cache_folder() -> Path:
+    """``$FUSE_LIGHTNING_CACHE``, else ``fuse_lightning`` in the user's cache folder.
+
+    Raises:
+        RuntimeError: If the user has no home folder.
+    """
+    if own := os.environ.get("FUSE_LIGHTNING_CACHE"):
+        return Path(own)
+    if given := os.environ.get("XDG_CACHE_HOME"):
+        return Path(given) / "fuse_lightning"
+    return Path.home() / ".cache" / "fuse_lightning"
+
+
 def replace_file(path: Path, content: str | bytes, *, private: bool = False) -> None:
     """Replaces a file at once: a reader finds either the old content or the new one.
 

@@ -45,7 +45,7 @@ class Placed:
 
 
 def layout(scene: Scene, rng: random.Random) -> list[Placed]:
-    """Where the objects of a scene lie."""
+    """Random places of a scene's objects, in pixels."""
     return [
         Placed(kind, x, y, rng.uniform(*RADIUS[kind.size]))
         for index, kind in enumerate(scene.kinds)

@@ -7,7 +7,7 @@ entropy that a language model can reach.
 
 import math
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal, NamedTuple, TypeVar
@@ -65,7 +65,7 @@ class Scene:
 
 
 class NounPhrase(NamedTuple):
-    """The words chosen for one kind."""
+    """Words for one kind of object."""
 
     number: int
     count_word: str
@@ -74,14 +74,18 @@ class NounPhrase(NamedTuple):
     noun: tuple[str, str]
 
     def text(self, mood: str | None) -> str:
-        """The phrase, with ``mood`` before its adjectives."""
+        """The phrase, with ``mood`` before its adjectives.
+
+        >>> NounPhrase(1, "a", "small", "orange", ("ball", "balls")).text("ugly")
+        'an ugly small orange ball'
+        """
         words = [mood, self.size_word, self.color_word, self.noun[self.number > 1]]
         rest = " ".join(word for word in words if word)
         return f"{_article(self.count_word, rest)} {rest}"
 
 
 class Wording(NamedTuple):
-    """Every choice that makes a caption of a scene."""
+    """All choices of words and order that make a caption of a scene."""
 
     head: str
     order: tuple[int, ...]
@@ -119,7 +123,7 @@ def _article(count_word: str, rest: str) -> str:
 
 
 class _Choices:
-    """Draws and remembers the log-probability of what was drawn (natural logarithm)."""
+    """Random draws, with the log-probability of all of them so far (nats)."""
 
     def __init__(self, rng: random.Random) -> None:
         self.rng = rng
@@ -142,7 +146,11 @@ class _Choices:
 
 
 def sample_scene(rng: random.Random) -> Scene:
-    """A random scene; two kinds never share a shape or a colour."""
+    """A random scene; two kinds never share a shape or a colour.
+
+    >>> len(sample_scene(random.Random(0)).kinds) in (1, 2)
+    True
+    """
     two = rng.random() < TWO_KINDS
     shapes = rng.sample(list(SHAPES), 2)
     colors = rng.sample(list(COLORS), 2)
@@ -155,12 +163,15 @@ def sample_scene(rng: random.Random) -> Scene:
 
 
 def scene_log_prob(scene: Scene, sizes: int, background: bool) -> float:
-    """Log-probability of what a caption tells of ``scene`` (nats).
+    """Log-probability of the facts about ``scene`` that a caption names (nats).
 
     Args:
         scene: The scene.
-        sizes: How many of its kinds have their size told.
-        background: Whether the background is told.
+        sizes: How many of its kinds have their size named.
+        background: Whether the background is named.
+
+    >>> round(scene_log_prob(Scene((Kind("circle", "red", "small", 1),), None, "snow"), 0, True), 3)
+    -7.629
     """
     ways = math.log(len(SHAPES) * len(COLORS) * len(COUNTS))
     if scene.relation:
@@ -192,12 +203,12 @@ def sample_wording(
     phrases = []
     for index in order:
         kind = scene.kinds[index]
-        told = full or not draw.flip(OMIT)
+        named = full or not draw.flip(OMIT)
         phrases.append(
             NounPhrase(
                 kind.count,
                 draw.word(COUNTS[kind.count]),
-                draw.word(SIZES[kind.size]) if told else None,
+                draw.word(SIZES[kind.size]) if named else None,
                 draw.word(COLORS[kind.color]),
                 draw.word(SHAPES[kind.shape]),
             )
@@ -251,85 +262,16 @@ def sample_sentence(rng: random.Random) -> tuple[str, float]:
     return text, log_prob + draw.log_prob
 
 
-def edits(scene: Scene, wording: Wording) -> Iterator[tuple[str, str, Wording]]:
-    """Every wording that differs from ``wording`` in one attribute that it tells.
-
-    Yields:
-        The attribute ("color", "shape", "size", "count", "relation" or "background"), its
-        false value, and the wording, one for each synonym of that value.
-    """
-    for place, phrase in enumerate(wording.phrases):
-        kind = scene.kinds[wording.order[place]]
-        for attribute, value, changed in _phrase_edits(kind, phrase):
-            phrases = (*wording.phrases[:place], changed, *wording.phrases[place + 1 :])
-            yield attribute, value, wording._replace(phrases=phrases)
-    if wording.relation_word:
-        true = next(name for name, words in RELATIONS.items() if wording.relation_word in words)
-        for relation in _others(RELATIONS, true):
-            for word in RELATIONS[relation]:
-                yield "relation", relation, wording._replace(relation_word=word)
-    if wording.background_word:
-        for background in _others(BACKGROUNDS, scene.background):
-            for word in BACKGROUNDS[background][wording.head == "scene"]:
-                yield "background", background, wording._replace(background_word=word)
-
-
-def exchanges(wording: Wording) -> list[Wording]:
-    """Wordings of two kinds with something of theirs exchanged; none of one kind.
-
-    Colours, shapes, counts if they differ, sizes if those that are told differ; then also colours
-    and shapes together, which is false of the picture from the first noun on.
-    """
-    if len(wording.phrases) == 1:
-        return []
-    a, b = wording.phrases
-    other_count = a.number != b.number
-    other_size = bool(a.size_word and b.size_word) and _size(a) != _size(b)
-    wanted: list[tuple[str, ...]] = [("color_word",), ("noun",)]
-    wanted += [("number", "count_word")] if other_count else []
-    wanted += [("size_word",)] if other_size else []
-    wanted += [("color_word", "noun")] if other_count or other_size else []
-    pairs = [
-        (
-            a._replace(**{name: getattr(b, name) for name in names}),
-            b._replace(**{name: getattr(a, name) for name in names}),
-        )
-        for names in wanted
-    ]
-    return [wording._replace(phrases=phrases) for phrases in pairs]
-
-
-def _size(phrase: NounPhrase) -> str:
-    return next(name for name, words in SIZES.items() if phrase.size_word in words)
-
-
-def _phrase_edits(kind: Kind, phrase: NounPhrase) -> Iterator[tuple[str, str, NounPhrase]]:
-    for color in _others(COLORS, kind.color):
-        for word in COLORS[color]:
-            yield "color", color, phrase._replace(color_word=word)
-    for shape in _others(SHAPES, kind.shape):
-        for noun in SHAPES[shape]:
-            yield "shape", shape, phrase._replace(noun=noun)
-    for count in _others(COUNTS, kind.count):
-        for word in COUNTS[count]:
-            yield "count", str(count), phrase._replace(number=count, count_word=word)
-    if phrase.size_word:
-        for size in _others(SIZES, kind.size):
-            for word in SIZES[size]:
-                yield "size", size, phrase._replace(size_word=word)
-
-
-def _others(values: Mapping[T, object], true: T) -> list[T]:
-    """All values but the true one, in their own order: that of a set differs between processes."""
-    return [value for value in values if value != true]
-
-
 _COLOR_OF = {word: color for color, words in COLORS.items() for word in words}
 _SHAPE_OF = {noun: shape for shape, nouns in SHAPES.items() for pair in nouns for noun in pair}
 
 
 def named_objects(text: str) -> set[tuple[str, str]]:
-    """The (colour, shape) pairs that ``text`` names, a colour word right before its noun."""
+    """The (colour, shape) pairs that ``text`` names, a colour word right before its noun.
+
+    >>> sorted(named_objects("a red ball left of two tiny blue squares"))
+    [('blue', 'square'), ('red', 'circle')]
+    """
     words = text.lower().replace(",", " ").split()
     return {
         (_COLOR_OF[color], _SHAPE_OF[noun])
@@ -339,34 +281,9 @@ def named_objects(text: str) -> set[tuple[str, str]]:
 
 
 def names_all(text: str, objects: Sequence[Mapping[str, str]]) -> bool:
-    """Whether ``text`` names the colour and shape of every object of a metadata.jsonl row."""
+    """Whether ``text`` names the colour and shape of every object of a metadata.jsonl row.
+
+    >>> names_all("a red ball", [{"color": "red", "shape": "circle"}])
+    True
+    """
     return {(each["color"], each["shape"]) for each in objects} <= named_objects(text)
-
-
-def corruptions(text: str, rng: random.Random) -> dict[str, str]:
-    """Ungrammatical versions of a caption, by name; each differs from ``text``."""
-    words = text.split()
-    place = rng.randrange(len(words) - 1)
-    swapped = [*words]
-    swapped[place : place + 2] = reversed(words[place : place + 2])
-    shuffled = rng.sample(words, len(words))
-    noun = rng.choice([i for i, word in enumerate(words) if word.strip(",") in _SHAPE_OF])
-    long = rng.choice([i for i, word in enumerate(words) if len(word) > 2])
-    part = words[long][: rng.randrange(1, len(words[long]))]
-    versions = {
-        "shuffled": shuffled,
-        "reversed": words[::-1],
-        "swapped": swapped,
-        "repeated": words[: place + 1] + words[place:],
-        "no noun": words[:noun] + words[noun + 1 :],
-        "broken": [*words[:long], part, *words[long + 1 :]],
-        "cut": words[: rng.randrange(1, len(words))],
-    }
-    return {
-        name: " ".join(version)
-        for name, version in versions.items()
-        if version != words
-        and not (name == "cut" and version[-1].strip(",") in _SHAPE_OF)
-        # Some nouns begin with another.
-        and not (name == "broken" and part in _SHAPE_OF)
-    }

@@ -6,8 +6,8 @@ import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from fuse_lightning.cli.main import main
+from fuse_lightning.cli.zoo import scenes
 from fuse_lightning.results.result import read_results
-from fuse_lightning.zoo.commands import scenes
 from tests.factories.configs import short_search
 from tests.near import near
 

@@ -8,10 +8,10 @@ import yaml
 from lightning.pytorch.callbacks import Timer
 from PIL import Image
 
-from fuse_lightning.cli.endings import NO_PROMPT, ending
+from fuse_lightning.cli.endings import ending
 from fuse_lightning.data import Target
 from fuse_lightning.optimizers import AutoDAN
-from fuse_lightning.results.result import read_results
+from fuse_lightning.results.result import NO_PROMPT, read_results
 from tests.factories.configs import short_search
 
 

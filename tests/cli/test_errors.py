@@ -10,7 +10,8 @@ import torch
 from PIL import Image
 
 from fuse_lightning import __version__
-from fuse_lightning.cli.main import COMMANDS, main
+from fuse_lightning.cli.help import COMMANDS
+from fuse_lightning.cli.main import main
 
 FLUENCY = {"class_path": "Fluency", "init_args": {"model": "zoo/gpt2", "prefix": "An image of"}}
 SIMILARITY = {"class_path": "ImageSimilarity", "init_args": {"model": "zoo/clip", "weight": 8}}
@@ -383,7 +384,7 @@ def test_a_mistake_of_ours_keeps_its_traceback(monkeypatch):
     def broken(*_):
         raise KeyError("a bug")
 
-    monkeypatch.setattr("fuse_lightning.zoo.commands.scenes", broken)
+    monkeypatch.setattr("fuse_lightning.cli.zoo.scenes", broken)
     with pytest.raises(KeyError):
         main(["zoo", "scenes"])
 

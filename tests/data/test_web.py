@@ -11,8 +11,8 @@ from PIL import Image
 
 from fuse_lightning.data import ImageTargets
 from fuse_lightning.data import web as web_module
-from fuse_lightning.data.web import shown
 from fuse_lightning.errors import FuseError
+from fuse_lightning.utilities.addresses import shown
 
 
 @pytest.fixture

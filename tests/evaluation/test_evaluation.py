@@ -31,6 +31,7 @@ from fuse_lightning import (
 )
 from fuse_lightning.callbacks import Evaluation, Predictions
 from fuse_lightning.cli.main import main
+from fuse_lightning.cli.zoo import scenes
 from fuse_lightning.data import Target
 from fuse_lightning.data.loader import TargetLoader
 from fuse_lightning.evaluation import transfer
@@ -40,7 +41,6 @@ from fuse_lightning.optimizers import Captioner
 from fuse_lightning.results.export import json_lines
 from fuse_lightning.results.result import Result
 from fuse_lightning.search.rank_checkpoints import joined, results_of
-from fuse_lightning.zoo.commands import scenes
 from fuse_lightning.zoo.scenes import named_objects
 from tests.factories.captioners import blip
 from tests.factories.configs import SCENES_RUN

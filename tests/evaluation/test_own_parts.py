@@ -26,6 +26,7 @@ from fuse_lightning import (
 )
 from fuse_lightning.callbacks import Evaluation
 from fuse_lightning.cli.main import main
+from fuse_lightning.cli.zoo import scenes
 from fuse_lightning.data import Target
 from fuse_lightning.engine.token_batch import TokenBatch
 from fuse_lightning.evaluation import Floor, JudgedPrompt, Measure, TermMetrics, transfer
@@ -38,7 +39,6 @@ from fuse_lightning.objectives import Objective
 from fuse_lightning.objectives.reading import Reading, row_weights
 from fuse_lightning.objectives.transfer import placed_like
 from fuse_lightning.report import read_run
-from fuse_lightning.zoo.commands import scenes
 from tests.evaluation.test_evaluation import stored, trainer
 from tests.near import near
 from tests.report.test_report import Page

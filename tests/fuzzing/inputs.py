@@ -20,9 +20,9 @@ from safetensors.torch import save
 from fuse_lightning.adapters.cache import cached_tensors
 from fuse_lightning.adapters.maps import check_maps
 from fuse_lightning.cli.config_files import config_text
+from fuse_lightning.cli.lightning_cli import _check_checkpoint
 from fuse_lightning.cli.main import main
 from fuse_lightning.cli.resume import _given, last_checkpoint
-from fuse_lightning.cli.search import _check_checkpoint
 from fuse_lightning.data import ImageTargets
 from fuse_lightning.data.finished import Finished
 from fuse_lightning.data.images import check_image, read_image

@@ -10,8 +10,8 @@ from functools import partial
 
 import pytest
 
+from fuse_lightning.cli.zoo import scenes
 from fuse_lightning.utilities.interrupts import heard, interruption
-from fuse_lightning.zoo.commands import scenes
 
 BUSY = "print('ready', flush=True); time.sleep(60)"
 # A lock that is taken twice: a call that signals do not end, as of a network.

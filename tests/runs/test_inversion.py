@@ -13,6 +13,7 @@ from PIL import Image
 
 from fuse_lightning.callbacks import JoinedPrompt
 from fuse_lightning.cli.main import main
+from fuse_lightning.cli.zoo import scenes
 from fuse_lightning.data import ImageTargets
 from fuse_lightning.errors import FuseError
 from fuse_lightning.invert import invert
@@ -20,7 +21,6 @@ from fuse_lightning.models import CLIP
 from fuse_lightning.objectives import ImageSimilarity
 from fuse_lightning.optimizers import GCG
 from fuse_lightning.results.result import Result, read_results
-from fuse_lightning.zoo.commands import scenes
 from tests.near import near
 
 SHORT = {"steps": 2, "top": 3}

@@ -18,9 +18,9 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from fuse_lightning.cli.main import main
 from fuse_lightning.cli.own_folder import OwnFolder
 from fuse_lightning.cli.resume import last_checkpoint
+from fuse_lightning.cli.zoo import scenes
 from fuse_lightning.models.loading import resolve
 from fuse_lightning.results.result import read_results
-from fuse_lightning.zoo.commands import scenes
 from tests.factories.configs import short_search
 
 pytestmark = pytest.mark.slow

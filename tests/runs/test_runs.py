@@ -18,10 +18,10 @@ import yaml
 
 from fuse_lightning.cli.main import main
 from fuse_lightning.cli.resume import expand, last_checkpoint
+from fuse_lightning.cli.zoo import scenes
 from fuse_lightning.errors import FuseError
 from fuse_lightning.report.run import read_run
 from fuse_lightning.results.result import read_targets, result_files
-from fuse_lightning.zoo.commands import scenes
 from tests.factories.configs import SCENES_RUN
 
 pytestmark = pytest.mark.slow

@@ -1,13 +1,15 @@
 """Passwords and keys in addresses are never shown."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fuse_lightning.cli.main import main
-from fuse_lightning.utilities.addresses import without_secrets
+from fuse_lightning.utilities.addresses import shown, without_secrets
 
 
 @pytest.mark.parametrize(
-    ("text", "shown"),
+    ("text", "wanted"),
     [
         ("https://user:PW@host/a.png?token=K", "https://host/a.png"),
         ("image 'https://user:PW@host/a.png?token=K' is", "image 'https://host/a.png' is"),
@@ -17,12 +19,23 @@ from fuse_lightning.utilities.addresses import without_secrets
         ("https://host/a#token=K", "https://host/a"),
         ("https://host/@name/a.png", "https://host/@name/a.png"),
         ('["http://u:PW@h/x", "http://h/y?k=K"]', '["http://h/x", "http://h/y"]'),
+        ("no http:/u:PW@host/a, no ftp://u:P?W@h", "no http:/host/a, no ftp://h"),
+        ("http://host:80/a and C:/a/@b?.png", "http://host:80/a and C:/a/@b?.png"),
         ("a b: c@d? #e", "a b: c@d? #e"),
         ("hub:user/name@train", "hub:user/name@train"),
     ],
 )
-def test_addresses_are_shown_without_their_secrets(text, shown):
-    assert without_secrets(text) == shown
+def test_addresses_are_shown_without_their_secrets(text, wanted):
+    assert without_secrets(text) == wanted
+
+
+@pytest.mark.parametrize("quote", ["'", '"', " "])
+@given(parts=st.lists(st.sampled_from(["http", "s3", ":", "//", "/", "@", "?", "#", "a", "7"])))
+def test_a_text_and_an_address_alone_are_cut_alike(quote, parts):
+    address = f"https://{''.join(parts)}"
+    assert without_secrets(f"see {quote}{address}{quote} now") == (
+        f"see {quote}{shown(address)}{quote} now"
+    )
 
 
 ADDRESS = "https://user:SECRET@host/a.png?token=SECRET"

@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 from fuse_lightning.cli.main import main
 from fuse_lightning.data import ImageTargets
 from fuse_lightning.zoo import scenes as language
+from fuse_lightning.zoo.false_captions import corruptions, edits, exchanges
 from fuse_lightning.zoo.recipes.batches import (
     CAPTIONS,
     OBJECTS,
-    UNTOLD,
+    UNNAMED,
     attributes,
     image_batch,
     pair_batch,
@@ -83,7 +84,7 @@ def test_full_caption_tells_everything_and_names_the_objects(rng, sentiment):
     expected = []
     for kind in (*scene.kinds, None)[:2]:
         expected += (
-            [len(SHAPES), UNTOLD, UNTOLD, UNTOLD]
+            [len(SHAPES), UNNAMED, UNNAMED, UNNAMED]
             if kind is None
             else [
                 list(SHAPES).index(kind.shape),
@@ -107,14 +108,14 @@ def test_every_edit_is_false_and_every_value_is_edited(rng):
     wording, _ = language.sample_wording(scene, rng, full=True)
     truth = attributes(wording)
     values = collections.defaultdict(set)
-    for attribute, value, edit in language.edits(scene, wording):
+    for attribute, value, edit in edits(scene, wording):
         assert edit.text() != wording.text()
         assert attributes(edit) != truth
         values[attribute].add(value)
     assert len(values["color"]) == len(COLORS) if scene.relation else len(COLORS) - 1
     assert len(values["background"]) == 5
     assert len(values["relation"]) == (3 if scene.relation else 0)
-    exchanged = language.exchanges(wording)
+    exchanged = exchanges(wording)
     differ = (
         len({kind.count for kind in scene.kinds}) + len({kind.size for kind in scene.kinds}) - 2
     )
@@ -123,13 +124,14 @@ def test_every_edit_is_false_and_every_value_is_edited(rng):
         assert attributes(each) != truth
         # A colour or a shape alone makes other objects.
         assert scene.mentioned_in(each.text()) == (place > 1)
-    for version in language.corruptions(wording.text(), rng).values():
+    for version in corruptions(wording.text(), rng).values():
         assert version != wording.text()
 
 
 def test_edits_come_in_the_same_order_in_every_process():
     program = (
-        "import random; from fuse_lightning.zoo.scenes import *; rng = random.Random(3);"
+        "import random; from fuse_lightning.zoo.scenes import *; "
+        "from fuse_lightning.zoo.false_captions import edits; rng = random.Random(3);"
         "scene = sample_scene(rng); wording = sample_wording(scene, rng, full=True)[0];"
         "print([edit.text() for *_, edit in edits(scene, wording)])"
     )
@@ -237,8 +239,8 @@ def test_pair_batches_begin_with_the_true_caption():
     for row in range(12):
         if not batch.whole[row]:
             continue
-        told = batch.labels[row, 0] != UNTOLD
-        both = told & (batch.image_labels[row] != UNTOLD)
+        told = batch.labels[row, 0] != UNNAMED
+        both = told & (batch.image_labels[row] != UNNAMED)
         assert torch.equal(batch.labels[row, 0][both], batch.image_labels[row][both])
         for other in batch.labels[row, 1 : CAPTIONS - 1]:
             assert not torch.equal(other, batch.labels[row, 0])

@@ -1,1 +1,1 @@
-"""Training of the zoo."""
+"""Training and evaluation of the zoo's models."""

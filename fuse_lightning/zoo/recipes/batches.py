@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import IterableDataset
 from transformers import PreTrainedTokenizerBase
 
+from fuse_lightning.zoo.false_captions import corruptions, edits, exchanges
 from fuse_lightning.zoo.recipes.text_batches import IGNORE, TokenBatch
 from fuse_lightning.zoo.recipes.trees import Trees, grow
 from fuse_lightning.zoo.render import IMAGE_SIZE, draw, layout, render
@@ -19,9 +20,6 @@ from fuse_lightning.zoo.scenes import (
     SENTIMENTS,
     NounPhrase,
     Wording,
-    corruptions,
-    edits,
-    exchanges,
     named_objects,
     sample_scene,
     sample_wording,
@@ -39,7 +37,7 @@ from fuse_lightning.zoo.vocabulary import (
 ATTRIBUTES = (5, 8, 2, 3, 6, 8, 2, 3, 3, 6)
 """Classes of: shape, colour, size, count of the first kind (left or upper), the same of the second
 (shape 5: there is none), relation (0 left, 1 above, 2 none), background."""
-UNTOLD = IGNORE
+UNNAMED = IGNORE
 CAPTIONS = 6
 """Captions for each picture: a true one and five false or flawed ones."""
 HARDNESS = {
@@ -50,7 +48,7 @@ HARDNESS = {
 
 
 class Batches(IterableDataset[Any]):
-    """``count`` batches that depend on ``seed`` alone.
+    """Data set of ``count`` random batches that depend on ``seed`` alone.
 
     A process that draws them has nothing left to send once all were taken: where it must end while
     it sends, Python may abort it, and with it the training.
@@ -74,7 +72,7 @@ def pixels(images: list[Any]) -> Tensor:
 
 
 def attributes(wording: Wording) -> list[int]:
-    """What a caption tells, as classes of :data:`ATTRIBUTES`; ``UNTOLD`` where it is silent."""
+    """Attributes that a caption names, as classes of :data:`ATTRIBUTES`; else ``UNNAMED``."""
     phrases: list[NounPhrase | None] = [*wording.phrases, None][:2]
     relation = 2
     if wording.relation_word:
@@ -87,15 +85,15 @@ def attributes(wording: Wording) -> list[int]:
     labels = []
     for phrase in phrases:
         if phrase is None:
-            labels += [len(SHAPES), UNTOLD, UNTOLD, UNTOLD]
+            labels += [len(SHAPES), UNNAMED, UNNAMED, UNNAMED]
             continue
         labels += [
             _index(SHAPES, phrase.noun),
             _index(COLORS, phrase.color_word),
-            _index(SIZES, phrase.size_word) if phrase.size_word else UNTOLD,
+            _index(SIZES, phrase.size_word) if phrase.size_word else UNNAMED,
             phrase.number - 1,
         ]
-    background = UNTOLD
+    background = UNNAMED
     if wording.background_word:
         places = {name: words[wording.head == "scene"] for name, words in BACKGROUNDS.items()}
         background = _index(places, wording.background_word)
@@ -164,7 +162,7 @@ def image_batch(size: int, grid: int, rng: random.Random) -> ImageBatch:
 _shapes, _colors = list(SHAPES), list(COLORS)
 EMPTY = len(SHAPES) * len(COLORS)
 OBJECTS = [*product(SHAPES, COLORS, SIZES, COUNTS)]
-"""Kinds of objects told apart: (shape, colour, size, count)."""
+"""Kinds of objects: (shape, colour, size, count)."""
 
 
 def pair_batch(
@@ -226,14 +224,14 @@ def pair_batch(
                 (name,) = _hardest(versions, 1, rng)
                 row.append(versions[name])
                 sound.append(len(opener) + _sound_part(true, versions[name]))
-            told = [attributes(edit) for edit in (wording, *false)]
-            labels.append(told + [[UNTOLD] * 10] * flawed)
+            classes = [attributes(edit) for edit in (wording, *false)]
+            labels.append(classes + [[UNNAMED] * 10] * flawed)
             named += [torch.zeros(len(OBJECTS))] * flawed
         else:
             row += [true] * (CAPTIONS - len(row))
             named += named[:1] * (CAPTIONS - len(named))
             sound += [UNFINISHED] * CAPTIONS
-            labels.append([[UNTOLD] * 10] * CAPTIONS)
+            labels.append([[UNNAMED] * 10] * CAPTIONS)
         objects.append(torch.stack(named))
         valid.append([True] + [text != true for text in row[1:]])
         whole.append(keep is None)
@@ -266,17 +264,17 @@ SOUND, UNFINISHED = -1, -2
 def _named(wording: Wording, text: str) -> Tensor:
     """1 for each of :data:`OBJECTS` that the beginning ``text`` of a caption names.
 
-    One whose size is not told counts half for each size.
+    One whose size is not named counts half for each size.
     """
-    found = torch.zeros([len(values) for values in (SHAPES, COLORS, SIZES, COUNTS)])
+    shares = torch.zeros([len(values) for values in (SHAPES, COLORS, SIZES, COUNTS)])
     named = named_objects(text)
     for phrase in wording.phrases:
         shape, color = _index(SHAPES, phrase.noun), _index(COLORS, phrase.color_word)
         if (_colors[color], _shapes[shape]) in named:
             size = _index(SIZES, phrase.size_word) if phrase.size_word else slice(None)
             share = 1 if phrase.size_word else 1 / len(SIZES)
-            found[shape, color, size, phrase.number - 1] = share
-    return found.flatten()
+            shares[shape, color, size, phrase.number - 1] = share
+    return shares.flatten()
 
 
 def _cut(wording: Wording, rng: random.Random) -> tuple[int, int | None]:

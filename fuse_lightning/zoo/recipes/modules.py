@@ -1,4 +1,4 @@
-"""How the zoo's models learn: one module for each kind of lesson."""
+"""Lightning modules that train the zoo's models, one for each stage."""
 
 import copy
 import math
@@ -16,7 +16,7 @@ from fuse_lightning.zoo.recipes.batches import (
     ATTRIBUTES,
     EMPTY,
     OBJECTS,
-    UNTOLD,
+    UNNAMED,
     ImageBatch,
     PairBatch,
 )
@@ -32,7 +32,7 @@ LESSON_SCALE = 100.0
 ANCHOR = 100.0
 """What it costs in lessons if vectors of sound captions move, against the contrast."""
 ATTRIBUTE_WEIGHT = 3.0
-"""Of the mean over attributes against objects, which tell most attributes but no relation."""
+"""Of the mean over attributes against objects, which name most attributes but no relation."""
 
 
 class ZooModule(L.LightningModule):
@@ -44,7 +44,7 @@ class ZooModule(L.LightningModule):
         self.learning_rate = learning_rate
 
     def configure_optimizers(self) -> Any:
-        """What :meth:`optimizer` gives, on that schedule."""
+        """The optimizer of :meth:`optimizer`, with the schedule of the learning rate."""
         optimizer = self.optimizer()
         total = self.trainer.max_steps
         warm = max(1, min(200, total // 10))
@@ -94,7 +94,7 @@ class SentimentModule(ZooModule):
 
 
 class AttributeHead(nn.Module):
-    """Tells attributes and objects from features, by linear maps that pictures and captions share.
+    """Linear classifiers of attributes and objects, shared by pictures and captions.
 
     An object is a shape, a colour, a size and a count together. Features that tell those of both
     kinds one by one do not know, of a caption that names one kind, whose colour or count it is.
@@ -113,8 +113,8 @@ class AttributeHead(nn.Module):
             labels: Their attributes, (N, 10).
             objects: 1 for each object that they show or name, (N, 240).
         """
-        told = self.attribute_loss(features, labels)
-        return ATTRIBUTE_WEIGHT * told + self.object_loss(features, objects)
+        named = self.attribute_loss(features, labels)
+        return ATTRIBUTE_WEIGHT * named + self.object_loss(features, objects)
 
     def object_loss(self, features: Tensor, objects: Tensor) -> Tensor:
         """Mean cross-entropy over rows with objects (nats), all objects of a row as likely."""
@@ -123,25 +123,25 @@ class AttributeHead(nn.Module):
         return total / objects.any(-1).sum().clamp(min=1)
 
     def attribute_loss(self, features: Tensor, labels: Tensor) -> Tensor:
-        """Mean cross-entropy over attributes that are told (nats)."""
+        """Mean cross-entropy over attributes that captions name (nats)."""
         parts = self.linear(features).split(ATTRIBUTES, dim=-1)
         losses = [
-            F.cross_entropy(part, label, ignore_index=UNTOLD, reduction="sum")
-            / (label != UNTOLD).sum().clamp(min=1)
+            F.cross_entropy(part, label, ignore_index=UNNAMED, reduction="sum")
+            / (label != UNNAMED).sum().clamp(min=1)
             for part, label in zip(parts, labels.unbind(-1), strict=True)
         ]
         return torch.stack(losses).mean()
 
 
 class TowerModule(ZooModule):
-    """Part of a CLIP's training: Muon for the matrices of its layers, AdamW for the rest.
+    """Stage of a CLIP's training: Muon for the matrices of its layers, AdamW for the rest.
 
     After equal compute these towers put 0.91 of held-out rows of contrast right by Muon (arXiv
     2502.16982) and 0.72 by AdamW.
     """
 
     def optimizer(self) -> Optimizer:
-        """Both optimizers, for what is trained."""
+        """Muon and AdamW for the trained weights, stepping together."""
         matrices: list[nn.Parameter] = []
         rest: list[nn.Parameter] = []
         for name, parameter in self.named_parameters():
@@ -173,10 +173,10 @@ class ImageModule(TowerModule):
         weights: Any = self.class_weights
         dense = F.cross_entropy(logits, batch.cells.flatten(), weight=weights)
         pooled = self.model.visual_projection(output.pooler_output).float()
-        told = self.head.loss(pooled, batch.labels, batch.objects)
+        named = self.head.loss(pooled, batch.labels, batch.objects)
         self.log("dense", dense, prog_bar=True)
-        self.log("told", told, prog_bar=True)
-        return dense + told
+        self.log("named", named, prog_bar=True)
+        return dense + named
 
 
 def image_cells(hidden: Tensor) -> Tensor:
@@ -208,8 +208,8 @@ class PairModule(TowerModule):
         size = len(batch.valid)
         image = self.model.get_image_features(batch.pixels).pooler_output.float()
         text, flaw = self.read(batch.trees, batch.flaws)
-        told = self.head.loss(image, batch.image_labels, batch.image_objects)
-        told = told + self.head.loss(
+        named = self.head.loss(image, batch.image_labels, batch.image_objects)
+        named = named + self.head.loss(
             text.flatten(0, 1), batch.labels.flatten(0, 1), batch.objects.flatten(0, 1)
         )
         image = F.normalize(image, dim=-1)
@@ -225,17 +225,17 @@ class PairModule(TowerModule):
         zero, row = torch.zeros(size, dtype=torch.long), torch.arange(size)
         contrast = F.cross_entropy(to_text, zero) + 0.5 * F.cross_entropy(to_image.T, row)
         self.log("loss", contrast, prog_bar=True)
-        self.log("told", told, prog_bar=True)
+        self.log("named", named, prog_bar=True)
         self.log("flaw", flaw, prog_bar=True)
         self.log("own", (own.argmax(1) == 0).float().mean(), prog_bar=True)
-        return contrast + told + flaw
+        return contrast + named + flaw
 
     def read(self, trees: Trees, flaws: Tensor) -> tuple[Tensor, Tensor]:
-        """Features of captions (B, T, d), and how badly flaws are noticed (nats per token)."""
+        """Features of captions (B, T, d), and the loss of flaw detection (nats per token)."""
         states = trees.states(self.model.text_model)
-        told = (flaws != UNTOLD).nonzero(as_tuple=True)
-        logits = self.flaw_head(states).float()[told[0], trees.places[told]]
-        return self.features(trees, states), F.cross_entropy(logits, flaws[told])
+        known = (flaws != UNNAMED).nonzero(as_tuple=True)
+        logits = self.flaw_head(states).float()[known[0], trees.places[known]]
+        return self.features(trees, states), F.cross_entropy(logits, flaws[known])
 
     def features(self, trees: Trees, states: Tensor) -> Tensor:
         """Features of captions (B, T, d) from the states of their nodes."""

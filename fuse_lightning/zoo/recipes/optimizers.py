@@ -1,4 +1,4 @@
-"""What the zoo's weights learn by."""
+"""Optimizers of the zoo's training: AdamW, Muon, and both together."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""How far a training is, in plain lines."""
+"""Progress of a training in plain lines."""
 
 import time
 from typing import Any
@@ -10,7 +10,7 @@ EVERY = 60.0
 
 
 class ProgressLines(L.Callback):
-    """Writes steps, losses and time left, as models that are trained at once cannot share a bar.
+    """Callback that writes lines of steps, losses and time left; several trainings share a screen.
 
     Args:
         name: What is trained.
@@ -18,11 +18,11 @@ class ProgressLines(L.Callback):
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.begun = self.told = 0.0
+        self.begun = self.written = 0.0
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Notes the time."""
-        self.begun = self.told = time.monotonic()
+        self.begun = self.written = time.monotonic()
 
     def on_train_batch_end(
         self,
@@ -32,11 +32,11 @@ class ProgressLines(L.Callback):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        """Writes a line if it is time for one, and after the last step."""
+        """Writes a line at intervals, and after the last step."""
         now, done, steps = time.monotonic(), batch_idx + 1, trainer.max_steps
-        if done < steps and now - self.told < EVERY:
+        if done < steps and now - self.written < EVERY:
             return
-        self.told = now
+        self.written = now
         left = (now - self.begun) * (steps - done) / done / 60
         losses = [f"{name} {value:.4f}" for name, value in trainer.callback_metrics.items()]
         parts = [f"step {done} of {steps}", *losses, f"{left:.0f} min left"]

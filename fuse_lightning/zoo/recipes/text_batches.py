@@ -48,7 +48,7 @@ LABELS = ("negative", "neutral", "positive")
 def sentiment_batch(
     tokenizer: PreTrainedTokenizerBase, size: int, rng: random.Random
 ) -> tuple[TokenBatch, Tensor]:
-    """Captions, whole or not, and the index of their sentiment in :data:`LABELS`."""
+    """Captions, some cut short, and the index of their sentiment in :data:`LABELS`."""
     texts, labels = zip(*(sentiment_example(rng) for _ in range(size)), strict=True)
     return tokenize(tokenizer, list(texts)), torch.tensor(labels)
 
@@ -72,13 +72,13 @@ def sentiment_example(rng: random.Random) -> tuple[str, int]:
             place = rng.randrange(len(words))
             words[place : place + rng.randrange(2)] = [made_up(rng.choice(known), rng)]
     text = (rng.choice(OPENERS) + " " if rng.random() < 0.5 else "") + " ".join(words)
-    told = {word.strip(",") for word in words}
-    positive, negative = (bool(told & set(MOODS[name])) for name in ("positive", "negative"))
+    named = {word.strip(",") for word in words}
+    positive, negative = (bool(named & set(MOODS[name])) for name in ("positive", "negative"))
     return text, 1 + positive - negative
 
 
 def made_up(mood: str, rng: random.Random) -> str:
-    """A word that looks like ``mood``: a search finds such words if they pass for a mood.
+    """A made-up word that looks like ``mood``, which the classifier must not take for one.
 
     A piece of it, a blend with another word, or the word with a letter changed, left out or added.
     """

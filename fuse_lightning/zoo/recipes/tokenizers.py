@@ -82,7 +82,7 @@ def _learn(
     merges: int,
     suffix: str | None = None,
 ) -> tuple[dict[str, int], list[tuple[str, str]]]:
-    """Vocabulary, the tokens ``first`` before all others, and merges of a BPE."""
+    """Vocabulary and merges of a BPE; the tokens ``first`` come before all others."""
     options: Any = {} if suffix is None else {"end_of_word_suffix": suffix}
     trainer = trainers.BpeTrainer(
         vocab_size=len(first) + len(alphabet) + merges,

@@ -38,7 +38,7 @@ WORKERS = 1
 
 
 class Stage(NamedTuple):
-    """A part of a CLIP's training on pictures and captions.
+    """Stage of a CLIP's training on pictures and captions.
 
     ``trained`` is what the names of the weights that learn begin with, ``batches`` the options of
     :func:`pair_batch`.
@@ -123,7 +123,7 @@ def _fit(
     steps: int,
     share: float,
 ) -> None:
-    """Trains on a batch a step."""
+    """Trains a module, one batch a step."""
     steps = max(1, round(steps * share))
     trainer = L.Trainer(
         accelerator="cpu",

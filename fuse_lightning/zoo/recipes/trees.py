@@ -1,4 +1,4 @@
-"""The captions of a picture as one tree: what several of them begin with is computed once."""
+"""Token trees of a picture's captions: beginnings that captions share are computed once."""
 
 from dataclasses import dataclass
 
@@ -18,12 +18,12 @@ MULTIPLE = 8
 
 @dataclass
 class Trees:
-    """For each of B pictures a tree of the tokens of its T captions of at most L tokens.
+    """Token trees of B pictures, each of T captions of at most L tokens.
 
     A token of a causal text tower depends on those before it alone, so captions that begin alike
     share these nodes. Nodes are numbered from the root on, caption by caption.
 
-    ``ids`` (B, N) are the nodes' tokens, ``sees`` (B, N, N) tells which nodes lie on the way to a
+    ``ids`` (B, N) are the nodes' tokens, ``sees`` (B, N, N) says which nodes lie on the way to a
     node (padding sees itself), ``places`` (B, T, L) gives the node of each token, -1 for padding.
     """
 
@@ -33,7 +33,7 @@ class Trees:
 
     @property
     def last(self) -> Tensor:
-        """Where the last token of each caption stands in it, (B, T)."""
+        """Index of the last token of each caption, (B, T)."""
         return (self.places >= 0).sum(-1) - 1
 
     @property
@@ -42,7 +42,7 @@ class Trees:
         return self.places.gather(2, self.last[..., None]).squeeze(2)
 
     def states(self, model: CLIPTextModel, captions: Tensor | None = None) -> Tensor:
-        """What the text tower makes of each node, (B, N, d).
+        """Hidden states of the text tower at each node, (B, N, d).
 
         Reads trees in order of size, some at a time.
 
@@ -54,7 +54,7 @@ class Trees:
         places = self.places if captions is None else self.places * captions[..., None]
         counts = places.amax((1, 2)) + 1
         order = counts.argsort()
-        found = []
+        parts = []
         for rows in order.chunk(GROUPS):
             size = _rounded(int(counts[rows[-1]]))
             sees = self.sees[rows, :size, :size]
@@ -64,12 +64,12 @@ class Trees:
             mask = states.new_zeros(sees.shape).masked_fill(~sees, -1e9)[:, None]
             states = model.encoder(inputs_embeds=states, attention_mask=mask).last_hidden_state
             states = model.final_layer_norm(states)
-            found.append(F.pad(states, (0, 0, 0, self.ids.shape[1] - size)))
-        return torch.cat(found)[order.argsort()]
+            parts.append(F.pad(states, (0, 0, 0, self.ids.shape[1] - size)))
+        return torch.cat(parts)[order.argsort()]
 
 
 def grow(texts: TokenBatch, size: int) -> Trees:
-    """The trees of ``size`` pictures, whose captions lie row after row in ``texts``."""
+    """Token trees of ``size`` pictures, whose captions lie row after row in ``texts``."""
     lengths = texts.mask.sum(-1).tolist()
     rows = [ids[:length] for ids, length in zip(texts.ids.tolist(), lengths, strict=True)]
     captions = len(rows) // size

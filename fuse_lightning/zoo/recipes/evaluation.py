@@ -1,4 +1,4 @@
-"""How good the zoo's models are, on scenes that training never saw."""
+"""Figures of the zoo's models on scenes that training never saw."""
 
 import random
 from collections.abc import Sequence
@@ -10,13 +10,11 @@ from torch import Tensor
 from fuse_lightning.models import CLIP, CausalLM, Classifier
 from fuse_lightning.models.loading import ZOO
 from fuse_lightning.objectives import Fluency, Objective
+from fuse_lightning.zoo.false_captions import corruptions, edits, exchanges
 from fuse_lightning.zoo.recipes.text_batches import made_up
 from fuse_lightning.zoo.render import render
 from fuse_lightning.zoo.scenes import (
     SENTIMENTS,
-    corruptions,
-    edits,
-    exchanges,
     sample_scene,
     sample_sentence,
     sample_wording,
@@ -28,7 +26,7 @@ CHUNK = 512
 
 
 def evaluate_zoo(scenes: int, seed: int, weights: Path | None = None) -> dict[str, float]:
-    """Every figure of the model card.
+    """All figures of the model card.
 
     Args:
         scenes: Scenes, and captions, to measure on.
@@ -71,15 +69,15 @@ def _pairs(model: CLIP, count: int, seed: int) -> dict[str, float]:
     figures: dict[str, float] = {}
     value_wins = every_wins = grammar_wins = swap_wins = two_kinds = 0
     for index, (scene, wording) in enumerate(zip(scenes, wordings, strict=True)):
-        found = list(edits(scene, wording))
-        cosines = text_vectors(model, [edit.text() for _, _, edit in found]) @ images[index]
+        false = list(edits(scene, wording))
+        cosines = text_vectors(model, [edit.text() for _, _, edit in false]) @ images[index]
         # One wording for each false value, and then every synonym of every false value.
-        values = {(attribute, value, _place(wording, edit)) for attribute, value, edit in found}
+        values = {(attribute, value, _place(wording, edit)) for attribute, value, edit in false}
         chosen = [
             rng.choice(
                 [
                     float(cosine)
-                    for cosine, (attribute, value, edit) in zip(cosines, found, strict=True)
+                    for cosine, (attribute, value, edit) in zip(cosines, false, strict=True)
                     if (attribute, value, _place(wording, edit)) == key
                 ]
             )
@@ -113,7 +111,7 @@ def _pairs(model: CLIP, count: int, seed: int) -> dict[str, float]:
 
 
 def _place(wording: object, edit: object) -> int:
-    """Which noun phrase an edit changed; -1 for the rest of the caption."""
+    """Index of the noun phrase that an edit changed; -1 for the rest of the caption."""
     before, after = wording.phrases, edit.phrases  # type: ignore[attr-defined]
     return next((i for i, (a, b) in enumerate(zip(before, after, strict=True)) if a != b), -1)
 
@@ -160,5 +158,5 @@ def _sentiment(model: Classifier, count: int, seed: int) -> dict[str, float]:
 
 
 def _accuracy(model: Classifier, texts: list[str], labels: list[int]) -> float:
-    found = model.logits(model.encode(texts)).argmax(1)
-    return float((found == torch.tensor(labels)).float().mean())
+    predicted = model.logits(model.encode(texts)).argmax(1)
+    return float((predicted == torch.tensor(labels)).float().mean())

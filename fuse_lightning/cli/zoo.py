@@ -1,26 +1,26 @@
-"""``fuse zoo``: scenes, training, evaluation."""
+"""``fuse zoo``: pictures of scenes, and the training and evaluation of the zoo's models."""
 
-import json
 import logging
 import os
 import random
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Literal
 
 from fuse_lightning.cli.quiet import quiet, quiet_transformers
+from fuse_lightning.cli.tools import run_tool
 from fuse_lightning.errors import FuseError
+from fuse_lightning.zoo.scene_folder import write_scenes
+from fuse_lightning.zoo.scenes import Sentiment
 
-REFERENCES = 4
+
+def command(words: Sequence[str]) -> None:
+    """Runs the command."""
+    run_tool({"scenes": scenes, "train": train, "evaluate": evaluate}, words[0], words[1:])
 
 
-def scenes(
-    out: Path,
-    count: int = 64,
-    seed: int = 0,
-    sentiment: Literal["positive", "negative", "none"] = "none",
-) -> None:
+def scenes(out: Path, count: int = 64, seed: int = 0, sentiment: Sentiment = "none") -> None:
     """Writes pictures of random scenes with a metadata.jsonl, the layout of an image folder.
 
     Args:
@@ -29,40 +29,9 @@ def scenes(
         seed: Seed of the scenes.
         sentiment: Sentiment of the captions' mood word.
     """
-    from fuse_lightning.zoo.render import render
-    from fuse_lightning.zoo.scenes import sample_scene, sample_wording
-
     if count < 1:
         raise FuseError(f"count is {count}; it must be at least 1")
-    out.mkdir(parents=True, exist_ok=True)
-    rng = random.Random(f"scenes-{seed}")
-    rows = []
-    for index in range(count):
-        scene = sample_scene(rng)
-        name = f"scene-{index:0{len(str(count - 1))}}"
-        render(scene, rng).save(out / f"{name}.png")
-        caption, *references = (
-            sample_wording(scene, rng, sentiment, full=True)[0].text()
-            for _ in range(REFERENCES + 1)
-        )
-        rows.append(
-            {
-                "id": name,
-                "file_name": f"{name}.png",
-                "caption": caption,
-                "references": references,
-                "objects": [
-                    {"shape": kind.shape, "color": kind.color, "size": kind.size}
-                    for kind in scene.kinds
-                    for _ in range(kind.count)
-                ],
-                "background": scene.background,
-                "relation": scene.relation,
-                "sentiment": sentiment,
-            }
-        )
-    text = "".join(json.dumps(row) + "\n" for row in rows)
-    (out / "metadata.jsonl").write_text(text, encoding="utf-8")
+    write_scenes(out, count, random.Random(f"scenes-{seed}"), sentiment)
     print(f"wrote {count} scenes to {out}")
 
 
@@ -83,6 +52,7 @@ def train(
         jobs: Models trained at once, each in a process of its own; all by default, so that no core
             waits for the last of them.
     """
+    # Pictures of scenes need no torch.
     from fuse_lightning.zoo.recipes.architectures import RECIPES
     from fuse_lightning.zoo.recipes.training import train_model
 
@@ -104,7 +74,7 @@ def train(
 
 
 def _prepare_worker() -> None:
-    """Readies a process for training; it is silent where each stage would say the same anew."""
+    """Sets up a training process: more compiled kernels, no repeated messages."""
     # The shapes of batches come again and again: with few kernels kept, each step would build its
     # own anew.
     os.environ["ONEDNN_PRIMITIVE_CACHE_CAPACITY"] = "4096"
@@ -124,7 +94,7 @@ def evaluate(scenes: int = 1200, seed: int = 1000, weights: Path | None = None) 
         seed: Seed of the scenes; training never uses these.
         weights: Folder with the four models, by default the package's.
     """
-    from fuse_lightning.zoo.evaluation import evaluate_zoo
+    from fuse_lightning.zoo.recipes.evaluation import evaluate_zoo
 
     if scenes < 1:
         raise FuseError(f"scenes is {scenes}; it must be at least 1")

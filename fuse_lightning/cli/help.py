@@ -1,0 +1,57 @@
+"""Table of the commands, and the text of ``fuse --help``."""
+
+import re
+
+COMMANDS = {
+    "invert": "invert",
+    "fit": "search",
+    "validate": "search",
+    "test": "search",
+    "predict": "search",
+    "report": "report",
+    "zoo": "zoo",
+    "adapter": "adapter",
+}
+"""Commands, and the module of this folder whose function ``command`` runs each."""
+
+HELP = """usage: fuse COMMAND ...
+
+Finds discrete text prompts for frozen models.
+
+only the prompt:
+  fuse invert IMAGE... [--text TEXT] [--preset caption|clip|style|sentiment]
+              [--models zoo|hub] [--join] [--json] prints prompts, best first
+
+search (LightningCLI; `fuse fit --help` lists all options):
+  fuse fit --config configs/quickstart.yaml        search prompts for the bundled scenes
+  fuse fit --config FILE --data.images PATH        search prompts for your pictures
+  fuse fit --resume logs/search/version_0          go on with an interrupted run
+  fuse fit ... --overwrite                         replace what an earlier run left in the folder
+
+what a run found:
+  fuse report logs/search/version_0                one HTML file and a table of everything
+  fuse validate --run RUN [--transfer MODEL ...] [--classifier MODEL]
+                                                   losses, BLEU, ROUGE ... beside floors, also
+                                                   under models that took no part
+  fuse test --run RUN [--transfer MODEL ...] [--classifier MODEL]
+                                                   the same, as Lightning's test
+  fuse predict --run RUN [--out FILE.csv|.jsonl]   prompts of each target
+
+models of the package:
+  fuse zoo scenes --out DIR --count N --seed S     write pictures with captions
+  fuse zoo train --out DIR                         rebuild the zoo's models
+  fuse zoo evaluate                                measure the zoo's models
+
+adapters between tokenizers:
+  fuse adapter evaluate --source ID --target ID --texts FILE
+                                                   how well gradients predict losses
+"""
+
+
+def usage(command: str) -> list[str]:
+    """The lines of :data:`HELP` about a command.
+
+    >>> usage("predict")
+    ['  fuse predict --run RUN [--out FILE.csv|.jsonl]   prompts of each target']
+    """
+    return re.findall(rf"^  fuse {command} .*(?:\n {{9,}}.*)*", HELP, re.MULTILINE)

@@ -1,0 +1,166 @@
+"""LightningCLI over prompt optimizers and target data modules."""
+
+import sys
+from argparse import ArgumentError
+from pathlib import Path
+from typing import Any
+
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.cli import (
+    ArgsType,
+    LightningArgumentParser,
+    LightningCLI,
+    SaveConfigCallback,
+)
+
+from fuse_lightning.cli.class_folders import remember
+from fuse_lightning.cli.config_files import UNREADABLE, about_config, check_configs
+from fuse_lightning.cli.elements import check_elements, check_indices
+from fuse_lightning.cli.endings import ending
+from fuse_lightning.cli.messages import explain
+from fuse_lightning.cli.own_classes import own_failure, used_folders
+from fuse_lightning.cli.own_config import own_config
+from fuse_lightning.cli.own_folder import OwnFolder
+from fuse_lightning.cli.texts import plain
+from fuse_lightning.cli.trainer_options import averages, check_callbacks, check_strategy
+from fuse_lightning.errors import FuseError
+from fuse_lightning.results.run_folder import RunFolder, folder_of
+from fuse_lightning.search.precision import settle_precision
+from fuse_lightning.search.rank_checkpoints import read_checkpoint
+from fuse_lightning.utilities.addresses import without_secrets
+from fuse_lightning.utilities.terminal import say
+
+LARGEST_SEED = 2**32 - 1
+
+
+class WholeConfig(SaveConfigCallback):
+    """Writer of a run's ``config.yaml``, atomic: a kill leaves the old file or the new one."""
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Does nothing: a run that is refused must not change what lies in its folder."""
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Writes the file on the first device, once the folder is known to belong to the run."""
+        folder = folder_of(trainer)
+        if trainer.is_global_zero and not trainer.fast_dev_run:  # type: ignore[attr-defined]
+            path = folder / self.config_filename
+            text = self.parser.dump(self.config, skip_none=False)
+            text = own_config(text, path if pl_module.goes_on else None)
+            # A run that goes on needs the whole address of a picture, with a password or a key.
+            taken: Any = pl_module.folder
+            run_folder = taken or RunFolder(folder)
+            run_folder.write(path.name, text, private=without_secrets(text) != text)
+            remember(folder, used_folders())
+
+
+class FuseCLI(LightningCLI):
+    """LightningCLI of searches: ``seed_everything`` seeds them, and every error is one line.
+
+    Args:
+        args: As of LightningCLI.
+        own: The run's folder.
+        command: The first word of the command line. Where it is a subcommand, its parser alone is
+            built: building all takes a third of the time before a run begins.
+        kwargs: As of LightningCLI.
+    """
+
+    def __init__(self, *args: Any, command: str, own: OwnFolder, **kwargs: Any) -> None:
+        self.command = command
+        self.own = own
+        super().__init__(*args, **kwargs)
+
+    def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]
+        """Trainer methods that are commands, each with the arguments that are not its options."""
+        known = LightningCLI.subcommands()
+        return {self.command: known[self.command]} if self.command in known else known
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Makes ``seed_everything`` the seed of the optimizer too."""
+        parser.link_arguments("seed_everything", "model.init_args.seed", compute_fn=int)
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
+        """Parses the command line, and checks files, indices, the seed and the checkpoint.
+
+        Raises:
+            FuseError: If an option cannot be understood, or the checkpoint cannot be read.
+        """
+        words = [*map(str, sys.argv[1:] if args is None else args)]
+        check_configs(words)
+        check_indices(words)
+        try:
+            super().parse_arguments(parser, args)
+        except ArgumentError as error:
+            raise FuseError(about_config(error.message, words) or explain(error)) from error
+        # Whatever YAML may hold, such as a list that holds itself.
+        except (RecursionError, ValueError) as error:
+            raise FuseError(
+                about_config(f"{UNREADABLE}{error}", words) or explain(error)
+            ) from error
+        self.config = plain(self.config)
+        if self.config.subcommand != "fit":
+            # The configuration in a run's folder stays that of its search.
+            self.save_config_callback = None
+        options = self.config[self.config.subcommand]
+        check_elements(words, options)
+        seed = options["seed_everything"]
+        if not 0 <= seed <= LARGEST_SEED:
+            raise FuseError(f"seed_everything is {seed}; it must be from 0 to {LARGEST_SEED}")
+        _check_checkpoint(options.get("ckpt_path"))
+
+    def after_fit(self) -> None:
+        """Writes the line about targets without a prompt.
+
+        Raises:
+            SystemExit: With 1 if a target has no prompt.
+        """
+        code, line = ending(self.trainer, self.model, self.datamodule)
+        if self.trainer.is_global_zero:
+            if line:
+                say(line, error=True)
+            if code:
+                raise SystemExit(code)
+
+    def instantiate_classes(self) -> None:
+        """Builds model, data and trainer.
+
+        Raises:
+            FuseError: If one of them does not accept its options.
+        """
+        try:
+            super().instantiate_classes()
+            self.own.prepare(self.datamodule)
+        except (MisconfigurationException, RuntimeError, TypeError, ValueError) as error:
+            line = explain(error, own_failure(error))
+            remedy = "; an option is null that needs a value" if "NoneType" in line else ""
+            raise FuseError(line + remedy) from error
+
+    def before_fit(self) -> None:
+        """Takes the run's folder, before a file is written into it or a model is loaded.
+
+        Raises:
+            FuseError: If the folder holds another run, or another process works in it.
+        """
+        given = self.config[self.config.subcommand].get("ckpt_path")
+        self.own.take(self.trainer, self.model, None if given is None else str(given))
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """Builds the trainer, after a check that a search can use its callbacks and strategy."""
+        options = self.config_init[self.config_init.subcommand]["trainer"]
+        given = options["callbacks"]
+        check_callbacks(given if isinstance(given, list) else [given])
+        check_strategy(options["strategy"])
+        if averages(options):
+            kwargs["strategy"] = "prompts"
+        trainer = super().instantiate_trainer(**kwargs)
+        settle_precision(trainer)
+        return trainer
+
+
+def _check_checkpoint(path: str | Path | None) -> None:
+    # Lightning finds out by itself what "last", "best" and addresses stand for.
+    if path is None or path in ("last", "best", "hpc", "registry") or "://" in str(path):
+        return
+    if not Path(path).is_file():
+        raise FuseError(f"checkpoint {str(path)!r} does not exist; check --ckpt_path")
+    read_checkpoint(Path(path))
