@@ -378,7 +378,7 @@ def test_weights_of_rows_let_prompts_and_their_examples_count_alike(rows):
     of, example = map(torch.tensor, zip(*rows, strict=True))
     none = torch.zeros_like(of)
     batch = TokenBatch(none[:, None], none[:, None].bool(), none[:, None, None].expand(-1, 1, 2))
-    reading = Reading(batch, {}, of, none, example, none, none)
+    reading = Reading(batch, {}, of, none, example, none, none, none)
     weights = row_weights(reading)
     for prompt in {*of.tolist()}:
         examples = {*example[of == prompt].tolist()}
