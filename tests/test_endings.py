@@ -8,11 +8,12 @@ import yaml
 from lightning.pytorch.callbacks import Timer
 from PIL import Image
 
-from fuse_lightning.cli.endings import NO_PROMPT, ending
+from fuse_lightning.cli.endings import ending
 from fuse_lightning.cli.main import main
 from fuse_lightning.data import Target
 from fuse_lightning.optimizers import AutoDAN
 from fuse_lightning.results.result import read_results
+from fuse_lightning.search.module import NO_PROMPT
 from tests.short_search import short_search
 
 

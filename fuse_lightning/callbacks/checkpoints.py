@@ -11,7 +11,7 @@ STEPS = 8
 
 
 class TimedCheckpoints(Callback):
-    """Makes ``ModelCheckpoint(train_time_interval=…)`` work in searches.
+    """Clock for ``ModelCheckpoint(train_time_interval=…)``, so that it works in searches.
 
     Lightning looks at the clock only where it optimizes by itself, and has no public way to ask
     for a checkpoint under its own name; the names with an underscore are its own.
@@ -49,5 +49,5 @@ def is_untold(callback: Callback) -> bool:
 
 
 def step_checkpoint() -> ModelCheckpoint:
-    """What takes its place."""
+    """The checkpoints that take its place: one every few steps."""
     return ModelCheckpoint(every_n_train_steps=STEPS)

@@ -1,4 +1,4 @@
-"""The prompts of each target, as rows."""
+"""Predictions: the prompts of each target, printed or written as rows."""
 
 import sys
 from pathlib import Path
@@ -20,7 +20,7 @@ SUFFIXES = (".csv", ".jsonl")
 
 
 class Predictions(Callback):
-    """Prints what ``predict`` gives, or writes it, and names the targets without a prompt.
+    """Printer or writer of what ``predict`` gives; it names the targets without a prompt.
 
     Args:
         out: File to write, ``.csv`` or ``.jsonl``, in place of printing.

@@ -1,17 +1,17 @@
-"""Prompts that a run's folder holds, given to an optimizer."""
+"""Stored prompts: those of a run's folder, given to a search."""
 
 from pathlib import Path
-from typing import Any
 
 import lightning as L
 from lightning.pytorch.callbacks import Callback
 
 from fuse_lightning.evaluation.stored import matched
 from fuse_lightning.results import run_results
+from fuse_lightning.search import search_of
 
 
 class StoredPrompts(Callback):
-    """Gives the optimizer the prompts of a run: what ``--run`` stands for, beside the run's config.
+    """Prompts of a stored run as the search's results: what ``--run`` stands for.
 
     Args:
         run: The run's folder, such as logs/search/version_0.
@@ -26,6 +26,5 @@ class StoredPrompts(Callback):
         Raises:
             FuseError: If there are none, or they are not those of the data's targets.
         """
-        module: Any = pl_module
-        module.results = run_results(self.run)
+        search_of(pl_module).results = run_results(self.run)
         matched(trainer, pl_module)

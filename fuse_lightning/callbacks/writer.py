@@ -1,4 +1,4 @@
-"""Result files that grow as targets finish."""
+"""Result files: they grow as targets finish."""
 
 import json
 import os
@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import lightning as L
 from lightning.pytorch.callbacks import Callback
@@ -17,17 +17,21 @@ from fuse_lightning.errors import FuseError
 from fuse_lightning.results.export import csv_text, json_lines
 from fuse_lightning.results.result import Result, read_targets, result_files
 from fuse_lightning.results.run_folder import RunFolder, folder_of
+from fuse_lightning.search import SearchModule, search_of
+from fuse_lightning.search.lightning_glue import data_of
 from fuse_lightning.utilities.files import append_lines, replace_file
 from fuse_lightning.utilities.processes import gather
 from fuse_lightning.utilities.terminal import quoted, say, visible
 
+Search: TypeAlias = SearchModule[Any]
+
 
 class WriteError(FuseError):
-    """Results cannot be written; the message says which of them are on disk."""
+    """Error about results that cannot be written; it says which of them are on disk."""
 
 
 class PromptWriter(Callback):
-    """Writes every finished target to ``prompts.csv`` and ``prompts.jsonl`` at once.
+    """Writer of every finished target, at once, to ``prompts.csv`` and ``prompts.jsonl``.
 
     The files lie in the run's log folder, beside ``run.json`` and ``targets.jsonl``, which say
     what the run is of. A folder that holds results is refused, unless the run goes on there or
@@ -67,15 +71,15 @@ class PromptWriter(Callback):
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Looks at the folder of a run that goes on, before any model is loaded."""
-        module: Any = pl_module
+        module = search_of(pl_module)
         # The first device alone has taken the folder.
         tried: bool = trainer.fast_dev_run  # type: ignore[attr-defined]
         if stage == "fit" and self.enabled and module.goes_on and not tried:
-            self._together(trainer, lambda: self._check(trainer, module, module.folder))
+            self._together(trainer, lambda: self._check(trainer, module))
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Takes the folder, and starts both files with the results there are."""
-        module: Any = pl_module
+        module = search_of(pl_module)
         self.folder, self.kept, self.cut, self.skipped = None, [], {}, {}
         self.written, self.sizes = 0, {}
         if not self.enabled or trainer.fast_dev_run:  # type: ignore[attr-defined]
@@ -101,7 +105,7 @@ class PromptWriter(Callback):
         if told is not None:
             raise FuseError(told)
 
-    def _begin(self, trainer: L.Trainer, module: Any) -> None:
+    def _begin(self, trainer: L.Trainer, module: Search) -> None:
         """Makes the folder this run's, and reads what the run has found before."""
         folder = self.folder
         assert folder is not None
@@ -112,7 +116,7 @@ class PromptWriter(Callback):
         with self._told(folder.path):
             folder.take()
         if goes_on:
-            self._check(trainer, module, folder, content=True)
+            self._check(trainer, module, content=True)
             self.skipped = folder.skipped()
         elif replaced:
             folder.clear()
@@ -127,14 +131,16 @@ class PromptWriter(Callback):
         self._write_anew(trainer, module)
         for path in {*folder.path.glob("prompts-rank*")} - {*self.paths(trainer)}:
             path.unlink()
-        targets = folder.targets() | {t.id: t.digest for t in _targets(trainer)}
+        data = data_of(trainer)
+        targets = folder.targets()
+        targets |= {target.id: target.digest for target in (data.targets if data else [])}
         with self._told(folder.path):
             folder.describe(module.identity(), targets.items())
 
-    def _check(
-        self, trainer: L.Trainer, module: Any, folder: RunFolder, *, content: bool = False
-    ) -> None:
+    def _check(self, trainer: L.Trainer, module: Search, *, content: bool = False) -> None:
         """Checks that what goes on is the run that the folder holds."""
+        folder = self.folder or module.folder
+        assert folder is not None
         what = f"the run in {quoted(folder.path)}"
         found = read_targets(result_files(folder.path))
         if known := folder.identity():
@@ -144,8 +150,8 @@ class PromptWriter(Callback):
                 f"{what} does not say what it is of, so that other results could be mixed in; "
                 "start a new run with data.skip_finished"
             )
-        data: Any = trainer.datamodule  # type: ignore[attr-defined]
-        if not hasattr(data, "check_digests"):
+        data = data_of(trainer)
+        if data is None:
             return
         now = {target.id for target in data.targets}
         # What cannot be read may have been mended since, or is broken now.
@@ -162,7 +168,7 @@ class PromptWriter(Callback):
         self, trainer: L.Trainer, pl_module: L.LightningModule, *args: Any
     ) -> None:
         """Adds new results."""
-        module: Any = pl_module
+        module = search_of(pl_module)
         new: list[Result] = module.results[self.written :]
         if self.folder is None or not new:
             return
@@ -181,7 +187,7 @@ class PromptWriter(Callback):
 
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Puts the results in the order of targets; joins the files of several devices."""
-        module: Any = pl_module
+        module = search_of(pl_module)
         if self.folder is None:
             return
         self._hold(module)
@@ -205,7 +211,7 @@ class PromptWriter(Callback):
         """Says, once a run ends early, where its results are and how it goes on."""
         if self.folder is None:
             return
-        module: Any = pl_module
+        module = search_of(pl_module)
         if not self.sizes and trainer.is_global_zero:
             # The folder was refused: nothing in it is this run's.
             self.folder.leave()
@@ -222,7 +228,7 @@ class PromptWriter(Callback):
             say(*self._intact(module), error=True)
         self.folder.leave()
 
-    def _hold(self, module: Any) -> None:
+    def _hold(self, module: Search) -> None:
         """Looks whether the folder is still this run's; makes one that was deleted again."""
         assert self.folder is not None
         try:
@@ -251,7 +257,7 @@ class PromptWriter(Callback):
             return not path.is_symlink() and path.stat().st_size >= self.sizes[path]
         return False
 
-    def _write_anew(self, trainer: L.Trainer, module: Any) -> None:
+    def _write_anew(self, trainer: L.Trainer, module: Search) -> None:
         """Writes all results that this device has."""
         cut = self._left_cut(module)
         if trainer.world_size > 1:
@@ -265,12 +271,12 @@ class PromptWriter(Callback):
         names = {result.target for result in cut}
         self.cut = {name: rows for name, rows in self.cut.items() if name in names}
 
-    def _left_cut(self, module: Any) -> list[Result]:
+    def _left_cut(self, module: Search) -> list[Result]:
         """What searches found that were cut short and that nothing newer stands for."""
         new = {result.target for result in module.results}
         return [row for name, rows in self.cut.items() if name not in new for row in rows]
 
-    def _write(self, rows: list[Result], rank: str, module: Any) -> None:
+    def _write(self, rows: list[Result], rank: str, module: Search) -> None:
         table, lines = self._files(rank)
         for path, text in ((lines, json_lines(rows)), (table, csv_text(rows))):
             with self._told(path, module):
@@ -278,13 +284,13 @@ class PromptWriter(Callback):
                 replace_file(path, text)
                 self.sizes[path] = path.stat().st_size
 
-    def _write_skipped(self, trainer: L.Trainer, module: Any, *, end: bool = False) -> None:
+    def _write_skipped(self, trainer: L.Trainer, module: Search, *, end: bool = False) -> None:
         """Names every target that was left out, and why; all devices ask together."""
         assert self.folder is not None
-        data: Any = trainer.datamodule  # type: ignore[attr-defined]
+        data = data_of(trainer)
         done = {result.target for result in module.results}
         skipped = {name: why for name, why in self.skipped.items() if name not in done}
-        for share in gather(getattr(data, "skipped", {})):
+        for share in gather({} if data is None else data.skipped):
             skipped |= share
         path = self.folder.path / "skipped.jsonl"
         if not trainer.is_global_zero:
@@ -298,7 +304,7 @@ class PromptWriter(Callback):
                 path.unlink(missing_ok=True)
 
     @contextmanager
-    def _told(self, path: Path, module: Any = None) -> Iterator[None]:
+    def _told(self, path: Path, module: Search | None = None) -> Iterator[None]:
         try:
             yield
         except OSError as error:
@@ -307,7 +313,7 @@ class PromptWriter(Callback):
                 f"room or allow writing there; {'; '.join(self._intact(module))}"
             ) from error
 
-    def _intact(self, module: Any) -> list[str]:
+    def _intact(self, module: Search | None) -> list[str]:
         """Which results are on disk, and how the run goes on."""
         assert self.folder is not None
         files = result_files(self.folder.path)
@@ -331,9 +337,3 @@ class PromptWriter(Callback):
             shutil.rmtree(place.parent, ignore_errors=True)
             return []
         return [f"all {len(results)} are in {visible(str(place))}"]
-
-
-def _targets(trainer: L.Trainer) -> list[Any]:
-    """The targets of a run, of all devices."""
-    data: Any = trainer.datamodule  # type: ignore[attr-defined]
-    return list(getattr(data, "targets", []))

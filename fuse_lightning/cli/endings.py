@@ -9,11 +9,9 @@ import lightning as L
 from lightning.pytorch.callbacks import Timer
 
 from fuse_lightning.results.run_folder import folder_of
+from fuse_lightning.search.module import NO_PROMPT
 from fuse_lightning.utilities.processes import gather
 from fuse_lightning.utilities.terminal import visible
-
-NO_PROMPT = "no prompt was found for target"
-"""How the reason begins why a target that was searched has no prompt."""
 
 
 def ending(trainer: L.Trainer, module: Any, data: Any) -> tuple[int, str]:

@@ -37,7 +37,7 @@ from fuse_lightning.data import TargetDataModule
 from fuse_lightning.errors import FuseError
 from fuse_lightning.optimizers import PromptOptimizer
 from fuse_lightning.results.run_folder import RunFolder, folder_of
-from fuse_lightning.search.precision import settle_precision
+from fuse_lightning.search.lightning_glue import settle_precision
 from fuse_lightning.search.rank_checkpoints import read_checkpoint
 from fuse_lightning.utilities.addresses import without_secrets
 from fuse_lightning.utilities.terminal import say

@@ -41,7 +41,7 @@ def check_callbacks(callbacks: Iterable[Callback]) -> None:
     """Refuses callbacks that a search cannot use, before any model is loaded.
 
     Raises:
-        FuseError: If there is one, or there are two search strategies.
+        FuseError: If there is one, or there are two frontiers.
     """
     found = [*callbacks]
     names = [type(each).__name__ for each in found if isinstance(each, Frontier)]

@@ -2,8 +2,9 @@
 
 from fuse_lightning.data.image_targets import ImageTargets
 from fuse_lightning.data.module import TargetDataModule
+from fuse_lightning.data.queue import TargetBatch, TargetQueue
 from fuse_lightning.data.sentiment_targets import SentimentTargets
-from fuse_lightning.data.targets import Target, TargetBatch
+from fuse_lightning.data.targets import Target
 from fuse_lightning.data.text_targets import TextTargets
 
 __all__ = [
@@ -12,5 +13,6 @@ __all__ = [
     "Target",
     "TargetBatch",
     "TargetDataModule",
+    "TargetQueue",
     "TextTargets",
 ]

@@ -137,19 +137,6 @@ class Target:
             )
 
 
-@dataclass
-class TargetBatch:
-    """Targets that are searched together.
-
-    Attributes:
-        targets: The targets.
-        done: Ids of those that have ended; whoever searches adds them.
-    """
-
-    targets: list[Target]
-    done: set[str] = field(default_factory=set)
-
-
 def joined(name: str, targets: Sequence[Target]) -> Target:
     """One target of the pictures of several, whose pictures have been checked."""
     whole = Target(name, [picture for target in targets for picture in target.pictures])

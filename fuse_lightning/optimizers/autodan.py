@@ -1,6 +1,5 @@
 """AutoDAN: a prompt grown from left to right (arXiv 2310.15140)."""
 
-from functools import partial
 from typing import Any
 
 import torch
@@ -117,7 +116,9 @@ class AutoDAN(PromptOptimizer):
         ]
         chosen: list[dict[State, None]] = [{} for _ in states]
         for owner, found in zip(
-            owners, self.admitted(extended, owners, self.batch_size, growing=True), strict=True
+            owners,
+            self.admission.first(extended, owners, self.batch_size, growing=True),
+            strict=True,
         ):
             chosen[owner].update(dict.fromkeys(found))
         return [[*found] for found in chosen]
@@ -199,8 +200,8 @@ class AutoDAN(PromptOptimizer):
                 [len(state)],
                 self.gradient_samples,
                 self.gradient_resample,
-                partial(self.draw, owner),
-                partial(self.uniform, owner),
+                self.allowed_ids,
+                self.searches[owner].generator,
             )
         heads = smoothed_gradient(self.objective, samples, owners, self._predicted)
         return predicted_change(

@@ -51,9 +51,9 @@ class RandomSearch(SwapOptimizer):
         self.radius = radius
         self.neighbours = neighbours
 
-    def load(self, *args: Any) -> None:
+    def load(self, device: torch.device | str = "cpu") -> None:
         """Loads the models and compares ``neighbours`` with what a prompt may hold."""
-        super().load(*args)
+        super().load(device)
         self.check_choices("neighbours", self.neighbours if self.search_ball == "L2" else 1)
 
     def propose(self, states: list[list[State]]) -> list[list[State]]:
@@ -70,7 +70,9 @@ class RandomSearch(SwapOptimizer):
             for state, owner in zip(parents, owners, strict=True)
         ]
         found: list[dict[State, None]] = [{} for _ in states]
-        for owner, group in zip(owners, self.admitted(drawn, owners, self.batch_size), strict=True):
+        for owner, group in zip(
+            owners, self.admission.first(drawn, owners, self.batch_size), strict=True
+        ):
             found[owner].update(dict.fromkeys(group))
         return [[*group] for group in found]
 

@@ -1,4 +1,4 @@
-"""Prompts that searches start from, where they are given a text or a captioner."""
+"""Prompts that searches start from: a text, a caption, or random tokens."""
 
 import torch
 from torch import Tensor
@@ -7,11 +7,15 @@ from fuse_lightning.data import Target
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models import CaptionModel
 from fuse_lightning.objectives import Objective, State
+from fuse_lightning.optimizers.admission import Admission
 from fuse_lightning.optimizers.constraints import Constraints
+
+TRIES = 16
+"""Tokens tried at once for the next place of a random start."""
 
 
 class Start:
-    """What ``initial_prompt`` gives the search of a target to start from.
+    """Start of a search that ``initial_prompt`` gives: a text, or a caption of the target.
 
     Args:
         given: A text, or a captioner whose caption of a target's first picture it is.
@@ -78,3 +82,45 @@ class Start:
             int(self.objective.read(term, prompts).encoded.mask.sum()) <= term.model.max_tokens
             for term in self.objective.terms
         )
+
+
+def draw(allowed_ids: Tensor, count: int, generator: torch.Generator) -> list[int]:
+    """Random allowed tokens, each as likely as every other.
+
+    >>> draw(torch.tensor([3, 5, 7]), 4, torch.Generator().manual_seed(0))
+    [7, 3, 7, 3]
+    """
+    index = torch.randint(len(allowed_ids), (count,), generator=generator)
+    tokens: list[int] = allowed_ids[index].tolist()
+    return tokens
+
+
+def random_start(
+    admission: Admission, length: int, generator: torch.Generator, target: int
+) -> State:
+    """Random tokens that are read back as themselves.
+
+    They are drawn one after another: few draws of all at once are read back as the same ids.
+
+    Args:
+        admission: Which prompts may stand.
+        length: How many tokens.
+        generator: The target's random stream.
+        target: Place of the target in the batch.
+
+    Raises:
+        FuseError: If none are found.
+    """
+    state = State()
+    for _ in range(TRIES * (length + 1)):
+        if len(state) == length:
+            return state
+        longer = [(*state, token) for token in draw(admission.allowed_ids, TRIES, generator)]
+        growing = len(state) + 1 < length
+        (found,) = admission.first([longer], [target], 1, growing=growing)
+        # Behind some tokens hardly any other may stand.
+        state = found[0] if found else state[:-1]
+    raise FuseError(
+        f"no {length} random tokens were found that read back as the same and that the "
+        "constraints admit; give initial_prompt, or relax constraints"
+    )

@@ -1,7 +1,6 @@
 """Candidates that differ from a prompt in few tokens."""
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import torch
@@ -109,8 +108,8 @@ class SwapOptimizer(PromptOptimizer):
                 range(len(state)),
                 self.gradient_samples,
                 self.gradient_resample,
-                partial(self.draw, owner),
-                partial(self.uniform, owner),
+                self.allowed_ids,
+                self.searches[owner].generator,
             )
         ]
         heads = smoothed_gradient(self.objective, samples, owners, lambda term: bool(term.weight))

@@ -6,7 +6,6 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import lightning as L
 import pytest
@@ -446,14 +445,14 @@ def test_without_a_logger_the_root_folder_is_used():
 
 
 def test_the_table_shows_brackets_as_they_are(capsys):
-    module = SimpleNamespace(results=[result("a", "[bold] [/] :cat:")])
+    module = search(result("a", "[bold] [/] :cat:"))
     PromptTable().on_fit_end(trainer(), module)
     assert "[bold] [/] :cat:" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("results", "rank"), [([], 0), ([result("a")], 1)])
 def test_no_table_without_results_or_on_other_ranks(results, rank, capsys):
-    PromptTable().on_fit_end(trainer(rank, 2), SimpleNamespace(results=results))
+    PromptTable().on_fit_end(trainer(rank, 2), search(*results))
     assert capsys.readouterr().out == ""
 
 

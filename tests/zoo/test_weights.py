@@ -9,9 +9,9 @@ from torch import nn
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models import CLIP, CausalLM
 from fuse_lightning.models.loading import ZOO
-from fuse_lightning.zoo.recipes import tokenizers, training
 from fuse_lightning.zoo.commands import train
 from fuse_lightning.zoo.evaluation import evaluate_zoo
+from fuse_lightning.zoo.recipes import tokenizers, training
 from fuse_lightning.zoo.recipes.architectures import RECIPES
 from fuse_lightning.zoo.recipes.modules import ZooModule
 from fuse_lightning.zoo.recipes.training import train_model
