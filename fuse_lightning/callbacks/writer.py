@@ -75,7 +75,8 @@ class PromptWriter(Callback):
         # The first device alone has taken the folder.
         tried: bool = trainer.fast_dev_run  # type: ignore[attr-defined]
         if stage == "fit" and self.enabled and module.goes_on and not tried:
-            self._together(trainer, lambda: self._check(trainer, module))
+            folder = module.folder or RunFolder(folder_of(trainer))
+            self._together(trainer, lambda: self._check(trainer, module, folder))
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Takes the folder, and starts both files with the results there are."""
@@ -116,7 +117,7 @@ class PromptWriter(Callback):
         with self._told(folder.path):
             folder.take()
         if goes_on:
-            self._check(trainer, module, content=True)
+            self._check(trainer, module, folder, content=True)
             self.skipped = folder.skipped()
         elif replaced:
             folder.clear()
@@ -137,10 +138,10 @@ class PromptWriter(Callback):
         with self._told(folder.path):
             folder.describe(module.identity(), targets.items())
 
-    def _check(self, trainer: L.Trainer, module: Search, *, content: bool = False) -> None:
+    def _check(
+        self, trainer: L.Trainer, module: Search, folder: RunFolder, *, content: bool = False
+    ) -> None:
         """Checks that what goes on is the run that the folder holds."""
-        folder = self.folder or module.folder
-        assert folder is not None
         what = f"the run in {quoted(folder.path)}"
         found = read_targets(result_files(folder.path))
         if known := folder.identity():
