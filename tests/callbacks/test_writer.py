@@ -20,6 +20,7 @@ from fuse_lightning.objectives import Fluency, ImageSimilarity
 from fuse_lightning.optimizers import AutoDAN
 from fuse_lightning.results.export import csv_row
 from fuse_lightning.results.result import Result, read_results, read_targets, result_files
+from fuse_lightning.results.result_files import ResultFiles
 from fuse_lightning.results.run_folder import RunFolder
 from tests.callbacks.stubs import search, trainer
 from tests.disk import at_most
@@ -288,7 +289,7 @@ class TestFolders:
             place = str(caught.value).rsplit("are in ")[-1]
             assert read_results(Path(place)) == module.results
             expect([result("b")])
-            writer.folder = RunFolder(Path("run"))
+            writer.files = ResultFiles(RunFolder(Path("run")))
             writer.folder._lock = FileLock("elsewhere")
 
     def test_what_a_folder_said_of_its_run_is_said_again(self):
