@@ -137,7 +137,7 @@ def test_json_lines_hold_the_exact_text(rows):
 @pytest.mark.parametrize("text", HOSTILE)
 def test_the_table_and_the_bar_show_and_do_not_obey(text, capsys, monkeypatch):
     trainer = SimpleNamespace(is_global_zero=True, train_dataloader=None)
-    module = SimpleNamespace(results=[result(text)], searches=[], best=[found(text)])
+    module = Idle(result(text), searches=[SimpleNamespace(best=found(text), done=True)])
     PromptTable().on_fit_end(trainer, module)
     out = capsys.readouterr().out
     assert not hidden(out.replace("\n", ""))

@@ -69,7 +69,9 @@ class PromptWriter(Callback):
         # The first device alone has taken the folder.
         tried: bool = trainer.fast_dev_run  # type: ignore[attr-defined]
         if stage == "fit" and self.enabled and module.goes_on and not tried:
-            folder = module.folder or RunFolder(folder_of(trainer))
+            # All devices ask for the path, also where the first has taken the folder.
+            path = folder_of(trainer)
+            folder = module.folder or RunFolder(path)
             self._together(trainer, lambda: self._check(trainer, module, folder))
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:

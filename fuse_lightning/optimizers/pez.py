@@ -7,11 +7,11 @@ from typing import Any, TypedDict, cast
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from fuse_lightning.errors import FuseError
 from fuse_lightning.objectives import Prompts, State, Term, embedding_gradient, label_changes
 from fuse_lightning.optimizers.base import SPARE
+from fuse_lightning.optimizers.projection import Projection
 from fuse_lightning.optimizers.swaps import SwapOptimizer
 from fuse_lightning.search import GreedySearch
 from fuse_lightning.search.target_search import TargetSearch
@@ -104,14 +104,8 @@ class PEZ(SwapOptimizer):
         super().setup(stage)
 
     @cached_property
-    def _directions(self) -> Tensor:
-        """Embeddings of the allowed tokens at unit length, (A, d)."""
-        return F.normalize(self._table[self._allowed_there], dim=-1)
-
-    @cached_property
-    def _allowed_there(self) -> Tensor:
-        """The allowed tokens, on the embeddings' device."""
-        return self.allowed_ids.to(self._table.device)
+    def _projection(self) -> Projection:
+        return Projection(self.objective.primary.embedding_table, self.allowed_ids)
 
     @property
     def _table(self) -> Tensor:
@@ -119,10 +113,7 @@ class PEZ(SwapOptimizer):
 
     def project(self, embeddings: Tensor) -> Tensor:
         """Allowed tokens nearest by cosine: from (..., d) to (...)."""
-        # Near tokens differ by less than the trainer's reduced precision tells apart.
-        with torch.autocast(embeddings.device.type, enabled=False):
-            nearest = (F.normalize(embeddings, dim=-1) @ self._directions.T).argmax(-1)
-        return self.allowed_ids[nearest.cpu()]
+        return self._projection.nearest(embeddings)
 
     def start_states(self, places: Sequence[int]) -> list[list[State]]:
         """Also begins a descent of each search, from its start and from random tokens."""
@@ -236,17 +227,7 @@ class PEZ(SwapOptimizer):
         changes = label_changes(self.objective, prompts)
         if isinstance(changes, float):
             return None
-        allowed = changes[..., self._allowed_there]
-        return (allowed - allowed.mean(-1, keepdim=True)) @ self._inverse.T
-
-    @cached_property
-    def _inverse(self) -> Tensor:
-        """Pseudo-inverse of the allowed tokens' embeddings around their mean, (d, A)."""
-        table = self._table[self._allowed_there].double()
-        centred = table - table.mean(0)
-        # Of the small product it is exact enough in float64, and cheap.
-        inverse: Tensor = torch.linalg.pinv(centred.T @ centred, hermitian=True) @ centred.T
-        return inverse.float()
+        return self._projection.slope(changes)
 
     def _projected(self, targets: Sequence[int]) -> tuple[list[State], list[int]]:
         """Projections of the targets' restarts, and whose they are."""
@@ -273,28 +254,8 @@ class PEZ(SwapOptimizer):
         return dict(zip(parents, groups, strict=True))
 
     def take_back(self, search: TargetSearch[State]) -> None:
-        """Brings the embeddings and moments of a checkpoint to the model's device.
-
-        Raises:
-            LookupError, TypeError, ValueError: If they are of another model.
-        """
-        iterate, moments, polish_after = (search.own[key] for key in Descent.__annotations__)
-        parts = [moments[key] for key in MOMENTS] if moments else []
-        for part in (iterate, *parts):
-            if part.shape != iterate.shape or part.shape[2:] != self._table.shape[1:]:
-                raise ValueError("embeddings are of another model")
-        if polish_after is not None and type(polish_after) is not int:
-            raise TypeError("polish_after is no step")
-        if moments:
-            moments = {key: moments[key].to(self._table) for key in MOMENTS} | {
-                # AdamW keeps it on the CPU.
-                "step": moments["step"].float().reshape(())
-            }
-        search.own = {
-            **Descent(
-                iterate=iterate.detach().to(self._table), moments=moments, polish_after=polish_after
-            )
-        }
+        """Brings the embeddings and moments of a checkpoint to the model's device."""
+        search.own = {**restored(search.own, self._table)}
 
 
 class Descent(TypedDict):
@@ -314,3 +275,28 @@ class Descent(TypedDict):
 def descent_of(search: TargetSearch[State]) -> Descent:
     """What PEZ keeps of a target; what is changed there, checkpoints hold."""
     return cast(Descent, search.own)
+
+
+def restored(saved: Mapping[str, Any], table: Tensor) -> Descent:
+    """A descent that a checkpoint held.
+
+    Args:
+        saved: What a checkpoint says.
+        table: Embeddings of the primary's tokens, whose device and type it gets.
+
+    Raises:
+        LookupError, TypeError, ValueError: If it is of another model, or no descent.
+    """
+    iterate, moments, polish_after = (saved[key] for key in Descent.__annotations__)
+    parts = [moments[key] for key in MOMENTS] if moments else []
+    for part in (iterate, *parts):
+        if part.shape != iterate.shape or part.shape[2:] != table.shape[1:]:
+            raise ValueError("embeddings are of another model")
+    if polish_after is not None and type(polish_after) is not int:
+        raise TypeError("polish_after is no step")
+    placed = {}
+    if moments:
+        placed = {key: moments[key].to(table) for key in MOMENTS}
+        # AdamW keeps it on the CPU.
+        placed["step"] = moments["step"].float().reshape(())
+    return Descent(iterate=iterate.detach().to(table), moments=placed, polish_after=polish_after)

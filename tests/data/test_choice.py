@@ -287,7 +287,7 @@ class TestSeveralDevices:
         """As after a checkpoint that was written at the end of a run."""
         rows = [result(name) for name in ("text 1", "text 0", "text 2")]
         monkeypatch.setattr(
-            "fuse_lightning.search.distributed.gather", lambda own: [rows, rows[1:]]
+            "fuse_lightning.results.distributed.gather", lambda own: [rows, rows[1:]]
         )
         trainer = SimpleNamespace(datamodule=TextTargets(TEXTS[:3]))
         trainer.datamodule.setup("fit")
