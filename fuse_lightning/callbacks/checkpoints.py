@@ -1,4 +1,4 @@
-"""Checkpoints while a search goes on."""
+"""Checkpoints during a search: by the clock, and by default."""
 
 import time
 from typing import Any
@@ -35,7 +35,7 @@ class TimedCheckpoints(Callback):
 
 
 def is_untold(callback: Callback) -> bool:
-    """Whether this is Lightning's default, which writes nothing before a run's end."""
+    """Whether a callback is Lightning's default, which writes nothing before a run's end."""
     return (
         type(callback) is ModelCheckpoint
         and callback.dirpath is None
@@ -49,5 +49,5 @@ def is_untold(callback: Callback) -> bool:
 
 
 def step_checkpoint() -> ModelCheckpoint:
-    """The checkpoints that take its place: one every few steps."""
+    """Checkpoint callback that takes the default's place: it writes every few steps."""
     return ModelCheckpoint(every_n_train_steps=STEPS)

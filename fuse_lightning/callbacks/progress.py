@@ -1,4 +1,4 @@
-"""A progress bar that shows targets done and the best prompt; in a log file, plain lines."""
+"""Progress bar of targets done and the best prompt; in a log file, plain lines."""
 
 import sys
 import time

@@ -1,4 +1,4 @@
-"""Result files: they grow as targets finish."""
+"""Writer of result files, which grow as targets finish."""
 
 import json
 from collections.abc import Callable
@@ -249,7 +249,7 @@ class PromptWriter(Callback):
         self.cut = {name: rows for name, rows in self.cut.items() if name in names}
 
     def _left_cut(self, module: Search) -> list[Result]:
-        """What searches found that were cut short and that nothing newer stands for."""
+        """Results of searches that were cut short and have no newer result."""
         new = {result.target for result in module.results}
         return [row for name, rows in self.cut.items() if name not in new for row in rows]
 

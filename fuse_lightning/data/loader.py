@@ -1,4 +1,4 @@
-"""The loader of targets: what Lightning iterates over."""
+"""Loader of targets: what Lightning iterates over."""
 
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -12,7 +12,7 @@ WORKERS = 2
 
 
 class TargetLoader:
-    """Serves the batches of a queue, and reads the pictures of the targets to come ahead.
+    """Loader of a queue's batches, which reads the pictures of the next targets ahead.
 
     The end has come when no target is left to enter and none runs.
 
@@ -73,7 +73,7 @@ class TargetLoader:
 
 
 class _Pictures:
-    """Reads pictures of targets in threads."""
+    """Reader of targets' pictures in threads."""
 
     def __init__(self, pool: ThreadPoolExecutor) -> None:
         self._pool = pool

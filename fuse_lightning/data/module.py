@@ -1,4 +1,4 @@
-"""The base of all data modules of targets."""
+"""Base of all data modules of targets."""
 
 import hashlib
 import logging
@@ -27,7 +27,7 @@ NAMED = 10
 
 
 class TargetDataModule(L.LightningDataModule, ABC):
-    """Serves targets in batches; over several devices each gets its own share.
+    """Data module that serves targets in batches; each of several devices gets a share.
 
     Args:
         batch_size: Targets searched together.
@@ -188,7 +188,7 @@ class TargetDataModule(L.LightningDataModule, ABC):
         return True
 
     def skip(self, target: Target, reason: str) -> None:
-        """Counts and names a target that turns out to be broken during the search.
+        """Names and counts a target that is left out during the search.
 
         Raises:
             FuseError: If ``on_error`` is "raise".
@@ -238,7 +238,7 @@ class TargetDataModule(L.LightningDataModule, ABC):
     def deal(
         self, steps: int, finished: Collection[str] = (), under_way: Sequence[str] = ()
     ) -> TargetQueue:
-        """Deals the targets of a search to the devices; what this one is dealt is served next.
+        """Deals the targets to the devices; :meth:`train_dataloader` serves this one's share.
 
         Args:
             steps: Most steps of each target.
@@ -254,23 +254,17 @@ class TargetDataModule(L.LightningDataModule, ABC):
         return self._loader.queue
 
     def train_dataloader(self) -> TargetLoader:
-        """What this device was dealt; all of its share, for one step, where nobody has dealt."""
+        """Loader of what :meth:`deal` gave this device; without it, of its share for one step."""
         return self._dealt(self.targets) if self._loader is None else self._loader
 
     def val_dataloader(self) -> TargetLoader:
-        """Each batch of this device's targets once."""
+        """Loader of each batch of this device's targets, once."""
         return self._dealt(self.targets)
 
-    def test_dataloader(self) -> TargetLoader:
-        """Each batch of this device's targets once."""
-        return self._dealt(self.targets)
-
-    def predict_dataloader(self) -> TargetLoader:
-        """Each batch of this device's targets once."""
-        return self._dealt(self.targets)
+    test_dataloader = predict_dataloader = val_dataloader
 
     def _dealt(self, targets: list[Target], steps: int = 1) -> TargetLoader:
-        """Serves every so manieth target, as there are devices."""
+        """Loader of this device's share: every N-th of the targets for N devices."""
         if self.trainer is None:
             raise FuseError("the data module has no trainer; give it to Trainer.fit")
         rank, ranks = self.trainer.global_rank, self.trainer.world_size

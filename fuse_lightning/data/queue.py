@@ -1,4 +1,4 @@
-"""The queue of one device's targets: all that a search and its data module say to each other."""
+"""Queue of one device's targets: all that a search and its data module say to each other."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ def refuse(target: Target, reason: str) -> None:
 
 
 class TargetQueue:
-    """The targets that one device is dealt: those to come, those in the batch, those that ended.
+    """Queue of the targets of one device: those to come, and those in the batch.
 
     Who tells whom:
 
@@ -73,11 +73,11 @@ class TargetQueue:
         return self.targets[self._entered : self._entered + self.batch_size]
 
     def ended(self, name: str) -> None:
-        """Lets a target leave: this was its last batch."""
+        """Notes that a target's search has ended: this was its last batch."""
         self._left[name] = 0
 
     def leave(self) -> None:
-        """Releases what the targets hold that have ended."""
+        """Removes the targets that have ended from the batch, and releases their pictures."""
         for target in self._running:
             if self._left[target.id] < 1:
                 target.release()
@@ -107,7 +107,7 @@ class TargetQueue:
 
 @dataclass
 class TargetBatch:
-    """Targets that are searched together.
+    """Batch of targets that are searched together.
 
     Attributes:
         targets: The targets.

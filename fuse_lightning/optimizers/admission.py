@@ -81,7 +81,7 @@ class Admission:
     def checked(
         self, proposed: Sequence[Sequence[State]], expanded: Sequence[Sequence[State]]
     ) -> Prompts:
-        """What was proposed, spelt, without what cannot be a prompt; warns once of that.
+        """The proposals that can be prompts, spelt; drops the others with a warning, once.
 
         Args:
             proposed: Candidates of each target.

@@ -25,7 +25,7 @@ SPARE = 2
 
 
 class PromptOptimizer(SearchModule[State]):
-    """Search for discrete prompts, as ids of a primary model, of a batch of targets.
+    """Base of all prompt optimizers: a search over ids of the primary model.
 
     A step asks the frontier (a callback of the trainer) for states, proposes candidates from them,
     scores these exactly, and hands them back. The best prompt over all steps is the result. A
@@ -253,10 +253,11 @@ class PromptOptimizer(SearchModule[State]):
             scored[owner].append((total, state))
         # Best first: what follows is below the bar of hardly any target.
         for row in sorted(rows, key=totals.__getitem__):
-            search = self.searches[prompts.owners[row]]
+            owner = prompts.owners[row]
+            search = self.searches[owner]
             if totals[row] < search.bar(self.top):
                 found = losses[row].tolist(), prompts.states[row], prompts.texts[row], search.step
-                search.keep(Best(totals[row], *found), self.top)
+                self.keep(owner, Best(totals[row], *found))
         if other and not self.constraints.canonical:
             self._score_texts(prompts.select(other))
         return scored
@@ -272,7 +273,7 @@ class PromptOptimizer(SearchModule[State]):
 def best_rows(
     totals: Sequence[float], owners: Sequence[int], rows: list[int], top: int
 ) -> list[int]:
-    """Those of some rows that are among the ``top`` of their target, best first for each.
+    """Rows that are among the ``top`` of their target, best first for each.
 
     >>> best_rows([3.0, 1.0, 2.0, 5.0], [0, 0, 0, 1], [0, 1, 2, 3], top=2)
     [1, 2, 3]

@@ -1,4 +1,4 @@
-"""Captions of an image-to-text model, ranked by the objective."""
+"""Captioner: captions of an image-to-text model, ranked by the objective."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ from fuse_lightning.optimizers.constraints import Constraints
 
 
 class Captioner(PromptOptimizer):
-    """Proposes what a captioner writes about a target's pictures.
+    """Optimizer that proposes what a captioner writes about a target's pictures.
 
     The first step proposes the caption of a beam search and drawn ones, each further step other
     drawn ones beside the prompts that the frontier kept. Captions that the primary spells

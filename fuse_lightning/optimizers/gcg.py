@@ -12,7 +12,7 @@ from fuse_lightning.search import Scored
 
 
 class GCG(SwapOptimizer):
-    """Replaces random tokens by ones that the gradient favours, and keeps the exact best.
+    """GCG optimizer: swaps random tokens for ones that the gradient favours; keeps the exact best.
 
     With :class:`~fuse_lightning.search.GreedySearch` the best candidate always replaces the
     prompt, as published; :class:`~fuse_lightning.search.HistorySearch` goes on from the best

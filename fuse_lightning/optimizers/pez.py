@@ -22,7 +22,7 @@ MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
 class PEZ(SwapOptimizer):
-    """Gradient descent on embeddings, with every gradient taken at the nearest real tokens.
+    """PEZ optimizer: gradient descent on embeddings, with gradients taken at the nearest tokens.
 
     The continuous embeddings are projected on allowed tokens by cosine similarity, the gradient
     at the projection moves the continuous ones, which themselves are never overwritten. What is
@@ -217,7 +217,7 @@ class PEZ(SwapOptimizer):
 
     @torch.no_grad()
     def _label_gradient(self, prompts: Prompts) -> Tensor | None:
-        """The part of likelihoods that embeddings as inputs do not know, (N, L, d), if any.
+        """Gradient of likelihoods with respect to tokens as labels, (N, L, d), if any.
 
         A token is also what the model should have expected, and how the loss changes with it is
         known exactly for every token, though of no embedding between them. This is the gradient
@@ -259,7 +259,7 @@ class PEZ(SwapOptimizer):
 
 
 class Descent(TypedDict):
-    """What PEZ keeps of a target from one step to the next.
+    """State of PEZ for a target, from one step to the next.
 
     Attributes:
         iterate: The continuous embeddings of its restarts, (R, L, d).
@@ -273,12 +273,12 @@ class Descent(TypedDict):
 
 
 def descent_of(search: TargetSearch[State]) -> Descent:
-    """What PEZ keeps of a target; what is changed there, checkpoints hold."""
+    """The state of PEZ for a target; what is changed in it, checkpoints hold."""
     return cast(Descent, search.own)
 
 
 def restored(saved: Mapping[str, Any], table: Tensor) -> Descent:
-    """A descent that a checkpoint held.
+    """Checks a descent from a checkpoint, and moves it to the model's device.
 
     Args:
         saved: What a checkpoint says.

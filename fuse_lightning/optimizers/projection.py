@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 
 class Projection:
-    """Way between continuous embeddings and the tokens that a prompt may hold.
+    """Projection between continuous embeddings and the tokens that a prompt may hold.
 
     >>> table = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.6, 0.8], [3.0, 0.0]])
     >>> projection = Projection(table, torch.tensor([1, 2, 3]))

@@ -1,4 +1,4 @@
-"""Random search."""
+"""Random search: the baseline without gradients."""
 
 from typing import Any, Literal
 
@@ -13,7 +13,7 @@ SPARE = 4
 
 
 class RandomSearch(SwapOptimizer):
-    """Replaces random tokens, without gradients; the baseline that others must beat.
+    """Random-search optimizer: replaces random tokens; the baseline that others must beat.
 
     The prompt itself stays among the candidates, so that the loss never rises.
 

@@ -37,7 +37,7 @@ class Start:
         self.allowed_ids = allowed_ids
 
     def state(self, target: Target) -> State:
-        """The prompt; none where nothing is given, or the captioner finds no word.
+        """The prompt to start from; empty where nothing is given, or the captioner finds no word.
 
         Raises:
             FuseError: If the constraints forbid the text that was given.
@@ -50,7 +50,7 @@ class Start:
         return self.objective.encode_prompt(text) if text else ()
 
     def text(self, target: Target) -> str:
-        """The same as a text.
+        """The text to start from; empty where there is none.
 
         Raises:
             FuseError: If a captioner is to look at a target without pictures.
@@ -67,7 +67,7 @@ class Start:
         return " ".join(words)
 
     def _forbidden(self, text: str) -> str:
-        """What of a text no prompt may hold; empty if nothing."""
+        """The part of a text that no prompt may hold; empty if none."""
         ids = torch.tensor(self.objective.encode_prompt(text), dtype=torch.long)
         bad = ids[~torch.isin(ids, self.allowed_ids)].tolist()
         if bad or not self.constraints.admits(text):

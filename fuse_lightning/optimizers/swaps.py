@@ -1,4 +1,4 @@
-"""Candidates that differ from a prompt in few tokens."""
+"""Token swaps: candidates that differ from a prompt in few tokens."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -21,7 +21,7 @@ from fuse_lightning.utilities.numbers import check_number
 
 
 class SwapOptimizer(PromptOptimizer):
-    """Base of the optimizers that keep the length of a prompt and replace tokens in it.
+    """Base of optimizers that replace tokens of a prompt and keep its length.
 
     Args:
         terms: The objective; the model of the first term is the primary, its ids are the state.

@@ -9,7 +9,7 @@ from lightning.pytorch.callbacks import Callback
 
 
 class AnyState(Hashable, Protocol):
-    """What a search moves through: equal ones are one, and two of a kind can be ordered.
+    """State of a search: anything that can be hashed and ordered.
 
     Checkpoints hold states as they are, so they are texts, numbers, or tuples of these.
     """
@@ -23,7 +23,7 @@ Scored: TypeAlias = tuple[float, StateT]
 
 
 class Frontier(Callback, Generic[StateT]):
-    """Frontier of each target: the states that the next step goes on from.
+    """Callback that keeps the frontier of each target: the states that a step goes on from.
 
     A step asks :meth:`expand` which states to propose from, and gives the scored proposals to
     :meth:`update`. The search saves each target's frontier in checkpoints. Ties are broken by
@@ -39,7 +39,7 @@ class Frontier(Callback, Generic[StateT]):
         self.own: list[dict[str, Any]] = []
 
     def begin_own(self) -> dict[str, Any]:
-        """What is kept of a new target beside its states; nothing by default."""
+        """What a subclass keeps of a new target beside its states; nothing by default."""
         return {}
 
     def start(self, initial: Sequence[Sequence[StateT]]) -> None:
@@ -76,11 +76,11 @@ class Frontier(Callback, Generic[StateT]):
         self.frontiers[target] = []
 
     def target_state(self, target: int) -> dict[str, Any]:
-        """What is kept of one target, for a checkpoint."""
+        """All that the frontier keeps of one target, for a checkpoint."""
         return {"frontier": [*self.frontiers[target]], "own": deepcopy(self.own[target])}
 
     def restore(self, target: int, state: Mapping[str, Any]) -> None:
-        """Takes back the :meth:`target_state` of a target that has just entered the batch.
+        """Restores the :meth:`target_state` of a target that has just entered the batch.
 
         Raises:
             KeyError, TypeError, ValueError: If the state is no such state.

@@ -1,4 +1,4 @@
-"""What a kind of search says of itself: its states, what it proposes, and how it scores."""
+"""Hooks of a search: what it starts from, what it proposes, and how it scores."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from fuse_lightning.utilities.identity import Identity
 
 
 class SearchHooks(ABC, Generic[StateT]):
-    """The methods that a :class:`~fuse_lightning.search.SearchModule` leaves to its subclasses.
+    """Hooks that a :class:`~fuse_lightning.search.SearchModule` leaves to its subclasses.
 
     A search must say what it starts from, what it proposes, and how it scores; all else has a
     default. A *place* is the index of a target in the batch.
@@ -56,7 +56,7 @@ class SearchHooks(ABC, Generic[StateT]):
         """Prepares what is needed of a batch of targets, some of them perhaps already known."""
 
     def begin_step(self, steps: Sequence[int]) -> None:
-        """Hears which step of each target begins, from 0."""
+        """Is called before a step, with the number of each target's step, from 0."""
 
     def scores_start(self) -> bool:
         """Whether the states to start from are candidates too."""
@@ -93,5 +93,5 @@ class SearchHooks(ABC, Generic[StateT]):
         return {}
 
     def settings(self) -> dict[str, Any]:
-        """What the search is beside its constructor's options, for tables that compare runs."""
+        """Settings beside the constructor's options, such as models, for tables of runs."""
         return {}

@@ -1,4 +1,4 @@
-"""Lightning's trainer in a search: what it holds, and what it must be told or not be told."""
+"""Checks and settings of Lightning's trainer in a search, and what it holds."""
 
 from typing import Any
 
@@ -31,7 +31,7 @@ def frontiers_of(trainer: L.Trainer) -> list[Frontier[Any]]:
 
 
 def check_trainer(trainer: L.Trainer) -> None:
-    """Refuses strategies that average, and prevents checkpoints in the middle of a step.
+    """Checks that a trainer does not average gradients nor save in the middle of a step.
 
     Raises:
         FuseError: If the strategy averages, or a callback saves in the middle of a step.
@@ -70,7 +70,7 @@ def settle_trainer(trainer: L.Trainer) -> None:
 
 
 def settle_precision(trainer: L.Trainer) -> None:
-    """Makes a trainer's precision one of the models' forwards alone.
+    """Limits a trainer's precision to the models' forwards.
 
     Raises:
         FuseError: If it would be that of all numbers.

@@ -10,7 +10,7 @@ from fuse_lightning.utilities.numbers import check_number
 
 @dataclass(frozen=True)
 class Limits:
-    """When the search of a target is over.
+    """Limits that end the search of a target.
 
     >>> Limits(steps=0)
     Traceback (most recent call last):

@@ -32,7 +32,7 @@ NO_PROMPT = "no prompt was found for target"
 
 
 class SearchModule(ResumableSearch[StateT]):
-    """Searches of a batch of targets: steps, limits, results, checkpoints, devices and logging.
+    """Lifecycle of searches: steps, limits, results, checkpoints, devices and logging.
 
     A step asks the frontier (a callback of the trainer) for states, lets :meth:`propose` make
     candidates of them, gives these to :meth:`score`, and hands the losses back to the frontier.
@@ -83,7 +83,7 @@ class SearchModule(ResumableSearch[StateT]):
 
     @property
     def limits(self) -> Limits:
-        """When the search of a target is over."""
+        """The limits that end the search of a target."""
         return Limits(self.steps, self.patience, self.stop_loss, self.stop_seconds)
 
     @property
@@ -119,7 +119,7 @@ class SearchModule(ResumableSearch[StateT]):
         return [] if frontiers_of(self.trainer) else [GreedySearch()]
 
     def on_fit_start(self) -> None:
-        """Agrees with the other devices on what is left to do, and has the targets dealt.
+        """Agrees with the other devices on which targets are left, and has them dealt.
 
         The first device alone keeps the results of targets that have ended.
         """
@@ -153,7 +153,7 @@ class SearchModule(ResumableSearch[StateT]):
         self.results, self.durable = gathered(self.results, self.trainer), 0
 
     def validation_step(self, batch: TargetBatch, batch_idx: int) -> None:
-        """Leaves the measuring to callbacks, which may need other targets at once."""
+        """Does nothing: callbacks measure, and may give the objective other targets."""
         self.targets = []
 
     test_step = validation_step
@@ -189,7 +189,7 @@ class SearchModule(ResumableSearch[StateT]):
         self._log(count / seconds)
 
     def _regroup(self, targets: Sequence[Target]) -> None:
-        """Lets go of targets that have ended, and begins those that are new."""
+        """Drops the searches of targets that have ended, and begins those of new targets."""
         places = {search.name: n for n, search in enumerate(self.searches) if not search.done}
         staying = [places[target.id] for target in targets if target.id in places]
         new = [target for target in targets if target.id not in places]

@@ -1,4 +1,4 @@
-"""The state of a search: what checkpoints keep, and when a search may go on with it."""
+"""Resuming: what checkpoints keep of a search, and when a search may go on with it."""
 
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from fuse_lightning.utilities.identity import CONTENT, Identity, difference
 
 
 class ResumableSearch(L.LightningModule, SearchHooks[StateT]):
-    """Searches, one for each target, that go on where a checkpoint left them.
+    """Module whose searches, one for each target, go on where a checkpoint left them.
 
     Attributes:
         results: Results of this device; of earlier processes, on the first device alone.
@@ -68,7 +68,7 @@ class ResumableSearch(L.LightningModule, SearchHooks[StateT]):
     # Which search may go on
 
     def identity(self, *, content: bool = True, trainer: L.Trainer | None = None) -> Identity:
-        """What a search must be of to go on with a checkpoint or in a run's folder.
+        """Identity of a search: what must be equal for it to go on with a checkpoint or folder.
 
         The objective, what a prompt may hold, and the seed; not how much effort is spent: steps,
         candidates, widths, batch sizes, devices and limits may change.
@@ -166,7 +166,7 @@ class ResumableSearch(L.LightningModule, SearchHooks[StateT]):
         }
 
     def restore_target(self, place: int, state: dict[str, Any]) -> None:
-        """Takes back the :meth:`target_state` of a target that has just entered the batch.
+        """Restores the :meth:`target_state` of a target that has just entered the batch.
 
         Raises:
             FuseError: If it is no such state.

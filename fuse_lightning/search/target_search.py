@@ -15,7 +15,7 @@ NOTHING = float("inf")
 
 @dataclass
 class Best(Generic[StateT]):
-    """One of the best prompts of a target so far.
+    """Record of one of the best prompts of a target so far.
 
     Attributes:
         loss: What is minimized.
@@ -34,7 +34,7 @@ class Best(Generic[StateT]):
 
 @dataclass
 class TargetSearch(Generic[StateT]):
-    """The search of one target so far; a checkpoint holds all of it.
+    """State of the search of one target; a checkpoint holds all of it.
 
     Attributes:
         name: The target's id.
@@ -145,13 +145,13 @@ class TargetSearch(Generic[StateT]):
             check_state(best.state)
 
     def state_dict(self) -> dict[str, Any]:
-        """Plain containers and tensors."""
+        """The search as plain containers and tensors."""
         kept = [{**vars(best)} for best in self.kept]
         return vars(self) | {"kept": kept, "generator": self.generator.get_state()}
 
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> "TargetSearch[StateT]":
-        """Restores :meth:`state_dict`."""
+        """Restores a search from its :meth:`state_dict`."""
         generator = torch.Generator()
         generator.set_state(state["generator"].cpu())
         kept = [Best[StateT](**best) for best in state["kept"]]

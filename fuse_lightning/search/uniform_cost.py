@@ -8,7 +8,7 @@ from fuse_lightning.search.frontier import Frontier, Scored, StateT, distinct
 
 
 class UniformCostSearch(Frontier[StateT]):
-    """Frontier that is a priority queue: a step expands the cheapest prompt met so far.
+    """Frontier kept as a priority queue: a step expands the cheapest prompt met so far.
 
     A prompt is expanded at most once.
 
