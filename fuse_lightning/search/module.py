@@ -78,8 +78,8 @@ class SearchModule(ResumableSearch[StateT]):
         self.expanded: list[list[StateT]] = []
         if top < 1:
             raise FuseError(f"top is {top}; it must be at least 1")
-        # Checks them.
-        _ = self.limits
+        # Raises an error over one that is out of its range.
+        Limits(steps, patience, stop_loss, stop_seconds)
 
     @property
     def limits(self) -> Limits:

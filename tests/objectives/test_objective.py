@@ -276,6 +276,27 @@ def test_smoothed_gradient_is_the_mean_over_samples_that_count(objective):
             assert_near(head.grad[0, slot], expected, size=float(head.grad.abs().max()))
 
 
+@given(st.integers(1, 9), st.integers(1, 9), st.floats(0.01, 1), st.integers(0, 2**32))
+def test_what_is_drawn_is_drawn_in_turns(slots, samples, rate, seed):
+    """The order of draws decides which prompts a seed finds."""
+    ids = torch.arange(100, 140)
+    found = resample(
+        (0,) * slots, 0, range(slots), samples, rate, ids, torch.Generator().manual_seed(seed)
+    )
+    generator = torch.Generator().manual_seed(seed)
+    count, deck = len(found[0].slots), []
+    for sample in found:
+        hand, deck = deck[:count], deck[count:]
+        if len(hand) < count:
+            turns = torch.rand(slots, generator=generator).tolist()
+            shuffled = sorted(range(slots), key=turns.__getitem__)
+            new = [slot for slot in shuffled if slot not in hand][: count - len(hand)]
+            hand, deck = hand + new, [slot for slot in shuffled if slot not in new]
+        tokens = ids[torch.randint(len(ids), (count,), generator=generator)].tolist()
+        dealt = dict(zip(hand, tokens, strict=True))
+        assert sample.state == tuple(dealt.get(slot, 0) for slot in range(slots))
+
+
 def test_no_resampling_takes_the_gradient_at_the_prompt_itself():
     (sample,) = resample((1, 2, 3), 5, [2], 0, 1.0, torch.tensor([1]), torch.Generator())
     assert sample == Sample((1, 2, 3), 5, {2})
