@@ -98,11 +98,11 @@ class Admission:
             )
         flat = [state for group in proposed for state in group]
         owners = [owner for owner, group in enumerate(proposed) for _ in group]
-        self._check_ids(flat)
+        tokens = self._tokens(flat)
         prompts = self.objective.prompts(flat, owners)
         if self.constraints.canonical and not all(prompts.canonical):
             good = prompts.canonical
-        elif self._allowed.issuperset(chain.from_iterable(flat)):
+        elif self._allowed.issuperset(tokens):
             return prompts
         else:
             good = [True] * len(flat)
@@ -116,8 +116,8 @@ class Admission:
             self._warn(len(flat) - len(rows), len(flat))
         return prompts.select(rows)
 
-    def _check_ids(self, states: Sequence[Any]) -> None:
-        """Checks that candidates are tuples of the primary's ids.
+    def _tokens(self, states: Sequence[Any]) -> set[int]:
+        """The distinct ids of candidates, which are checked to be tuples of the primary's ids.
 
         Raises:
             FuseError: If one is not.
@@ -125,24 +125,26 @@ class Admission:
         size = self.objective.primary.vocab_size
         remedy = f"give tuples of ints from 0 to {size - 1}"
         # All are looked at in a few passes; which one is wrong matters only where one is.
-        if {*map(type, states)} <= {tuple}:
+        if {*map(type, states)} <= {tuple} and {*map(type, chain.from_iterable(states))} <= {int}:
             tokens = {*chain.from_iterable(states)}
-            if {*map(type, chain.from_iterable(states))} <= {int} and (
-                not tokens or (min(tokens) >= 0 and max(tokens) < size)
-            ):
-                return
+            if not tokens or (min(tokens) >= 0 and max(tokens) < size):
+                return tokens
         for state in states:
             if type(state) is not tuple:
                 raise FuseError(
                     f"{self.optimizer} proposes {_short(state)}, which is a "
                     f"{type(state).__name__}; {remedy}"
                 )
-            for token in state:
-                if type(token) is not int or not 0 <= token < size:
-                    raise FuseError(
-                        f"{self.optimizer} proposes {_short(state)}, whose {_short(token)} is no "
-                        f"id of {self.objective.primary.model_id!r}; {remedy}"
-                    )
+        bad, token = next(
+            (state, token)
+            for state in states
+            for token in state
+            if type(token) is not int or not 0 <= token < size
+        )
+        raise FuseError(
+            f"{self.optimizer} proposes {_short(bad)}, whose {_short(token)} is no id of "
+            f"{self.objective.primary.model_id!r}; {remedy}"
+        )
 
     def _warn(self, dropped: int, proposed: int) -> None:
         if self._told:

@@ -50,6 +50,7 @@ def run(folders, pictures, folder, **options):
         (lambda _: ["red"], r"Homemade proposes 'red', which is a str; give tuples of ints"),
         (lambda _: [torch.tensor([5])], r"Homemade proposes tensor\(\[5\]\), which is a Tensor;"),
         (lambda _: [(1, 2.0)], r"Homemade proposes \(1, 2.0\), whose 2.0 is no id of '.*gpt2'"),
+        (lambda _: [(1, [2])], r"Homemade proposes \(1, \[2\]\), whose \[2\] is no id"),
         (lambda _: [(1, True)], r"Homemade proposes \(1, True\), whose True is no id"),
         (lambda _: [(torch.tensor(1),)], r"whose tensor\(1\) is no id"),
         (lambda _: [(1, -1)], r"Homemade proposes \(1, -1\), whose -1 is no id"),
