@@ -91,10 +91,16 @@ class Admission:
         Raises:
             FuseError: If a candidate is no tuple of ids of the primary.
         """
+        remedy = "return a list of candidates for each target"
+        for groups in (proposed, *(proposed if isinstance(proposed, Sequence) else ())):
+            if not isinstance(groups, Sequence):
+                raise FuseError(
+                    f"{self.optimizer} proposes {_short(groups)}, which is no list; {remedy}"
+                )
         if len(proposed) != len(expanded):
             raise FuseError(
                 f"{self.optimizer} proposes for {len(proposed)} targets, but there are "
-                f"{len(expanded)}; return one list of candidates for each target"
+                f"{len(expanded)}; {remedy}"
             )
         flat = [state for group in proposed for state in group]
         owners = [owner for owner, group in enumerate(proposed) for _ in group]

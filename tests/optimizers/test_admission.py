@@ -63,13 +63,24 @@ def test_what_is_no_tuple_of_ids_is_refused_in_one_line(told, message, folders, 
     assert "\n" not in str(caught.value)
 
 
-def test_every_target_needs_a_list_of_its_own(folders, pictures, tmp_path):
+@pytest.mark.parametrize(
+    ("proposed", "message"),
+    [
+        ([[], []], "Homemade proposes for 2 targets, but there are 1; return a list"),
+        (None, "Homemade proposes None, which is no list; return a list of candidates for each"),
+        ([None], "Homemade proposes None, which is no list; return a list"),
+        (
+            torch.zeros(1, 1, 2),
+            r"Homemade proposes tensor\(\[\[\[0., 0.\]\]\]\), which is no list;",
+        ),
+    ],
+)
+def test_every_target_needs_a_list_of_its_own(proposed, message, folders, pictures, tmp_path):
     class Homemade(PromptOptimizer):
         def propose(self, states):
-            return [[] for _ in [*states, None]]
+            return proposed
 
     module = build(Homemade, folders, steps=2)
-    message = r"Homemade proposes for 2 targets, but there are 1; return one list"
     with pytest.raises(FuseError, match=message):
         fit(module, ImageTargets(str(pictures / "0.png")), tmp_path, GreedySearch())
 
