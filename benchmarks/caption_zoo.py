@@ -1,7 +1,7 @@
-"""Captions of held-out zoo scenes, by search strategy.
+"""Captions of held-out zoo scenes, by frontier.
 
 ``python -m benchmarks.caption_zoo`` writes ``benchmarks/results/caption_zoo.md``. Everything but
-the strategy is read from ``configs/quickstart.yaml`` and ``configs/quickstart_sentiment.yaml``.
+the frontier is read from ``configs/quickstart.yaml`` and ``configs/quickstart_sentiment.yaml``.
 """
 
 import argparse
@@ -60,7 +60,7 @@ def build(name: str, **changes: Any) -> AutoDAN:
 
 
 def search(
-    module: AutoDAN, data: L.LightningDataModule, strategy: Frontier, keep: Path | None = None
+    module: AutoDAN, data: L.LightningDataModule, frontier: Frontier, keep: Path | None = None
 ) -> float:
     """Runs a fit, or takes up the results kept in a file, and returns its seconds."""
     if keep is not None and keep.exists():
@@ -68,7 +68,7 @@ def search(
         module.results = [Result(**row) for row in found["results"]]
         module.load()
         return float(found["seconds"])
-    _, seconds = run_search(module, data, strategy)
+    _, seconds = run_search(module, data, frontier)
     if keep is not None:
         rows = [result.to_dict() for result in module.results]
         keep.write_text(json.dumps({"seconds": seconds, "results": rows}))
@@ -97,13 +97,13 @@ def judge_scores(judge: CLIP, data: Any, prompts: list[str]) -> torch.Tensor:
 def measure(
     module: AutoDAN,
     data: Any,
-    strategy: Frontier,
+    frontier: Frontier,
     rows: list[dict[str, Any]],
     judge: CLIP,
     keep: Path | None,
 ) -> tuple[Figures, Figures]:
     """Figures of the found prompts and of the true captions."""
-    seconds = search(module, data, strategy, keep)
+    seconds = search(module, data, frontier, keep)
     prompts = [result.prompt for result in module.results]
     captions = [row["caption"] for row in rows]
     losses = torch.tensor([list(result.losses.values()) for result in module.results])
@@ -232,13 +232,13 @@ def main() -> None:
 def run(
     module: AutoDAN,
     data: Any,
-    strategy: Frontier,
+    frontier: Frontier,
     folder: Path,
     judge: CLIP,
     keep: Path | None,
 ) -> tuple[Figures, Figures, list[dict[str, Any]]]:
     metadata = [json.loads(line) for line in (folder / "metadata.jsonl").read_text().splitlines()]
-    found, true = measure(module, data, strategy, metadata, judge, keep)
+    found, true = measure(module, data, frontier, metadata, judge, keep)
     return found, true, metadata
 
 

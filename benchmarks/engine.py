@@ -186,6 +186,7 @@ class Setting:
         module.targets = [self.target]
         module.objective.set_targets([self.target])
         module.searches = [TargetSearch.begin(self.target.id, self.target.digest, 0)]
+        module.expanded = [[]]
         if isinstance(module, AutoDAN):
             # A language model that has learnt something mostly proposes whole words.
             model = module.objective.primary
@@ -239,6 +240,7 @@ def step(
 ) -> list[State]:
     """One step; returns the candidates."""
     module.searches = [TargetSearch.begin(setting.target.id, setting.target.digest, 0)]
+    module.expanded = [parents]
     with (
         torch.no_grad(),
         torch.autocast(setting.device.type, torch.bfloat16, enabled=setting.bf16),
@@ -249,7 +251,7 @@ def step(
             module.objective.begin_step([0])
             shorter = module.propose([[parent[:-1] for parent in parents]])
             if all(term.splits for term in module.objective.terms):
-                module._score(shorter)
+                module.score(shorter)
         # A search never scores the same prompts twice; a benchmark does.
         module.objective.scores.forget()
         module.objective.begin_step([0])
@@ -257,7 +259,7 @@ def step(
         begun = setting.clock()
         proposed = module.propose([parents])
         between, read = setting.clock(), lm[0] + clip[0]
-        module._score(proposed)
+        module.score(proposed)
         done = setting.clock()
     figures.propose.append(between - begun)
     figures.score.append(done - between)
@@ -353,7 +355,7 @@ def memory(folder: Path, number: int, variant: str) -> None:
     Path("/proc/self/clear_refs").write_text("5")
     before = status("VmRSS")
     with torch.no_grad():
-        module._score(proposed)
+        module.score(proposed)
     models = {id(term.model): term.model.module for term in module.objective.terms}
     weights = sum(w.numel() * 4 for model in models.values() for w in model.parameters()) / 2**20
     print("MEMORY", weights, before, status("VmHWM"))

@@ -31,9 +31,9 @@ SWAPS = 128
 Row = tuple[Callable[..., PromptOptimizer], dict[str, Any], Callable[[], Frontier]]
 
 
-def swapping(kind: Callable[..., PromptOptimizer], strategy: Any, **options: Any) -> Row:
+def swapping(kind: Callable[..., PromptOptimizer], frontier: Any, **options: Any) -> Row:
     settings = {"batch_size": SWAPS, "steps": EVALUATIONS // SWAPS, "prompt_length": LENGTH}
-    return kind, settings | options, strategy
+    return kind, settings | options, frontier
 
 
 def growing(**options: Any) -> Row:
@@ -79,9 +79,9 @@ def search(row: Row, data: ImageTargets, seed: int, keep: Path | None) -> dict[s
     """Prompts and curves, as plain containers; taken up again from ``keep``."""
     if keep and keep.exists():
         return json.loads(keep.read_text())
-    kind, options, strategy = row
+    kind, options, frontier = row
     module = kind(terms(), seed=seed, **options)
-    curves, seconds = run(module, data, strategy())
+    curves, seconds = run(module, data, frontier())
     found = {
         "curves": [vars(curves[result.target]) for result in module.results],
         "seconds": seconds,

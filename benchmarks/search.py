@@ -47,11 +47,11 @@ class Curve:
 
 
 def run(
-    module: PromptOptimizer, data: L.LightningDataModule, strategy: Frontier
+    module: PromptOptimizer, data: L.LightningDataModule, frontier: Frontier[Any]
 ) -> tuple[dict[str, Curve], float]:
     """Fits, and returns a curve for each target, and the seconds."""
     curves: dict[str, Curve] = {}
-    score = module._score
+    score = module.score
     begun: dict[str, float] = {}
 
     def tracked(proposed: list[list[Any]]) -> Any:
@@ -74,14 +74,14 @@ def run(
         begun.update({target.id: now for target in targets if target.id not in begun})
         regroup(targets)
 
-    module._score = tracked  # type: ignore[method-assign]
+    module.score = tracked  # type: ignore[method-assign]
     module._regroup = begin  # type: ignore[method-assign]
     with tempfile.TemporaryDirectory() as folder:
         trainer = L.Trainer(
             max_epochs=1,
             accelerator="cpu",
             logger=False,
-            callbacks=[strategy, PromptTable(enabled=False)],
+            callbacks=[frontier, PromptTable(enabled=False)],
             default_root_dir=folder,
             enable_checkpointing=False,
             enable_progress_bar=False,

@@ -42,9 +42,9 @@ def growing(**options: Any) -> Row:
     return AutoDAN, settings, lambda: BeamSearch(BEAM)
 
 
-def swapping(kind: Callable[..., PromptOptimizer], strategy: Any, **options: Any) -> Row:
+def swapping(kind: Callable[..., PromptOptimizer], frontier: Any, **options: Any) -> Row:
     settings = {"batch_size": CANDIDATES, "steps": SWAPS, "prompt_length": LENGTH, **options}
-    return kind, settings, strategy
+    return kind, settings, frontier
 
 
 PUBLISHED = {"adapter": {"kind": "t_product"}, "gradient_samples": 0}
@@ -70,12 +70,12 @@ ROWS: dict[str, Row] = {
 
 def search(row: Row, models: tuple[str, str], texts: list[str]) -> tuple[list[Any], float, int]:
     """Results, seconds and exact evaluations."""
-    kind, options, strategy = row
+    kind, options, frontier = row
     options = dict(options)
     adapter = AdapterSettings(**options.pop("adapter", {}))
     terms = [Fluency(models[0]), TextSimilarity(models[1], WEIGHT)]
     module = kind(terms, constraints=Constraints("words"), adapter=adapter, **options)
-    curves, seconds = run(module, TextTargets(texts, batch_size=8), strategy())
+    curves, seconds = run(module, TextTargets(texts, batch_size=8), frontier())
     evaluations = sum(curve.evaluations[-1] for curve in curves.values())
     return [result.to_dict() for result in module.results], seconds, evaluations
 

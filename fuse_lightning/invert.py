@@ -19,10 +19,17 @@ from fuse_lightning.data import (
     TextTargets,
 )
 from fuse_lightning.errors import FuseError
-from fuse_lightning.objectives import Fluency, ImageSimilarity, Sentiment, Term, TextSimilarity
+from fuse_lightning.objectives import (
+    Fluency,
+    ImageSimilarity,
+    Sentiment,
+    State,
+    Term,
+    TextSimilarity,
+)
 from fuse_lightning.optimizers import GCG, AutoDAN, PromptOptimizer
 from fuse_lightning.results.result import Result
-from fuse_lightning.search import BeamSearch, Frontier, HistorySearch
+from fuse_lightning.search import BeamSearch, Frontier, HistorySearch, search_of
 
 Preset = Literal["caption", "clip", "style", "sentiment"]
 Models = Literal["zoo", "hub"]
@@ -87,7 +94,7 @@ class Announcer(Callback):
         self, trainer: L.Trainer, pl_module: L.LightningModule, *args: Any
     ) -> None:
         """Passes on the results that are new since the last step."""
-        results: Any = pl_module.results
+        results = search_of(pl_module).results
         new = results[self.told :]
         self.told = len(results)
         for _, rows in groupby(new, key=lambda result: result.target):
@@ -141,7 +148,7 @@ def invert(
         if more:
             raise FuseError("--text is a file of several texts; beside images give one")
     setting = SETTINGS[models]
-    module, strategy = _search(preset, setting, bool(images), text, sentiment, top, steps, seed)
+    module, frontier = _search(preset, setting, bool(images), text, sentiment, top, steps, seed)
     data = _data([str(image) for image in images], text, preset, sentiment)
     with tempfile.TemporaryDirectory() as folder:
         trainer = L.Trainer(
@@ -150,7 +157,7 @@ def invert(
             devices=1,
             logger=False,
             callbacks=[
-                strategy,
+                frontier,
                 PromptTable(enabled=False),
                 PromptWriter(enabled=False),
                 *([] if found is None else [Announcer(found)]),
@@ -162,7 +169,7 @@ def invert(
             use_distributed_sampler=False,
         )
         trainer.fit(module, data)
-    joint = joined(module, data.targets) if join else []
+    joint = joined(module.objective, module.results, data.targets) if join else []
     if found is not None:
         for row in joint:
             found([row])
@@ -186,7 +193,7 @@ def _search(
     top: int,
     steps: int | None,
     seed: int,
-) -> tuple[PromptOptimizer, Frontier]:
+) -> tuple[PromptOptimizer, Frontier[State]]:
     fluent = preset in ("caption", "sentiment")
     opening = OPENING if fluent and images else ""
     weight = setting.similarity if fluent else 1.0

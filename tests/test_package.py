@@ -15,7 +15,7 @@ from PIL import Image
 
 import fuse_lightning
 from fuse_lightning.invert import SETTINGS
-from tests.short_search import short_search
+from tests.factories.configs import short_search
 
 ROOT = Path(__file__).parents[1]
 CONFIG = ("--config", "run.yaml")

@@ -1,4 +1,4 @@
-"""Checkpoints while a search goes on."""
+"""Checkpoints during a search: by the clock, and by default."""
 
 import time
 from typing import Any
@@ -11,7 +11,7 @@ STEPS = 8
 
 
 class TimedCheckpoints(Callback):
-    """Makes ``ModelCheckpoint(train_time_interval=…)`` work in searches.
+    """Clock for ``ModelCheckpoint(train_time_interval=…)``, so that it works in searches.
 
     Lightning looks at the clock only where it optimizes by itself, and has no public way to ask
     for a checkpoint under its own name; the names with an underscore are its own.
@@ -35,7 +35,7 @@ class TimedCheckpoints(Callback):
 
 
 def is_untold(callback: Callback) -> bool:
-    """Whether this is Lightning's default, which writes nothing before a run's end."""
+    """Whether a callback is Lightning's default, which writes nothing before a run's end."""
     return (
         type(callback) is ModelCheckpoint
         and callback.dirpath is None
@@ -49,5 +49,5 @@ def is_untold(callback: Callback) -> bool:
 
 
 def step_checkpoint() -> ModelCheckpoint:
-    """What takes its place."""
+    """Checkpoint callback that takes the default's place: it writes every few steps."""
     return ModelCheckpoint(every_n_train_steps=STEPS)

@@ -1,9 +1,8 @@
-"""The best prompts of all targets as one prompt."""
+"""Joined prompt: the best prompts of all targets as one."""
 
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
 
 import lightning as L
 from lightning.pytorch.callbacks import Callback
@@ -11,32 +10,41 @@ from lightning.pytorch.callbacks import Callback
 from fuse_lightning.callbacks.table import print_results
 from fuse_lightning.data.targets import Target
 from fuse_lightning.errors import FuseError
+from fuse_lightning.objectives import Objective
 from fuse_lightning.results.export import json_lines
 from fuse_lightning.results.result import Result
 from fuse_lightning.results.run_folder import folder_of
+from fuse_lightning.search import search_of
+from fuse_lightning.search.lightning_glue import data_of
 from fuse_lightning.utilities.files import replace_file
-
-if TYPE_CHECKING:
-    from fuse_lightning.optimizers import PromptOptimizer
 
 logger = logging.getLogger(__name__)
 
 
 class JoinedPrompt(Callback):
-    """Joins the best prompts of all targets at the end of a run and scores the whole for each.
+    """Joined prompt of all targets, made and scored for each of them at the end of a run.
 
     Prints the result and writes it to ``joined.jsonl`` in the run's folder, one line a target. A
     prompt that a model cannot read as a whole is named in a warning, and not written.
     """
 
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Joins, scores, prints and writes."""
-        module: Any = pl_module
-        if not (trainer.is_global_zero and module.results):
+        """Joins, scores, prints and writes.
+
+        Raises:
+            FuseError: If the search has no objective.
+        """
+        found, data = search_of(pl_module).results, data_of(trainer)
+        if not (trainer.is_global_zero and found and data):
             return
-        served: Any = trainer.datamodule  # type: ignore[attr-defined]
+        objective = getattr(pl_module, "objective", None)
+        if not isinstance(objective, Objective):
+            raise FuseError(
+                f"JoinedPrompt scores prompts with an objective, and {type(pl_module).__name__} "
+                "has none; remove it from trainer.callbacks"
+            )
         try:
-            results = joined(module, served.targets)
+            results = joined(objective, found, data.targets)
         except FuseError as error:
             logger.warning("%s", error)
             return
@@ -45,12 +53,15 @@ class JoinedPrompt(Callback):
         replace_file(folder / "joined.jsonl", json_lines(results))
 
 
-def joined(module: "PromptOptimizer", targets: Sequence[Target]) -> list[Result]:
+def joined(
+    objective: Objective, results: Sequence[Result], targets: Sequence[Target]
+) -> list[Result]:
     """The best prompts of all targets as one prompt, scored anew for each target.
 
     Args:
-        module: An optimizer that has found prompts.
-        targets: The targets that it found them for.
+        objective: The objective that the prompts were found for.
+        results: The prompts.
+        targets: The targets that they were found for.
 
     Returns:
         A result of rank 0 for each target that a prompt was found for.
@@ -58,8 +69,7 @@ def joined(module: "PromptOptimizer", targets: Sequence[Target]) -> list[Result]
     Raises:
         FuseError: If a model does not read that many tokens.
     """
-    objective = module.objective
-    best = {result.target: result for result in module.results if result.rank == 1}
+    best = {result.target: result for result in results if result.rank == 1}
     found = [target for target in targets if target.id in best]
     state = objective.encode_prompt(", ".join(best[target.id].prompt for target in found))
     prompts = objective.prompts([state] * len(found), range(len(found)))

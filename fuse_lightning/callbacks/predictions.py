@@ -20,7 +20,7 @@ SUFFIXES = (".csv", ".jsonl")
 
 
 class Predictions(Callback):
-    """Prints what ``predict`` gives, or writes it, and names the targets without a prompt.
+    """Printer or writer of what ``predict`` gives; it names the targets without a prompt.
 
     Args:
         out: File to write, ``.csv`` or ``.jsonl``, in place of printing.

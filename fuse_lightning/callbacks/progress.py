@@ -1,4 +1,4 @@
-"""A progress bar that shows targets done and the best prompt; in a log file, plain lines."""
+"""Progress bar of targets done and the best prompt; in a log file, plain lines."""
 
 import sys
 import time
@@ -8,7 +8,9 @@ import lightning as L
 from lightning.pytorch.callbacks import TQDMProgressBar
 from rich.console import Console
 
+from fuse_lightning.data.loader import TargetLoader
 from fuse_lightning.results.result import Result
+from fuse_lightning.search import search_of
 from fuse_lightning.utilities.terminal import say, visible
 
 SHOWN = 60
@@ -17,7 +19,7 @@ EVERY = 30.0
 
 
 class Tally:
-    """What a list of results says, however long it grows: each result is looked at once."""
+    """Counts and mean loss of a list of results that grows; each result is looked at once."""
 
     def __init__(self) -> None:
         self.read = 0
@@ -36,7 +38,7 @@ class Tally:
 
 
 class PromptProgressBar(TQDMProgressBar):
-    """Targets done and their rate, time left, mean best loss so far, and a prompt of the batch.
+    """Progress bar: targets done and their rate, time left, mean best loss, and a best prompt.
 
     Where the output is no terminal a plain line says this, at most every half minute and at the
     end. Over several devices it is about the targets of the first one.
@@ -106,7 +108,7 @@ class PromptProgressBar(TQDMProgressBar):
         metrics["targets"] = "/".join(map(str, self._counts(trainer, pl_module)))
         if rate := self._rate(pl_module):
             metrics["a_minute"] = f"{rate:.1f}"
-        if found := _found(pl_module):
+        if found := [best for best in search_of(pl_module).best if best is not None]:
             prompt = visible(found[0].prompt)
             metrics["best"] = f"{self._mean_loss(pl_module):.3f}"
             metrics["prompt"] = prompt if len(prompt) <= SHOWN else f"…{prompt[-SHOWN:]}"
@@ -122,7 +124,7 @@ class PromptProgressBar(TQDMProgressBar):
             parts.append(f"{rate:.1f} a minute")
         if left := self._left(trainer, pl_module, rate):
             parts.append(f"{_duration(left)} left")
-        if _found(pl_module):
+        if any(search_of(pl_module).best):
             parts.append(f"mean loss {self._mean_loss(pl_module):.3f}")
         say(", ".join(parts))
 
@@ -141,31 +143,29 @@ class PromptProgressBar(TQDMProgressBar):
     def _counts(self, trainer: L.Trainer, pl_module: L.LightningModule) -> list[int]:
         """Targets done by this device and, if known, how many it has."""
         # What had a result before this process began is not among those that are served.
-        served = getattr(trainer.train_dataloader, "targets", None)
-        share = [] if served is None else [self._begun_done + len(served)]
-        return [self._done(pl_module), *share]
+        served = trainer.train_dataloader
+        if not isinstance(served, TargetLoader):
+            return [self._done(pl_module)]
+        return [self._done(pl_module), self._begun_done + len(served.targets)]
 
     def _done(self, pl_module: L.LightningModule) -> int:
-        self._tally.take(pl_module.results)  # type: ignore[arg-type]
+        self._tally.take(search_of(pl_module).results)
         return len(self._tally.done)
 
     def _mean_loss(self, pl_module: L.LightningModule) -> float:
         """Mean best loss of targets that have ended and of those under way."""
-        self._tally.take(pl_module.results)  # type: ignore[arg-type]
-        searches: Any = pl_module.searches
-        running: list[float] = [
-            search.best.loss for search in searches if search.best and not search.done
-        ]
+        module = search_of(pl_module)
+        self._tally.take(module.results)
+        running = [each.best.loss for each in module.searches if each.best and not each.done]
         return (self._tally.losses + sum(running)) / (self._tally.best + len(running))
 
 
-def _found(pl_module: L.LightningModule) -> list[Any]:
-    best: Any = pl_module.best
-    return [each for each in best if each is not None]
-
-
 def _duration(seconds: float) -> str:
-    """A time as people say it."""
+    """A time as people say it.
+
+    >>> [_duration(seconds) for seconds in (0.4, 1020, 11520)]
+    ['0 s', '17 min', '3.2 h']
+    """
     if seconds < 100:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

@@ -1,13 +1,13 @@
 """Prompts of an earlier run: what ``--run`` stands for, beside the run's configuration."""
 
 from pathlib import Path
-from typing import Any
 
 import lightning as L
 from lightning.pytorch.callbacks import Callback
 
 from fuse_lightning.evaluation.stored import matched
 from fuse_lightning.results import run_results
+from fuse_lightning.search import search_of
 
 
 class StoredPrompts(Callback):
@@ -26,6 +26,5 @@ class StoredPrompts(Callback):
         Raises:
             FuseError: If there are none, or they are not those of the data's targets.
         """
-        module: Any = pl_module
-        module.results = run_results(self.run)
+        search_of(pl_module).results = run_results(self.run)
         matched(trainer, pl_module)

@@ -8,12 +8,13 @@ from rich.table import Table
 from rich.text import Text
 
 from fuse_lightning.results.result import Result
+from fuse_lightning.search import search_of
 from fuse_lightning.utilities.tables import print_table
 from fuse_lightning.utilities.terminal import printable
 
 
 class PromptTable(Callback):
-    """Prints the prompts at the end of a run, as a table on a terminal.
+    """Table of the prompts, printed on the terminal at the end of a run.
 
     Args:
         enabled: Whether to print.
@@ -24,7 +25,7 @@ class PromptTable(Callback):
 
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Prints target, prompt and losses."""
-        results: list[Result] = pl_module.results  # type: ignore[assignment]
+        results = search_of(pl_module).results
         if self.enabled and results and trainer.is_global_zero:
             print_results(results)
 

@@ -1,4 +1,4 @@
-"""Target pictures and best prompts in TensorBoard."""
+"""TensorBoard: target pictures and best prompts."""
 
 from inspect import signature
 from statistics import fmean
@@ -10,15 +10,16 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
 from PIL import Image
 
-from fuse_lightning.data.targets import TargetBatch
+from fuse_lightning.data import TargetBatch
 from fuse_lightning.results.run_folder import folder_of
+from fuse_lightning.search import SearchModule, search_of
 from fuse_lightning.utilities.terminal import visible
 
 THUMBNAIL = 256
 
 
 class TensorBoardPrompts(Callback):
-    """Shows each target's pictures once, and its best prompt whenever that changes.
+    """TensorBoard entries: each target's pictures once, its best prompt whenever that changes.
 
     Over several devices each but the first writes a run of its own below the run's folder,
     ``rank1`` and so on. At the end come the options of the search with its final losses.
@@ -51,7 +52,7 @@ class TensorBoardPrompts(Callback):
     ) -> None:
         """Writes what is new."""
         step = trainer.global_step
-        found: Any = pl_module.best
+        found = search_of(pl_module).best
         for target, best in zip(batch.targets, found, strict=True):
             name = visible(target.id)
             new = name not in self.shown
@@ -70,29 +71,28 @@ class TensorBoardPrompts(Callback):
         """Writes options and final losses side by side, for TensorBoard's tables of runs."""
         for board in self.boards:
             board.flush()
-        results: Any = pl_module.results
-        best = [result for result in results if result.rank == 1]
+        module = search_of(pl_module)
+        best = [result for result in module.results if result.rank == 1]
         if not best or not trainer.is_global_zero:
             return
         final = {"final/best": fmean(result.loss for result in best)}
         for name in best[0].losses:
             final[f"final/{name}"] = fmean(result.losses[name] for result in best)
         for logger in _loggers(trainer):
-            logger.log_hyperparams(_options(pl_module), final)
+            logger.log_hyperparams(_options(module), final)
 
 
 def _loggers(trainer: L.Trainer) -> list[TensorBoardLogger]:
     return [logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
 
 
-def _options(module: Any) -> dict[str, Any]:
-    """What the search was given: numbers, words, and the models and weights of its terms."""
-    kinds = [kind for kind in type(module).__mro__ if hasattr(kind, "propose")]
+def _options(module: SearchModule[Any]) -> dict[str, Any]:
+    """Options of a search that are numbers or words, such as the weights of its terms."""
+    kinds = [kind for kind in type(module).__mro__ if issubclass(kind, SearchModule)]
     names = {name for kind in kinds for name in signature(kind).parameters}
     told = {name: getattr(module, name, None) for name in sorted(names)}
-    told |= {"optimizer": type(module).__name__, "search": type(module.strategy).__name__}
-    for term in module.objective.terms:
-        told |= {f"{term.name}/model": term.model.model_id, f"{term.name}/weight": term.weight}
+    told |= {"optimizer": type(module).__name__, "frontier": type(module.frontier).__name__}
+    told |= module.settings()
     return {
         visible(name): visible(value) if isinstance(value, str) else value
         for name, value in told.items()

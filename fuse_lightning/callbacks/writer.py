@@ -1,33 +1,28 @@
-"""Result files that grow as targets finish."""
+"""Writer of result files, which grow as targets finish."""
 
 import json
-import os
-import shlex
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, TypeAlias
 
 import lightning as L
 from lightning.pytorch.callbacks import Callback
 
 from fuse_lightning.errors import FuseError
-from fuse_lightning.results.export import csv_text, json_lines
 from fuse_lightning.results.result import Result, read_targets, result_files
+from fuse_lightning.results.result_files import FolderLostError, ResultFiles, WriteError
 from fuse_lightning.results.run_folder import RunFolder, folder_of
-from fuse_lightning.utilities.files import append_lines, replace_file
+from fuse_lightning.search import SearchModule, search_of
+from fuse_lightning.search.lightning_glue import data_of
+from fuse_lightning.utilities.files import replace_file
 from fuse_lightning.utilities.processes import gather
 from fuse_lightning.utilities.terminal import quoted, say, visible
 
-
-class WriteError(FuseError):
-    """Results cannot be written; the message says which of them are on disk."""
+Search: TypeAlias = SearchModule[Any]
 
 
 class PromptWriter(Callback):
-    """Writes every finished target to ``prompts.csv`` and ``prompts.jsonl`` at once.
+    """Writer of every finished target, at once, to ``prompts.csv`` and ``prompts.jsonl``.
 
     The files lie in the run's log folder, beside ``run.json`` and ``targets.jsonl``, which say
     what the run is of. A folder that holds results is refused, unless the run goes on there or
@@ -55,35 +50,42 @@ class PromptWriter(Callback):
     def __init__(self, enabled: bool = True, overwrite: bool = False) -> None:
         self.enabled = enabled
         self.overwrite = overwrite
-        self.folder: RunFolder | None = None
+        self.files: ResultFiles | None = None
         self.kept: list[Result] = []
         """Results of earlier processes; they come first among the module's."""
         self.cut: dict[str, list[Result]] = {}
         """Results of searches that were cut short and have not ended since, by target."""
         self.skipped: dict[str, str] = {}
         """Why targets were left out in earlier processes."""
-        self.written = 0
-        self.sizes: dict[Path, int] = {}
+
+    @property
+    def folder(self) -> RunFolder | None:
+        """The run's folder; ``None`` where nothing is written, or nothing any more."""
+        return None if self.files is None else self.files.folder
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Looks at the folder of a run that goes on, before any model is loaded."""
-        module: Any = pl_module
+        module = search_of(pl_module)
         # The first device alone has taken the folder.
         tried: bool = trainer.fast_dev_run  # type: ignore[attr-defined]
         if stage == "fit" and self.enabled and module.goes_on and not tried:
-            self._together(trainer, lambda: self._check(trainer, module, module.folder))
+            # All devices ask for the path, also where the first has taken the folder.
+            path = folder_of(trainer)
+            folder = module.folder or RunFolder(path)
+            self._together(trainer, lambda: self._check(trainer, module, folder))
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Takes the folder, and starts both files with the results there are."""
-        module: Any = pl_module
-        self.folder, self.kept, self.cut, self.skipped = None, [], {}, {}
-        self.written, self.sizes = 0, {}
+        module = search_of(pl_module)
+        self.files, self.kept, self.cut, self.skipped = None, [], {}, {}
         if not self.enabled or trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
         path = folder_of(trainer)
         taken = module.folder
-        self.folder = taken if taken is not None and taken.path == path else RunFolder(path)
-        self._together(trainer, lambda: self._begin(trainer, module))
+        folder = taken if taken is not None and taken.path == path else RunFolder(path)
+        rank = trainer.global_rank if trainer.world_size > 1 else None
+        files = self.files = ResultFiles(folder, rank)
+        self._together(trainer, lambda: self._begin(trainer, module, files))
         self._write_skipped(trainer, module)
 
     def _together(self, trainer: L.Trainer, act: Callable[[], None]) -> None:
@@ -101,15 +103,14 @@ class PromptWriter(Callback):
         if told is not None:
             raise FuseError(told)
 
-    def _begin(self, trainer: L.Trainer, module: Any) -> None:
+    def _begin(self, trainer: L.Trainer, module: Search, files: ResultFiles) -> None:
         """Makes the folder this run's, and reads what the run has found before."""
-        folder = self.folder
-        assert folder is not None
+        folder = files.folder
         goes_on = module.goes_on or module.origin == folder.path.resolve()
         replaced = self.overwrite or module.overwrite
         if not goes_on and not replaced:
             folder.check_free()
-        with self._told(folder.path):
+        with files.told(folder.path):
             folder.take()
         if goes_on:
             self._check(trainer, module, folder, content=True)
@@ -125,14 +126,16 @@ class PromptWriter(Callback):
         self.cut = {name: rows for name, rows in found.items() if not rows[0].finished}
         module.results = [*self.kept]
         self._write_anew(trainer, module)
-        for path in {*folder.path.glob("prompts-rank*")} - {*self.paths(trainer)}:
+        for path in {*folder.path.glob("prompts-rank*")} - {*files.own}:
             path.unlink()
-        targets = folder.targets() | {t.id: t.digest for t in _targets(trainer)}
-        with self._told(folder.path):
+        data = data_of(trainer)
+        targets = folder.targets()
+        targets |= {target.id: target.digest for target in (data.targets if data else [])}
+        with files.told(folder.path):
             folder.describe(module.identity(), targets.items())
 
     def _check(
-        self, trainer: L.Trainer, module: Any, folder: RunFolder, *, content: bool = False
+        self, trainer: L.Trainer, module: Search, folder: RunFolder, *, content: bool = False
     ) -> None:
         """Checks that what goes on is the run that the folder holds."""
         what = f"the run in {quoted(folder.path)}"
@@ -144,8 +147,8 @@ class PromptWriter(Callback):
                 f"{what} does not say what it is of, so that other results could be mixed in; "
                 "start a new run with data.skip_finished"
             )
-        data: Any = trainer.datamodule  # type: ignore[attr-defined]
-        if not hasattr(data, "check_digests"):
+        data = data_of(trainer)
+        if data is None:
             return
         now = {target.id for target in data.targets}
         # What cannot be read may have been mended since, or is broken now.
@@ -162,36 +165,33 @@ class PromptWriter(Callback):
         self, trainer: L.Trainer, pl_module: L.LightningModule, *args: Any
     ) -> None:
         """Adds new results."""
-        module: Any = pl_module
-        new: list[Result] = module.results[self.written :]
-        if self.folder is None or not new:
+        module = search_of(pl_module)
+        if self.files is None or len(module.results) == self.files.written:
             return
         self._hold(module)
-        table, lines = self.paths(trainer)
-        again = any(result.target in self.cut for result in new)
-        if again or not (self._there(table) and self._there(lines)):
+        new = module.results[self.files.written :]
+        if any(result.target in self.cut for result in new) or not self.files.there():
             self._write_anew(trainer, module)
             return
-        header = self.sizes[table] == 0
-        with self._told(lines, module):
-            self.sizes[lines] = append_lines(lines, json_lines(new))
-            self.written = module.durable = len(module.results)
-        with self._told(table, module):
-            self.sizes[table] = append_lines(table, csv_text(new, header))
+        try:
+            self.files.add(module.results)
+        finally:
+            module.durable = self.files.written
 
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Puts the results in the order of targets; joins the files of several devices."""
-        module: Any = pl_module
-        if self.folder is None:
+        module = search_of(pl_module)
+        if self.files is None:
             return
         self._hold(module)
+        files = self.files
         self._write_skipped(trainer, module, end=True)
         if trainer.is_global_zero:
-            self._write([*module.results, *self._left_cut(module)], "", module)
-        self.written = module.durable = len(module.results)
+            files.write(files.joined, [*module.results, *self._left_cut(module)], module.results)
+        files.written = module.durable = len(module.results)
         if trainer.world_size > 1:
             trainer.strategy.barrier()
-            for path in self.paths(trainer):
+            for path in files.own:
                 path.unlink(missing_ok=True)
 
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
@@ -203,137 +203,71 @@ class PromptWriter(Callback):
         self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
     ) -> None:
         """Says, once a run ends early, where its results are and how it goes on."""
-        if self.folder is None:
+        files = self.files
+        if files is None:
             return
-        module: Any = pl_module
-        if not self.sizes and trainer.is_global_zero:
+        module = search_of(pl_module)
+        if not files.sizes and trainer.is_global_zero:
             # The folder was refused: nothing in it is this run's.
-            self.folder.leave()
+            files.folder.leave()
             return
         # Bad input that shows before anything is found would come back.
         quiet = isinstance(exception, WriteError) or (
             isinstance(exception, FuseError) and not module.results
         )
         if trainer.is_global_zero and not quiet:
-            if not all(map(self._there, self.paths(trainer))):
+            if not files.there():
                 with suppress(WriteError):
                     self._hold(module)
                     self._write_anew(trainer, module)
-            say(*self._intact(module), error=True)
-        self.folder.leave()
+            say(*files.intact(module.results), error=True)
+        files.folder.leave()
 
-    def _hold(self, module: Any) -> None:
+    def _hold(self, module: Search) -> None:
         """Looks whether the folder is still this run's; makes one that was deleted again."""
-        assert self.folder is not None
+        assert self.files is not None
         try:
-            with self._told(self.folder.path, module):
-                self.folder.hold()
-        except FuseError as error:
-            if isinstance(error, WriteError):
-                raise
-            found = self._elsewhere(module.results)
+            self.files.hold(module.results)
+        except FolderLostError:
             # Nothing else is to be written there.
-            self.folder = None
-            raise WriteError("; ".join([str(error), *found])) from error
+            self.files = None
+            raise
 
-    def paths(self, trainer: L.Trainer) -> tuple[Path, Path]:
-        """The CSV and the JSON-lines file that this device adds to."""
-        return self._files(f"-rank{trainer.global_rank}" if trainer.world_size > 1 else "")
-
-    def _files(self, rank: str) -> tuple[Path, Path]:
-        assert self.folder is not None
-        return self.folder.path / f"prompts{rank}.csv", self.folder.path / f"prompts{rank}.jsonl"
-
-    def _there(self, path: Path) -> bool:
-        """Whether a file holds all that this process has written into it."""
-        with suppress(OSError):
-            # A link that has taken the file's place leads to what is not the run's.
-            return not path.is_symlink() and path.stat().st_size >= self.sizes[path]
-        return False
-
-    def _write_anew(self, trainer: L.Trainer, module: Any) -> None:
+    def _write_anew(self, trainer: L.Trainer, module: Search) -> None:
         """Writes all results that this device has."""
+        files = self.files
+        assert files is not None
         cut = self._left_cut(module)
         if trainer.world_size > 1:
             if trainer.is_global_zero:
-                self._write([*self.kept, *cut], "", module)
-            new = module.results[len(self.kept) :]
-            self._write(new, f"-rank{trainer.global_rank}", module)
+                files.write(files.joined, [*self.kept, *cut], module.results)
+            files.write(files.own, module.results[len(self.kept) :], module.results)
         else:
-            self._write([*module.results, *cut], "", module)
-        self.written = module.durable = len(module.results)
+            files.write(files.own, [*module.results, *cut], module.results)
+        files.written = module.durable = len(module.results)
         names = {result.target for result in cut}
         self.cut = {name: rows for name, rows in self.cut.items() if name in names}
 
-    def _left_cut(self, module: Any) -> list[Result]:
-        """What searches found that were cut short and that nothing newer stands for."""
+    def _left_cut(self, module: Search) -> list[Result]:
+        """Results of searches that were cut short and have no newer result."""
         new = {result.target for result in module.results}
         return [row for name, rows in self.cut.items() if name not in new for row in rows]
 
-    def _write(self, rows: list[Result], rank: str, module: Any) -> None:
-        table, lines = self._files(rank)
-        for path, text in ((lines, json_lines(rows)), (table, csv_text(rows))):
-            with self._told(path, module):
-                path.parent.mkdir(parents=True, exist_ok=True)
-                replace_file(path, text)
-                self.sizes[path] = path.stat().st_size
-
-    def _write_skipped(self, trainer: L.Trainer, module: Any, *, end: bool = False) -> None:
+    def _write_skipped(self, trainer: L.Trainer, module: Search, *, end: bool = False) -> None:
         """Names every target that was left out, and why; all devices ask together."""
-        assert self.folder is not None
-        data: Any = trainer.datamodule  # type: ignore[attr-defined]
+        assert self.files is not None
+        data = data_of(trainer)
         done = {result.target for result in module.results}
         skipped = {name: why for name, why in self.skipped.items() if name not in done}
-        for share in gather(getattr(data, "skipped", {})):
+        for share in gather({} if data is None else data.skipped):
             skipped |= share
-        path = self.folder.path / "skipped.jsonl"
+        path = self.files.folder.path / "skipped.jsonl"
         if not trainer.is_global_zero:
             return
         rows = [{"target": name, "reason": reason} for name, reason in skipped.items()]
         lines = [visible(json.dumps(row, ensure_ascii=False)) for row in rows]
-        with self._told(path):
+        with self.files.told(path):
             if skipped:
                 replace_file(path, "".join(f"{line}\n" for line in lines))
             elif end:
                 path.unlink(missing_ok=True)
-
-    @contextmanager
-    def _told(self, path: Path, module: Any = None) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise WriteError(
-                f"{quoted(path)} cannot be written ({error.strerror or error}); make "
-                f"room or allow writing there; {'; '.join(self._intact(module))}"
-            ) from error
-
-    def _intact(self, module: Any) -> list[str]:
-        """Which results are on disk, and how the run goes on."""
-        assert self.folder is not None
-        files = result_files(self.folder.path)
-        count = sum(map(len, read_targets(files).values()))
-        lines = [f"{count} prompts are in {visible(str(files[0]))}"] if files else []
-        if module is not None and len(module.results) > self.written:
-            lines += self._elsewhere(module.results)
-        if (self.folder.path / "config.yaml").is_file():
-            folder = visible(shlex.quote(str(self.folder.path)))
-            launched = "TORCHELASTIC_RUN_ID" in os.environ or "SLURM_JOB_ID" in os.environ
-            how = ", by what started this run," if launched else ""
-            lines.append(f"go on{how} with: fuse fit --resume {folder}")
-        return lines or ["nothing was written"]
-
-    def _elsewhere(self, results: list[Result]) -> list[str]:
-        """Writes results that the run's folder does not take into a temporary one."""
-        place = Path(tempfile.mkdtemp(prefix="fuse-results-")) / "prompts.jsonl"
-        try:
-            replace_file(place, json_lines(results))
-        except OSError:
-            shutil.rmtree(place.parent, ignore_errors=True)
-            return []
-        return [f"all {len(results)} are in {visible(str(place))}"]
-
-
-def _targets(trainer: L.Trainer) -> list[Any]:
-    """The targets of a run, of all devices."""
-    data: Any = trainer.datamodule  # type: ignore[attr-defined]
-    return list(getattr(data, "targets", []))

@@ -26,7 +26,7 @@ from fuse_lightning.cli.texts import plain
 from fuse_lightning.cli.trainer_options import averages, check_callbacks, check_strategy
 from fuse_lightning.errors import FuseError
 from fuse_lightning.results.run_folder import RunFolder, folder_of
-from fuse_lightning.search.precision import settle_precision
+from fuse_lightning.search.lightning_glue import settle_precision
 from fuse_lightning.search.rank_checkpoints import read_checkpoint
 from fuse_lightning.utilities.addresses import without_secrets
 from fuse_lightning.utilities.terminal import say

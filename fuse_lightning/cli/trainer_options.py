@@ -14,7 +14,7 @@ from lightning.pytorch.strategies import SingleDeviceStrategy
 
 from fuse_lightning.errors import FuseError
 from fuse_lightning.search.distributed import PromptStrategy
-from fuse_lightning.search.trainer_checks import check_one_frontier
+from fuse_lightning.search.lightning_glue import check_one_frontier
 
 WEIGHTS = "changes weights, which a search keeps as they are"
 RATES = "is about learning rates, which a search does not have"
@@ -42,7 +42,7 @@ def check_callbacks(callbacks: Iterable[Callback]) -> None:
     """Refuses callbacks that a search cannot use.
 
     Raises:
-        FuseError: If there is one, or there are two search strategies.
+        FuseError: If there is one, or there are two frontiers.
     """
     given = [*callbacks]
     check_one_frontier(given)

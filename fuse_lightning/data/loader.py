@@ -1,110 +1,68 @@
-"""A loader whose batch is refilled as targets end."""
+"""Loader of targets: what Lightning iterates over."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-from fuse_lightning.data.targets import Target, TargetBatch
-from fuse_lightning.errors import FuseError
+from fuse_lightning.data.queue import TargetBatch, TargetQueue
+from fuse_lightning.data.targets import Target
 from fuse_lightning.utilities.processes import ASK_EVERY, gather
 
 WORKERS = 2
 
 
-def refuse(target: Target, reason: str) -> None:
-    """What becomes of a target that cannot be read, unless a loader is told otherwise.
-
-    Raises:
-        FuseError: Always.
-    """
-    raise FuseError(reason)
-
-
 class TargetLoader:
-    """Serves up to ``batch_size`` targets a step; where some end, the next ones take their places.
+    """Loader of a queue's batches, which reads the pictures of the next targets ahead.
 
-    Whoever searches says in :attr:`TargetBatch.done` which targets have ended. Those that stay
-    keep their order, new ones stand behind them. Pictures of the targets to come are read ahead.
     The end has come when no target is left to enter and none runs.
 
     Args:
-        targets: The targets, in the order in which they enter.
-        batch_size: Targets searched together.
-        steps: Most steps of each.
+        queue: The targets.
         most: Targets of the device that has most of them, where there are several devices: each
             serves as many batches, some of them empty, so that all write their checkpoints
             together. Soon after the last target of all has ended, so do they.
-        skip: What to do about a target whose pictures cannot be read, given the reason.
     """
 
-    def __init__(
-        self,
-        targets: Sequence[Target],
-        batch_size: int,
-        steps: int,
-        most: int | None = None,
-        skip: Callable[[Target, str], None] = refuse,
-    ) -> None:
-        self.targets = list(targets)
-        self.batch_size = batch_size
-        self.batches = -(-(len(self.targets) if most is None else most) // batch_size) * steps
+    def __init__(self, queue: TargetQueue, most: int | None = None) -> None:
+        self.queue = queue
+        self.batches = queue.batches(most)
         self.even = most is not None
-        self.skip = skip
-        self._reset()
-
-    def _reset(self) -> None:
         self.served = 0
-        self.entered = 0
-        self.running: list[Target] = []
-        self._batch = TargetBatch([])
-        self._pictures: dict[int, Future[Any]] = {}
+
+    @property
+    def targets(self) -> list[Target]:
+        """The targets that this device is dealt."""
+        return self.queue.targets
+
+    @property
+    def batch_size(self) -> int:
+        """Targets in a batch."""
+        return self.queue.batch_size
 
     def __len__(self) -> int:
         """Most batches that there can be."""
         return self.batches
 
     def __iter__(self) -> Iterator[TargetBatch]:
-        self._reset()
+        self.queue.restart()
+        self.served = 0
         with ThreadPoolExecutor(WORKERS) as pool:
+            pictures = _Pictures(pool)
             while self.served < len(self):
-                self._leave()
-                self._enter(pool)
-                if not self._goes_on():
+                batch = self.queue.next_batch(pictures.wait)
+                for target in self.queue.coming:
+                    pictures.begin(target)
+                if not self._goes_on(batch):
                     break
-                self._batch = TargetBatch([*self.running])
                 self.served += 1
-                yield self._batch
-            self._leave()
+                yield batch
+            self.queue.leave()
 
-    def _goes_on(self) -> bool:
+    def _goes_on(self, batch: TargetBatch) -> bool:
         """Whether this device, or another one, has targets; all devices ask together."""
         if not self.even:
-            return bool(self.running)
-        return self.served % ASK_EVERY > 0 or any(gather(bool(self.running)))
-
-    def _leave(self) -> None:
-        for target in self.running:
-            if target.id in self._batch.done:
-                target.release()
-        self.running = [each for each in self.running if each.id not in self._batch.done]
-
-    def _enter(self, pool: ThreadPoolExecutor) -> None:
-        """Fills the batch, and begins to read what comes after it."""
-        while len(self.running) < self.batch_size and self.entered < len(self.targets):
-            place = self.entered
-            self._read(pool, place, place + 1)
-            try:
-                self._pictures.pop(place).result()
-                self.running.append(self.targets[place])
-            except FuseError as error:
-                self.skip(self.targets[place], str(error))
-            self.entered += 1
-        self._read(pool, self.entered, self.entered + self.batch_size)
-
-    def _read(self, pool: ThreadPoolExecutor, start: int, stop: int) -> None:
-        for place in range(start, min(stop, len(self.targets))):
-            if place not in self._pictures:
-                self._pictures[place] = pool.submit(getattr, self.targets[place], "images")
+            return bool(batch.targets)
+        return self.served % ASK_EVERY > 0 or any(gather(bool(batch.targets)))
 
     def state_dict(self) -> dict[str, Any]:
         """Nothing: the search itself knows which targets have ended and which are under way."""
@@ -112,3 +70,25 @@ class TargetLoader:
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Does nothing; Lightning warns of loaders that take no state."""
+
+
+class _Pictures:
+    """Reader of targets' pictures in threads."""
+
+    def __init__(self, pool: ThreadPoolExecutor) -> None:
+        self._pool = pool
+        self._begun: dict[str, Future[Any]] = {}
+
+    def begin(self, target: Target) -> None:
+        """Begins to read a target's pictures, unless it has begun."""
+        if target.id not in self._begun:
+            self._begun[target.id] = self._pool.submit(getattr, target, "images")
+
+    def wait(self, target: Target) -> None:
+        """Waits for a target's pictures.
+
+        Raises:
+            FuseError: If one cannot be read.
+        """
+        self.begin(target)
+        self._begun.pop(target.id).result()

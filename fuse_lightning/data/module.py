@@ -1,11 +1,11 @@
-"""The base of all data modules of targets."""
+"""Base of all data modules of targets."""
 
 import hashlib
 import logging
 from abc import ABC, abstractmethod
 from collections import Counter, deque
-from collections.abc import Mapping
-from typing import Any, Literal, get_args
+from collections.abc import Collection, Mapping, Sequence
+from typing import Literal, get_args
 
 import lightning as L
 import torch
@@ -14,7 +14,8 @@ from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
 from fuse_lightning.data.finished import Finished
 from fuse_lightning.data.loader import TargetLoader
 from fuse_lightning.data.names import Root, some
-from fuse_lightning.data.targets import Target, TargetBatch
+from fuse_lightning.data.queue import TargetBatch, TargetQueue
+from fuse_lightning.data.targets import Target
 from fuse_lightning.errors import FuseError
 from fuse_lightning.utilities.processes import gather
 from fuse_lightning.utilities.terminal import visible
@@ -26,7 +27,7 @@ NAMED = 10
 
 
 class TargetDataModule(L.LightningDataModule, ABC):
-    """Serves targets in batches; over several devices each gets its own share.
+    """Data module that serves targets in batches; each of several devices gets a share.
 
     Args:
         batch_size: Targets searched together.
@@ -76,6 +77,7 @@ class TargetDataModule(L.LightningDataModule, ABC):
         self.skipped: dict[str, str] = {}
         self.finished: set[str] = set()
         self.begun: set[str] = set()
+        self._loader: TargetLoader | None = None
 
     @abstractmethod
     def all_targets(self) -> list[Target]:
@@ -186,7 +188,7 @@ class TargetDataModule(L.LightningDataModule, ABC):
         return True
 
     def skip(self, target: Target, reason: str) -> None:
-        """Counts and names a target that turns out to be broken during the search.
+        """Names and counts a target that is left out during the search.
 
         Raises:
             FuseError: If ``on_error`` is "raise".
@@ -233,49 +235,41 @@ class TargetDataModule(L.LightningDataModule, ABC):
         """Targets stay as they are: terms move what they need."""
         return batch
 
-    def train_dataloader(self) -> TargetLoader:
-        """This device's share of the targets that have no result yet.
+    def deal(
+        self, steps: int, finished: Collection[str] = (), under_way: Sequence[str] = ()
+    ) -> TargetQueue:
+        """Deals the targets to the devices; :meth:`train_dataloader` serves this one's share.
 
-        Each is served for as many steps as the optimizer gives it; those that a checkpoint left
-        under way come first.
+        Args:
+            steps: Most steps of each target.
+            finished: Ids of targets that have ended and are left out.
+            under_way: Ids of targets that a checkpoint left under way; they come first.
         """
-        module: Any = self._trainer.lightning_module
-        order = {name: place for place, name in enumerate(module.waiting)}
-        left = [target for target in self.targets if target.id not in module.finished]
+        order = {name: place for place, name in enumerate(under_way)}
+        left = [target for target in self.targets if target.id not in finished]
         if not left:
             rank_zero_info(f"all {len(self.targets)} targets have results; nothing is left to do")
         left.sort(key=lambda target: order.get(target.id, len(order)))
-        # A state that another device goes on from would be old in this one's next checkpoint.
-        own = {target.id for target in self._share(left)}
-        module.waiting = {name: each for name, each in module.waiting.items() if name in own}
-        return self._loader(left, module.steps)
+        self._loader = self._dealt(left, steps)
+        return self._loader.queue
+
+    def train_dataloader(self) -> TargetLoader:
+        """Loader of what :meth:`deal` gave this device; without it, of its share for one step."""
+        return self._dealt(self.targets) if self._loader is None else self._loader
 
     def val_dataloader(self) -> TargetLoader:
-        """Each batch of this device's targets once."""
-        return self._loader(self.targets)
+        """Loader of each batch of this device's targets, once."""
+        return self._dealt(self.targets)
 
-    def test_dataloader(self) -> TargetLoader:
-        """Each batch of this device's targets once."""
-        return self._loader(self.targets)
+    test_dataloader = predict_dataloader = val_dataloader
 
-    def predict_dataloader(self) -> TargetLoader:
-        """Each batch of this device's targets once."""
-        return self._loader(self.targets)
-
-    @property
-    def _trainer(self) -> L.Trainer:
+    def _dealt(self, targets: list[Target], steps: int = 1) -> TargetLoader:
+        """Loader of this device's share: every N-th of the targets for N devices."""
         if self.trainer is None:
             raise FuseError("the data module has no trainer; give it to Trainer.fit")
-        return self.trainer
-
-    def _loader(self, targets: list[Target], steps: int = 1) -> TargetLoader:
-        ranks = self._trainer.world_size
-        most = len(targets[::ranks]) if ranks > 1 else None
-        return TargetLoader(self._share(targets), self.batch_size, steps, most, self.skip)
-
-    def _share(self, targets: list[Target]) -> list[Target]:
-        """The targets that this device is dealt."""
-        return targets[self._trainer.global_rank :: self._trainer.world_size]
+        rank, ranks = self.trainer.global_rank, self.trainer.world_size
+        queue = TargetQueue(targets[rank::ranks], self.batch_size, steps, self.skip)
+        return TargetLoader(queue, len(targets[::ranks]) if ranks > 1 else None)
 
 
 def _turn(seed: int, name: str) -> bytes:

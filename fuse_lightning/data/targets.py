@@ -142,19 +142,6 @@ class Target:
             )
 
 
-@dataclass
-class TargetBatch:
-    """Batch of targets that are searched together.
-
-    Attributes:
-        targets: The targets.
-        done: Ids of those that have ended; whoever searches adds them.
-    """
-
-    targets: list[Target]
-    done: set[str] = field(default_factory=set)
-
-
 def joined(name: str, targets: Sequence[Target]) -> Target:
     """One target with the pictures of several targets, which have been checked."""
     whole = Target(name, [picture for target in targets for picture in target.pictures])

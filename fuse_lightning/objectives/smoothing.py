@@ -37,8 +37,8 @@ def resample(
     slots: Sequence[int],
     samples: int,
     rate: float,
-    draw: Callable[[int], list[int]],
-    uniform: Callable[[int], list[float]],
+    allowed_ids: Tensor,
+    generator: torch.Generator,
 ) -> list[Sample]:
     """Variants of a prompt with random tokens in a random subset of ``slots``.
 
@@ -52,8 +52,8 @@ def resample(
         slots: Positions that may be replaced.
         samples: How many variants; 0 gives the prompt itself, as published methods use it.
         rate: Share of ``slots`` replaced in each variant; more where some would never be.
-        draw: Gives that many random allowed tokens.
-        uniform: Gives that many random numbers in [0, 1).
+        allowed_ids: Tokens that may be drawn, shape (A,), on the CPU.
+        generator: Random stream that positions and tokens are drawn from.
     """
     if samples == 0:
         return [Sample(state, group, set(slots))]
@@ -64,12 +64,14 @@ def resample(
     for _ in range(samples):
         replaced, deck = deck[:count], deck[count:]
         if (wanted := count - len(replaced)) > 0:
-            shuffled = [slot for _, slot in sorted(zip(uniform(len(slots)), slots, strict=True))]
+            turns = torch.rand(len(slots), generator=generator).tolist()
+            shuffled = [slot for _, slot in sorted(zip(turns, slots, strict=True))]
             more = [slot for slot in shuffled if slot not in replaced][:wanted]
             replaced += more
             deck = [slot for slot in shuffled if slot not in more]
         tokens = list(state)
-        for slot, token in zip(replaced, draw(count), strict=True):
+        drawn = allowed_ids[torch.randint(len(allowed_ids), (count,), generator=generator)]
+        for slot, token in zip(replaced, drawn.tolist(), strict=True):
             tokens[slot] = token
         variants.append(Sample(tuple(tokens), group, set(replaced)))
     return variants

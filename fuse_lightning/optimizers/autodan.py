@@ -1,6 +1,5 @@
-"""AutoDAN: a prompt grown from left to right (arXiv 2310.15140)."""
+"""AutoDAN: prompts grown from left to right (arXiv 2310.15140)."""
 
-from functools import partial
 from typing import Any
 
 import torch
@@ -22,7 +21,7 @@ from fuse_lightning.utilities.numbers import check_number
 
 
 class AutoDAN(PromptOptimizer):
-    """Appends one token a step, so that the text stays fluent.
+    """AutoDAN optimizer: appends one token a step, so that the text stays fluent.
 
     All tokens are ranked by the language model's log-probability minus the change of the other
     terms predicted from gradients; the best ``batch_size`` of each state are scored exactly.
@@ -117,7 +116,9 @@ class AutoDAN(PromptOptimizer):
         ]
         chosen: list[dict[State, None]] = [{} for _ in states]
         for owner, found in zip(
-            owners, self.admitted(extended, owners, self.batch_size, growing=True), strict=True
+            owners,
+            self.admission.first(extended, owners, self.batch_size, growing=True),
+            strict=True,
         ):
             chosen[owner].update(dict.fromkeys(found))
         return [[*found] for found in chosen]
@@ -129,7 +130,7 @@ class AutoDAN(PromptOptimizer):
         return [first, *(term for term in others if term.weight and self._exact(term))]
 
     def _beginnings(self, states: list[State]) -> dict[State, list[State]]:
-        """What each likelihood has read where a state ends; only of states that can go on."""
+        """Ids that each likelihood has read where a state ends; only of states that can go on."""
         first, *others = self._likelihoods
         states = [*dict.fromkeys(states)]
         prompts = self.objective.prompts(states, [0] * len(states))
@@ -144,7 +145,7 @@ class AutoDAN(PromptOptimizer):
 
     @property
     def _unit(self) -> float:
-        """What the ranking counts in, so that only ratios of weights matter.
+        """Unit of the ranking's scores: with it only ratios of weights matter.
 
         The weight of the first term, whose model writes; the others' mean where it has none.
         """
@@ -152,7 +153,7 @@ class AutoDAN(PromptOptimizer):
         return abs(self.objective.terms[0].weight) or sum(weights) / len(weights)
 
     def _next(self, parents: list[State], rows: list[list[State]]) -> tuple[Tensor, Tensor]:
-        """Log-probabilities of what follows, twice (parents, V).
+        """Log-probabilities of the next token, and the likelihoods' sum, each (parents, V).
 
         Behind the first term's prefix, and the sum of all likelihoods by the writer, weighted,
         in the unit. A first term that is none, or has no weight, counts as one unit of it.
@@ -199,8 +200,8 @@ class AutoDAN(PromptOptimizer):
                 [len(state)],
                 self.gradient_samples,
                 self.gradient_resample,
-                partial(self.draw, owner),
-                partial(self.uniform, owner),
+                self.allowed_ids,
+                self.searches[owner].generator,
             )
         heads = smoothed_gradient(self.objective, samples, owners, self._predicted)
         return predicted_change(
@@ -210,6 +211,9 @@ class AutoDAN(PromptOptimizer):
 
 def top_rows(scores: Tensor, count: int) -> list[list[int]]:
     """Indices of the ``count`` highest scores of each row above minus infinity, best first.
+
+    >>> top_rows(torch.tensor([[0.5, 2.0, -torch.inf], [torch.nan, 1.0, 3.0]]), 2)
+    [[1, 0], [2, 1]]
 
     A score that is not a number is none; torch would take it for the highest.
     """

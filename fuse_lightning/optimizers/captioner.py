@@ -1,4 +1,4 @@
-"""Captions of an image-to-text model, ranked by the objective."""
+"""Captioner: captions of an image-to-text model, ranked by the objective."""
 
 from collections.abc import Sequence
 
@@ -13,10 +13,10 @@ from fuse_lightning.optimizers.constraints import Constraints
 
 
 class Captioner(PromptOptimizer):
-    """Proposes what a captioner writes about a target's pictures.
+    """Optimizer that proposes what a captioner writes about a target's pictures.
 
     The first step proposes the caption of a beam search and drawn ones, each further step other
-    drawn ones beside the prompts that the search strategy kept. Captions that the primary spells
+    drawn ones beside the prompts that the frontier kept. Captions that the primary spells
     differently are taken as it spells them.
 
     Args:
@@ -100,7 +100,7 @@ class Captioner(PromptOptimizer):
             self._captions(index, target) if found else []
             for index, (target, found) in enumerate(zip(self.targets, states, strict=True))
         ]
-        admitted = self.admitted(
+        admitted = self.admission.first(
             [self._read(texts) for texts in captions],
             range(len(states)),
             max(map(len, captions)),

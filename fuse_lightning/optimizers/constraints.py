@@ -1,4 +1,4 @@
-"""What a prompt may say, checked on its text."""
+"""Constraints: what a prompt may hold, checked on its text."""
 
 import re
 import unicodedata
@@ -27,7 +27,7 @@ APOSTROPHES = str.maketrans({"\u2019": "'", "\u02bc": "'"})
 
 @dataclass
 class Constraints:
-    """What a prompt may hold; the same for every optimizer.
+    """Constraints on what a prompt may hold; the same for every optimizer.
 
     Tokens are only the first sieve: pieces that are harmless alone can spell a blocked word
     together, so the decoded prompt itself is checked.
@@ -64,7 +64,7 @@ class Constraints:
             raise FuseError(f"constraints.allow is {self.allow}, without a word; give words")
 
     def forbid_marks(self, models: Iterable[FrozenModel]) -> None:
-        """Also forbids texts that one of the models would read a special token in."""
+        """Forbids texts in which one of the models would read a special token, too."""
         marks = sorted(set().union(*(model.marks for model in models)))
         # One pass over a text, however many a model reserves.
         self._marks = re.compile("|".join(map(re.escape, marks))) if marks else None
@@ -94,7 +94,7 @@ class Constraints:
         return mask
 
     def admits(self, text: str, *, growing: bool = False) -> bool:
-        """Whether a prompt says nothing forbidden.
+        """Whether a prompt's text holds nothing forbidden.
 
         Args:
             text: The prompt.
@@ -118,7 +118,7 @@ class Constraints:
 
 
 def _texts(name: str, listed: Iterable[Listed]) -> list[str]:
-    """The texts of a list.
+    """Checks that a list holds texts alone, and returns them.
 
     Raises:
         FuseError: If it is none, or holds something else than texts.
@@ -139,7 +139,11 @@ def _texts(name: str, listed: Iterable[Listed]) -> list[str]:
 
 
 def _plain(text: str) -> str:
-    """Case folded and decomposed, without what nobody sees, with single spaces."""
+    """A text for comparing: case folded, decomposed, without unseen characters, single spaces.
+
+    >>> _plain("Caf\u00e9\u200b  NOIR") == "cafe\u0301 noir"
+    True
+    """
     if not (text.isascii() and text.isprintable()):
         seen = unicodedata.normalize("NFKD", HIDDEN.sub("", text))
         text = unicodedata.normalize("NFKD", seen.casefold()).translate(APOSTROPHES)

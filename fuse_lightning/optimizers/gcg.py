@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import torch
+
 from fuse_lightning.errors import FuseError
 from fuse_lightning.objectives import State, Term
 from fuse_lightning.optimizers.base import SPARE
@@ -10,7 +12,7 @@ from fuse_lightning.search import Scored
 
 
 class GCG(SwapOptimizer):
-    """Replaces random tokens by ones that the gradient favours, and keeps the exact best.
+    """GCG optimizer: swaps random tokens for ones that the gradient favours; keeps the exact best.
 
     With :class:`~fuse_lightning.search.GreedySearch` the best candidate always replaces the
     prompt, as published; :class:`~fuse_lightning.search.HistorySearch` goes on from the best
@@ -53,10 +55,12 @@ class GCG(SwapOptimizer):
         self.n_replace = n_replace
         self.n_replace_end = n_replace if n_replace_end is None else n_replace_end
         self.merge = merge
+        self._parents: list[dict[State, State]] = []
+        """Of each target, what every proposal of this step was made of."""
 
-    def load(self, *args: Any) -> None:
+    def load(self, device: torch.device | str = "cpu") -> None:
         """Loads the models and compares ``top_k`` with what a prompt may hold."""
-        super().load(*args)
+        super().load(device)
         self.check_choices("top_k", self.top_k)
 
     def _replacements(self, target: int) -> int:
@@ -73,21 +77,21 @@ class GCG(SwapOptimizer):
             self.replaced(state, tokens, SPARE * self.batch_size, self._replacements(owner), owner)
             for state, tokens, owner in zip(parents, favoured, owners, strict=True)
         ]
-        admitted = self.admitted(drawn, owners, self.batch_size)
-        self._parents: list[dict[State, State]] = [{} for _ in states]
+        admitted = self.admission.first(drawn, owners, self.batch_size)
+        self._parents = [{} for _ in states]
         for parent, owner, found in zip(parents, owners, admitted, strict=True):
             self._parents[owner].update(dict.fromkeys(found, parent))
         return self.or_itself([[*found] for found in self._parents], states)
 
-    def refine(self, scored: list[list[Scored]]) -> list[list[State]]:
+    def refine(self, scored: list[list[Scored[State]]]) -> list[list[State]]:
         """Joins the best swaps of the prompt whose swap was the best of all."""
         joined = [
             self._joined(sorted(found), self._parents[target]) if self.merge > 1 else []
             for target, found in enumerate(scored)
         ]
-        return self.admitted(joined, range(len(scored)), self.merge)
+        return self.admission.first(joined, range(len(scored)), self.merge)
 
-    def _joined(self, scored: list[Scored], parents: dict[State, State]) -> list[State]:
+    def _joined(self, scored: list[Scored[State]], parents: dict[State, State]) -> list[State]:
         if not parents:
             return []
         parent = parents[scored[0][1]]

@@ -2,15 +2,16 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from itertools import compress
+from typing import Any, TypedDict, cast
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from fuse_lightning.errors import FuseError
 from fuse_lightning.objectives import Prompts, State, Term, embedding_gradient, label_changes
 from fuse_lightning.optimizers.base import SPARE
+from fuse_lightning.optimizers.projection import Projection
 from fuse_lightning.optimizers.swaps import SwapOptimizer
 from fuse_lightning.search import GreedySearch
 from fuse_lightning.search.target_search import TargetSearch
@@ -21,12 +22,12 @@ MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
 class PEZ(SwapOptimizer):
-    """Gradient descent on embeddings, with every gradient taken at the nearest real tokens.
+    """PEZ optimizer: gradient descent on embeddings, with gradients taken at the nearest tokens.
 
     The continuous embeddings are projected on allowed tokens by cosine similarity, the gradient
     at the projection moves the continuous ones, which themselves are never overwritten. What is
     scored is the text of the projection as it is read back. All restarts and targets run in one
-    batch; the search strategy has nothing to choose and must be greedy.
+    batch; the frontier has nothing to choose and must be greedy.
 
     Of a likelihood (:class:`~fuse_lightning.objectives.Fluency`) the tokens are also labels. The
     published code leaves out how the loss changes with these; here it is part of the gradient.
@@ -86,35 +87,25 @@ class PEZ(SwapOptimizer):
         self.polish_steps = polish_steps
         self.batch_size = batch_size
         self.top_k = top_k
-        self.descents: dict[str, torch.optim.AdamW] = {}
-        self.polish_after: dict[str, int] = {}
 
-    def load(self, *args: Any) -> None:
+    def load(self, device: torch.device | str = "cpu") -> None:
         """Loads the models and compares ``top_k`` with what a prompt may hold."""
-        super().load(*args)
+        super().load(device)
         if self.polish_steps:
             self.check_choices("top_k", self.top_k)
 
     def setup(self, stage: str) -> None:
-        """Also checks the search strategy."""
-        if type(self.strategy) is not GreedySearch:
+        """Also checks the frontier."""
+        if type(self.frontier) is not GreedySearch:
             raise FuseError(
                 f"PEZ moves prompts of its own and chooses none; replace "
-                f"{type(self.strategy).__name__} by GreedySearch (restarts give it width)"
+                f"{type(self.frontier).__name__} by GreedySearch (restarts give it width)"
             )
-        if stage == "fit":
-            self.descents, self.polish_after = {}, {}
         super().setup(stage)
 
     @cached_property
-    def _directions(self) -> Tensor:
-        """Embeddings of the allowed tokens at unit length, (A, d)."""
-        return F.normalize(self._table[self._allowed_there], dim=-1)
-
-    @cached_property
-    def _allowed_there(self) -> Tensor:
-        """The allowed tokens, on the embeddings' device."""
-        return self.allowed_ids.to(self._table.device)
+    def _projection(self) -> Projection:
+        return Projection(self.objective.primary.embedding_table, self.allowed_ids)
 
     @property
     def _table(self) -> Tensor:
@@ -122,39 +113,31 @@ class PEZ(SwapOptimizer):
 
     def project(self, embeddings: Tensor) -> Tensor:
         """Allowed tokens nearest by cosine: from (..., d) to (...)."""
-        # Near tokens differ by less than the trainer's reduced precision tells apart.
-        with torch.autocast(embeddings.device.type, enabled=False):
-            nearest = (F.normalize(embeddings, dim=-1) @ self._directions.T).argmax(-1)
-        return self.allowed_ids[nearest.cpu()]
+        return self._projection.nearest(embeddings)
 
-    def _begin(self, places: Sequence[int]) -> list[list[State]]:
-        begun = super()._begin(places)
-        running = {search.name for search in self.searches}
-        self.descents = {name: d for name, d in self.descents.items() if name in running}
-        self.polish_after = {n: step for n, step in self.polish_after.items() if n in running}
+    def start_states(self, places: Sequence[int]) -> list[list[State]]:
+        """Also begins a descent of each search, from its start and from random tokens."""
+        begun = super().start_states(places)
         for place, (first,) in zip(places, begun, strict=True):
             others = [self.draw(place, len(first)) for _ in range(self.restarts - 1)]
-            iterate = self._table[torch.tensor([list(first), *others])]
-            self.descents[self.searches[place].name] = self._descent(iterate)
+            iterate = self._table[torch.tensor([list(first), *others])].detach().clone()
+            self.searches[place].own |= Descent(iterate=iterate, moments={}, polish_after=None)
         return begun
 
-    def _descent(self, embeddings: Tensor) -> torch.optim.AdamW:
-        iterate = embeddings.detach().clone().requires_grad_()
-        return torch.optim.AdamW([iterate], lr=self.learning_rate, weight_decay=self.weight_decay)
-
-    def _polish_from(self, search: TargetSearch) -> int:
+    def _polish_from(self, search: TargetSearch[State]) -> int:
         """The last step of a target's descent."""
-        return self.polish_after.get(search.name, self.steps - self.polish_steps)
+        stalled_in = descent_of(search)["polish_after"]
+        return self.steps - self.polish_steps if stalled_in is None else stalled_in
 
-    def _stalled(self, search: TargetSearch, since: int) -> bool:
+    def stalled(self, search: TargetSearch[State], since: int) -> bool:
         """A descent that brings nothing better leads to the polish, and only that to the end."""
         last = self._polish_from(search)
         if search.step > last:
             done = search.step - last >= self.polish_steps
-            return done or super()._stalled(search, max(since, last))
-        stalled = super()._stalled(search, since)
+            return done or super().stalled(search, max(since, last))
+        stalled = super().stalled(search, since)
         if stalled and self.polish_steps:
-            self.polish_after[search.name] = search.step
+            descent_of(search)["polish_after"] = search.step
             return False
         return stalled
 
@@ -176,25 +159,41 @@ class PEZ(SwapOptimizer):
     def _descend(self, targets: Sequence[int]) -> dict[int, list[State]]:
         if not targets:
             return {}
-        descents = [self.descents[self.searches[target].name] for target in targets]
-        iterates = [_iterate(descent) for descent in descents]
         raw, owners = self._projected(targets)
         # What is told is a text, so what is scored is that text as it is read back.
         texts = self.objective.prompts(raw, owners).texts
         read = [[state] for state in self.objective.encode_prompts(texts)]
         found: dict[int, dict[State, None]] = {target: {} for target in targets}
-        for owner, group in zip(owners, self.admitted(read, owners, 1), strict=True):
+        for owner, group in zip(owners, self.admission.first(read, owners, 1), strict=True):
             found[owner].update(dict.fromkeys(group))
         gradient = self._gradient(raw, owners, found)
-        start = 0
-        for target, descent, iterate in zip(targets, descents, iterates, strict=True):
-            stop = start + len(iterate)
-            iterate.grad = gradient[start:stop, : iterate.shape[1]].to(iterate.device)
-            # Where a descent ends has been scored, too: no step leads on from there.
-            if self.searches[target].step < self._polish_from(self.searches[target]):
-                descent.step()
-            start = stop
+        descents = [descent_of(self.searches[target]) for target in targets]
+        parts = torch.split(gradient, [len(descent["iterate"]) for descent in descents])
+        # Where a descent ends has been scored, too: no step leads on from there.
+        going_on = [
+            self.searches[target].step < self._polish_from(self.searches[target])
+            for target in targets
+        ]
+        self._move_points([*compress(zip(descents, parts, strict=True), going_on)])
         return {target: [*group] for target, group in found.items()}
+
+    def _move_points(self, moves: Sequence[tuple["Descent", Tensor]]) -> None:
+        """One step of AdamW for the continuous embeddings of some targets.
+
+        Args:
+            moves: Descents, and their gradients at least as long as their embeddings.
+        """
+        if not moves:
+            return
+        points = [descent["iterate"] for descent, _ in moves]
+        adam = torch.optim.AdamW(points, lr=self.learning_rate, weight_decay=self.weight_decay)
+        for point, (descent, gradient) in zip(points, moves, strict=True):
+            # What AdamW remembers it writes where the target keeps it.
+            adam.state[point] = descent["moments"]
+            point.grad = gradient[:, : point.shape[1]].to(point.device)
+        adam.step()
+        for point in points:
+            point.grad = None
 
     def _gradient(
         self, raw: list[State], owners: list[int], found: Mapping[int, Iterable[State]]
@@ -218,7 +217,7 @@ class PEZ(SwapOptimizer):
 
     @torch.no_grad()
     def _label_gradient(self, prompts: Prompts) -> Tensor | None:
-        """The part of likelihoods that embeddings as inputs do not know, (N, L, d), if any.
+        """Gradient of likelihoods with respect to tokens as labels, (N, L, d), if any.
 
         A token is also what the model should have expected, and how the loss changes with it is
         known exactly for every token, though of no embedding between them. This is the gradient
@@ -228,21 +227,11 @@ class PEZ(SwapOptimizer):
         changes = label_changes(self.objective, prompts)
         if isinstance(changes, float):
             return None
-        allowed = changes[..., self._allowed_there]
-        return (allowed - allowed.mean(-1, keepdim=True)) @ self._inverse.T
-
-    @cached_property
-    def _inverse(self) -> Tensor:
-        """Pseudo-inverse of the allowed tokens' embeddings around their mean, (d, A)."""
-        table = self._table[self._allowed_there].double()
-        centred = table - table.mean(0)
-        # Of the small product it is exact enough in float64, and cheap.
-        inverse: Tensor = torch.linalg.pinv(centred.T @ centred, hermitian=True) @ centred.T
-        return inverse.float()
+        return self._projection.slope(changes)
 
     def _projected(self, targets: Sequence[int]) -> tuple[list[State], list[int]]:
         """Projections of the targets' restarts, and whose they are."""
-        iterates = [_iterate(self.descents[self.searches[target].name]) for target in targets]
+        iterates = [descent_of(self.searches[target])["iterate"] for target in targets]
         # All at once: the device is asked but one time.
         flat = self.project(torch.cat([iterate.flatten(0, 1) for iterate in iterates]))
         sizes = [iterate.shape[:2] for iterate in iterates]
@@ -261,38 +250,53 @@ class PEZ(SwapOptimizer):
             self.replaced(state, tokens, SPARE * self.batch_size, 1, target)
             for (target, state), tokens in zip(parents.items(), favoured, strict=True)
         ]
-        groups = self.admitted(drawn, [*parents], self.batch_size)
+        groups = self.admission.first(drawn, [*parents], self.batch_size)
         return dict(zip(parents, groups, strict=True))
 
-    def target_state(self, place: int) -> dict[str, Any]:
-        """Also the continuous embeddings and the moments of their gradients."""
-        name = self.searches[place].name
-        descent = self.descents[name]
-        return super().target_state(place) | {
-            "polish_after": self.polish_after.get(name),
-            "iterate": _iterate(descent).detach(),
-            "moments": descent.state_dict()["state"],
-        }
-
-    def restore_target(self, place: int, state: dict[str, Any]) -> None:
-        """Takes embeddings and moments back too."""
-        super().restore_target(place, state)
-        name, iterate, moments = self.searches[place].name, state["iterate"], state["moments"]
-        for part in (iterate, *(moments[0][key] for key in MOMENTS if moments)):
-            if part.shape != iterate.shape or part.shape[2:] != self._table.shape[1:]:
-                raise ValueError("embeddings are of another model")
-        self.polish_after.pop(name, None)
-        if state["polish_after"] is not None:
-            self.polish_after[name] = int(state["polish_after"])
-        self.descents[name] = self._descent(iterate.to(self._table))
-        own = self.descents[name].state_dict()
-        if moments:
-            kept = {key: moments[0][key].float() for key in ("step", *MOMENTS)}
-            own["state"] = {0: kept | {"step": kept["step"].reshape(())}}
-        self.descents[name].load_state_dict(own)
+    def take_back(self, search: TargetSearch[State]) -> None:
+        """Brings the embeddings and moments of a checkpoint to the model's device."""
+        search.own = {**restored(search.own, self._table)}
 
 
-def _iterate(descent: torch.optim.AdamW) -> Tensor:
-    """The continuous embeddings of a target's restarts, (R, L, d)."""
-    iterate: Tensor = descent.param_groups[0]["params"][0]
-    return iterate
+class Descent(TypedDict):
+    """State of PEZ for a target, from one step to the next.
+
+    Attributes:
+        iterate: The continuous embeddings of its restarts, (R, L, d).
+        moments: What AdamW remembers of their gradients; nothing before the first step.
+        polish_after: The step in which the descent stalled, if it has.
+    """
+
+    iterate: Tensor
+    moments: dict[str, Tensor]
+    polish_after: int | None
+
+
+def descent_of(search: TargetSearch[State]) -> Descent:
+    """The state of PEZ for a target; what is changed in it, checkpoints hold."""
+    return cast(Descent, search.own)
+
+
+def restored(saved: Mapping[str, Any], table: Tensor) -> Descent:
+    """Checks a descent from a checkpoint, and moves it to the model's device.
+
+    Args:
+        saved: What a checkpoint says.
+        table: Embeddings of the primary's tokens, whose device and type it gets.
+
+    Raises:
+        LookupError, TypeError, ValueError: If it is of another model, or no descent.
+    """
+    iterate, moments, polish_after = (saved[key] for key in Descent.__annotations__)
+    parts = [moments[key] for key in MOMENTS] if moments else []
+    for part in (iterate, *parts):
+        if part.shape != iterate.shape or part.shape[2:] != table.shape[1:]:
+            raise ValueError("embeddings are of another model")
+    if polish_after is not None and type(polish_after) is not int:
+        raise TypeError("polish_after is no step")
+    placed = {}
+    if moments:
+        placed = {key: moments[key].to(table) for key in MOMENTS}
+        # AdamW keeps it on the CPU.
+        placed["step"] = moments["step"].float().reshape(())
+    return Descent(iterate=iterate.detach().to(table), moments=placed, polish_after=polish_after)

@@ -1,4 +1,4 @@
-"""Random search."""
+"""Random search: the baseline without gradients."""
 
 from typing import Any, Literal
 
@@ -13,7 +13,7 @@ SPARE = 4
 
 
 class RandomSearch(SwapOptimizer):
-    """Replaces random tokens, without gradients; the baseline that others must beat.
+    """Random-search optimizer: replaces random tokens; the baseline that others must beat.
 
     The prompt itself stays among the candidates, so that the loss never rises.
 
@@ -51,9 +51,9 @@ class RandomSearch(SwapOptimizer):
         self.radius = radius
         self.neighbours = neighbours
 
-    def load(self, *args: Any) -> None:
+    def load(self, device: torch.device | str = "cpu") -> None:
         """Loads the models and compares ``neighbours`` with what a prompt may hold."""
-        super().load(*args)
+        super().load(device)
         self.check_choices("neighbours", self.neighbours if self.search_ball == "L2" else 1)
 
     def propose(self, states: list[list[State]]) -> list[list[State]]:
@@ -70,7 +70,9 @@ class RandomSearch(SwapOptimizer):
             for state, owner in zip(parents, owners, strict=True)
         ]
         found: list[dict[State, None]] = [{} for _ in states]
-        for owner, group in zip(owners, self.admitted(drawn, owners, self.batch_size), strict=True):
+        for owner, group in zip(
+            owners, self.admission.first(drawn, owners, self.batch_size), strict=True
+        ):
             found[owner].update(dict.fromkeys(group))
         return [[*group] for group in found]
 

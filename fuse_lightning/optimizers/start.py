@@ -1,4 +1,4 @@
-"""Prompts that searches start from, where they are given a text or a captioner."""
+"""Prompts that searches start from: a text, a caption, or random tokens."""
 
 import torch
 from torch import Tensor
@@ -7,11 +7,15 @@ from fuse_lightning.data import Target
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models import CaptionModel
 from fuse_lightning.objectives import Objective, State
+from fuse_lightning.optimizers.admission import Admission
 from fuse_lightning.optimizers.constraints import Constraints
+
+TRIES = 16
+"""Tokens tried at once for the next place of a random start."""
 
 
 class Start:
-    """What ``initial_prompt`` gives the search of a target to start from.
+    """Start of a search that ``initial_prompt`` gives: a text, or a caption of the target.
 
     Args:
         given: A text, or a captioner whose caption of a target's first picture it is.
@@ -33,7 +37,7 @@ class Start:
         self.allowed_ids = allowed_ids
 
     def state(self, target: Target) -> State:
-        """The prompt; none where nothing is given, or the captioner finds no word.
+        """The prompt to start from; empty where nothing is given, or the captioner finds no word.
 
         Raises:
             FuseError: If the constraints forbid the text that was given.
@@ -46,7 +50,7 @@ class Start:
         return self.objective.encode_prompt(text) if text else ()
 
     def text(self, target: Target) -> str:
-        """The same as a text.
+        """The text to start from; empty where there is none.
 
         Raises:
             FuseError: If a captioner is to look at a target without pictures.
@@ -63,7 +67,7 @@ class Start:
         return " ".join(words)
 
     def _forbidden(self, text: str) -> str:
-        """What of a text no prompt may hold; empty if nothing."""
+        """The part of a text that no prompt may hold; empty if none."""
         ids = torch.tensor(self.objective.encode_prompt(text), dtype=torch.long)
         bad = ids[~torch.isin(ids, self.allowed_ids)].tolist()
         if bad or not self.constraints.admits(text):
@@ -75,3 +79,45 @@ class Start:
     def _fits(self, text: str) -> bool:
         prompts = self.objective.prompts([self.objective.encode_prompt(text)], [0])
         return self.objective.too_long(prompts) is None
+
+
+def draw(allowed_ids: Tensor, count: int, generator: torch.Generator) -> list[int]:
+    """Random allowed tokens, each as likely as every other.
+
+    >>> draw(torch.tensor([3, 5, 7]), 4, torch.Generator().manual_seed(0))
+    [7, 3, 7, 3]
+    """
+    index = torch.randint(len(allowed_ids), (count,), generator=generator)
+    tokens: list[int] = allowed_ids[index].tolist()
+    return tokens
+
+
+def random_start(
+    admission: Admission, length: int, generator: torch.Generator, target: int
+) -> State:
+    """Random tokens that are read back as themselves.
+
+    They are drawn one after another: few draws of all at once are read back as the same ids.
+
+    Args:
+        admission: Which prompts may stand.
+        length: How many tokens.
+        generator: The target's random stream.
+        target: Place of the target in the batch.
+
+    Raises:
+        FuseError: If none are found.
+    """
+    state = State()
+    for _ in range(TRIES * (length + 1)):
+        if len(state) == length:
+            return state
+        longer = [(*state, token) for token in draw(admission.allowed_ids, TRIES, generator)]
+        growing = len(state) + 1 < length
+        (found,) = admission.first([longer], [target], 1, growing=growing)
+        # Behind some tokens hardly any other may stand.
+        state = found[0] if found else state[:-1]
+    raise FuseError(
+        f"no {length} random tokens were found that read back as the same and that the "
+        "constraints admit; give initial_prompt, or relax constraints"
+    )

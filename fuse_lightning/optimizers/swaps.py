@@ -1,7 +1,6 @@
-"""Candidates that differ from a prompt in few tokens."""
+"""Token swaps: candidates that differ from a prompt in few tokens."""
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import torch
@@ -22,7 +21,7 @@ from fuse_lightning.utilities.numbers import check_number
 
 
 class SwapOptimizer(PromptOptimizer):
-    """Base of the optimizers that keep the length of a prompt and replace tokens in it.
+    """Base of optimizers that replace tokens of a prompt and keep its length.
 
     Args:
         terms: The objective; the model of the first term is the primary, its ids are the state.
@@ -109,8 +108,8 @@ class SwapOptimizer(PromptOptimizer):
                 range(len(state)),
                 self.gradient_samples,
                 self.gradient_resample,
-                partial(self.draw, owner),
-                partial(self.uniform, owner),
+                self.allowed_ids,
+                self.searches[owner].generator,
             )
         ]
         heads = smoothed_gradient(self.objective, samples, owners, lambda term: bool(term.weight))

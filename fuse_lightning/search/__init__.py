@@ -1,9 +1,14 @@
-"""Search strategies: callbacks that own the frontier of every target."""
+"""The lifecycle of a search, and the frontiers: callbacks that say which states it goes on from."""
 
 from fuse_lightning.search.beam import BeamSearch as BeamSearch
 from fuse_lightning.search.beam import GreedySearch as GreedySearch
+from fuse_lightning.search.frontier import AnyState as AnyState
 from fuse_lightning.search.frontier import Frontier as Frontier
 from fuse_lightning.search.frontier import Scored as Scored
 from fuse_lightning.search.frontier import distinct as distinct
 from fuse_lightning.search.history import HistorySearch as HistorySearch
+from fuse_lightning.search.module import SearchModule as SearchModule
+from fuse_lightning.search.module import search_of as search_of
+from fuse_lightning.search.target_search import Best as Best
+from fuse_lightning.search.target_search import TargetSearch as TargetSearch
 from fuse_lightning.search.uniform_cost import UniformCostSearch as UniformCostSearch

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 
 from fuse_lightning.errors import FuseError
-from fuse_lightning.search.frontier import Frontier, Scored, State, distinct
+from fuse_lightning.search.frontier import Frontier, Scored, StateT, distinct
 
 
-class BeamSearch(Frontier):
-    """Keeps the best distinct candidates of each step; every one of them is expanded next.
+class BeamSearch(Frontier[StateT]):
+    """Frontier of the best distinct candidates of a step; the next step expands all of them.
 
     Args:
         beam_width: Prompts kept for each target.
@@ -19,17 +19,17 @@ class BeamSearch(Frontier):
         super().__init__()
         self.beam_width = beam_width
 
-    def expand(self) -> list[list[State]]:
-        """The whole beam."""
+    def expand(self) -> list[list[StateT]]:
+        """The whole beam of each target."""
         return [[state for _, state in frontier] for frontier in self.frontiers]
 
-    def update(self, candidates: Sequence[Sequence[Scored]]) -> None:
+    def update(self, candidates: Sequence[Sequence[Scored[StateT]]]) -> None:
         """Replaces each beam by the best candidates."""
         self.frontiers = [distinct(found)[: self.beam_width] for found in candidates]
 
 
-class GreedySearch(BeamSearch):
-    """Keeps the best candidate of each step."""
+class GreedySearch(BeamSearch[StateT]):
+    """Frontier of the best candidate of a step."""
 
     def __init__(self) -> None:
         super().__init__(beam_width=1)

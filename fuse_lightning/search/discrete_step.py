@@ -1,4 +1,4 @@
-"""A torch optimizer whose step is one discrete move."""
+"""Step optimizer: a torch optimizer whose step is one search step."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 class DiscreteStep(torch.optim.Optimizer):
-    """Runs the closure it is given and changes nothing itself.
+    """Torch optimizer that runs its closure, and changes nothing itself.
 
     Lightning counts optimizer steps: with this one, ``global_step``, ``max_steps``, step
     checkpoints and precision plugins work for a search without trainable parameters.

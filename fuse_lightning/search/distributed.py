@@ -1,4 +1,4 @@
-"""Several devices, each searching prompts of its own."""
+"""Lightning strategy of searches over several devices: each has targets of its own."""
 
 import signal
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from fuse_lightning.utilities.processes import ASK_EVERY
 
 
 class PromptStrategy(DDPStrategy):
-    """Processes that share targets and nothing else: nothing is averaged, nothing is wrapped.
+    """Strategy for processes that share targets out: nothing is averaged, nothing is wrapped.
 
     Registered as ``prompts``: ``Trainer(strategy="prompts", devices=2)``. ``fuse fit`` takes it by
     itself where there are several devices or nodes.
@@ -26,7 +26,7 @@ class PromptStrategy(DDPStrategy):
         """Does nothing: prompts have no gradients that the wrapper could reduce."""
 
     def on_train_start(self) -> None:
-        """Takes requests to end from Lightning.
+        """Installs the handler of requests to end (SIGTERM), in place of Lightning's.
 
         Its handler talks to the other processes at once, in the midst of what they are saying:
         where all of them are asked, as by a cluster, each waits for another.
@@ -36,17 +36,17 @@ class PromptStrategy(DDPStrategy):
         self._hear(self._ask_to_end)
 
     def on_validation_start(self) -> None:
-        """Takes requests to end from Lightning here too: no result is lost at once."""
+        """Installs the handler that ends a validation at once: no result is lost."""
         super().on_validation_start()
         self._hear(self._end)
 
     def on_test_start(self) -> None:
-        """Takes requests to end in a test."""
+        """Installs the handler that ends a test at once."""
         super().on_test_start()
         self._hear(self._end)
 
     def on_predict_start(self) -> None:
-        """Takes requests to end while prompts are told."""
+        """Installs the handler that ends a prediction at once."""
         super().on_predict_start()
         self._hear(self._end)
 

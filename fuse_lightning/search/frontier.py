@@ -1,36 +1,56 @@
-"""What every search strategy keeps and does."""
+"""The base of all frontiers: which states of each target a search goes on from."""
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Hashable, Mapping, Sequence
+from copy import deepcopy
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 from lightning.pytorch.callbacks import Callback
 
-State = tuple[int, ...]
-Scored = tuple[float, State]
-"""The exact loss of a prompt, and its ids."""
+
+class AnyState(Hashable, Protocol):
+    """State of a search: anything that can be hashed and ordered.
+
+    Checkpoints hold states as they are, so they are texts, numbers, or tuples of these.
+    """
+
+    def __lt__(self, other: Any, /) -> bool: ...
 
 
-class Frontier(Callback):
-    """Frontier bookkeeping: which prompts go on, separately for each target of the batch.
+StateT = TypeVar("StateT", bound=AnyState)
+Scored: TypeAlias = tuple[float, StateT]
+"""The exact loss of a state (lower is better), and the state."""
+
+
+class Frontier(Callback, Generic[StateT]):
+    """Callback that keeps the frontier of each target: the states that a step goes on from.
 
     A step asks :meth:`expand` which states to propose from, and gives the scored proposals to
-    :meth:`update`. The optimizer saves each target's frontier in checkpoints. Ties are broken by
-    the ids, so that results do not depend on the order of candidates.
+    :meth:`update`. The search saves each target's frontier in checkpoints. Ties are broken by
+    the states' own order, so that results do not depend on the order of candidates.
+
+    Attributes:
+        frontiers: For each target of the batch its states with their losses.
+        own: For each target what a subclass keeps beside them: plain containers and numbers.
     """
 
     def __init__(self) -> None:
-        self.frontiers: list[list[Scored]] = []
+        self.frontiers: list[list[Scored[StateT]]] = []
+        self.own: list[dict[str, Any]] = []
 
-    def start(self, initial: Sequence[Sequence[State]]) -> None:
-        """Begins anew.
+    def begin_own(self) -> dict[str, Any]:
+        """What a subclass keeps of a new target beside its states; nothing by default."""
+        return {}
+
+    def start(self, initial: Sequence[Sequence[StateT]]) -> None:
+        """Begins with a batch of new targets.
 
         Args:
             initial: Starting states of each target; their losses are not known yet.
         """
         self.regroup([], initial)
 
-    def regroup(self, staying: Sequence[int], initial: Sequence[Sequence[State]]) -> None:
+    def regroup(self, staying: Sequence[int], initial: Sequence[Sequence[StateT]]) -> None:
         """Changes the batch: some targets stay, in this order, and new ones stand behind them.
 
         Args:
@@ -41,13 +61,14 @@ class Frontier(Callback):
         self.frontiers += [
             [(float("inf"), state) for state in dict.fromkeys(states)] for states in initial
         ]
+        self.own = [*(self.own[place] for place in staying), *(self.begin_own() for _ in initial)]
 
     @abstractmethod
-    def expand(self) -> list[list[State]]:
+    def expand(self) -> list[list[StateT]]:
         """States to propose from in this step, for each target; empty for a finished target."""
 
     @abstractmethod
-    def update(self, candidates: Sequence[Sequence[Scored]]) -> None:
+    def update(self, candidates: Sequence[Sequence[Scored[StateT]]]) -> None:
         """Takes the scored candidates of each target, at most once a step."""
 
     def close(self, target: int) -> None:
@@ -55,32 +76,32 @@ class Frontier(Callback):
         self.frontiers[target] = []
 
     def target_state(self, target: int) -> dict[str, Any]:
-        """What is kept of one target, as numbers and lists."""
-        return {"frontier": [(loss, list(state)) for loss, state in self.frontiers[target]]}
+        """All that the frontier keeps of one target, for a checkpoint."""
+        return {"frontier": [*self.frontiers[target]], "own": deepcopy(self.own[target])}
 
     def restore(self, target: int, state: Mapping[str, Any]) -> None:
-        """Takes back the :meth:`target_state` of a target that has just entered the batch.
+        """Restores the :meth:`target_state` of a target that has just entered the batch.
 
         Raises:
             KeyError, TypeError, ValueError: If the state is no such state.
         """
-        self.frontiers[target] = [(float(loss), ids_of(row)) for loss, row in state["frontier"]]
+        found = [(float(loss), each) for loss, each in state["frontier"]]
+        # States are told apart by their hash, which a list does not have.
+        hash(tuple(found))
+        own, new = state["own"], self.begin_own()
+        alike = isinstance(own, dict) and [*map(type, own.values())] == [*map(type, new.values())]
+        if not alike or own.keys() != new.keys():
+            raise TypeError(f"{own!r} is not what {type(self).__name__} keeps of a target")
+        self.frontiers[target], self.own[target] = found, own
 
 
-def ids_of(row: Any) -> State:
-    """Ids that were saved as a list.
+def distinct(candidates: Sequence[Scored[StateT]]) -> list[Scored[StateT]]:
+    """Candidates with a finite loss, best first, every state once with its lowest loss.
 
-    Raises:
-        TypeError: If they are no list of whole numbers.
+    >>> distinct([(2.0, "red"), (1.0, "sky"), (0.5, "red"), (float("inf"), "sea")])
+    [(0.5, 'red'), (1.0, 'sky')]
     """
-    if not isinstance(row, list | tuple) or not all(type(token) is int for token in row):
-        raise TypeError(f"{row!r} is no list of ids")
-    return tuple(row)
-
-
-def distinct(candidates: Sequence[Scored]) -> list[Scored]:
-    """Candidates with a finite loss, best first, every state once."""
-    best: dict[State, float] = {}
+    best: dict[StateT, float] = {}
     for loss, state in candidates:
         if loss < best.get(state, float("inf")):
             best[state] = loss

@@ -1,14 +1,14 @@
-"""The best prompts of all steps."""
+"""History search: the best prompts of all steps."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from fuse_lightning.errors import FuseError
-from fuse_lightning.search.frontier import Frontier, Scored, State, distinct
+from fuse_lightning.search.frontier import Frontier, Scored, StateT, distinct
 
 
-class HistorySearch(Frontier):
-    """Goes on from the best prompts of all steps, not of the last one.
+class HistorySearch(Frontier[StateT]):
+    """Frontier of the best prompts of all steps, not of the last one.
 
     The best is expanded again and again: optimizers that draw at random propose new candidates
     each time. When ``patience`` steps brought nothing new into the history, the next best takes
@@ -26,21 +26,19 @@ class HistorySearch(Frontier):
         super().__init__()
         self.size = size
         self.patience = patience
-        self.idle: list[int] = []
 
-    def regroup(self, staying: Sequence[int], initial: Sequence[Sequence[State]]) -> None:
-        """Changes the batch; the idle steps of new targets count from 0."""
-        super().regroup(staying, initial)
-        self.idle = [*(self.idle[place] for place in staying), *(0 for _ in initial)]
+    def begin_own(self) -> dict[str, Any]:
+        """Steps without a new prompt in the history."""
+        return {"idle": 0}
 
-    def expand(self) -> list[list[State]]:
-        """The prompt whose turn it is."""
+    def expand(self) -> list[list[StateT]]:
+        """The prompt of each target whose turn it is."""
         return [
-            [frontier[idle // self.patience % len(frontier)][1]] if frontier else []
-            for frontier, idle in zip(self.frontiers, self.idle, strict=True)
+            [frontier[own["idle"] // self.patience % len(frontier)][1]] if frontier else []
+            for frontier, own in zip(self.frontiers, self.own, strict=True)
         ]
 
-    def update(self, candidates: Sequence[Sequence[Scored]]) -> None:
+    def update(self, candidates: Sequence[Sequence[Scored[StateT]]]) -> None:
         """Takes better candidates into the history."""
         for target, found in enumerate(candidates):
             before = self.frontiers[target]
@@ -48,13 +46,5 @@ class HistorySearch(Frontier):
                 continue
             # Until something has a loss, the start is all there is to go on from.
             self.frontiers[target] = distinct([*before, *found])[: self.size] or before
-            self.idle[target] = self.idle[target] + 1 if self.frontiers[target] == before else 0
-
-    def target_state(self, target: int) -> dict[str, Any]:
-        """History and idle steps."""
-        return {**super().target_state(target), "idle": self.idle[target]}
-
-    def restore(self, target: int, state: Mapping[str, Any]) -> None:
-        """Takes history and idle steps back."""
-        super().restore(target, state)
-        self.idle[target] = int(state["idle"])
+            own = self.own[target]
+            own["idle"] = own["idle"] + 1 if self.frontiers[target] == before else 0

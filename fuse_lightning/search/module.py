@@ -1,207 +1,282 @@
-"""The state of a search: what checkpoints keep, and when a search may go on with it."""
+"""The lifecycle that every search shares: one Lightning training step is one search step."""
 
-from pathlib import Path
+import time
+from collections.abc import Sequence
+from itertools import zip_longest
 from typing import Any
 
 import lightning as L
 import torch
+from lightning.pytorch.callbacks import Callback
 
-from fuse_lightning.data import TargetDataModule
+from fuse_lightning.data import Target, TargetBatch
 from fuse_lightning.errors import FuseError
-from fuse_lightning.objectives import Objective
-from fuse_lightning.optimizers.constraints import Constraints
-from fuse_lightning.results.result import Result
-from fuse_lightning.results.run_folder import RunFolder, folder_of
-from fuse_lightning.search import Frontier, GreedySearch
+from fuse_lightning.results.distributed import gathered
+from fuse_lightning.results.result import NO_PROMPT
+from fuse_lightning.search.beam import GreedySearch
 from fuse_lightning.search.discrete_step import DiscreteStep
-from fuse_lightning.search.rank_checkpoints import (
-    MALFORMED,
-    complete,
-    reduce_to_search,
-    results_of,
-    unreadable,
+from fuse_lightning.search.frontier import StateT
+from fuse_lightning.search.lightning_glue import (
+    check_trainer,
+    data_of,
+    frontiers_of,
+    settle_precision,
+    settle_trainer,
 )
-from fuse_lightning.search.target_search import TargetSearch
-from fuse_lightning.utilities.identity import CONTENT, Identity, difference
+from fuse_lightning.search.limits import Limits
+from fuse_lightning.search.resumable import ResumableSearch
+from fuse_lightning.search.target_search import Best, TargetSearch
 from fuse_lightning.utilities.processes import gather
 
 
-class ResumableSearch(L.LightningModule):
-    """A Lightning module whose searches, one for each target, go on where a checkpoint left them.
+class SearchModule(ResumableSearch[StateT]):
+    """Lifecycle of searches: steps, limits, results, checkpoints, devices and logging.
+
+    A step asks the frontier (a callback of the trainer) for states, lets :meth:`propose` make
+    candidates of them, gives these to :meth:`score`, and hands the losses back to the frontier.
+    The best prompt over all steps is the result. A subclass says what a state is (token ids, a
+    text, ...), what is proposed, and how it is scored, by the methods of
+    :class:`~fuse_lightning.search.hooks.SearchHooks`; nothing here knows.
+
+    Args:
+        steps: Most steps for each target.
+        patience: End a target after so many steps without a better prompt; ``None`` for never.
+        stop_loss: End a target once its loss is at most this; ``None`` for never.
+        stop_seconds: End a target after the step in which its share of the time is so much: targets
+            of a batch share alike. ``None`` for never. ``trainer.max_time`` ends the whole run.
+        top: Prompts reported for each target, best first.
+        seed: Seed of the search; each target has a random stream of its own.
 
     Attributes:
-        results: Results of this device; of earlier processes, on the first device alone.
-        searches: The searches of the batch's targets.
-        waiting: States of this device's searches that a checkpoint left under way and that have
-            not gone on yet, by target.
-        finished: Ids of targets whose search ended before this process began.
-        durable: How many of the results are in a file, so that no checkpoint need hold them.
-        folder: The run's folder, where it was taken before the trainer began.
-        goes_on: Whether the run goes on in its folder.
-        overwrite: Whether the run may replace what lies in its folder.
-        origin: Folder of the run that wrote the checkpoint that this one goes on with.
+        targets: The targets of the batch.
+        expanded: States that the present step goes on from, for each target.
+
+    Raises:
+        FuseError: If an option is out of its range.
     """
 
-    objective: Objective
-    constraints: Constraints
-    seed: int
-
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        steps: int = 16,
+        patience: int | None = None,
+        stop_loss: float | None = None,
+        stop_seconds: float | None = None,
+        top: int = 1,
+        seed: int = 0,
+    ) -> None:
         super().__init__()
-        self.counter = torch.zeros(1)
-        self.folder: RunFolder | None = None
-        self.goes_on = self.overwrite = False
-        self.forget_searches()
-
-    def forget_searches(self) -> None:
-        """Begins anew."""
-        self.results: list[Result] = []
-        self.searches: list[TargetSearch] = []
-        self.waiting: dict[str, dict[str, Any]] = {}
-        self.finished: set[str] = set()
-        self.durable = 0
-        self.origin: Path | None = None
+        self.automatic_optimization = False
+        self.steps = steps
+        self.patience = patience
+        self.stop_loss = stop_loss
+        self.stop_seconds = stop_seconds
+        self.top = top
+        self.seed = seed
+        self.targets: list[Target] = []
+        self.expanded: list[list[StateT]] = []
+        if top < 1:
+            raise FuseError(f"top is {top}; it must be at least 1")
+        # Raises an error over one that is out of its range.
+        Limits(steps, patience, stop_loss, stop_seconds)
 
     @property
-    def strategy(self) -> Frontier:
-        """The trainer's search strategy."""
-        callbacks = self.trainer.callbacks  # type: ignore[attr-defined]
-        return next(callback for callback in callbacks if isinstance(callback, Frontier))
+    def limits(self) -> Limits:
+        """The limits that end the search of a target."""
+        return Limits(self.steps, self.patience, self.stop_loss, self.stop_seconds)
+
+    @property
+    def best(self) -> list[Best[StateT] | None]:
+        """The best prompt so far of each target of the batch."""
+        return [search.best for search in self.searches]
+
+    def stalled(self, search: TargetSearch[StateT], since: int) -> bool:
+        """Whether a search found nothing better in too many steps after ``since``."""
+        return self.limits.stalled(search, since)
+
+    def keep(self, place: int, found: Best[StateT]) -> None:
+        """Remembers a prompt of the target at a place of the batch, if it is good enough."""
+        self.searches[place].keep(found, self.top)
+
+    # Lightning's hooks
+
+    def setup(self, stage: str) -> None:
+        """Checks the trainer; a fit begins anew."""
+        settle_precision(self.trainer)
+        if stage == "fit":
+            check_trainer(self.trainer)
+            settle_trainer(self.trainer)
+            self.targets = []
+            self.forget_searches()
+
+    def configure_optimizers(self) -> DiscreteStep:
+        """The step optimizer that makes Lightning count search steps."""
+        return DiscreteStep(self.counter)
+
+    def configure_callbacks(self) -> Sequence[Callback]:
+        """Adds greedy search where the trainer was given no frontier."""
+        return [] if frontiers_of(self.trainer) else [GreedySearch()]
 
     def on_fit_start(self) -> None:
-        """Tells all devices which targets have ended; the first alone keeps their results."""
+        """Agrees with the other devices on which targets are left, and has them dealt.
+
+        The first device alone keeps the results of targets that have ended.
+        """
         ended = {result.target for result in self.results if result.finished}
         self.finished = set().union(*gather(ended))
         self.waiting = {n: state for n, state in self.waiting.items() if n not in self.finished}
         if not self.trainer.is_global_zero:
             self.results, self.durable = [], 0
+        if (data := data_of(self.trainer)) is not None:
+            queue = data.deal(self.steps, self.finished, [*self.waiting])
+            # A state that another device goes on from would be old in this one's next checkpoint.
+            own = {target.id for target in queue.targets}
+            self.waiting = {name: each for name, each in self.waiting.items() if name in own}
 
-    def identity(self, *, content: bool = True, trainer: L.Trainer | None = None) -> Identity:
-        """What a search must be of to go on with a checkpoint or in a run's folder.
+    def on_train_epoch_end(self) -> None:
+        """Ends the run: an epoch serves every target for all its steps."""
+        self.trainer.should_stop = True
 
-        The objective, what a prompt may hold, and the seed; not how much effort is spent: steps,
-        candidates, widths, batch sizes, devices and limits may change.
+    def on_train_end(self) -> None:
+        """Collects the results of several devices, in the order of the targets.
 
-        Args:
-            content: Whether to look at the loaded models' weights too.
-            trainer: The trainer that is about to begin, where it has not begun.
+        Where the run ended before its targets did, as by ``trainer.max_time``, their best
+        prompts so far are among the results.
         """
-        trainer = trainer or self.trainer
-        callbacks = trainer.callbacks  # type: ignore[attr-defined]
-        kinds = [type(each) for each in callbacks if isinstance(each, Frontier)]
-        parts = {
-            "optimizer": type(self).__name__,
-            "search strategy": (kinds or [GreedySearch])[0].__name__,
-            "seed": str(self.seed),
-            "precision": str(trainer.precision),
-            "terms": ", ".join(term.name for term in self.objective.terms),
-            "constraints": repr(self.constraints),
-        }
-        for term in self.objective.terms:
-            parts |= {f"{part} of {term.name}": text for part, text in term.identity().items()}
-            if content:
-                parts[f"{CONTENT} {term.name}"] = term.model.fingerprint
-        return parts
+        own = [search for search in self.searches if not search.done]
+        waiting = [
+            TargetSearch[StateT].from_state(each["search"]) for each in self.waiting.values()
+        ]
+        for search in [*own, *waiting]:
+            self._add_results(search)
+        self.results, self.durable = gathered(self.results, self.trainer), 0
 
-    def check_identity(
-        self,
-        known: Identity,
-        what: str,
-        *,
-        content: bool = True,
-        trainer: L.Trainer | None = None,
-    ) -> None:
-        """Checks that the search is the same as one that was begun before.
+    def validation_step(self, batch: TargetBatch, batch_idx: int) -> None:
+        """Does nothing: callbacks measure, and may give the objective other targets."""
+        self.targets = []
 
-        Args:
-            known: The :meth:`identity` of that one.
-            what: What is to go on, for the error.
-            content: Whether the models are loaded.
-            trainer: The trainer that is about to begin, where it has not begun.
+    test_step = validation_step
 
-        Raises:
-            FuseError: If it is another one; names the first difference.
-        """
-        now = self.identity(content=content, trainer=trainer)
-        if not content:
-            known = {name: text for name, text in known.items() if not name.startswith(CONTENT)}
-        if other := difference(known, now):
-            raise FuseError(
-                f"{what} is of another search: {other}; go on with the same, or start a new run"
-            )
+    def predict_step(self, batch: TargetBatch, batch_idx: int) -> list[dict[str, Any]]:
+        """The results of a batch's targets, as :meth:`Result.to_dict` gives them."""
+        names = {target.id for target in batch.targets}
+        return [result.to_dict() for result in self.results if result.target in names]
 
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Adds what the other devices know, and whose checkpoint it is."""
-        complete(checkpoint, folder_of(self.trainer))
+    def training_step(self, batch: TargetBatch, batch_idx: int) -> None:
+        """One search step for every target of the batch."""
+        optimizer = self.optimizers()
+        optimizer.step(closure=lambda: self._search(batch))  # type: ignore[union-attr]
 
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Takes the searches of a checkpoint, or all results where nothing is resumed.
+    # One step
 
-        Raises:
-            FuseError: If it is of another search, or of targets with other content.
-        """
-        state = checkpoint["state_dict"]["_extra_state"]
-        if self._trainer is None or self.trainer.state.fn != "fit":
-            state["results"] = [result.to_dict() for result in results_of(checkpoint)]
+    @torch.no_grad()
+    def _search(self, batch: TargetBatch) -> None:
+        begin = time.perf_counter()
+        self._regroup(batch.targets)
+        if not batch.targets:
             return
-        self.check_identity(state["identity"], "the checkpoint")
-        self.origin = Path(checkpoint["run"])
-        reduce_to_search(checkpoint, self.trainer, DiscreteStep(self.counter).state_dict())
-        # Searches that were cut short go on.
-        # A run that goes on in its own folder reads the files there itself.
-        found = state["results"] if self.goes_on else map(Result.to_dict, results_of(checkpoint))
-        state["results"] = [row for row in found if row["finished"]]
-        begun = self._begun(state["searches"])
-        data = self.trainer.datamodule  # type: ignore[attr-defined]
-        if isinstance(data, TargetDataModule):
-            data.check_digests(begun, "the checkpoint")
+        for search in self.searches:
+            search.step += 1
+        self.begin_step([search.step - 1 for search in self.searches])
+        states = self.frontier.expand()
+        count = self._move(states) if any(states) else 0
+        seconds = time.perf_counter() - begin
+        for place, search in enumerate(self.searches):
+            search.seconds += seconds / len(self.searches)
+            if self._over(place):
+                self._finish(place, batch)
+        self._log(count / seconds)
 
-    def _begun(self, searches: dict[str, Any]) -> dict[str, str]:
-        """Content digests of the targets whose searches a checkpoint holds, which are checked."""
-        size, terms = self.objective.primary.vocab_size, len(self.objective.terms)
-        try:
-            found = {
-                name: TargetSearch.from_state(each["search"]) for name, each in searches.items()
-            }
-            for name, search in found.items():
-                search.check(name, size, terms)
-        except MALFORMED as error:
-            raise unreadable() from error
-        return {name: search.digest for name, search in found.items()}
+    def _regroup(self, targets: Sequence[Target]) -> None:
+        """Drops the searches of targets that have ended, and begins those of new targets."""
+        places = {search.name: n for n, search in enumerate(self.searches) if not search.done}
+        staying = [places[target.id] for target in targets if target.id in places]
+        new = [target for target in targets if target.id not in places]
+        if any(before is not now for before, now in zip_longest(self.targets, targets)):
+            self.targets = list(targets)
+            # A device may be left without targets while others still have some.
+            if targets:
+                self.set_targets(targets)
+        saved = {target.id: self.waiting.pop(target.id, None) for target in new}
+        self.searches = [self.searches[place] for place in staying]
+        self.searches += [
+            TargetSearch.begin(target.id, target.digest, self.seed, target.source) for target in new
+        ]
+        entered = [*enumerate(saved.values(), start=len(staying))]
+        fresh = [place for place, state in entered if state is None]
+        begun = dict(zip(fresh, self.start_states(fresh), strict=True))
+        self.frontier.regroup(staying, [begun.get(place, []) for place, _ in entered])
+        for place, state in entered:
+            if state is not None:
+                self.restore_target(place, state)
+        if fresh and self.scores_start():
+            self._score_starts(begun)
 
-    def target_state(self, place: int) -> dict[str, Any]:
-        """All that is known of the search of one target, as plain containers and tensors."""
-        return {
-            "search": self.searches[place].state_dict(),
-            "frontier": self.strategy.target_state(place),
-        }
+    def _score_starts(self, begun: dict[int, list[StateT]]) -> None:
+        """Scores the states that were given to start from: nothing worse may be the result."""
+        self.expanded = [begun.get(place, []) for place in range(len(self.searches))]
+        given = [[state for state in states if state] for states in self.expanded]
+        for place, scored in enumerate(self.score(given)):
+            if scored:
+                self.frontier.frontiers[place] = scored
 
-    def restore_target(self, place: int, state: dict[str, Any]) -> None:
-        """Takes back the :meth:`target_state` of a target that has just entered the batch."""
-        self.searches[place] = TargetSearch.from_state(state["search"])
-        self.strategy.restore(place, state["frontier"])
+    def _move(self, states: list[list[StateT]]) -> int:
+        """Proposes, scores and selects; returns how many candidates there were."""
+        self.expanded = states
+        scored = self.score(self.propose(states))
+        more = self.refine(scored)
+        if any(more):
+            scored = [a + b for a, b in zip(scored, self.score(more), strict=True)]
+        before = self.frontier.frontiers
+        self.frontier.update(scored)
+        if self.persists:
+            now = self.frontier.frontiers
+            self.frontier.frontiers = [new or old for new, old in zip(now, before, strict=True)]
+        return sum(map(len, scored))
 
-    def _restore(self, place: int, state: dict[str, Any]) -> None:
-        size = self.objective.primary.vocab_size
-        try:
-            self.restore_target(place, state)
-            for _, row in self.strategy.frontiers[place]:
-                if not all(0 <= token < size for token in row):
-                    raise ValueError("a token is none of the primary's")
-        except MALFORMED as error:
-            raise unreadable() from error
+    def _over(self, place: int) -> bool:
+        """Whether a target's search is over."""
+        search, limits = self.searches[place], self.limits
+        if limits.spent(search) or not self.frontier.frontiers[place]:
+            return True
+        if search.best is None:
+            return False
+        return limits.reached(search) or self.stalled(search, search.best.step)
 
-    def get_extra_state(self) -> dict[str, Any]:
-        """Searches under way and results that are in no file, as plain containers and tensors."""
-        running = [place for place, search in enumerate(self.searches) if not search.done]
-        own = {self.searches[place].name: self.target_state(place) for place in running}
-        return {
-            "identity": {} if self._trainer is None else self.identity(),
-            "results": [result.to_dict() for result in self.results[self.durable :]],
-            "searches": own | self.waiting,
-        }
+    def _finish(self, place: int, batch: TargetBatch) -> None:
+        search = self.searches[place]
+        search.done = True
+        self.frontier.close(place)
+        self._add_results(search)
+        batch.queue.ended(search.name)
+        if search.best is None:
+            reason = f"{NO_PROMPT} {search.name!r}: {self.nothing_fits}"
+            batch.queue.skipped(self.targets[place], reason)
 
-    def set_extra_state(self, state: dict[str, Any]) -> None:
-        """Restores :meth:`get_extra_state`."""
-        self.results = [Result.from_dict(result) for result in state["results"]]
-        self.searches, self.waiting = [], dict(state["searches"])
+    def _add_results(self, search: TargetSearch[StateT]) -> None:
+        self.results += search.results(self.loss_names(), self.seed, self.ids_of)
+
+    def _log(self, rate: float) -> None:
+        found = [best for best in self.best if best is not None]
+        if not found:
+            return
+        size = len(self.targets)
+        mean = torch.tensor([[best.loss, *best.losses] for best in found]).mean(0)
+        names = ["best", *self.loss_names()]
+        self.log_dict(
+            {f"train/{name}": value for name, value in zip(names, mean, strict=True)},
+            batch_size=size,
+        )
+        self.log("train/candidates_per_second", rate, batch_size=size)
+
+
+def search_of(module: L.LightningModule) -> SearchModule[Any]:
+    """A trainer's module as the search that it is.
+
+    Raises:
+        FuseError: If it is none.
+    """
+    if not isinstance(module, SearchModule):
+        raise FuseError(
+            f"{type(module).__name__} is no search; give the trainer a SearchModule, such as GCG"
+        )
+    return module

@@ -1,4 +1,4 @@
-"""Checkpoints of searches: one file of all devices, of which only what a search wrote is taken.
+"""Checkpoints of searches over one device or several, in one file.
 
 A checkpoint holds the searches under way by the id of their target, and results that are in no
 file yet. So it is small however many targets are done, and it goes on with another batch size,
@@ -44,7 +44,7 @@ def unreadable(path: object = None) -> FuseError:
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """A checkpoint, with what every search writes in its place.
+    """Reads a checkpoint and checks its form.
 
     Raises:
         FuseError: If it is none.
@@ -91,7 +91,7 @@ def check(checkpoint: Any) -> None:
 
 
 def joined(states: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The states of all devices as one; every device has searches of its own."""
+    """Joins the states of all devices into one; every device has searches of its own."""
     rows = {(row["target"], row["rank"]): row for state in states for row in state["results"]}
     searches: dict[str, Any] = {}
     for state in states:
@@ -100,7 +100,7 @@ def joined(states: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def complete(checkpoint: dict[str, Any], run: Path) -> None:
-    """Makes one device's checkpoint that of all devices, which must ask at the same point.
+    """Completes a device's checkpoint by what the others hold; all must call it together.
 
     Args:
         checkpoint: What Lightning is about to write.
@@ -112,7 +112,7 @@ def complete(checkpoint: dict[str, Any], run: Path) -> None:
 
 
 def reduce_to_search(checkpoint: dict[str, Any], trainer: L.Trainer, optimizer: Any) -> None:
-    """Leaves of a checkpoint what a search has written; all of Lightning's own begins anew.
+    """Reduces a checkpoint to what a search has written; Lightning's own counts begin anew.
 
     Only the count of steps goes on: the loader begins with what is left to do.
 

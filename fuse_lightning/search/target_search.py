@@ -1,30 +1,40 @@
-"""What is known of one target while its prompt is searched for."""
+"""The search of one target: its best prompts, random stream, steps and time."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Generic
 
 import torch
 
-from fuse_lightning.objectives import State
 from fuse_lightning.results.result import Result
+from fuse_lightning.search.frontier import StateT
+
+NOTHING = float("inf")
 
 
 @dataclass
-class Best:
-    """One of the best prompts of a target so far."""
+class Best(Generic[StateT]):
+    """Record of one of the best prompts of a target so far.
+
+    Attributes:
+        loss: What is minimized.
+        losses: Its parts, unweighted.
+        state: What the search moves through.
+        prompt: The text that the state stands for.
+        step: Step of the target's search in which it was found, from 1.
+    """
 
     loss: float
     losses: list[float]
-    state: State
+    state: StateT
     prompt: str
     step: int
 
 
 @dataclass
-class TargetSearch:
-    """The search of one target so far.
+class TargetSearch(Generic[StateT]):
+    """State of the search of one target; a checkpoint holds all of it.
 
     Attributes:
         name: The target's id.
@@ -35,56 +45,66 @@ class TargetSearch:
         seconds: Its share of their wall time: the targets of a batch share alike.
         done: Whether it has ended.
         source: What the target is of.
+        own: What the optimizer itself keeps of the target from one step to the next: plain
+            containers, numbers and tensors. Checkpoints hold it, and it goes with the target.
     """
 
     name: str
     digest: str
     generator: torch.Generator
-    kept: list[Best] = field(default_factory=list)
+    kept: list[Best[StateT]] = field(default_factory=list)
     step: int = 0
     seconds: float = 0.0
     done: bool = False
     source: str = ""
+    own: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def begin(cls, name: str, digest: str, seed: int, source: str = "") -> "TargetSearch":
+    def begin(cls, name: str, digest: str, seed: int, source: str = "") -> "TargetSearch[StateT]":
         """A search that has had no step."""
         generator = torch.Generator().manual_seed(hash_seed(seed, name))
         return cls(name, digest, generator, source=source)
 
     @property
-    def best(self) -> Best | None:
+    def best(self) -> Best[StateT] | None:
         """The best prompt so far."""
         return self.kept[0] if self.kept else None
 
-    def keep(self, found: Best, top: int) -> None:
+    def bar(self, top: int) -> float:
+        """Loss that a prompt must be below to be among the best ``top``."""
+        return self.kept[-1].loss if len(self.kept) == top else NOTHING
+
+    def keep(self, found: Best[StateT], top: int) -> None:
         """Remembers a prompt if it is among the best ``top``, each text once.
 
-        Of one text that several ids spell the best is kept.
+        Of one text that several states stand for the best is kept.
         """
         others = [best for best in self.kept if best.prompt != found.prompt]
         known = [best for best in self.kept if best.prompt == found.prompt]
-        # The same ids have one loss; what differs is rounding.
+        # The same state has one loss; what differs is rounding.
         if any(best.state == found.state or not found.loss < best.loss for best in known):
             return
-        worst = others[-1].loss if len(others) == top else float("inf")
+        worst = others[-1].loss if len(others) == top else NOTHING
         if found.loss < worst:
             self.kept = sorted([*others, found], key=lambda best: best.loss)[:top]
 
-    def results(self, terms: Sequence[str], seed: int) -> list[Result]:
+    def results(
+        self, names: Sequence[str], seed: int, ids: Callable[[StateT], list[int]]
+    ) -> list[Result]:
         """The best prompts, as results.
 
         Args:
-            terms: Names of the terms.
+            names: Names of the losses.
             seed: Seed of the run.
+            ids: Gives the token ids of a state; none where states have no ids.
         """
         return [
             Result(
                 self.name,
                 best.prompt,
-                list(best.state),
+                ids(best.state),
                 best.loss,
-                dict(zip(terms, best.losses, strict=True)),
+                dict(zip(names, best.losses, strict=True)),
                 best.step,
                 seed,
                 self.seconds,
@@ -96,41 +116,52 @@ class TargetSearch:
             for rank, best in enumerate(self.kept, start=1)
         ]
 
-    def check(self, name: str, vocab_size: int, terms: int) -> None:
+    def check(self, name: str, losses: int, check_state: Callable[[Any], None]) -> None:
         """Checks a restored search.
 
+        Args:
+            name: The target that it must be of.
+            losses: How many losses a prompt has.
+            check_state: Raises an error over what is no state.
+
         Raises:
-            TypeError, ValueError: If it is not of the target ``name``, or of another objective.
+            TypeError, ValueError: If it is no such search.
         """
         counts = [self.step, *(best.step for best in self.kept)]
-        losses = (loss for best in self.kept for loss in (best.loss, *best.losses))
-        numbers = [self.seconds, *losses]
+        numbers = [self.seconds]
+        for best in self.kept:
+            numbers += [best.loss, *best.losses]
         if self.name != name or not isinstance(self.digest, str) or self.done is not False:
             raise ValueError(f"it is no search of {name!r} that goes on")
         if not all(type(count) is int and count >= 0 for count in counts):
             raise TypeError("a step is no count")
         if not all(isinstance(number, float | int) for number in numbers):
             raise TypeError("a loss is no number")
+        if not isinstance(self.own, dict) or not isinstance(self.source, str):
+            raise TypeError("a part is of another kind")
         for best in self.kept:
-            if not isinstance(best.prompt, str) or len(best.losses) != terms:
+            if not isinstance(best.prompt, str) or len(best.losses) != losses:
                 raise ValueError("a prompt is of another objective")
-            if not all(type(token) is int and 0 <= token < vocab_size for token in best.state):
-                raise ValueError("a token is none of the primary's")
+            check_state(best.state)
 
     def state_dict(self) -> dict[str, Any]:
-        """Plain containers and tensors."""
-        kept = [vars(best) | {"state": list(best.state)} for best in self.kept]
+        """The search as plain containers and tensors."""
+        kept = [{**vars(best)} for best in self.kept]
         return vars(self) | {"kept": kept, "generator": self.generator.get_state()}
 
     @classmethod
-    def from_state(cls, state: dict[str, Any]) -> "TargetSearch":
-        """Restores :meth:`state_dict`."""
+    def from_state(cls, state: dict[str, Any]) -> "TargetSearch[StateT]":
+        """Restores a search from its :meth:`state_dict`."""
         generator = torch.Generator()
         generator.set_state(state["generator"].cpu())
-        kept = [Best(**{**best, "state": tuple(best["state"])}) for best in state["kept"]]
+        kept = [Best[StateT](**best) for best in state["kept"]]
         return cls(**state | {"kept": kept, "generator": generator})
 
 
 def hash_seed(seed: int, name: str) -> int:
-    """A seed for one target, the same on every machine and rank."""
+    """A seed for one target, the same on every machine and rank.
+
+    >>> hash_seed(0, "red.png")
+    8212381477205117838
+    """
     return int.from_bytes(hashlib.sha256(f"{seed}:{name}".encode()).digest()[:8], "big") >> 1

@@ -1,14 +1,14 @@
-"""Uniform-cost search."""
+"""Uniform-cost search: the cheapest prompt met so far."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from fuse_lightning.errors import FuseError
-from fuse_lightning.search.frontier import Frontier, Scored, State, distinct, ids_of
+from fuse_lightning.search.frontier import Frontier, Scored, StateT, distinct
 
 
-class UniformCostSearch(Frontier):
-    """Expands the cheapest prompt met so far; one priority queue for each target.
+class UniformCostSearch(Frontier[StateT]):
+    """Frontier kept as a priority queue: a step expands the cheapest prompt met so far.
 
     A prompt is expanded at most once.
 
@@ -21,39 +21,25 @@ class UniformCostSearch(Frontier):
             raise FuseError(f"frontier_max_size is {frontier_max_size}; it must be at least 1")
         super().__init__()
         self.frontier_max_size = frontier_max_size
-        self.expanded: list[set[State]] = []
 
-    def regroup(self, staying: Sequence[int], initial: Sequence[Sequence[State]]) -> None:
-        """Changes the batch; of new targets nothing is expanded."""
-        super().regroup(staying, initial)
-        self.expanded = [*(self.expanded[place] for place in staying), *(set() for _ in initial)]
+    def begin_own(self) -> dict[str, Any]:
+        """Prompts that were expanded, as keys: they keep their order in checkpoints."""
+        return {"expanded": {}}
 
-    def expand(self) -> list[list[State]]:
+    def expand(self) -> list[list[StateT]]:
         """Takes the cheapest prompt out of each queue."""
-        taken: list[list[State]] = []
-        for frontier, expanded in zip(self.frontiers, self.expanded, strict=True):
+        taken: list[list[StateT]] = []
+        for frontier, own in zip(self.frontiers, self.own, strict=True):
             cheapest = [frontier.pop(0)[1]] if frontier else []
-            expanded.update(cheapest)
+            own["expanded"].update(dict.fromkeys(cheapest))
             taken.append(cheapest)
         return taken
 
-    def update(self, candidates: Sequence[Sequence[Scored]]) -> None:
+    def update(self, candidates: Sequence[Sequence[Scored[StateT]]]) -> None:
         """Puts new prompts into the queues and keeps the cheapest."""
         self.frontiers = [
-            distinct([*frontier, *(item for item in found if item[1] not in expanded)])[
+            distinct([*frontier, *(item for item in found if item[1] not in own["expanded"])])[
                 : self.frontier_max_size
             ]
-            for frontier, expanded, found in zip(
-                self.frontiers, self.expanded, candidates, strict=True
-            )
+            for frontier, own, found in zip(self.frontiers, self.own, candidates, strict=True)
         ]
-
-    def target_state(self, target: int) -> dict[str, Any]:
-        """Queue and expanded prompts."""
-        expanded = sorted(list(state) for state in self.expanded[target])
-        return {**super().target_state(target), "expanded": expanded}
-
-    def restore(self, target: int, state: Mapping[str, Any]) -> None:
-        """Takes queue and expanded prompts back."""
-        super().restore(target, state)
-        self.expanded[target] = {ids_of(row) for row in state["expanded"]}

@@ -10,10 +10,12 @@ from PIL import Image
 
 from fuse_lightning.callbacks import PromptProgressBar, progress
 from fuse_lightning.callbacks.progress import _duration
-from fuse_lightning.data import ImageTargets, Target
+from fuse_lightning.data import ImageTargets, Target, TargetQueue
+from fuse_lightning.data.loader import TargetLoader
 from fuse_lightning.errors import FuseError
 from fuse_lightning.objectives import Fluency, ImageSimilarity
 from fuse_lightning.optimizers import AutoDAN
+from tests.callbacks.stubs import Idle
 
 
 @pytest.fixture
@@ -101,8 +103,8 @@ def test_rate_and_time_are_those_of_this_process_and_this_device(monkeypatch, ca
     found = [result(str(index)) for index in range(4)]
     best = SimpleNamespace(prompt="a", loss=2.5)
     searches = [SimpleNamespace(best=best, done=False), SimpleNamespace(best=None, done=False)]
-    module = SimpleNamespace(results=found, searches=searches, best=[best, None])
-    served = SimpleNamespace(targets=[Target(str(index)) for index in range(7)])
+    module = Idle(*found, searches=searches)
+    served = TargetLoader(TargetQueue([Target(str(index)) for index in range(7)]))
     trainer = SimpleNamespace(
         train_dataloader=served,
         global_rank=0,

@@ -6,7 +6,6 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from filelock import FileLock
@@ -15,6 +14,7 @@ from fuse_lightning.callbacks import PromptTable, PromptWriter
 from fuse_lightning.errors import FuseError
 from fuse_lightning.results.export import csv_row
 from fuse_lightning.results.result import Result, read_results, read_targets, result_files
+from fuse_lightning.results.result_files import ResultFiles
 from fuse_lightning.results.run_folder import RunFolder
 from tests.callbacks.stubs import search, trainer
 from tests.disk import at_most
@@ -283,7 +283,7 @@ class TestFolders:
             place = str(caught.value).rsplit("are in ")[-1]
             assert read_results(Path(place)) == module.results
             expect([result("b")])
-            writer.folder = RunFolder(Path("run"))
+            writer.files = ResultFiles(RunFolder(Path("run")))
             writer.folder._lock = FileLock("elsewhere")
 
     def test_what_a_folder_said_of_its_run_is_said_again(self):
@@ -436,14 +436,14 @@ def test_without_a_logger_the_root_folder_is_used():
 
 
 def test_the_table_shows_brackets_as_they_are(capsys):
-    module = SimpleNamespace(results=[result("a", "[bold] [/] :cat:")])
+    module = search(result("a", "[bold] [/] :cat:"))
     PromptTable().on_fit_end(trainer(), module)
     assert "[bold] [/] :cat:" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("results", "rank"), [([], 0), ([result("a")], 1)])
 def test_no_table_without_results_or_on_other_ranks(results, rank, capsys):
-    PromptTable().on_fit_end(trainer(rank, 2), SimpleNamespace(results=results))
+    PromptTable().on_fit_end(trainer(rank, 2), search(*results))
     assert capsys.readouterr().out == ""
 
 

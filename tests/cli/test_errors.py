@@ -158,7 +158,7 @@ CASES = {
         lambda: [*search(), "--trainer.callbacks=BeamSearch", "--trainer.callbacks.beam_width=0"],
         ["beam_width is 0", "at least 1"],
     ),
-    "two search strategies": (
+    "two frontiers": (
         lambda: search(callbacks=[keeps(2), {"class_path": "UniformCostSearch"}]),
         ["BeamSearch and UniformCostSearch", "give one"],
     ),

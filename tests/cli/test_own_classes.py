@@ -12,7 +12,7 @@ from PIL import Image
 
 from fuse_lightning.cli.class_folders import remember, remembered
 from fuse_lightning.cli.main import main
-from tests.short_search import short_search
+from tests.factories.configs import short_search
 
 # Of modules that earlier tests had, and that are gone.
 

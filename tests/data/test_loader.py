@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from fuse_lightning.data import ImageTargets, Target
+from fuse_lightning.data import ImageTargets, Target, TargetQueue
 from fuse_lightning.data.loader import TargetLoader
 from fuse_lightning.errors import FuseError
 from fuse_lightning.utilities.processes import ASK_EVERY
@@ -21,9 +21,9 @@ def loads(draw):
     return draw(st.lists(st.integers(1, STEPS), max_size=9)), draw(st.integers(1, 4))
 
 
-def loader(durations, size, **options):
+def loader(durations, size, most=None, **options):
     targets = [Target(str(index)) for index in range(len(durations))]
-    return TargetLoader(targets, size, STEPS, **options)
+    return TargetLoader(TargetQueue(targets, size, STEPS, **options), most)
 
 
 def drive(batches, durations, had):
@@ -33,7 +33,7 @@ def drive(batches, durations, had):
         for target in batch.targets:
             had[target.id] = had.get(target.id, 0) + 1
             if had[target.id] == durations[int(target.id)]:
-                batch.done.add(target.id)
+                batch.queue.ended(target.id)
 
 
 def simulate(durations, size):
@@ -59,17 +59,20 @@ def test_the_next_target_takes_the_place_of_one_that_ended(load):
     assert list(drive(served, durations, {})) == wanted
 
 
-def search(**known):
-    """A search that knows of some of its targets."""
-    return SimpleNamespace(steps=3, **{"waiting": {}, "finished": set(), **known})
+def test_a_target_leaves_after_its_steps_though_nobody_says_so():
+    served = loader([9] * 3, 2)
+    assert [[target.id for target in batch.targets] for batch in served] == simulate([STEPS] * 3, 2)
 
 
-def served(folder, module, rank=0, ranks=1, batch_size=2):
-    """What a data module serves to it."""
+def dealt(folder, finished=(), under_way=(), rank=0, ranks=1, batch_size=2):
+    """What a data module deals to a device, and its loader."""
     data = ImageTargets(str(folder), batch_size=batch_size)
-    data.trainer = SimpleNamespace(global_rank=rank, world_size=ranks, lightning_module=module)
+    data.trainer = SimpleNamespace(global_rank=rank, world_size=ranks)
     data.setup("fit")
-    return data.train_dataloader()
+    queue = data.deal(3, finished, under_way)
+    served = data.train_dataloader()
+    assert served.queue is queue
+    return served
 
 
 @given(st.lists(st.integers(0, 5), unique=True), st.sets(st.integers(0, 5)), st.integers(1, 4))
@@ -81,18 +84,26 @@ def test_what_has_ended_is_left_out_and_what_was_under_way_comes_first(
         folder.mkdir()
         for index in range(6):
             Image.new("RGB", (9, 9)).save(folder / f"{index}.png")
-    names = [target.id for target in served(folder, search()).targets]
-    under_way = {names[place]: {} for place in waiting if place not in finished}
+    names = [target.id for target in dealt(folder).targets]
+    under_way = [names[place] for place in waiting if place not in finished]
     ended = {names[place] for place in finished}
-    modules = [search(waiting=under_way, finished=ended) for _ in range(ranks)]
-    shares = [served(folder, module, rank, ranks) for rank, module in enumerate(modules)]
+    shares = [dealt(folder, ended, under_way, rank, ranks) for rank in range(ranks)]
     ids = [[target.id for target in share.targets] for share in shares]
     left = [*under_way, *(n for n in names if n not in ended and n not in under_way)]
     assert ids == [left[rank::ranks] for rank in range(ranks)]
     assert {len(share) for share in shares} == {3 * -(-len(left[::ranks]) // 2)}
-    # Each device keeps the states that it goes on from itself, and no other does.
-    kept = [[*module.waiting] for module in modules]
-    assert kept == [[name for name in own if name in under_way] for own in ids]
+
+
+def test_without_a_search_a_data_module_serves_each_target_once(tmp_path):
+    for index in range(3):
+        Image.new("RGB", (9, 9)).save(tmp_path / f"{index}.png")
+    data = ImageTargets(str(tmp_path), batch_size=2)
+    data.setup("fit")
+    with pytest.raises(FuseError, match=r"has no trainer; give it to Trainer\.fit"):
+        data.train_dataloader()
+    data.trainer = SimpleNamespace(global_rank=0, world_size=1)
+    for served in (data.train_dataloader(), data.test_dataloader(), data.predict_dataloader()):
+        assert [len(batch.targets) for batch in served] == [2, 1]
 
 
 @given(loads(), st.integers(0, 3), st.integers(0, 30))
@@ -129,15 +140,16 @@ class Broken(Target):
 def test_a_target_that_cannot_be_read_makes_room_for_the_next(good, size):
     targets = [(Target if ok else Broken)(str(index)) for index, ok in enumerate(good)]
     skipped = {}
-    served = TargetLoader(
+    queue = TargetQueue(
         targets, size, STEPS, skip=lambda target, reason: skipped.update({target.id: reason})
     )
     names = [index for index, ok in enumerate(good) if ok]
     order = {str(index): place for place, index in enumerate(names)}
     found = []
-    for batch in served:
+    for batch in TargetLoader(queue):
         found.append([order[target.id] for target in batch.targets])
-        batch.done.update(target.id for target in batch.targets)
+        for target in batch.targets:
+            batch.queue.ended(target.id)
     assert found == [[*map(int, ids)] for ids in simulate([1] * len(names), size)]
     assert skipped == {
         str(index): f"image '{index}' is broken" for index, ok in enumerate(good) if not ok
@@ -146,7 +158,7 @@ def test_a_target_that_cannot_be_read_makes_room_for_the_next(good, size):
 
 def test_unless_told_otherwise_a_target_that_cannot_be_read_is_an_error():
     with pytest.raises(FuseError, match="image 'b' is broken"):
-        list(TargetLoader([Broken("b"), Target("a")], 1, 1))
+        list(TargetLoader(TargetQueue([Broken("b"), Target("a")])))
 
 
 def test_pictures_are_read_ahead_and_let_go(tmp_path):
@@ -154,9 +166,8 @@ def test_pictures_are_read_ahead_and_let_go(tmp_path):
     for index in range(9):
         Image.new("RGB", (9, 9)).save(tmp_path / f"{index}.png")
         targets.append(Target(str(index), [tmp_path / f"{index}.png"]))
-    for step, batch in enumerate(TargetLoader(targets, 2, 1)):
+    for step, batch in enumerate(TargetLoader(TargetQueue(targets, 2))):
         held = {target.id for target in targets if "images" in vars(target)}
         assert {target.id for target in batch.targets} <= held
         assert held <= {str(place) for place in range(2 * step, 2 * step + 4)}
-        batch.done.update(target.id for target in batch.targets)
     assert not any("images" in vars(target) for target in targets)

@@ -13,7 +13,8 @@ from tests.factories import causal_lms
 from tests.factories.builders import ALL_CAUSAL_LMS
 from tests.near import assert_near
 
-SHARING = sorted({*ALL_CAUSAL_LMS} - {"falcon", "falcon_alibi", "falcon_grouped", "gemma2", "mamba"})
+WHOLE = {"falcon", "falcon_alibi", "falcon_grouped", "gemma2", "mamba"}
+SHARING = sorted({*ALL_CAUSAL_LMS} - WHOLE)
 EXTRACTOR = (5, 6, 7)
 LABELS = ((8,), (9, 10), (8, 11))
 

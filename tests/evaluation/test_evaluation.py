@@ -34,6 +34,7 @@ from fuse_lightning.cli.main import main
 from fuse_lightning.cli.zoo import scenes
 from fuse_lightning.data import Target
 from fuse_lightning.data.loader import TargetLoader
+from fuse_lightning.data.queue import TargetQueue
 from fuse_lightning.evaluation import transfer
 from fuse_lightning.evaluation.stored import matched
 from fuse_lightning.objectives import Objective, TextSimilarity
@@ -400,7 +401,7 @@ def test_a_search_that_fails_leaves_the_trainer_able_to_validate(tmp_path):
 
 
 def test_targets_come_with_a_data_module(tmp_path):
-    loader = TargetLoader([Target("scene-0")], 1, 1)
+    loader = TargetLoader(TargetQueue([Target("scene-0")]))
     module = stored(AutoDAN([Fluency("zoo/gpt2")]), {"scene-0": "a red star"})
     with pytest.raises(FuseError, match="has no data module; give it"):
         trainer(tmp_path).validate(module, dataloaders=loader)

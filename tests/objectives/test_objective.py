@@ -246,17 +246,9 @@ def test_smoothed_gradient_is_the_mean_over_samples_that_count(objective):
     def wanted(other):
         return other is term
 
-    rng = random.Random(0)
-    allowed = objective.primary.allowed_tokens().nonzero().squeeze(1).tolist()
-    samples = resample(
-        state,
-        0,
-        range(len(state)),
-        12,
-        0.4,
-        lambda n: rng.choices(allowed, k=n),
-        lambda n: [rng.random() for _ in range(n)],
-    )
+    allowed = objective.primary.allowed_tokens().nonzero().squeeze(1)
+    generator = torch.Generator().manual_seed(0)
+    samples = resample(state, 0, range(len(state)), 12, 0.4, allowed, generator)
     assert all(len(sample.slots) == round(0.4 * len(state)) for sample in samples)
     for sample in samples:
         changed = {i for i, (a, b) in enumerate(zip(state, sample.state, strict=True)) if a != b}
@@ -278,23 +270,37 @@ def test_smoothed_gradient_is_the_mean_over_samples_that_count(objective):
             assert_near(head.grad[0, slot], expected, size=float(head.grad.abs().max()))
 
 
+@given(st.integers(1, 9), st.integers(1, 9), st.floats(0.01, 1), st.integers(0, 2**32))
+def test_what_is_drawn_is_drawn_in_turns(slots, samples, rate, seed):
+    """The order of draws decides which prompts a seed finds."""
+    ids = torch.arange(100, 140)
+    found = resample(
+        (0,) * slots, 0, range(slots), samples, rate, ids, torch.Generator().manual_seed(seed)
+    )
+    generator = torch.Generator().manual_seed(seed)
+    count, deck = len(found[0].slots), []
+    for sample in found:
+        hand, deck = deck[:count], deck[count:]
+        if len(hand) < count:
+            turns = torch.rand(slots, generator=generator).tolist()
+            shuffled = sorted(range(slots), key=turns.__getitem__)
+            new = [slot for slot in shuffled if slot not in hand][: count - len(hand)]
+            hand, deck = hand + new, [slot for slot in shuffled if slot not in new]
+        tokens = ids[torch.randint(len(ids), (count,), generator=generator)].tolist()
+        dealt = dict(zip(hand, tokens, strict=True))
+        assert sample.state == tuple(dealt.get(slot, 0) for slot in range(slots))
+
+
 def test_no_resampling_takes_the_gradient_at_the_prompt_itself():
-    (sample,) = resample((1, 2, 3), 5, [2], 0, 1.0, lambda n: [], lambda n: [])
+    (sample,) = resample((1, 2, 3), 5, [2], 0, 1.0, torch.tensor([1]), torch.Generator())
     assert sample == Sample((1, 2, 3), 5, {2})
 
 
-@given(st.integers(1, 20), st.integers(1, 9), st.floats(0.01, 1), st.integers())
+@given(st.integers(1, 20), st.integers(1, 9), st.floats(0.01, 1), st.integers(0, 2**32))
 def test_every_slot_is_replaced_equally_often(slots, samples, rate, seed):
-    rng = random.Random(seed)
-    found = resample(
-        (0,) * slots,
-        0,
-        range(slots),
-        samples,
-        rate,
-        lambda n: [1] * n,
-        lambda n: [rng.random() for _ in range(n)],
-    )
+    generator = torch.Generator().manual_seed(seed)
+    ids = torch.tensor([1])
+    found = resample((0,) * slots, 0, range(slots), samples, rate, ids, generator)
     least = max(1, round(rate * slots))
     assert all(len(sample.slots) == sum(sample.state) >= least for sample in found)
     times = Counter(slot for sample in found for slot in sample.slots)

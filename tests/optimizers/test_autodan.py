@@ -93,7 +93,7 @@ def test_maximum_length_ends_growth(folders, pictures, tmp_path):
     module = optimizer(folders, max_length=2)
     fit(module, ImageTargets(str(pictures / "0.png")), tmp_path, BeamSearch(3))
     assert len(module.results[0].ids) <= 2
-    assert module.strategy.expand() == [[]]
+    assert module.frontier.expand() == [[]]
 
 
 def test_patience_ends_a_target_that_does_not_improve(folders, pictures, tmp_path):
@@ -289,7 +289,7 @@ def test_weights_times_a_number_propose_the_same(first, weights, factor, folders
 def test_without_a_mean_likelihood_the_writer_counts_alike_at_every_length(folders):
     module = weighted(folders, (2.0, 1e-9), "continuation", end_probability=1.0)
     seen = []
-    module.admitted = lambda groups, owners, most, growing: [[*group] for group in groups]
+    module.admission.first = lambda groups, owners, most, growing: [[*group] for group in groups]
     module._predict = lambda parents, owners: (
         seen.append(parents)
         or torch.stack([torch.arange(module.writer.vocab_size).float() for _ in parents])

@@ -20,7 +20,7 @@ from fuse_lightning.objectives import Fluency, TextSimilarity
 from fuse_lightning.optimizers import GCG, PEZ, AutoDAN, Constraints, RandomSearch
 from fuse_lightning.search import BeamSearch, GreedySearch, HistorySearch, UniformCostSearch
 from fuse_lightning.search.distributed import PromptStrategy
-from fuse_lightning.search.trainer_checks import check_trainer
+from fuse_lightning.search.lightning_glue import check_trainer
 from tests.near import near
 from tests.optimizers.runs import build, close, fit, found
 
@@ -359,8 +359,8 @@ def test_a_history_begins_with_the_start_that_was_given(folders, pictures, tmp_p
     scored, expanded = [], []
 
     class Watched(GCG):
-        def _score(self, proposed):
-            scored.extend(super()._score(proposed))
+        def score(self, proposed):
+            scored.extend(super().score(proposed))
             return scored[-1:]
 
         def propose(self, states):
@@ -444,7 +444,7 @@ def test_a_checkpoint_written_after_a_fit_that_was_cut_short_goes_on(
     assert found(again) == close(found(whole))
 
 
-def test_two_search_strategies_are_refused(folders, pictures, tmp_path):
+def test_two_frontiers_are_refused(folders, pictures, tmp_path):
     module, data = build(RandomSearch, folders), ImageTargets(str(pictures))
     with pytest.raises(FuseError, match="hold GreedySearch and GreedySearch; give one of them"):
         fit(module, data, tmp_path, GreedySearch(), GreedySearch())

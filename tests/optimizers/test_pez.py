@@ -16,6 +16,7 @@ from fuse_lightning.objectives import (
     label_changes,
 )
 from fuse_lightning.optimizers import PEZ, Constraints, pez
+from fuse_lightning.optimizers.pez import descent_of
 from fuse_lightning.search import BeamSearch, GreedySearch
 from tests.near import assert_near, near
 from tests.optimizers.runs import build, fit, found
@@ -180,8 +181,8 @@ def test_gradients_cross_tokenizers_in_the_primarys_space(folders, pictures):
 
 def test_a_projection_that_is_too_long_does_not_end_the_search(folders, pictures, tmp_path):
     class Watched(PEZ):
-        def _score(self, proposed):
-            scored = super()._score(proposed)
+        def score(self, proposed):
+            scored = super().score(proposed)
             if self.searches[0].step == 3:
                 return [[(float("inf"), state) for _, state in group] for group in scored]
             return scored
@@ -218,8 +219,8 @@ def test_where_a_descent_ends_is_scored(polish, folders, pictures, tmp_path):
         top_k=8,
     )
     fit(module, ImageTargets(str(pictures / "0.png")), tmp_path, GreedySearch())
-    (descent,) = module.descents.values()
-    (last,) = module.project(pez._iterate(descent)).tolist()
+    (search,) = module.searches
+    (last,) = module.project(descent_of(search)["iterate"]).tolist()
     (text,) = module.objective.prompts([tuple(last)], [0]).texts
     assert module.proposed[2] == [module.objective.encode_prompt(text)] != module.proposed[1]
 

@@ -8,6 +8,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 
 from fuse_lightning.data import ImageTargets
 from fuse_lightning.data.loader import TargetLoader
+from fuse_lightning.data.queue import TargetQueue
 from fuse_lightning.errors import FuseError
 from tests.near import SINGLE
 from tests.optimizers.runs import close, fit, found
@@ -132,7 +133,9 @@ def test_a_device_without_targets_idles(folders, pictures, tmp_path, monkeypatch
     monkeypatch.setattr("fuse_lightning.data.loader.gather", lambda mine: [mine, True])
     module = OPTIMIZERS[name](folders)
     served = ImageTargets(str(pictures / "0.png"))
-    served.train_dataloader = lambda: TargetLoader(served.targets, 1, module.steps, most=3)
+    served.setup("fit")
+    queue = TargetQueue(served.targets, 1, module.steps)
+    served.train_dataloader = lambda: TargetLoader(queue, most=3)
     trainer = fit(module, served, tmp_path, GREEDY())
     assert trainer.global_step == 3 * module.steps
     assert [row.target for row in module.results] == ["pictures/0.png"]

@@ -179,7 +179,7 @@ def everything(place):
         (lambda: ["--trainer.precision=bf16-mixed"], "precision is bf16-mixed, but was 32-true"),
         (
             lambda: ["--trainer.callbacks+=HistorySearch"],
-            "search strategy is HistorySearch, but was GreedySearch",
+            "frontier is HistorySearch, but was GreedySearch",
         ),
         (
             lambda: ["--model.constraints.block+=red"],

@@ -32,9 +32,8 @@ from fuse_lightning.callbacks import (
 )
 from fuse_lightning.cli.main import main
 from fuse_lightning.cli.resume import last_checkpoint
-from fuse_lightning.data import ImageTargets, Target
+from fuse_lightning.data import ImageTargets, Target, TargetBatch
 from fuse_lightning.data.module import _report
-from fuse_lightning.data.targets import TargetBatch
 from fuse_lightning.errors import FuseError
 from fuse_lightning.objectives import Fluency
 from fuse_lightning.optimizers import AutoDAN
@@ -43,7 +42,7 @@ from fuse_lightning.report.write import page, table
 from fuse_lightning.results.export import FORMULA, csv_text, json_lines
 from fuse_lightning.results.result import Result, read_results
 from fuse_lightning.utilities.terminal import visible
-from tests.callbacks.stubs import search
+from tests.callbacks.stubs import Idle, search
 from tests.callbacks.stubs import trainer as stub
 
 FORMULAS = ("=cmd|' /C calc'!A0", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", " =1", "=1+1")
@@ -138,7 +137,7 @@ def test_json_lines_hold_the_exact_text(rows):
 @pytest.mark.parametrize("text", HOSTILE)
 def test_the_table_and_the_bar_show_and_do_not_obey(text, capsys, monkeypatch):
     trainer = SimpleNamespace(is_global_zero=True, train_dataloader=None)
-    module = SimpleNamespace(results=[result(text)], searches=[], best=[found(text)])
+    module = Idle(result(text), searches=[SimpleNamespace(best=found(text), done=True)])
     PromptTable().on_fit_end(trainer, module)
     out = capsys.readouterr().out
     assert not hidden(out.replace("\n", ""))
@@ -205,7 +204,7 @@ def board(tmp_path):
     )
     Image.new("RGB", (9, 7), "red").save("a.png")
     targets = [Target(text, [Path("a.png")]) for text in HOSTILE]
-    module = SimpleNamespace(best=[found(text) for text in HOSTILE])
+    module = Idle(searches=[SimpleNamespace(best=found(text)) for text in HOSTILE])
     prompts = TensorBoardPrompts()
     prompts.on_train_start(trainer, module)
     prompts.on_train_batch_end(trainer, module, None, TargetBatch(targets), 0)

@@ -19,7 +19,7 @@ from fuse_lightning.objectives import (
 )
 from fuse_lightning.optimizers import GCG, PEZ, AutoDAN, RandomSearch
 from fuse_lightning.search import GreedySearch
-from fuse_lightning.search.precision import settle_precision
+from fuse_lightning.search.lightning_glue import settle_precision
 from tests.near import assert_near
 from tests.optimizers.runs import build, fit, found
 

@@ -1,4 +1,4 @@
-"""Search strategies against brute force over a small vocabulary."""
+"""Frontiers against brute force over a small vocabulary."""
 
 import heapq
 from itertools import product
@@ -30,17 +30,17 @@ def landscape(seed):
     return dict(zip(states, map(float, values), strict=True))
 
 
-def run(strategy, landscapes, steps):
+def run(frontier, landscapes, steps):
     """Grows states token by token; returns every step's frontiers."""
-    strategy.start([[()] for _ in landscapes])
+    frontier.start([[()] for _ in landscapes])
     history = []
     for _ in range(steps):
         candidates = []
-        for losses, states in zip(landscapes, strategy.expand(), strict=True):
+        for losses, states in zip(landscapes, frontier.expand(), strict=True):
             children = [(*state, token) for state in states for token in VOCABULARY]
             candidates.append([(losses[child], child) for child in children if child in losses])
-        strategy.update(candidates)
-        history.append([list(frontier) for frontier in strategy.frontiers])
+        frontier.update(candidates)
+        history.append([list(each) for each in frontier.frontiers])
     return history
 
 
@@ -102,27 +102,62 @@ def test_uniform_cost_search_is_exact_for_each_target(seeds, size, steps):
 
 
 def test_uniform_cost_search_never_expands_a_state_twice():
-    strategy = UniformCostSearch(8)
-    strategy.start([[()]])
-    assert strategy.expand() == [[()]]
-    strategy.update([[(1.0, (1,)), (2.0, (2,)), (0.5, ())]])
-    assert strategy.expand() == [[(1,)]]
-    strategy.update([[(0.1, (1,)), (3.0, (3,))]])
-    assert strategy.expand() == [[(2,)]]
+    frontier = UniformCostSearch(8)
+    frontier.start([[()]])
+    assert frontier.expand() == [[()]]
+    frontier.update([[(1.0, (1,)), (2.0, (2,)), (0.5, ())]])
+    assert frontier.expand() == [[(1,)]]
+    frontier.update([[(0.1, (1,)), (3.0, (3,))]])
+    assert frontier.expand() == [[(2,)]]
 
 
 def test_greedy_search_keeps_the_best_of_each_target():
-    strategy = GreedySearch()
-    strategy.start([[()], [()]])
-    strategy.update([[(2.0, (1,)), (1.0, (2,))], [(0.0, (3,))]])
-    assert strategy.expand() == [[(2,)], [(3,)]]
+    frontier = GreedySearch()
+    frontier.start([[()], [()]])
+    frontier.update([[(2.0, (1,)), (1.0, (2,))], [(0.0, (3,))]])
+    assert frontier.expand() == [[(2,)], [(3,)]]
 
 
 def test_a_target_without_candidates_ends_and_others_go_on():
-    strategy = BeamSearch(2)
-    strategy.start([[()], [()]])
-    strategy.update([[], [(0.0, (3,))]])
-    assert strategy.expand() == [[], [(3,)]]
+    frontier = BeamSearch(2)
+    frontier.start([[()], [()]])
+    frontier.update([[], [(0.0, (3,))]])
+    assert frontier.expand() == [[], [(3,)]]
+
+
+def spelled(state):
+    """A text that stands where a tuple does, among texts as among tuples."""
+    return "".join("abcd"[token] for token in state)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        GreedySearch,
+        lambda: BeamSearch(3),
+        lambda: UniformCostSearch(6),
+        lambda: HistorySearch(4, 2),
+    ],
+)
+@given(seed=st.integers(0, 10**6))
+def test_states_may_be_texts(make, seed):
+    losses = landscape(seed)
+    texts = {spelled(state): loss for state, loss in losses.items()}
+    ids, words = make(), make()
+    ids.start([[()]])
+    words.start([[""]])
+    for _ in range(DEPTH):
+        expanded, (named,) = ids.expand(), words.expand()
+        assert named == [spelled(state) for state in expanded[0]]
+        children = [(*state, token) for state in expanded[0] for token in VOCABULARY]
+        ids.update([[(losses[child], child) for child in children if child in losses]])
+        longer = [f"{state}{letter}" for state in named for letter in "abcd"]
+        words.update([[(texts[child], child) for child in longer if child in texts]])
+        again = make()
+        again.start([[]])
+        again.restore(0, words.target_state(0))
+        assert (again.frontiers, again.own) == (words.frontiers, words.own)
+        assert again.frontiers[0] == [(loss, spelled(state)) for loss, state in ids.frontiers[0]]
 
 
 def test_infinite_and_undefined_losses_are_never_kept():
@@ -150,37 +185,39 @@ def test_saved_and_restored_search_goes_on_as_if_never_stopped(make, stop):
             children = [(*state, token) for state in states for token in VOCABULARY]
             candidates.append([(losses[child], child) for child in children if child in losses])
         second.update(candidates)
-        assert [list(frontier) for frontier in second.frontiers] == expected[step]
+        assert [list(each) for each in second.frontiers] == expected[step]
 
 
 def test_state_is_plain_enough_for_a_safe_checkpoint(tmp_path):
-    strategy = UniformCostSearch(6)
-    run(strategy, [landscape(0)], 2)
-    torch.save(strategy.target_state(0), tmp_path / "state.pt")
+    frontier = UniformCostSearch(6)
+    run(frontier, [landscape(0)], 2)
+    torch.save(frontier.target_state(0), tmp_path / "state.pt")
     loaded = torch.load(tmp_path / "state.pt", weights_only=True)
     again = UniformCostSearch(6)
     again.start([[]])
     again.restore(0, loaded)
-    assert again.frontiers == strategy.frontiers
-    assert again.expanded == strategy.expanded
+    assert again.frontiers == frontier.frontiers
+    assert again.own == frontier.own
 
 
 @pytest.mark.parametrize(
     "state",
     [
         {},
-        {"frontier": 3},
-        {"frontier": [(1.0, "12")]},
-        {"frontier": [(1.0, [1, "2"])]},
-        {"frontier": [("much", [1])]},
-        {"frontier": [(1.0, [1])], "idle": None},
+        {"frontier": 3, "own": {"idle": 0}},
+        {"frontier": [(1.0, [1, 2])], "own": {"idle": 0}},
+        {"frontier": [("much", (1,))], "own": {"idle": 0}},
+        {"frontier": [(1.0, (1,))]},
+        {"frontier": [(1.0, (1,))], "own": 3},
+        {"frontier": [(1.0, (1,))], "own": {}},
+        {"frontier": [(1.0, (1,))], "own": {"idle": None}},
     ],
 )
 def test_a_state_of_another_form_is_refused(state):
-    strategy = HistorySearch()
-    strategy.start([[]])
+    frontier = HistorySearch()
+    frontier.start([[]])
     with pytest.raises((KeyError, TypeError, ValueError)):
-        strategy.restore(0, state)
+        frontier.restore(0, state)
 
 
 @pytest.mark.parametrize(
@@ -198,16 +235,16 @@ def test_impossible_sizes_are_refused(make, text):
 @given(st.integers(0, 10**6), st.integers(1, 4), st.integers(1, 3))
 def test_a_history_goes_on_from_the_best_of_all_steps(seed, size, patience):
     generator = torch.Generator().manual_seed(seed)
-    strategy = HistorySearch(size, patience)
-    strategy.start([[(0,)]])
+    frontier = HistorySearch(size, patience)
+    frontier.start([[(0,)]])
     history, idle = [(float("inf"), (0,))], 0
     for step in range(12):
-        (expanded,) = strategy.expand()
+        (expanded,) = frontier.expand()
         assert expanded == [history[idle // patience % len(history)][1]]
         numbers = torch.randint(0, 9, (3,), generator=generator).tolist()
         found = [(float(number), (step, place)) for place, number in enumerate(numbers)]
-        strategy.update([found])
+        frontier.update([found])
         after = sorted(each for each in [*history, *found] if each[0] < float("inf"))[:size]
         idle = idle + 1 if after == history else 0
         history = after
-        assert sorted(strategy.frontiers[0]) == history
+        assert sorted(frontier.frontiers[0]) == history

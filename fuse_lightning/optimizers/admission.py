@@ -1,0 +1,170 @@
+"""Admission: which prompts may be proposed, and which of them may be results."""
+
+import logging
+from collections.abc import Sequence
+from itertools import chain
+from typing import Any
+
+from fuse_lightning.errors import FuseError
+from fuse_lightning.objectives import Objective, Prompts, State
+from fuse_lightning.optimizers.constraints import Constraints
+
+logger = logging.getLogger(__name__)
+
+
+class Admission:
+    """Checks of what an optimizer proposes: type, ids, constraints, and how a text is read back.
+
+    Args:
+        objective: Its primary spells and reads prompts.
+        constraints: What a prompt may hold.
+        optimizer: Name of the optimizer's class, for errors.
+    """
+
+    def __init__(self, objective: Objective, constraints: Constraints, optimizer: str) -> None:
+        self.objective = objective
+        self.constraints = constraints
+        self.optimizer = optimizer
+        mask = constraints.mask(objective.primary)
+        self.allowed_ids = mask.nonzero().squeeze(1)
+        """The primary's tokens that the constraints allow, shape (A,), on the CPU."""
+        # Alone, blanks and parts of a character spell nothing, so that nobody proposes them; but a
+        # text may be read with them.
+        parts = " \ufffd" if constraints.tokens == "any" else " "
+        pieces = enumerate(objective.primary.pieces)
+        beside = (token for token, piece in pieces if piece and not piece.strip(parts))
+        self._allowed = frozenset([*self.allowed_ids.tolist(), *beside])
+        self._told = False
+
+    def first(
+        self,
+        groups: Sequence[Sequence[State]],
+        owners: Sequence[int],
+        most: int,
+        *,
+        growing: bool = False,
+    ) -> list[list[State]]:
+        """The first ``most`` states of each group that the constraints admit, each once.
+
+        Args:
+            groups: States, best first.
+            owners: Target of each group.
+            most: How many of each group are wanted.
+            growing: Whether their last words may still be beginnings of allowed ones.
+        """
+        flat = [state for group in groups for state in group]
+        prompts = self.objective.prompts(
+            flat, [owner for owner, group in zip(owners, groups, strict=True) for _ in group]
+        )
+        rows = iter(zip(prompts.texts, prompts.canonical, strict=True))
+        result = []
+        for group in groups:
+            chosen: dict[State, None] = {}
+            for state in group:
+                text, canonical = next(rows)
+                good = len(chosen) < most and (canonical or not self.constraints.canonical)
+                if good and self.constraints.admits(text, growing=growing):
+                    chosen[state] = None
+            result.append([*chosen])
+        return result
+
+    def results(self, prompts: Prompts) -> tuple[list[int], list[int]]:
+        """Rows of prompts whose text is admitted: those that may be results, and the others.
+
+        A result is a text, and reported with ids and losses: of other ids than those that the
+        text is read as, both would be untrue.
+        """
+        rows = [row for row, text in enumerate(prompts.texts) if self.constraints.admits(text)]
+        other = [row for row in rows if not prompts.canonical[row]]
+        return [row for row in rows if prompts.canonical[row]], other
+
+    def checked(
+        self, proposed: Sequence[Sequence[State]], expanded: Sequence[Sequence[State]]
+    ) -> Prompts:
+        """The proposals that can be prompts, spelt; drops the others with a warning, once.
+
+        Args:
+            proposed: Candidates of each target.
+            expanded: States that they were made of. These may stay whatever they are, as a
+                search that finds nothing else goes on from where it is.
+
+        Raises:
+            FuseError: If a candidate is no tuple of ids of the primary.
+        """
+        remedy = "return a list of candidates for each target"
+        for groups in (proposed, *(proposed if isinstance(proposed, Sequence) else ())):
+            if not isinstance(groups, Sequence):
+                raise FuseError(
+                    f"{self.optimizer} proposes {_short(groups)}, which is no list; {remedy}"
+                )
+        if len(proposed) != len(expanded):
+            raise FuseError(
+                f"{self.optimizer} proposes for {len(proposed)} targets, but there are "
+                f"{len(expanded)}; {remedy}"
+            )
+        flat = [state for group in proposed for state in group]
+        owners = [owner for owner, group in enumerate(proposed) for _ in group]
+        tokens = self._tokens(flat)
+        prompts = self.objective.prompts(flat, owners)
+        if self.constraints.canonical and not all(prompts.canonical):
+            good = prompts.canonical
+        elif self._allowed.issuperset(tokens):
+            return prompts
+        else:
+            good = [True] * len(flat)
+        stay = [{*states} for states in expanded]
+        rows = [
+            row
+            for row, (state, owner) in enumerate(zip(flat, owners, strict=True))
+            if (good[row] and self._allowed.issuperset(state)) or state in stay[owner]
+        ]
+        if len(rows) < len(flat):
+            self._warn(len(flat) - len(rows), len(flat))
+        return prompts.select(rows)
+
+    def _tokens(self, states: Sequence[Any]) -> set[int]:
+        """The distinct ids of candidates, which are checked to be tuples of the primary's ids.
+
+        Raises:
+            FuseError: If one is not.
+        """
+        size = self.objective.primary.vocab_size
+        remedy = f"give tuples of ints from 0 to {size - 1}"
+        # All are looked at in a few passes; which one is wrong matters only where one is.
+        if {*map(type, states)} <= {tuple} and {*map(type, chain.from_iterable(states))} <= {int}:
+            tokens = {*chain.from_iterable(states)}
+            if not tokens or (min(tokens) >= 0 and max(tokens) < size):
+                return tokens
+        for state in states:
+            if type(state) is not tuple:
+                raise FuseError(
+                    f"{self.optimizer} proposes {_short(state)}, which is a "
+                    f"{type(state).__name__}; {remedy}"
+                )
+        bad, token = next(
+            (state, token)
+            for state in states
+            for token in state
+            if type(token) is not int or not 0 <= token < size
+        )
+        raise FuseError(
+            f"{self.optimizer} proposes {_short(bad)}, whose {_short(token)} is no id of "
+            f"{self.objective.primary.model_id!r}; {remedy}"
+        )
+
+    def _warn(self, dropped: int, proposed: int) -> None:
+        if self._told:
+            return
+        self._told = True
+        logger.warning(
+            "%s proposed %d prompts, of which %d are dropped: they hold tokens that the "
+            "constraints forbid, or their text is not read back as the same ids (said once)",
+            self.optimizer,
+            proposed,
+            dropped,
+        )
+
+
+def _short(value: Any) -> str:
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 60 else f"{text[:60]}…"
