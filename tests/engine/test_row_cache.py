@@ -19,16 +19,6 @@ EXTRACTOR = (5, 6, 7)
 LABELS = ((8,), (9, 10), (8, 11))
 
 
-@pytest.fixture
-def loaded(family):
-    def get(name):
-        model = family(name)
-        model.budget.tokens = 8192
-        return model
-
-    return get
-
-
 @pytest.fixture(scope="module")
 def exact(tmp_path_factory):
     model = CausalLM(str(causal_lms.gpt2(tmp_path_factory.mktemp("exact") / "gpt2")))
