@@ -130,7 +130,7 @@ class Evaluation(Callback):
         for floor in self.offered:
             floor.prepare(setting)
         prompts: dict[str, Callable[[Target], str | None]] = {
-            FOUND: lambda target: self.found[target.id].prompt or None
+            FOUND: lambda target: self.found[target.id].prompt
         }
         prompts |= {floor.name: floor.prompt for floor in self.offered}
         self.sources = [

@@ -1,5 +1,6 @@
 """Terms and their weighted sum."""
 
+from fuse_lightning.objectives.causal_term import CausalTerm as CausalTerm
 from fuse_lightning.objectives.continuation import Continuation as Continuation
 from fuse_lightning.objectives.denoising import Denoising as Denoising
 from fuse_lightning.objectives.fluency import Fluency as Fluency
@@ -8,6 +9,7 @@ from fuse_lightning.objectives.gradients import embedding_gradient as embedding_
 from fuse_lightning.objectives.gradients import label_changes as label_changes
 from fuse_lightning.objectives.gradients import term_gradients as term_gradients
 from fuse_lightning.objectives.kl_divergence import KLDivergence as KLDivergence
+from fuse_lightning.objectives.layout import Layout as Layout
 from fuse_lightning.objectives.log_prob import LogProb as LogProb
 from fuse_lightning.objectives.objective import Objective as Objective
 from fuse_lightning.objectives.prompts import Prompts as Prompts

@@ -65,6 +65,12 @@ class Objective:
         """The model whose ids prompts are."""
         return self.terms[0].model
 
+    @property
+    def models(self) -> list[FrozenModel]:
+        """The models of all terms, each once."""
+        models = {id(model): model for term in self.terms for model in term.models}
+        return [*models.values()]
+
     def load(self, device: torch.device | str = "cpu") -> None:
         """Loads every model once and checks the terms."""
         shared: dict[tuple[object, ...], FrozenModel] = {}

@@ -126,7 +126,10 @@ class Term(Measured, ABC):
         options = plain_options(self, leave_out=("name", "model", *self.incidental))
         if self.layout is not None:
             options["layout"] = repr(self.layout)
-        return {"class": type(self).__name__, **options, **plain_options(self.model, WHERE)}
+        for place, model in enumerate(self.models):
+            known = plain_options(model, WHERE)
+            options |= {f"{name} {place + 1}" if place else name: known[name] for name in known}
+        return {"class": type(self).__name__, **options}
 
     # What rows hold
 

@@ -121,7 +121,7 @@ class PromptOptimizer(SearchModule[State]):
         self.objective.load(device)
         if isinstance(self.initial_prompt, CaptionModel):
             self.initial_prompt.load(device)
-        self.constraints.forbid_marks(term.model for term in self.objective.terms)
+        self.constraints.forbid_marks(self.objective.models)
         self.admission = Admission(self.objective, self.constraints, type(self).__name__)
         self.allowed_ids = self.admission.allowed_ids
         primary = self.objective.primary
@@ -136,8 +136,8 @@ class PromptOptimizer(SearchModule[State]):
 
     def on_train_end(self) -> None:
         """Collects the results; frees what the models remember of forwards."""
-        for term in self.objective.terms:
-            term.model.forget()
+        for model in self.objective.models:
+            model.forget()
         super().on_train_end()
 
     # What a search must say of itself
@@ -151,7 +151,8 @@ class PromptOptimizer(SearchModule[State]):
         for term in self.objective.terms:
             parts |= {f"{part} of {term.name}": text for part, text in term.identity().items()}
             if content:
-                parts[f"{CONTENT} {term.name}"] = term.model.fingerprint
+                digests = [model.fingerprint for model in term.models]
+                parts[f"{CONTENT} {term.name}"] = " ".join(digests)
         return parts
 
     def loss_names(self) -> list[str]:
@@ -162,7 +163,8 @@ class PromptOptimizer(SearchModule[State]):
         """Model and weight of each term."""
         found: dict[str, Any] = {}
         for term in self.objective.terms:
-            found[f"{term.name}/model"] = term.model.model_id
+            names = [model.model_id for model in term.models]
+            found[f"{term.name}/model"] = ", ".join(names)
             found[f"{term.name}/weight"] = term.weight
         return found
 

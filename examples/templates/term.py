@@ -1,0 +1,37 @@
+"""A term: how well a frozen model does with a prompt. This one: does it guess moods right?"""
+
+from torch.nn import functional as F
+
+from fuse_lightning.objectives import CausalTerm
+
+EXAMPLES = [("a lovely red circle", 0), ("an ugly green box", 1), ("two fine blue stars", 0)]
+WORDS = ("happy", "sad")
+
+
+class Mood(CausalTerm):
+    """Cross-entropy of the right word behind each example (nats, lower is better)."""
+
+    splits = True  # the model splits rows into batches itself
+    fills = ("text", "answer")  # fields of the layout beside the prompt
+
+    def __init__(self, model: str = "zoo/gpt2", weight: float = 1.0) -> None:
+        super().__init__(model, weight, layout="{text}\n{prompt}\nThe mood is{answer}")
+
+    def set_targets(self, targets):
+        """Every target has these examples; yours may hold its own in ``target.metadata``."""
+        self.examples = [len(EXAMPLES) for _ in targets]
+
+    def contents(self, owner, example):
+        """What the rows of one example hold: here one row for each word."""
+        return [{"text": EXAMPLES[example][0], "answer": f" {word}"} for word in WORDS]
+
+    def loss(self, reading, embeds=None):
+        """-log P(answer | all before) of each row, shape (R,)."""
+        ids, answer = reading.rows.ids, reading.wanted
+        return self.model.token_nll(ids, answer, embeds, reading.fixed).sum(1)
+
+    def reduce(self, losses, reading, count):
+        """One number for each pair of a prompt and an example, from its two rows."""
+        right = [EXAMPLES[example][1] for _, example in reading.pairs.tolist()]
+        log_probs = (-reading.table(losses)).log_softmax(1)
+        return F.nll_loss(log_probs, losses.new_tensor(right).long(), reduction="none")
