@@ -10,12 +10,13 @@ from jsonargparse import Namespace, set_loader
 from lightning.pytorch.cli import LightningArgumentParser
 
 from fuse_lightning.errors import FuseError
+from fuse_lightning.objectives.layout import Message
 from fuse_lightning.optimizers.constraints import Listed
 
 MODE = "fuse"
 """The parser's name for our way to read YAML."""
 FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$")
-LISTS = frozenset((list[str], list[Listed]))
+LISTS = frozenset((list[str], list[Listed], list[Message]))
 TEXTS = frozenset((str, NoneType)) | LISTS
 
 

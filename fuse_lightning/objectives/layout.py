@@ -157,6 +157,8 @@ class Layout:
         """
         try:
             pieces = parse(given) if isinstance(given, str) else _chat(given, tokenizer)
+        except FuseError:
+            raise
         except ValueError as error:
             raise FuseError(
                 f"layout {given!r} cannot be read: {error}; write fields such as {{prompt}}, and "
