@@ -52,7 +52,7 @@ class PlainFluency(Fluency):
         ids, mask = reading.rows.ids, reading.rows.mask
         logits = self.model.logits(ids, mask, embeds)[:, :-1]
         nll = logits.logsumexp(-1) - logits.gather(-1, ids[:, 1:, None]).squeeze(-1)
-        counted = counted[:, 1:]
+        counted = counted[:, 1:].to(nll.device)
         return torch.where(counted, nll, 0.0).sum(1) / counted.sum(1).clamp(min=1)
 
 

@@ -18,7 +18,7 @@ class Lines(TargetDataModule):
         self.path = path
 
     def all_targets(self):
-        """All targets in order. Each has an id of its own, by which a run is resumed."""
+        """All targets in order. Each has an id of its own; ``examples=[{...}]`` go to a term."""
         lines = (Path(self.root) / self.path).read_text(encoding="utf-8").splitlines()
         return [
             Target(f"line {number}", text=line, metadata={"number": number})

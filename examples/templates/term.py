@@ -18,7 +18,7 @@ class Mood(CausalTerm):
         super().__init__(model, weight, layout="{text}\n{prompt}\nThe mood is{answer}")
 
     def set_targets(self, targets):
-        """Every target has these examples; yours may hold its own in ``target.metadata``."""
+        """Every target has these examples; yours may hold its own in ``target.examples``."""
         self.examples = [len(EXAMPLES) for _ in targets]
 
     def contents(self, owner, example):

@@ -36,6 +36,10 @@ class _Known:
     checked: bool = False
 
 
+Example = Mapping[str, Any]
+"""One item of a target that holds many, such as a labelled text: plain data by name."""
+
+
 @dataclass
 class Target:
     """One thing to find a prompt for.
@@ -47,6 +51,7 @@ class Target:
         sentiment: Wanted label of a sentiment classifier.
         text: A text whose meaning is wanted.
         references: Known good captions, for evaluation.
+        examples: Items of a target that holds many, such as labelled texts: plain data by name.
         metadata: Other columns of its row in the manifest.
         source: Origin of the target: paths or addresses, a table and its row, or a text.
 
@@ -60,6 +65,7 @@ class Target:
     sentiment: str | None = None
     text: str | None = None
     references: Sequence[str] = ()
+    examples: Sequence[Example] = ()
     metadata: Mapping[str, Any] = field(default_factory=dict)
     source: str = field(default="", compare=False)
     _known: _Known = field(default_factory=_Known, repr=False, compare=False)
@@ -78,6 +84,13 @@ class Target:
             raise FuseError(
                 f"target {self.id!r} has a text that is no Unicode; write it in UTF-8"
             ) from error
+        try:
+            json.dumps([dict(example) for example in self.examples]).encode()
+        except (TypeError, ValueError) as error:
+            raise FuseError(
+                f"target {self.id!r} has an example that is no plain data ({error}); give dicts "
+                "of texts, numbers and lists of these"
+            ) from error
 
     @cached_property
     def images(self) -> list[Image.Image]:
@@ -90,14 +103,17 @@ class Target:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of the target's pictures, text and sentiment, in hex.
+        """SHA-256 of the target's pictures, text, sentiment and examples, in hex.
 
         Names, references and metadata do not count: targets of equal content are one search.
 
         Raises:
             FuseError: If a picture is missing.
         """
-        content = {"pictures": self._digests(), "sentiment": self.sentiment, "text": self.text}
+        content: dict[str, Any] = {"pictures": self._digests()}
+        content |= {"sentiment": self.sentiment, "text": self.text}
+        if self.examples:
+            content["examples"] = [dict(example) for example in self.examples]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def release(self) -> None:

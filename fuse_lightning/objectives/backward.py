@@ -10,7 +10,7 @@ from torch import Tensor
 
 from fuse_lightning.engine.devices import to_device
 from fuse_lightning.objectives.reading import Reading, mean_of
-from fuse_lightning.objectives.row_values import row_values
+from fuse_lightning.objectives.row_values import checked, reduced, row_values
 from fuse_lightning.objectives.term import Term
 
 SHARE = 0.5
@@ -120,7 +120,7 @@ def backward(term: Term, reading: Reading, families: Families, count: int) -> Ba
     losses = torch.full((count,), torch.inf, device=term.model.device)
     items = torch.empty(0, device=term.model.device)
     if len(rows):
-        items = term.reduce(seen, part, len(part.pairs)).float()
+        items = reduced(term, seen, part).float()
         of = part.pairs[:, 0]
         there = to_device(torch.unique(of), losses.device)
         losses[there] = mean_of(items, of, count)[there]
@@ -138,7 +138,7 @@ def _shares(term: Term, reading: Reading, values: Tensor) -> Tensor:
     """What each row counts: the gradient of the sum of all prompts' losses in the rows' values."""
     with torch.enable_grad():
         leaf = values.detach().requires_grad_()
-        items = term.reduce(leaf, reading, len(reading.pairs))
+        items = reduced(term, leaf, reading)
         of = reading.pairs[:, 0]
         total = mean_of(items, of, int(of.max()) + 1).sum()
         (shares,) = torch.autograd.grad(total, leaf)
@@ -166,7 +166,8 @@ def _differentiate(
         there, part = partial(to_device, device=model.device), reading[some]
         with torch.enable_grad():
             embeds = model.embed(there(part.rows.ids)).detach().requires_grad_()
-            loss = term.loss(part if term.splits else part.to(model.device), embeds)
+            given = part if term.splits else part.to(model.device)
+            loss = checked(term, term.loss(given, embeds), len(part))
             counted = loss if shares is None else loss * to_device(shares[some], loss.device)
             total = term.weight * counted.sum()
         # Nothing reads the last token of a prompt: its likelihood has no gradient there.

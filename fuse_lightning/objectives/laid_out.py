@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 
+from fuse_lightning.errors import FuseError
 from fuse_lightning.models import FrozenModel
 from fuse_lightning.objectives.context import Context
 from fuse_lightning.objectives.frames import Frame, Frames
@@ -21,6 +22,7 @@ class LaidOut:
     """The base of terms as a reader sees them: a layout, and the rows that it makes of prompts."""
 
     model: FrozenModel
+    name: str
     prefix: str
     suffix: str
     layout: str | list[Message] | None
@@ -90,8 +92,28 @@ class LaidOut:
                 self._contexts.clear()
                 for frames in self._frames:
                     frames.forget()
+            self._check_fields(fields)
             self._contexts[key] = Context(self.form, fields)
         return self._contexts[key]
+
+    def _check_fields(self, fields: Fields) -> None:
+        """Checks what stands in the fields of a row.
+
+        Raises:
+            FuseError: If one is missing, not known, or no text.
+        """
+        known = {*self.form.names, *self.fills}
+        missing = [name for name in self.form.names if name not in fields]
+        other = [name for name in fields if name not in known]
+        if missing or other:
+            what = f"no {missing[0]!r}" if missing else f"{other[0]!r}"
+            raise FuseError(
+                f"contents of {self.name} gives {what}; its fields are: {', '.join(sorted(known))}"
+            )
+        if bad := [name for name, text in fields.items() if not isinstance(text, str)]:
+            raise FuseError(
+                f"contents of {self.name} gives {fields[bad[0]]!r:.60} as {bad[0]!r}; give a text"
+            )
 
     def contents(self, owner: int, example: int) -> Sequence[Fields]:
         """Hook: what stands in the fields of the rows of one example, beside the prompt.
@@ -140,7 +162,13 @@ class LaidOut:
         for number, owner in enumerate(prompts.owners):
             count = 1 if self.examples is None else self.examples[owner]
             for example in range(count) if examples is None else examples[number]:
-                for row, fields in enumerate(self.contents(owner, example)):
+                rows = self.contents(owner, example)
+                if isinstance(rows, Mapping) or not rows:
+                    raise FuseError(
+                        f"contents of {self.name} gives {rows!r:.60} for example {example} of "
+                        f"target {owner}; give a list of at least one row, each a dict of texts"
+                    )
+                for row, fields in enumerate(rows):
                     lines.append(Line(number, example, row, self._context(fields)))
         return lines
 

@@ -39,6 +39,12 @@ class Objective:
     ) -> None:
         if not terms:
             raise FuseError("the objective has no terms; give at least one")
+        for term in terms:
+            if not isinstance(term, Term):
+                raise FuseError(
+                    f"terms hold {term!r:.60}, which is no Term; give terms such as Fluency, and "
+                    "annotate an option of a class of yours as `terms: list[Term]`"
+                )
         if not any(term.weight for term in terms):
             raise FuseError("all weights of the objective are 0; give a term a weight")
         if max_batch_tokens < 1:
@@ -93,6 +99,15 @@ class Objective:
         self.scores.set_targets(targets)
         for term in self.terms:
             term.set_targets(targets)
+            counts = term.examples
+            if counts is None:
+                continue
+            good = isinstance(counts, Sequence) and len(counts) == len(targets)
+            if not good or not all(type(count) is int and count > 0 for count in counts):
+                raise FuseError(
+                    f"examples of {term.name} is {counts!r:.60}; set_targets must make it a list "
+                    "of how many examples each target has, at least 1"
+                )
 
     def begin_step(self, steps: Sequence[int]) -> None:
         """Tells the terms which step of each target begins, from 0."""

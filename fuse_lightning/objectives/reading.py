@@ -121,6 +121,8 @@ class Reading:
     def table(self, values: Tensor) -> Tensor:
         """Values of rows, those of each pair side by side in the order of their numbers.
 
+        Where several models read the rows, those of the first model come first.
+
         Args:
             values: Shape (R,).
 
@@ -128,9 +130,11 @@ class Reading:
             Shape (M, C) for up to C rows of a pair; infinite where a pair has fewer.
         """
         there = partial(to_device, device=values.device)
-        shape = len(self.pairs), int(self.number.max()) + 1
+        width = int(self.number.max()) + 1
+        column = self.reader * width + self.number
+        shape = len(self.pairs), width * (int(self.reader.max()) + 1)
         return values.new_full(shape, torch.inf).index_put(
-            (there(self.item), there(self.number)), values
+            (there(self.item), there(column)), values
         )
 
     def per_pair(self, values: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from fuse_lightning.engine.devices import to_device
+from fuse_lightning.errors import FuseError
 from fuse_lightning.objectives.reading import Reading, mean_of
 from fuse_lightning.objectives.term import Term
 
@@ -15,6 +16,26 @@ def by_reader(reading: Reading) -> Iterator[tuple[int, Tensor]]:
     """The numbers of the models that read rows, each with its rows in order."""
     for number in torch.unique(reading.reader).tolist():
         yield number, (reading.reader == number).nonzero().squeeze(1)
+
+
+def checked(term: Term, values: Tensor, count: int) -> Tensor:
+    """The values of ``count`` rows, as a term gives them.
+
+    Raises:
+        FuseError: If there are not as many, or they are of no type that has gradients.
+    """
+    if not isinstance(values, Tensor) or not values.is_floating_point():
+        kind = values.dtype if isinstance(values, Tensor) else type(values).__name__
+        raise FuseError(
+            f"{type(term).__name__} gives {kind} for its rows; loss and score must return a "
+            "tensor of floating-point numbers"
+        )
+    if values.dim() == 0 or len(values) != count:
+        raise FuseError(
+            f"{type(term).__name__} gives values of shape {tuple(values.shape)} for {count} rows; "
+            f"loss and score must return one for each row, shape ({count},)"
+        )
+    return values
 
 
 def row_values(term: Term, reading: Reading, call: Callable[[Reading], Tensor]) -> Tensor:
@@ -33,7 +54,7 @@ def row_values(term: Term, reading: Reading, call: Callable[[Reading], Tensor]) 
 
     def one(rows: Tensor, device: torch.device, chosen: slice) -> None:
         part = reading[rows[chosen]]
-        values = call(part if term.splits else part.to(device)).float()
+        values = checked(term, call(part if term.splits else part.to(device)), len(part)).float()
         if not found:
             shape = len(reading), *values.shape[1:]
             found.append(values.new_full(shape, torch.inf, device=term.model.device))
@@ -52,6 +73,22 @@ def row_values(term: Term, reading: Reading, call: Callable[[Reading], Tensor]) 
     return found[0] if found else torch.full((len(reading),), torch.inf, device=term.model.device)
 
 
+def reduced(term: Term, values: Tensor, reading: Reading) -> Tensor:
+    """What a term's ``reduce`` makes of the values of rows, shape (M,).
+
+    Raises:
+        FuseError: If it is not one number for each pair of a prompt and an example.
+    """
+    count = len(reading.pairs)
+    items = term.reduce(values, reading, count)
+    if items.shape != (count,):
+        raise FuseError(
+            f"reduce of {type(term).__name__} gives shape {tuple(items.shape)}; it must give one "
+            f"number for each pair of a prompt and an example, shape ({count},)"
+        )
+    return items
+
+
 def item_losses(term: Term, reading: Reading, values: Tensor) -> Tensor:
     """One number for each pair of a prompt and an example.
 
@@ -65,7 +102,7 @@ def item_losses(term: Term, reading: Reading, values: Tensor) -> Tensor:
     """
     if reading.plain and type(term).reduce is Term.reduce:
         return values
-    items = term.reduce(values, reading, len(reading.pairs)).float()
+    items = reduced(term, values, reading).float()
     # Whatever a term makes of a row that cannot be read, the prompt cannot be scored.
     lost = values.isinf().view(len(values), -1).any(1)
     bad = mean_of(lost.float(), reading.item, len(items)) > 0

@@ -72,7 +72,14 @@ class Term(LaidOut, Measured, ABC):
             raise FuseError(f"{kind} has a layout and a prefix or suffix; give one of the two")
         if isinstance(layout, str):
             Layout.read(layout)
-        self.model = model if isinstance(model, FrozenModel) else self.model_class(model)
+        if not isinstance(model, FrozenModel):
+            if not hasattr(self, "model_class"):
+                raise FuseError(
+                    f"{kind} does not say what kind of model {model!r:.60} is; give a model such "
+                    "as Classifier(...), or set model_class in the class"
+                )
+            model = self.model_class(model)
+        self.model = model
         self.weight = weight
         self.prefix = prefix
         self.suffix = suffix

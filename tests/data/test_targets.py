@@ -288,3 +288,21 @@ def test_targets_are_found_once():
     Path("a.png").unlink()
     data.setup("fit")
     assert [target.id for target in data.targets] == ["a.png"]
+
+
+class TestExamples:
+    def test_they_are_part_of_what_a_target_is(self):
+        plain = Target("a", text="a house")
+        first, again, other = (
+            Target("a", text="a house", examples=[{"text": "red", "label": label}])
+            for label in (0, 0, 1)
+        )
+        assert len({plain.digest, first.digest, other.digest}) == 3
+        assert first.digest == again.digest
+        assert Target("b", text="a house", metadata={"label": 1}).digest == plain.digest
+
+    def test_what_is_no_plain_data_is_refused(self):
+        with pytest.raises(FuseError, match="target 'a' has an example that is no plain data"):
+            Target("a", examples=[{"text": object()}])
+        with pytest.raises(FuseError, match="no plain data"):
+            Target("a", examples=["text"])
