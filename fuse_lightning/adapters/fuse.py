@@ -41,7 +41,7 @@ class FuseAdapter:
 
     @property
     def map_kind(self) -> MapKind:
-        """The map used where a map is needed."""
+        """Kind of the fitted map for positions that the lookup does not cover."""
         return "least_squares" if self.settings.kind == "lookup" else self.settings.kind
 
     @cached_property
@@ -138,17 +138,17 @@ class FuseAdapter:
 
     @cached_property
     def _looked_up(self) -> Tensor:
-        """Tokens that :attr:`lookup_table` speaks for, shape (V_A,)."""
+        """Mask of the tokens that have a row in :attr:`lookup_table`, shape (V_A,)."""
         return self.lookup_table.any(1)
 
     @cached_property
     def _opening(self) -> Tensor:
-        """Tokens that :attr:`opening_table` speaks for, shape (V_A,)."""
+        """Mask of the tokens that have a row in :attr:`opening_table`, shape (V_A,)."""
         return self.opening_table.any(1)
 
     @cached_property
     def _inner(self) -> Tensor:
-        """Tokens that can stand inside a word, shape (V_A,).
+        """Mask of the tokens that can stand inside a word, shape (V_A,).
 
         Tokenizers that mark where words end tell no beginnings: there any token can.
         """
@@ -163,7 +163,7 @@ class FuseAdapter:
 
     @cached_property
     def _tells_beginnings(self) -> bool:
-        """Whether tokens that begin a word are others than those inside."""
+        """Whether the tokenizer has separate tokens for the beginning and the inside of words."""
         return not bool(self._inner.all())
 
     @cached_property

@@ -1,4 +1,4 @@
-"""The words that an adapter is fitted on."""
+"""Words on which an adapter is fitted."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path

@@ -20,7 +20,7 @@ class TimedCheckpoints(Callback):
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, *args: Any
     ) -> None:
-        """Writes those checkpoints whose time has come, on all devices together."""
+        """Saves the checkpoints that are due, on all devices together."""
         for each in trainer.checkpoint_callbacks:
             interval = getattr(each, "_train_time_interval", None)
             if interval is None or not isinstance(each, ModelCheckpoint):

@@ -63,7 +63,7 @@ class Evaluation(Callback):
         self.limit: int | float | None = None
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        """Finds the other models, before those of the search are loaded.
+        """Makes the measuring models, before those of the search are loaded.
 
         Raises:
             FuseError: If one does not exist or cannot measure the targets' prompts, or measures
@@ -95,14 +95,14 @@ class Evaluation(Callback):
         return classifier, [*dict.fromkeys([classifier, *ids] if classifier else ids)]
 
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        """Lets the trainer validate again."""
+        """Restores the trainer's validation loop."""
         if self.limit is not None:
             trainer.limit_val_batches, self.limit = self.limit, None
 
     def on_exception(
         self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
     ) -> None:
-        """Lets the trainer validate again."""
+        """Restores the trainer's validation loop."""
         self.teardown(trainer, pl_module, "fit")
 
     # Lightning evaluates in inference mode, whose tensors a later search could not use.

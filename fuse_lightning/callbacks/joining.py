@@ -56,7 +56,7 @@ class JoinedPrompt(Callback):
 def joined(
     objective: Objective, results: Sequence[Result], targets: Sequence[Target]
 ) -> list[Result]:
-    """The best prompts of all targets as one prompt, scored anew for each target.
+    """Result of the joined prompt for each target.
 
     Args:
         objective: The objective that the prompts were found for.

@@ -28,7 +28,7 @@ class Tally:
         self.best = 0
 
     def take(self, results: list[Result]) -> None:
-        """Reads what is new in a list that only grows."""
+        """Adds the results that have come since the last call."""
         for result in results[self.read :]:
             self.done.add(result.target)
             if result.rank == 1:
@@ -61,7 +61,7 @@ class PromptProgressBar(TQDMProgressBar):
     def on_train_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Notes where this process begins: a resumed one has not done what came before."""
+        """Notes how many targets were done when this process began."""
         if not self._begun:
             self._tally = Tally()
             self._begun = self._told = time.monotonic()
@@ -115,7 +115,7 @@ class PromptProgressBar(TQDMProgressBar):
         return metrics
 
     def _tell(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Writes a line for a log file."""
+        """Writes a progress line to a log file."""
         if not (self.is_enabled and self.is_disabled):
             return
         self._told = time.monotonic()
@@ -161,7 +161,7 @@ class PromptProgressBar(TQDMProgressBar):
 
 
 def _duration(seconds: float) -> str:
-    """A time as people say it.
+    """A time span as text, such as ``12 min``.
 
     >>> [_duration(seconds) for seconds in (0.4, 1020, 11520)]
     ['0 s', '17 min', '3.2 h']

@@ -89,7 +89,7 @@ class PromptWriter(Callback):
         self._write_skipped(trainer, module)
 
     def _together(self, trainer: L.Trainer, act: Callable[[], None]) -> None:
-        """Lets the first device act; where it cannot, all devices say so."""
+        """Runs a function on the first device; its error is raised on all of them."""
         error: Exception | None = None
         if trainer.is_global_zero:
             try:
@@ -104,7 +104,7 @@ class PromptWriter(Callback):
             raise FuseError(told)
 
     def _begin(self, trainer: L.Trainer, module: Search, files: ResultFiles) -> None:
-        """Makes the folder this run's, and reads what the run has found before."""
+        """Takes the folder for this run, and reads the results in it."""
         folder = files.folder
         goes_on = module.goes_on or module.origin == folder.path.resolve()
         replaced = self.overwrite or module.overwrite
@@ -137,7 +137,7 @@ class PromptWriter(Callback):
     def _check(
         self, trainer: L.Trainer, module: Search, folder: RunFolder, *, content: bool = False
     ) -> None:
-        """Checks that what goes on is the run that the folder holds."""
+        """Checks that a resumed run is the run of its folder."""
         what = f"the run in {quoted(folder.path)}"
         found = read_targets(result_files(folder.path))
         if known := folder.identity():
@@ -195,14 +195,14 @@ class PromptWriter(Callback):
                 path.unlink(missing_ok=True)
 
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        """Leaves the folder to others."""
+        """Unlocks the folder."""
         if self.folder is not None:
             self.folder.leave()
 
     def on_exception(
         self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
     ) -> None:
-        """Says, once a run ends early, where its results are and how it goes on."""
+        """Writes, when a run ends early, where its results are and the command that resumes it."""
         files = self.files
         if files is None:
             return
@@ -224,7 +224,7 @@ class PromptWriter(Callback):
         files.folder.leave()
 
     def _hold(self, module: Search) -> None:
-        """Looks whether the folder is still this run's; makes one that was deleted again."""
+        """Checks that the folder is still this run's, and makes a deleted one again."""
         assert self.files is not None
         try:
             self.files.hold(module.results)

@@ -1,4 +1,4 @@
-"""Tables of Arrow files, read by batches of rows.
+"""Reader of tables in Arrow files, by record batches.
 
 They are not mapped into memory: a mapped file that gets shorter ends the process.
 """

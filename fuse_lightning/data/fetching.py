@@ -47,7 +47,7 @@ class Budget:
         return OSError(f"it takes longer than {self.seconds:g} s")
 
     def left(self) -> float:
-        """Seconds that are left.
+        """Seconds left.
 
         Raises:
             OSError: If no time is left.

@@ -59,13 +59,13 @@ class TargetLoader:
             self.queue.leave()
 
     def _goes_on(self, batch: TargetBatch) -> bool:
-        """Whether this device, or another one, has targets; all devices ask together."""
+        """Whether any device still has targets; all devices must ask together."""
         if not self.even:
             return bool(batch.targets)
         return self.served % ASK_EVERY > 0 or any(gather(bool(batch.targets)))
 
     def state_dict(self) -> dict[str, Any]:
-        """Nothing: the search itself knows which targets have ended and which are under way."""
+        """Empty state: the search itself knows its ended and its current targets."""
         return {}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

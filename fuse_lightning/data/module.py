@@ -84,11 +84,11 @@ class TargetDataModule(L.LightningDataModule, ABC):
         """All targets, in order, with distinct ids; none of them has been read."""
 
     def variants(self, target: Target) -> list[Target]:
-        """What is searched for a target, itself by default."""
+        """Targets searched in place of one target, itself by default."""
         return [target]
 
     def check(self, target: Target) -> None:
-        """Reads what is to be known about a target before the search, its digest too.
+        """Reads a target's headers and digest before the search.
 
         Raises:
             FuseError: If it cannot be searched for.
@@ -151,7 +151,7 @@ class TargetDataModule(L.LightningDataModule, ABC):
             )
 
     def _choose(self, targets: list[Target], finished: Finished) -> list[Target]:
-        """Those that are not finished and can be read; no more are read than it takes."""
+        """Unfinished, readable targets; no more are read than needed."""
         order = list(range(len(targets)))
         if self.shuffle:
             # By its own hash each keeps its turn, whichever others are finished.

@@ -73,7 +73,7 @@ def _activated(active: Store | Branches | GrowingKeys) -> Iterator[None]:
 
 @contextmanager
 def recording() -> Iterator[Store]:
-    """While active, attention layers leave their keys and values in the store."""
+    """Context in which attention layers record their keys and values."""
     store = Store()
     with _activated(store):
         yield store
@@ -83,7 +83,7 @@ def recording() -> Iterator[Store]:
 def branching(
     store: Store, trunk: Tensor, shared: Tensor, new: Store | None = None
 ) -> Iterator[None]:
-    """While active, each row also attends to the first tokens of a trunk.
+    """Context in which each row also attends to the first tokens of its trunk.
 
     Args:
         store: Of the trunks.

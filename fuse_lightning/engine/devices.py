@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 def to_device(tensor: Tensor, device: torch.device) -> Tensor:
-    """A tensor on a device; on a CUDA device without waiting for what that still computes."""
+    """Copy of a tensor on a device; on CUDA the copy does not wait."""
     return tensor.to(device, non_blocking=device.type == "cuda")
 
 

@@ -72,7 +72,7 @@ def find_shared_prefixes(
 
 
 def _agree(rows: Sequence[Row], limits: Sequence[int], group: Sequence[int]) -> int:
-    """How many leading tokens some rows, in sorted order, agree on and may share."""
+    """Number of leading tokens that some rows, in sorted order, share."""
     most = min(limits[index] for index in group)
     return agreement(rows[group[0]][:most], rows[group[-1]][:most])
 

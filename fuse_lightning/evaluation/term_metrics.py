@@ -83,7 +83,7 @@ class TermMetrics:
 
 
 def as_prompts(objective: Objective, texts: Sequence[str], owners: Sequence[int]) -> Prompts:
-    """Texts as an objective reads them: every model but the primary reads the very text.
+    """Texts as prompts of an objective; every model but the primary reads the exact text.
 
     Args:
         objective: The objective.

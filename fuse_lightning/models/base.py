@@ -277,7 +277,7 @@ class FrozenModel(TokenAccess):
 
     @cached_property
     def turn(self) -> int | None:
-        """Longest row that may be read together with shorter ones; ``None`` for any."""
+        """Longest row that may be batched with shorter ones; ``None`` for any."""
         return longest_beside_shorter(self.text_config)
 
     @property

@@ -1,4 +1,4 @@
-"""Models that write about a picture: BLIP, BLIP-2, vision encoder-decoders, chat models."""
+"""Image-to-text models: BLIP, BLIP-2, vision encoder-decoders, chat models."""
 
 from collections.abc import Sequence
 from functools import cached_property
@@ -149,7 +149,7 @@ class CaptionModel(FrozenModel):
     def _rows(
         self, inputs: Any, count: int, max_new_tokens: int, seed: int, num_beams: int
     ) -> list[list[int]]:
-        """Generated ids, with those of the prompt in front where the network repeats them."""
+        """Generated ids, behind those of the prompt where the network repeats them."""
         rows: list[list[int]] = []
         if num_beams:
             rows += self.module.generate(
@@ -172,7 +172,7 @@ class CaptionModel(FrozenModel):
 
     @cached_property
     def _spelling(self) -> set[int]:
-        """Ids of the tokens that spell something: none that are special or unknown."""
+        """Ids of all tokens but special and unknown ones."""
         return set(self.tokenizer.get_vocab().values()) - self.vocabulary.special_ids
 
     def _text(self, row: list[int], prompt: list[int]) -> str:

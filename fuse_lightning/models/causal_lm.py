@@ -26,7 +26,7 @@ from fuse_lightning.models.stop_texts import StopTexts
 
 
 class CausalLM(FrozenModel):
-    """Any model that ``AutoModelForCausalLM`` reads.
+    """Causal language model that ``AutoModelForCausalLM`` reads.
 
     Args:
         model_id: Hub id, local folder, GGUF file (a path, or a hub id with the file's path behind
@@ -104,7 +104,7 @@ class CausalLM(FrozenModel):
 
     @cached_property
     def openings(self) -> frozenset[int]:
-        """Special tokens with which a text needs no start but its own."""
+        """Special tokens that make a text need no other start."""
         return find_openings(self)
 
     @cached_property
@@ -150,7 +150,7 @@ class CausalLM(FrozenModel):
         embeds: Tensor | None = None,
         positions: Tensor | None = None,
     ) -> Tensor:
-        """Next-token logits at M of the tokens only: they are the dearest part of small models.
+        """Next-token logits at M of the tokens only, to save time in small models.
 
         Args:
             places: True for these tokens, shape (N, T), on the CPU.

@@ -76,7 +76,7 @@ class CLIP(TextEncoder):
             try_sharing(self, partial(self.text_features, texts))
 
     def _padded_length(self) -> int:
-        """Tokens to pad every text to: 0 where short texts may stay short.
+        """Length that every text is padded to; 0 if padding does not matter.
 
         A causal tower, or one with an attention mask, gives the same features at any length; a
         tower that was trained without either (SigLIP) must see its full length, and gets no mask
@@ -121,7 +121,7 @@ class CLIP(TextEncoder):
         embeds: Tensor | None = None,
         positions: Tensor | None = None,
     ) -> Tensor:
-        """Unit vectors of texts, or of their ends, in one forward."""
+        """Unit vectors of texts, or of the ends of texts, in one forward."""
         if missing := max(0, self.full_length - ids.shape[1]):
             ids = F.pad(ids, (0, missing), value=self.pad_id)
             mask = F.pad(mask, (0, missing))

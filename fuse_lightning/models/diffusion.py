@@ -1,4 +1,4 @@
-"""Stable Diffusion: a text tower and a network that denoises pictures with its help."""
+"""Stable Diffusion pipelines: text tower, denoising network and picture encoder."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -224,7 +224,7 @@ class Diffusion(FrozenModel):
     def noise_prediction(
         self, encoded: TokenBatch, embeds: Tensor | None, noisy: Tensor, timesteps: Tensor
     ) -> Tensor:
-        """What the network predicts of noisy latents, given texts, float32.
+        """Prediction of the denoising network for noisy latents and texts, float32.
 
         Args:
             encoded: N texts.

@@ -64,5 +64,5 @@ def _adapters(reader: Any) -> list[object]:
 
 
 def _bytes(tensor: Tensor) -> Any:
-    """The tensor's memory, as something that gives its bytes without a copy of them."""
+    """Bytes of a tensor without a copy."""
     return tensor.detach().contiguous().reshape(-1).view(torch.uint8).cpu().numpy()

@@ -199,7 +199,7 @@ def load_processor(
 def _written_out(
     source: str, revision: str | None, subfolder: str
 ) -> PreTrainedTokenizerBase | None:
-    """The tokenizer that a model's tokenizer.json describes, if there is one."""
+    """The tokenizer of a model's tokenizer.json, if there is one."""
     path = cached_file(
         source,
         "tokenizer.json",

@@ -19,7 +19,7 @@ SPREADS = ("auto", "balanced", "balanced_low_0", "sequential")
 
 @dataclass
 class Placement:
-    """Where the weights of one model lie.
+    """Device or devices, and number of bits, of a model's weights.
 
     Attributes:
         model_id: The model.
@@ -63,7 +63,7 @@ class Placement:
 
     @property
     def _given(self) -> Sequence[str | int]:
-        """The devices that are named."""
+        """The named devices."""
         if isinstance(self.device_map, dict):
             return [place for place in self.device_map.values() if place != "disk"]
         return [] if self.device is None else [self.device]
@@ -74,7 +74,7 @@ class Placement:
         return self.device, repr(self.device_map), self.quantization
 
     def check(self) -> None:
-        """Looks for the devices and packages, before any weights are read.
+        """Checks that devices and packages are there, before weights are read.
 
         Raises:
             FuseError: If a device or a package is not there.

@@ -134,7 +134,7 @@ def turn_marks(model: CausalLM) -> set[str]:
 
 @torch.no_grad()
 def likeliest_start(model: CausalLM, starts: list[int]) -> int:
-    """The token behind which the model finds ordinary texts likeliest."""
+    """Start token under which ordinary texts have the highest likelihood."""
     means = []
     for start in starts:
         rows = [

@@ -108,7 +108,7 @@ class SentenceEncoder(TextEncoder):
         return not hasattr(config, "vision_config") and not config.is_encoder_decoder
 
     def prepare(self) -> None:
-        """Finds how vectors are pooled, and what stands before texts.
+        """Finds the pooling, and the text before every text.
 
         Raises:
             FuseError: If it pools in an unknown way, or has no prompt of the name.

@@ -152,7 +152,7 @@ class WordTokenizer:
         }
 
     def _behind(self, before: str, words: Sequence[str]) -> list[Tokens | None]:
-        """Tokens of words behind another, their characters counted from the word's first."""
+        """Tokens of words that follow another word, with spans from the word's first character."""
         (known,) = self._whole([before], False)
         size, start = len(known.ids), len(before) + 1
         return [
@@ -177,7 +177,7 @@ class WordTokenizer:
 
     @cached_property
     def _frame(self) -> tuple[list[int], list[int]] | None:
-        """Special tokens before and behind a text; ``None`` if they are not the same for all."""
+        """Special tokens before and behind a text; ``None`` if they differ between texts."""
         frames = []
         for text in ("a", "9 !"):
             (plain,), (full,) = self._whole([text], False), self._whole([text], True)

@@ -1,4 +1,4 @@
-"""How likely a causal language model goes on from a prompt to a wanted text."""
+"""Term: likelihood of a wanted text behind the prompt."""
 
 from collections.abc import Sequence
 

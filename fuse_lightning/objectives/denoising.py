@@ -1,4 +1,4 @@
-"""How well a diffusion model denoises the target with the prompt's help (arXiv 2312.12416)."""
+"""Term: denoising error of a diffusion model given the prompt (arXiv 2312.12416)."""
 
 import random
 from collections.abc import Sequence

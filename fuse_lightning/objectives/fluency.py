@@ -1,4 +1,4 @@
-"""How likely a causal language model finds a prompt."""
+"""Term: likelihood of the prompt under a causal language model."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial

@@ -22,7 +22,7 @@ Columns = dict[str, tuple[int, ...]]
 
 @dataclass(frozen=True)
 class Frame:
-    """What a model reads around a prompt.
+    """Ids of prefix and suffix, and how prompts join them.
 
     Attributes:
         head: Ids before the prompt, special ones included.
@@ -178,7 +178,7 @@ def _around(before: str, behind: str) -> Context:
 
 
 def covered(encoded: TokenBatch, texts: Sequence[str], spans: Sequence[Span]) -> Tensor:
-    """Tokens that hold some of a part of each text, shape (N, T).
+    """Mask of the tokens that overlap a part of each text, shape (N, T).
 
     The space before a part belongs to its first token, or is a token of its own there.
 

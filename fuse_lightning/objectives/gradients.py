@@ -1,4 +1,4 @@
-"""Gradients of an objective in the tokens of its primary."""
+"""Gradients of an objective with respect to the primary's tokens."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from fuse_lightning.objectives.term import Term
 
 @dataclass
 class TermGradient:
-    """What one backward pass of a term tells of N prompts.
+    """Losses and gradients of one backward pass of a term over N prompts.
 
     Attributes:
         column: Number of the term.
@@ -207,7 +207,7 @@ def _asked(reading: Reading) -> list[list[int]]:
 
 @torch.no_grad()
 def label_changes(objective: Objective, prompts: Prompts) -> Tensor | float:
-    """The part of swaps' changes that gradients of embeddings cannot know.
+    """Changes of likelihood from swapped labels, which embedding gradients miss.
 
     Args:
         objective: The objective.

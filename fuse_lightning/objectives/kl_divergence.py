@@ -1,4 +1,4 @@
-"""How far a prompt's embeddings are from what a causal language model expects."""
+"""Term: divergence of a language model's expectation from the prompt's embeddings."""
 
 from functools import cached_property
 

@@ -1,4 +1,4 @@
-"""How well a prompt's embeddings fit what a causal language model expects."""
+"""Term: fit of the prompt's embeddings to a language model's expectation."""
 
 import torch
 from torch import Tensor, nn

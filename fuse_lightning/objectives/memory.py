@@ -1,4 +1,4 @@
-"""Losses that need not be computed again."""
+"""Cache of losses by prompt."""
 
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any
@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 class LossMemory:
-    """The latest rows of losses by key; the oldest are forgotten.
+    """Cache of the latest rows of losses by key; the oldest are dropped.
 
     Args:
         limit: Most rows kept.
@@ -27,7 +27,7 @@ class LossMemory:
         self._rows.clear()
 
     def keep(self, keys: Sequence[Hashable], losses: Tensor) -> None:
-        """Remembers losses, shape (N, terms)."""
+        """Stores losses, shape (N, terms)."""
         self._rows.update(zip(keys, losses.tolist(), strict=True))
         while len(self._rows) > self.limit:
             del self._rows[next(iter(self._rows))]

@@ -1,4 +1,4 @@
-"""The weighted sum of terms over one prompt."""
+"""Objective: the weighted sum of terms over prompts."""
 
 import itertools
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ from fuse_lightning.objectives.term import Term
 
 
 class Objective:
-    """The sum of weighted terms; the model of the first term is the primary.
+    """Weighted sum of terms; the model of the first term is the primary.
 
     Args:
         terms: The terms.
@@ -89,7 +89,7 @@ class Objective:
         return self._adapters[id(model)]
 
     def set_targets(self, targets: Sequence[Target]) -> None:
-        """Computes what the terms need of a batch of targets, of some perhaps already known."""
+        """Gives the terms the targets of a batch; known targets are not encoded again."""
         self.scores.set_targets(targets)
         for term in self.terms:
             term.set_targets(targets)

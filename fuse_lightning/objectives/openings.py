@@ -1,4 +1,4 @@
-"""What the first token of a prompt is read as behind another prefix."""
+"""Re-tokenized first tokens of prompts behind another prefix."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,7 +14,7 @@ from fuse_lightning.objectives.frames import Ids
 
 @dataclass(eq=False)
 class Openings:
-    """What each of V tokens is read as where its own text begins a prompt.
+    """Ids that each of V tokens becomes where its text begins a prompt.
 
     Attributes:
         model: The model that reads.
@@ -26,7 +26,7 @@ class Openings:
 
     @classmethod
     def find(cls, model: FrozenModel, prefix: Ids, before: str) -> "Openings":
-        """Reads the text of every token; one that spells no text stands for itself.
+        """Re-tokenizes the text of every token; a token without text stays itself.
 
         Args:
             model: The loaded model.

@@ -1,4 +1,4 @@
-"""Prompts, as ids of the primary and as the text that these spell."""
+"""Prompts as the primary's ids and as their text."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

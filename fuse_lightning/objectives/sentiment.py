@@ -1,4 +1,4 @@
-"""Whether a classifier gives a prompt the wanted label."""
+"""Term: a classifier's loss for a wanted label."""
 
 from collections.abc import Mapping, Sequence
 from typing import Self

@@ -1,4 +1,4 @@
-"""Cosine distance of a prompt to pictures or to a text."""
+"""Terms: cosine distance of a prompt to pictures or to a text."""
 
 import warnings
 from abc import abstractmethod
@@ -197,7 +197,7 @@ class TextSimilarity(_Similarity):
         return self.model.text_features(encoded).unbind()
 
     def _readable(self, text: str) -> str:
-        """As much of a text as the model reads."""
+        """The beginning of a text that fits into the model."""
         encoded = self.model.encode([text])
         content = (encoded.spans[0, :, 0] < encoded.spans[0, :, 1]).nonzero().flatten()
         room = self.model.max_tokens - (encoded.ids.shape[1] - len(content))

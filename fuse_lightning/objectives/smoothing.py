@@ -18,7 +18,7 @@ from fuse_lightning.objectives.term import Term
 
 @dataclass
 class Sample:
-    """A prompt to take a gradient at.
+    """One prompt at which a gradient is taken.
 
     Attributes:
         state: Its ids.

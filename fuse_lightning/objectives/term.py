@@ -270,7 +270,7 @@ class Term(Measured, ABC):
         """
 
     def begin_step(self, steps: Sequence[int]) -> None:
-        """Hook: what changes from step to step; the steps of each target count from 0."""
+        """Hook: draws what changes from step to step; each target's steps count from 0."""
 
     @abstractmethod
     def loss(self, reading: Reading, embeds: Tensor | None = None) -> Tensor:

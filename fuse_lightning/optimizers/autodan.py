@@ -80,7 +80,7 @@ class AutoDAN(PromptOptimizer):
         self.end_probability = end_probability
 
     def _exact(self, term: Term) -> bool:
-        """Whether a term's change is known: it is the writer's own likelihood."""
+        """Whether a term is the writer's own likelihood, so that its change is known."""
         return isinstance(term, Fluency) and term.model is self.objective.primary
 
     def _predicted(self, term: Term) -> bool:
@@ -125,7 +125,7 @@ class AutoDAN(PromptOptimizer):
 
     @property
     def _likelihoods(self) -> list[Term]:
-        """The first term, and the others that are likelihoods by the writer."""
+        """The first term, and the other likelihoods under the writer."""
         first, *others = self.objective.terms
         return [first, *(term for term in others if term.weight and self._exact(term))]
 
@@ -174,7 +174,7 @@ class AutoDAN(PromptOptimizer):
         return log_probs, fluency
 
     def _of_tokens(self, term: Term, log_probs: Tensor, parents: list[State]) -> Tensor:
-        """Log-probabilities of tokens as a term reads them: the first of a prompt as others."""
+        """Log-probabilities of tokens under a term; for the first token those of its readings."""
         openings = term.row_readers[0].openings(term.home)
         if openings is None:
             return log_probs

@@ -220,7 +220,7 @@ class PromptOptimizer(SearchModule[State]):
         return random_start(self.admission, self.start_length(target), generator, target)
 
     def caption(self, target: Target) -> str:
-        """What the captioner says of a target, as a start for its search."""
+        """The captioner's caption of a target, as a start; empty without one."""
         return self.start.text(target)
 
     def start_length(self, target: int) -> int:
@@ -265,7 +265,7 @@ class PromptOptimizer(SearchModule[State]):
         return scored
 
     def _score_texts(self, prompts: Prompts) -> None:
-        """Remembers the best of prompts as their text is read."""
+        """Scores the texts of prompts, and remembers the best."""
         states = self.objective.encode_prompts(prompts.texts)
         read = self.objective.prompts(states, prompts.owners)
         fits = zip(states, read.canonical, strict=True)

@@ -127,7 +127,7 @@ class Captioner(PromptOptimizer):
         return [text for texts in found for text in texts]
 
     def _read(self, texts: Sequence[str]) -> list[State]:
-        """Captions as prompts of allowed tokens, as the primary spells them."""
+        """Captions as ids of the primary with allowed tokens only."""
         states = self.objective.encode_prompts(texts)
         spelled = self.objective.prompts(states, [0] * len(states)).texts
         allowed = set(self.allowed_ids.tolist())

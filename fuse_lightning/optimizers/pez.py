@@ -125,12 +125,12 @@ class PEZ(SwapOptimizer):
         return begun
 
     def _polish_from(self, search: TargetSearch[State]) -> int:
-        """The last step of a target's descent."""
+        """Last step of a target's descent."""
         stalled_in = descent_of(search)["polish_after"]
         return self.steps - self.polish_steps if stalled_in is None else stalled_in
 
     def stalled(self, search: TargetSearch[State], since: int) -> bool:
-        """A descent that brings nothing better leads to the polish, and only that to the end."""
+        """Whether the descent, and then the polish, has stalled."""
         last = self._polish_from(search)
         if search.step > last:
             done = search.step - last >= self.polish_steps

@@ -77,7 +77,7 @@ class RandomSearch(SwapOptimizer):
         return [[*group] for group in found]
 
     def _choices(self, state: State) -> torch.Tensor:
-        """Tokens that each position may come to hold, shape (L, k)."""
+        """Tokens that may replace the token at each position, shape (L, k)."""
         ids = self.allowed_ids
         if self.search_ball == "L0":
             return ids.repeat(len(state), 1)

@@ -46,7 +46,7 @@ class SwapOptimizer(PromptOptimizer):
         self.length_ratio = length_ratio
 
     def check_choices(self, name: str, count: int) -> None:
-        """Compares an option with how many tokens may replace one.
+        """Checks an option against the number of tokens that may replace one.
 
         Raises:
             FuseError: If there are fewer.
@@ -86,7 +86,7 @@ class SwapOptimizer(PromptOptimizer):
         return state
 
     def or_itself(self, found: list[list[State]], states: list[list[State]]) -> list[list[State]]:
-        """Candidates, or where the constraints admit none the states: the search goes on."""
+        """Candidates; the states themselves where the constraints admit none."""
         return [group or old for group, old in zip(found, states, strict=True)]
 
     def best_tokens(

@@ -58,7 +58,7 @@ def report(run: Path, out: Path | None = None) -> None:
 
 
 def page(run: Run) -> str:
-    """The page of a run."""
+    """HTML page of a run."""
     environment = Environment(
         loader=PackageLoader("fuse_lightning.report", ""),
         autoescape=True,
@@ -174,7 +174,7 @@ class Picture:
 
 
 def _thumbnail(data: bytes) -> Picture | None:
-    """A small JPEG of a picture, or ``None`` if it is broken or too large."""
+    """Small JPEG of a picture; ``None`` if it is broken or too large."""
     try:
         image = read_image(data)
     except FuseError:
@@ -205,5 +205,5 @@ def table(run: Run) -> bytes:
 
 
 def _utf8(text: str) -> str:
-    """The text, with an escape for what a file name holds that is no text."""
+    """The text with escapes for bytes of file names that are no UTF-8."""
     return text.encode(errors="backslashreplace").decode()

@@ -88,7 +88,7 @@ class RunFolder:
         return (self.path / IDENTITY).is_file() and (self.path / "config.yaml").is_file()
 
     def take(self) -> None:
-        """Takes the folder for this process until :meth:`leave`, or until the process ends.
+        """Locks the folder for this process until :meth:`leave` or the end of the process.
 
         Raises:
             FuseError: If another process works in it.
@@ -115,7 +115,7 @@ class RunFolder:
         remove_leftovers(self.path)
 
     def hold(self) -> None:
-        """Makes the folder again if it was deleted since this process has taken it.
+        """Makes a deleted folder again, with its lock.
 
         Raises:
             FuseError: If another run has begun there since.

@@ -36,7 +36,7 @@ MALFORMED = (
 
 
 def unreadable(path: object = None) -> FuseError:
-    """The error about a file that no search has written."""
+    """Error about a file that is no checkpoint of a search."""
     name = "" if path is None else f"{str(path)!r} "
     return FuseError(
         f"checkpoint {name}cannot be read; give a file that a search of this version has written"
@@ -151,7 +151,7 @@ def zeroed(counts: Any) -> Any:
 
 
 def _alike(state: Any, own: Mapping[str, Any]) -> bool:
-    """Whether a callback's state has the form of what the callback itself would write."""
+    """Whether a callback's state has the form that the callback writes."""
     if not isinstance(state, dict) or state.keys() != own.keys():
         return False
     return all(

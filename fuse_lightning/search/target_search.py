@@ -61,7 +61,7 @@ class TargetSearch(Generic[StateT]):
 
     @classmethod
     def begin(cls, name: str, digest: str, seed: int, source: str = "") -> "TargetSearch[StateT]":
-        """A search that has had no step."""
+        """State of a search before its first step."""
         generator = torch.Generator().manual_seed(hash_seed(seed, name))
         return cls(name, digest, generator, source=source)
 
@@ -75,7 +75,7 @@ class TargetSearch(Generic[StateT]):
         return self.kept[-1].loss if len(self.kept) == top else NOTHING
 
     def keep(self, found: Best[StateT], top: int) -> None:
-        """Remembers a prompt if it is among the best ``top``, each text once.
+        """Adds a prompt to the best ``top``, each text once.
 
         Of one text that several states stand for the best is kept.
         """

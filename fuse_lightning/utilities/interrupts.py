@@ -82,7 +82,7 @@ def notice(kind: signal.Signals = signal.SIGTERM) -> bool:
 
 @contextmanager
 def heard() -> Iterator[None]:
-    """Ends by Ctrl-C or SIGTERM with a line on stderr and 128 plus the signal's number.
+    """Context that ends on Ctrl-C or SIGTERM with a line and 128 plus the signal's number.
 
     Of the processes that Lightning's launcher starts, one for each further device, the first one
     takes Ctrl-C alone; the others end with it.
