@@ -46,7 +46,7 @@ class FuseAdapter:
 
     @cached_property
     def maps(self) -> dict[Case, Tensor]:
-        """Fitted maps by (source tokens, target tokens), each (m, n, d_A, d_B) on the target."""
+        """Fitted maps by (source tokens, target tokens), (m, n, d_A, d_B), on the target."""
         settings = self.settings
         words = (
             vocabulary_words(self.source, self.target)
@@ -102,7 +102,7 @@ class FuseAdapter:
 
     @cached_property
     def lookup_table(self) -> Tensor:
-        """Mean target embedding of each source token's own text as a word, shape (V_A, d_B).
+        """Mean target embedding of each source token's text as a word, shape (V_A, d_B).
 
         Zero for tokens that do not begin a word.
         """
@@ -110,7 +110,7 @@ class FuseAdapter:
 
     @cached_property
     def opening_table(self) -> Tensor:
-        """The lookup table for the beginning of a text, where no space marks a word."""
+        """As :attr:`lookup_table`, for tokens at the very beginning of a text."""
         return self._lookup([True for _ in self.source.pieces])
 
     def _lookup(self, wanted: Sequence[bool]) -> Tensor:

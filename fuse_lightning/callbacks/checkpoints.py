@@ -35,7 +35,7 @@ class TimedCheckpoints(Callback):
 
 
 def is_untold(callback: Callback) -> bool:
-    """Whether a callback is Lightning's default, which writes nothing before a run's end."""
+    """Whether a callback is Lightning's default, which saves only at a run's end."""
     return (
         type(callback) is ModelCheckpoint
         and callback.dirpath is None

@@ -29,7 +29,7 @@ class JoinedPrompt(Callback):
     """
 
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Joins, scores, prints and writes.
+        """Joins the best prompts, scores, prints and writes the result.
 
         Raises:
             FuseError: If the search has no objective.

@@ -20,7 +20,7 @@ SUFFIXES = (".csv", ".jsonl")
 
 
 class Predictions(Callback):
-    """Printer or writer of what ``predict`` gives; it names the targets without a prompt.
+    """Callback that prints or writes the prompts of each target, and names those without one.
 
     Args:
         out: File to write, ``.csv`` or ``.jsonl``, in place of printing.

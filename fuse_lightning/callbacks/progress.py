@@ -55,7 +55,7 @@ class PromptProgressBar(TQDMProgressBar):
 
     @property
     def is_disabled(self) -> bool:
-        """Whether no bar is drawn; a log file would keep every state of it."""
+        """Whether no bar is drawn, as in a log file, which would keep every state of it."""
         return bool(super().is_disabled) or not (sys.stdout.isatty() or Console().is_jupyter)
 
     def on_train_batch_start(
@@ -93,7 +93,7 @@ class PromptProgressBar(TQDMProgressBar):
     def on_exception(
         self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
     ) -> None:
-        """Takes the bar away, so that what is said of the end stands alone."""
+        """Clears the bar, so that the message about the error stands alone."""
         self._begun = 0.0
         if self._train_progress_bar is not None:
             self.train_progress_bar.leave = False
@@ -129,12 +129,12 @@ class PromptProgressBar(TQDMProgressBar):
         say(", ".join(parts))
 
     def _rate(self, pl_module: L.LightningModule) -> float:
-        """Targets that this process finishes in a minute; 0 before the first."""
+        """Targets that this process finishes per minute; 0 before the first."""
         done = self._done(pl_module) - self._begun_done
         return 60 * done / (time.monotonic() - self._begun) if done else 0.0
 
     def _left(self, trainer: L.Trainer, pl_module: L.LightningModule, rate: float) -> float:
-        """Seconds left: by steps, were every target to take all of its own, or by targets done."""
+        """Seconds left, estimated from the steps to come or from the targets done."""
         steps = max(self._steps - self._begun_steps, 1)
         most = (self._told - self._begun) / steps * (self.total_train_batches - self._steps)
         done, *known = self._counts(trainer, pl_module)
@@ -153,7 +153,7 @@ class PromptProgressBar(TQDMProgressBar):
         return len(self._tally.done)
 
     def _mean_loss(self, pl_module: L.LightningModule) -> float:
-        """Mean best loss of targets that have ended and of those under way."""
+        """Mean best loss of the targets that have ended and of those in the batch."""
         module = search_of(pl_module)
         self._tally.take(module.results)
         running = [each.best.loss for each in module.searches if each.best and not each.done]

@@ -19,7 +19,7 @@ THUMBNAIL = 256
 
 
 class TensorBoardPrompts(Callback):
-    """TensorBoard entries: each target's pictures once, its best prompt whenever that changes.
+    """Callback that logs each target's pictures once, and each better prompt.
 
     Over several devices each but the first writes a run of its own below the run's folder,
     ``rank1`` and so on. At the end come the options of the search with its final losses.

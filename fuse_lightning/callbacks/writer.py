@@ -22,7 +22,7 @@ Search: TypeAlias = SearchModule[Any]
 
 
 class PromptWriter(Callback):
-    """Writer of every finished target, at once, to ``prompts.csv`` and ``prompts.jsonl``.
+    """Callback that adds each finished target to ``prompts.csv`` and ``prompts.jsonl``.
 
     The files lie in the run's log folder, beside ``run.json`` and ``targets.jsonl``, which say
     what the run is of. A folder that holds results is refused, unless the run goes on there or
@@ -60,11 +60,11 @@ class PromptWriter(Callback):
 
     @property
     def folder(self) -> RunFolder | None:
-        """The run's folder; ``None`` where nothing is written, or nothing any more."""
+        """The run's folder; ``None`` if nothing is written, or if the folder was given up."""
         return None if self.files is None else self.files.folder
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        """Looks at the folder of a run that goes on, before any model is loaded."""
+        """Checks the folder of a resumed run, before a model is loaded."""
         module = search_of(pl_module)
         # The first device alone has taken the folder.
         tried: bool = trainer.fast_dev_run  # type: ignore[attr-defined]
@@ -75,7 +75,7 @@ class PromptWriter(Callback):
             self._together(trainer, lambda: self._check(trainer, module, folder))
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Takes the folder, and starts both files with the results there are."""
+        """Locks the folder, and starts both files with the earlier results."""
         module = search_of(pl_module)
         self.files, self.kept, self.cut, self.skipped = None, [], {}, {}
         if not self.enabled or trainer.fast_dev_run:  # type: ignore[attr-defined]
@@ -179,7 +179,7 @@ class PromptWriter(Callback):
             module.durable = self.files.written
 
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Puts the results in the order of targets; joins the files of several devices."""
+        """Sorts the results by target, and joins the files of several devices."""
         module = search_of(pl_module)
         if self.files is None:
             return
@@ -234,7 +234,7 @@ class PromptWriter(Callback):
             raise
 
     def _write_anew(self, trainer: L.Trainer, module: Search) -> None:
-        """Writes all results that this device has."""
+        """Writes all results of this device into new files."""
         files = self.files
         assert files is not None
         cut = self._left_cut(module)
@@ -254,7 +254,7 @@ class PromptWriter(Callback):
         return [row for name, rows in self.cut.items() if name not in new for row in rows]
 
     def _write_skipped(self, trainer: L.Trainer, module: Search, *, end: bool = False) -> None:
-        """Names every target that was left out, and why; all devices ask together."""
+        """Writes all skipped targets with the reasons; all devices must call it together."""
         assert self.files is not None
         data = data_of(trainer)
         done = {result.target for result in module.results}

@@ -32,7 +32,7 @@ COMPLAINTS = (
 
 
 def config_paths(words: Iterable[str]) -> list[str]:
-    """The configuration files that a command line names.
+    """Configuration files that a command line names.
 
     >>> config_paths(["fit", "--config", "a.yaml", "--config=b.yaml", "--data=c.yaml"])
     ['a.yaml', 'b.yaml']

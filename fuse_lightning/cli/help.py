@@ -49,7 +49,7 @@ adapters between tokenizers:
 
 
 def usage(command: str) -> list[str]:
-    """The lines of :data:`HELP` about a command.
+    """Lines of :data:`HELP` about a command.
 
     >>> usage("predict")
     ['  fuse predict --run RUN [--out FILE.csv|.jsonl]   prompts of each target']

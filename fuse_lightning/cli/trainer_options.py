@@ -1,4 +1,4 @@
-"""Checks of trainer options that a search cannot use, and errors that Lightning itself raises."""
+"""Checks of trainer options that a search cannot use, and of errors that Lightning raises."""
 
 import sysconfig
 from collections.abc import Iterable
@@ -91,7 +91,7 @@ def averages(trainer: Any) -> bool:
 
 
 def is_complaint(error: BaseException) -> bool:
-    """Whether Lightning itself raised an error, alone or by a library that it called.
+    """Whether Lightning itself raised an error, directly or in a library that it called.
 
     What was raised in this package, or in code of a user, is a mistake there.
     """

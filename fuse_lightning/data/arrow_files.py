@@ -68,7 +68,7 @@ class ArrowFiles(Table):
 
 
 class _Part:
-    """Index of one Arrow file: where each batch of rows begins, and how many rows it has."""
+    """Index of one Arrow file: offset and number of rows of each record batch."""
 
     def __init__(self, path: Path) -> None:
         import pyarrow as pa

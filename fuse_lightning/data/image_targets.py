@@ -63,7 +63,7 @@ class ImageTargets(TargetDataModule):
         self.streaming = streaming
 
     def all_targets(self) -> list[Target]:
-        """All targets.
+        """All targets, one for each picture.
 
         Raises:
             FuseError: If a source is missing, empty or holds something else.

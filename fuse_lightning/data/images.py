@@ -200,7 +200,7 @@ def _to_eight_bit(image: Image.Image) -> Image.Image:
 
 
 def _range(image: Image.Image) -> tuple[float, float]:
-    """Values of a greyscale picture that become black and white.
+    """Pixel values that become black and white.
 
     Raises:
         ValueError: If no number is finite.
@@ -219,7 +219,7 @@ def _range(image: Image.Image) -> tuple[float, float]:
 
 
 def _strips(image: Image.Image) -> Iterator[NDArray[np.float64]]:
-    """Numbers of a picture from top to bottom, a strip at a time, as each takes eight bytes."""
+    """Pixel values of a picture in strips from top to bottom, to bound the memory."""
     rows = max(STRIP // image.width, 1)
     for top in range(0, image.height, rows):
         part = image.crop((0, top, image.width, min(top + rows, image.height)))

@@ -1,4 +1,4 @@
-"""Forwards over many rows: what they begin with in common is read once, in batches for memory.
+"""Batched forwards over many rows, which read shared beginnings once.
 
 :func:`for_each_batch` calls back with each forward, a :class:`Part`: first trunks, then the ends of
 the rows that follow them.
@@ -26,7 +26,7 @@ PADDING = 0.08
 
 @dataclass
 class Part:
-    """Input of one forward: trunks that several rows begin with, or ends of rows.
+    """Input of one forward: shared trunks, or the ends of rows behind them.
 
     Attributes:
         ids: Tokens, shape (n, T).
@@ -49,7 +49,7 @@ class Part:
     trunk: bool
 
     def embeds(self, whole: Tensor | None) -> Tensor | None:
-        """Embeddings of this part, shape (n, T, d), from those of all rows, shape (N, T, d)."""
+        """Embeddings of this part, shape (n, T, d), out of those of all rows, shape (N, T, d)."""
         if whole is None or self.trunk:
             return None
         places = (self.starts[:, None] + torch.arange(self.ids.shape[1])).clamp(
@@ -61,7 +61,7 @@ class Part:
 def trunk_part(
     ends: Suffixes, members: Sequence[int], places: Sequence[int], stops: Sequence[int]
 ) -> Part:
-    """The part that is a forward over trunks.
+    """Input of a forward over trunks.
 
     Args:
         ends: Input of the forward.
@@ -89,7 +89,7 @@ def for_each_batch(
     *,
     keep: bool = False,
 ) -> None:
-    """Calls back for forwards over every token of every row, as few as memory and padding allow.
+    """Runs a callback on forwards that cover all tokens of all rows within the memory budget.
 
     Args:
         model: A causal model; where its attention cannot share, rows are computed whole.
@@ -147,7 +147,7 @@ def visit_ends(
     store: Store | None,
     visit: Callable[[Part], None],
 ) -> None:
-    """Calls back for forwards over the ends of rows, which they do not share.
+    """Runs a callback on forwards over the unshared ends of rows.
 
     Args:
         model: The model.
@@ -191,7 +191,7 @@ def run_vectors(
     embeds: Tensor | None = None,
     fixed: Tensor | None = None,
 ) -> Tensor:
-    """Vectors of texts, one each; equal texts are computed once.
+    """Vectors of texts, one each, computed once for equal texts.
 
     Args:
         model: The model.

@@ -1,4 +1,4 @@
-"""The memory budget: how many token positions go into one forward."""
+"""Memory budget: the number of token positions in one forward."""
 
 import gc
 from collections.abc import Callable, Sequence
@@ -18,7 +18,7 @@ SPARED = 32
 
 
 class Budget:
-    """Most token positions in one forward, and the batches that keep to it.
+    """Largest number of token positions in one forward, halved when memory runs out.
 
     On CUDA devices what the first, small batch takes tells how many positions there is room for,
     and every larger one tells it better. That resets torch's statistics of the peak.
@@ -47,7 +47,7 @@ class Budget:
         *,
         inner: bool = False,
     ) -> None:
-        """Calls back for consecutive slices of rows that memory holds.
+        """Calls a function on consecutive slices of rows that fit into memory.
 
         Args:
             lengths: Positions of each row; sorted, so that little is padded.
@@ -100,5 +100,5 @@ class Budget:
 
 
 def _memory(error: RuntimeError) -> bool:
-    """Whether an error says that memory ran out, on an accelerator or a CPU."""
+    """Whether an error means that memory ran out, on an accelerator or a CPU."""
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)

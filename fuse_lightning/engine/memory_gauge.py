@@ -1,10 +1,10 @@
-"""Measurement of the accelerator memory that some work takes."""
+"""Measurement of the accelerator memory that a piece of work takes."""
 
 import torch
 
 
 class MemoryGauge:
-    """Measures, from its making on, the most memory taken of the CUDA devices in use."""
+    """Gauge of the peak memory on the CUDA devices in use, from its creation on."""
 
     @staticmethod
     def works() -> bool:

@@ -1,4 +1,4 @@
-"""The texts that one call of generate writes: their tokens, and how each ends."""
+"""State of the texts of one ``generate`` call: their tokens, and how each ends."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FindStop = Callable[[Row], int | None]
 
 @dataclass
 class Limits:
-    """What ends a text.
+    """Conditions that end a text.
 
     Attributes:
         new: Most tokens that are written.
@@ -40,7 +40,7 @@ class Limits:
 
 @dataclass
 class Text:
-    """A text that is being written.
+    """Text under generation.
 
     Attributes:
         prompt: Ids before it.
@@ -58,7 +58,7 @@ class Text:
 
     @property
     def row(self) -> Row:
-        """Prompt and text."""
+        """Ids of prompt and text."""
         return (*self.prompt, *self.ids)
 
     def __len__(self) -> int:
@@ -66,7 +66,7 @@ class Text:
 
 
 class Writing:
-    """Chooses and keeps the tokens of W texts.
+    """State of W texts under generation: chooses and stores their tokens.
 
     Args:
         prompts: Ids before each text.
@@ -97,20 +97,20 @@ class Writing:
         ]
 
     def restart(self, number: int, length: int) -> None:
-        """Takes back what was written of a text, up to a length of prompt and text together."""
+        """Cuts a text back to a length, counted from the prompt's first token."""
         text = self.texts[number]
         written = length - len(text.prompt)
         del text.ids[written:], text.log_probs[written:]
         text.ended = None
 
     def room(self, number: int, length: int) -> int:
-        """Most tokens that may be written of a text whose prompt and beginning are that long."""
+        """Number of tokens that may be written behind a prompt and text of a length."""
         written = length - len(self.texts[number].prompt)
         return min(self.limits.new - written, self.limits.longest - length)
 
     @torch.no_grad()
     def write(self, numbers: Sequence[int], logits: Tensor) -> None:
-        """Writes the next token of some texts; those that have ended stay as they are.
+        """Writes the next token of some texts; ended texts stay as they are.
 
         Args:
             numbers: Of the texts, N.
@@ -136,7 +136,7 @@ class Writing:
         return 0.0 if numbers is None or place >= len(numbers) else float(numbers[place])
 
     def _end(self, text: Text) -> None:
-        """Notes whether the last token ended the text."""
+        """Records whether the last token ended the text."""
         text.kept = len(text.ids)
         before = self.limits.text and self.limits.text(tuple(text.ids))
         if text.ids[-1] in self.limits.ids:

@@ -32,7 +32,7 @@ LOSS = ""
 
 
 class TermMetrics:
-    """What one term says of prompts, whether it is a term of the search or not.
+    """Metrics of one term, whether it is a term of the search or not.
 
     Args:
         objective: The objective that the term is of.
@@ -55,11 +55,11 @@ class TermMetrics:
         return {LOSS: loss, **found}
 
     def figure(self, short: str) -> str:
-        """Name of the figure of a metric."""
+        """Name of a metric's figure."""
         return self.term.name if short == LOSS else f"{self.term.name}_{short}"
 
     def update(self, metrics: Mapping[str, Metric], prompts: Prompts) -> Tensor:
-        """Measures prompts of the targets that the objective was given last.
+        """Measures prompts of the targets that were last given to the objective.
 
         Args:
             metrics: What :meth:`metrics` gave.
@@ -100,7 +100,7 @@ def transfer(
     targets: Sequence[Target],
     kind: type[FrozenModel] | None = None,
 ) -> TermMetrics:
-    """Metrics of a model that took no part in the search, not loaded yet.
+    """Metrics of a model that took no part in the search, not yet loaded.
 
     Args:
         model_id: The model.
@@ -126,7 +126,7 @@ def transfer(
 
 
 def transfer_term(model: FrozenModel, targets: Sequence[Target], search: Sequence[Term]) -> Term:
-    """The term that measures prompts with a model that took no part in the search.
+    """Term that measures prompts with a model that took no part in the search.
 
     Terms of the package are asked first, then those of the search's own classes.
 

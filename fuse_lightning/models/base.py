@@ -1,4 +1,4 @@
-"""Frozen models: loading, embeddings, limits and tokens, whatever the kind."""
+"""Base of frozen models: loading, embeddings, limits and tokens."""
 
 from abc import abstractmethod
 from collections.abc import Iterator
@@ -34,7 +34,7 @@ from fuse_lightning.models.vocabulary import Vocabulary
 
 
 class FrozenModel(TokenAccess):
-    """A transformers model whose weights never change.
+    """Base of frozen models: a transformers model whose weights never change.
 
     Not an ``nn.Module``: a LightningModule that holds one neither trains it nor writes it into
     checkpoints. Nothing is read, and nothing in memory is changed, before :meth:`load`.
@@ -113,7 +113,7 @@ class FrozenModel(TokenAccess):
 
     @property
     def key(self) -> tuple[object, ...]:
-        """Equal for two models that can share weights in memory."""
+        """Key that is equal for two models that can share weights in memory."""
         return (
             type(self),
             self.model_id if self.given is None else id(self.given),
@@ -128,11 +128,11 @@ class FrozenModel(TokenAccess):
     @property
     @abstractmethod
     def auto_class(self) -> Any:
-        """The transformers auto class that reads the network."""
+        """The transformers auto class that loads the network."""
 
     @abstractmethod
     def accepts(self, config: PretrainedConfig) -> bool:
-        """Whether the configuration is of this kind of model."""
+        """Whether a configuration is of this kind of model."""
 
     @property
     def exact(self) -> bool:
@@ -144,11 +144,11 @@ class FrozenModel(TokenAccess):
 
     @property
     def loaded(self) -> bool:
-        """Whether the weights are in memory, ready to be run."""
+        """Whether the weights are in memory, ready for use."""
         return hasattr(self, "module")
 
     def load(self, device: torch.device | str = "cpu") -> None:
-        """Reads tokenizer and weights, or takes them from memory; a second call does nothing.
+        """Loads tokenizer and weights, or takes them from memory; a second call does nothing.
 
         Args:
             device: Where the model goes, unless its options say another place.
@@ -176,7 +176,7 @@ class FrozenModel(TokenAccess):
             raise
 
     def unload(self) -> None:
-        """Lets go of the weights; a network in memory gets its modes, settings and device back.
+        """Frees the weights; a network in memory gets back its modes, settings and device.
 
         The model can be loaded again.
         """
@@ -188,10 +188,10 @@ class FrozenModel(TokenAccess):
         vars(self).update(before)
 
     def prepare(self) -> None:
-        """Hook: checks and settings that need the loaded network."""
+        """Hook: checks and settings of a loaded network."""
 
     def forget(self) -> None:
-        """Frees keys, values and likelihoods that are kept from one forward to the next."""
+        """Frees keys, values and likelihoods kept between forwards."""
         self.remembered.clear()
 
     @property
@@ -206,39 +206,39 @@ class FrozenModel(TokenAccess):
 
     @property
     def text_config(self) -> PretrainedConfig:
-        """Configuration of the part that reads text."""
+        """Configuration of the text part."""
         return self.module.config.get_text_config()
 
     @property
     def text_network(self) -> nn.Module:
-        """The part that reads text."""
+        """Text part of the network."""
         network: nn.Module = self.module
         return network
 
     def embedding_of(self, network: Any) -> nn.Module:
-        """The layer of a network of this kind that turns ids into input embeddings."""
+        """Layer of a network of this kind that turns ids into input embeddings."""
         layer: nn.Module = network.get_input_embeddings()
         return layer
 
     @property
     def embedding_layer(self) -> nn.Module:
-        """The layer that turns ids into input embeddings."""
+        """Layer that turns ids into input embeddings."""
         return self.embedding_of(self.module)
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
-        """The tokens that the loaded model's tokenizer and network both know."""
+        """Tokens of the loaded model that tokenizer and network both know."""
         return Vocabulary(self.tokenizer, self.table_rows, name=self.model_id)
 
     @property
     def table_rows(self) -> int:
-        """Rows of the embedding table."""
+        """Number of rows of the embedding table."""
         weight: Tensor = self.embedding_layer.get_parameter("weight")
         return weight.shape[0]
 
     @cached_property
     def embedding_table(self) -> Tensor:
-        """Input embeddings of all tokens the tokenizer knows, shape (V, d).
+        """Input embeddings of all tokens of the vocabulary, shape (V, d).
 
         They are what the layer returns, so a scaling inside it is included.
         """

@@ -30,7 +30,7 @@ REQUEST = "Describe the image in one short sentence."
 
 
 class CaptionModel(FrozenModel):
-    """A model of transformers that writes text about a picture, behind a text to go on from.
+    """Image-to-text model of transformers, which writes on from a given text.
 
     Args:
         model_id: Hub id, local folder, or a network in memory.
@@ -55,25 +55,25 @@ class CaptionModel(FrozenModel):
 
     @property
     def key(self) -> tuple[object, ...]:
-        """Equal for two models that can share weights in memory and read pictures alike."""
+        """Key that is equal for two models that can share weights and read pictures alike."""
         return (*super().key, same(self.processor_source))
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
-        """The tokenizer's tokens: what is written decides, not what the picture's side reads."""
+        """Tokens of the tokenizer, whatever the picture part of the network reads."""
         return Vocabulary(self.tokenizer, name=self.model_id)
 
     @property
     def auto_class(self) -> Any:
-        """The transformers auto class of models that write about pictures."""
+        """The transformers auto class of image-to-text models."""
         return AutoModelForImageTextToText
 
     def accepts(self, config: PretrainedConfig) -> bool:
-        """Whether transformers knows the architecture as one that writes about pictures."""
+        """Whether transformers knows the architecture as an image-to-text model."""
         return type(config) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
 
     def prepare(self) -> None:
-        """Reads the processor that makes inputs of a picture and a text."""
+        """Loads the processor that turns a picture and a text into inputs."""
         self.composite = isinstance(self.module, VisionEncoderDecoderModel)
         auto = AutoImageProcessor if self.composite else AutoProcessor
         self.processor = find_processor(self, self.processor_source, auto, "processor")

@@ -51,7 +51,7 @@ class CausalLM(FrozenModel):
 
     @property
     def key(self) -> tuple[object, ...]:
-        """Equal for two models that can share weights in memory and read texts alike."""
+        """Key that is equal for two models that can share weights and read texts alike."""
         return (*super().key, self.start)
 
     @property
@@ -77,12 +77,12 @@ class CausalLM(FrozenModel):
         try_sharing(self, self._example)
 
     def _example(self) -> Tensor:
-        """Likelihoods of the example rows, whose change shows whether sharing is exact."""
+        """Likelihoods of example rows, whose change would show that sharing is not exact."""
         rows = self._examples()
         return self.token_nll(rows.ids, rows.mask.index_fill(1, torch.tensor(0), False))
 
     def _examples(self) -> TokenBatch:
-        """Some rows that begin alike: ordinary words, which the model knows.
+        """Example rows of ordinary words, with common beginnings.
 
         On special tokens rounding may be far larger than in any text.
         """
@@ -109,7 +109,7 @@ class CausalLM(FrozenModel):
 
     @cached_property
     def end_ids(self) -> tuple[int, ...]:
-        """Ids after which the model would stop generating."""
+        """Ids after which the model stops generating."""
         ids = self.module.generation_config.eos_token_id
         ids = ids if isinstance(ids, list) else [ids]
         known = {*ids, self.tokenizer.eos_token_id} - {None}
@@ -207,7 +207,7 @@ class CausalLM(FrozenModel):
 
     @property
     def reduced(self) -> bool:
-        """Whether the trainer's reduced precision is at work."""
+        """Whether the trainer's reduced precision is active."""
         return torch.is_autocast_enabled(self.device.type)
 
     @torch.no_grad()
@@ -268,7 +268,7 @@ class CausalLM(FrozenModel):
 
     @cached_property
     def pads_left(self) -> bool:
-        """Whether transformers' ``generate`` continues rows padded on the left as rows alone."""
+        """Whether transformers' ``generate`` handles left-padded rows like single rows."""
         batch = self._examples()
         rows = [tuple(row[some].tolist()) for row, some in zip(batch.ids, batch.mask, strict=True)]
         return try_left_padding(self, [row[: len(row) - n] for n, row in enumerate(rows)])

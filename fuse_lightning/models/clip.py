@@ -1,4 +1,4 @@
-"""Models with an image tower and a text tower: CLIP, OpenCLIP exports, SigLIP, dual encoders."""
+"""Models with a picture tower and a text tower: CLIP, OpenCLIP exports, SigLIP, dual encoders."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -24,7 +24,7 @@ PICTURES = 32
 
 
 class CLIP(TextEncoder):
-    """A model with ``get_text_features`` and ``get_image_features``.
+    """Model with ``get_text_features`` and ``get_image_features``, such as CLIP or SigLIP.
 
     Args:
         model_id: Hub id, local folder, ``zoo/NAME``, or a network in memory.
@@ -49,7 +49,7 @@ class CLIP(TextEncoder):
 
     @property
     def key(self) -> tuple[object, ...]:
-        """Equal for two models that can share weights in memory and read pictures alike."""
+        """Key that is equal for two models that can share weights and read pictures alike."""
         return (*super().key, same(self.processor_source))
 
     def accepts(self, config: PretrainedConfig) -> bool:
@@ -57,7 +57,7 @@ class CLIP(TextEncoder):
         return hasattr(config, "vision_config") and hasattr(config, "text_config")
 
     def prepare(self) -> None:
-        """Reads the image processor, corrects the end token, finds whether padding matters."""
+        """Loads the image processor, corrects the end token, and finds whether padding matters."""
         for method in ("get_text_features", "get_image_features"):
             if not hasattr(self.module, method):
                 raise FuseError(f"{self.model_id!r} has no {method}, so it is not a {self.kind}")
@@ -104,7 +104,7 @@ class CLIP(TextEncoder):
         return tower
 
     def embedding_of(self, network: Any) -> nn.Module:
-        """The text tower's token embedding."""
+        """Token embedding of the text tower."""
         layer: nn.Module = network.text_model.get_input_embeddings()
         return layer
 
@@ -149,7 +149,7 @@ class CLIP(TextEncoder):
         return torch.cat(vectors)
 
     def _unit(self, output: Any) -> Tensor:
-        """The unit vectors of a tower's output, which is a tensor in older models."""
+        """Unit vectors of a tower's output, which is a tensor in older models."""
         vector: Tensor = output if isinstance(output, Tensor) else output.pooler_output
         # The towers of one model may lie on two devices.
         return F.normalize(vector.float().to(self.device), dim=-1)

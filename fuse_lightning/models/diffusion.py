@@ -23,7 +23,7 @@ PARTS = ("text_encoder", "tokenizer", "unet", "vae", "scheduler")
 
 
 class Diffusion(FrozenModel):
-    """A Stable Diffusion 1 or 2 pipeline, as diffusers saves it.
+    """Stable Diffusion 1 or 2 pipeline, as saved by diffusers.
 
     Of its parts the safety checker is never read. Weights must be safetensors.
 
@@ -65,7 +65,7 @@ class Diffusion(FrozenModel):
 
     @property
     def key(self) -> tuple[object, ...]:
-        """Equal for two models that can share weights in memory."""
+        """Key that is equal for two models that can share weights in memory."""
         return (*super().key, id(self.pipeline))
 
     @property
@@ -89,14 +89,14 @@ class Diffusion(FrozenModel):
             super().load(device)
 
     def _given_settings(self) -> Any:
-        """Takes the noise schedule of a pipeline in memory; settings of its network."""
+        """Takes the noise schedule of a pipeline in memory, and returns its network's settings."""
         from diffusers import DDPMScheduler
 
         self.scheduler = DDPMScheduler.from_config(self.pipeline.scheduler.config)
         return self.pipeline.unet.config
 
     def _read_settings(self) -> Any:
-        """Reads the noise schedule, and the settings of the network before its weights."""
+        """Reads the noise schedule and the network's settings, before the weights."""
         try:
             from diffusers import DDPMScheduler, UNet2DConditionModel
         except ImportError as error:
@@ -118,7 +118,7 @@ class Diffusion(FrozenModel):
         return unet
 
     def _check(self, unet: Any) -> None:
-        """Refuses pipelines of other kinds.
+        """Checks that the pipeline is of a supported kind.
 
         Raises:
             FuseError: If the network reads or predicts something else.
@@ -142,7 +142,7 @@ class Diffusion(FrozenModel):
         return super().networks | {"unet": self.unet, "vae": self.vae}
 
     def prepare(self) -> None:
-        """Reads the denoising network and the picture encoder, or takes them from memory."""
+        """Loads the denoising network and the picture encoder, or takes them from memory."""
         from diffusers import AutoencoderKL, UNet2DConditionModel
 
         if self.pipeline is None:
@@ -189,7 +189,7 @@ class Diffusion(FrozenModel):
         return latents
 
     def noised(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> tuple[Tensor, Tensor]:
-        """Noisy latents, and what the network should predict: the noise, or the velocity.
+        """Noisy latents and their prediction target: the noise or the velocity.
 
         Args:
             latents: Shape (N, channels, h, w).

@@ -70,7 +70,7 @@ class Placement:
 
     @property
     def key(self) -> tuple[object, ...]:
-        """Equal for two placements that are the same."""
+        """Key that is equal for two equal placements."""
         return self.device, repr(self.device_map), self.quantization
 
     def check(self) -> None:
@@ -99,7 +99,7 @@ class Placement:
         )
 
     def options(self, device: torch.device, dtype: torch.dtype) -> dict[str, Any]:
-        """What ``from_pretrained`` needs to place the network; nothing if it is moved afterwards.
+        """Options of ``from_pretrained`` that place the network; empty if it is moved afterwards.
 
         Args:
             device: Where the network lies if it is not spread.
@@ -119,14 +119,14 @@ class Placement:
 
 
 def devices() -> list[str]:
-    """The devices of this machine."""
+    """Devices of this machine."""
     accelerator = torch.accelerator.current_accelerator()
     count = torch.accelerator.device_count()
     return ["cpu", *(f"{accelerator.type}:{n}" for n in range(count) if accelerator)]
 
 
 def input_device(embedding_layer: nn.Module) -> torch.device:
-    """The device on which a placed network reads ids."""
+    """Device on which a placed network reads ids."""
     weight = embedding_layer.get_parameter("weight")
     # Weights that come from memory or disk when they are needed have a hook that moves the ids.
     home = "cpu" if weight.is_meta else weight.device
@@ -135,7 +135,7 @@ def input_device(embedding_layer: nn.Module) -> torch.device:
 
 
 def keep_gradients(network: nn.Module) -> None:
-    """Sets 4-bit layers to give a gradient at their inputs after a forward without one."""
+    """Makes 4-bit layers give a gradient at their inputs after a forward without one."""
     for layer in network.modules():
         if type(layer).__name__ == "Linear4bit":
             # In eval mode some CPUs pack the weights for a kernel that has no backward.
@@ -143,7 +143,7 @@ def keep_gradients(network: nn.Module) -> None:
 
 
 def _device(given: str | int) -> torch.device:
-    """A device by its name, or an accelerator by its number."""
+    """Device of a name, or of an accelerator's number."""
     if isinstance(given, str):
         device = torch.device(given)
         if device.type == "meta":

@@ -1,4 +1,4 @@
-"""Settings of a sentence-transformers model, from the files beside it or its object in memory."""
+"""Settings of a sentence-transformers model, from its files or its object in memory."""
 
 import json
 from collections.abc import Callable
@@ -20,7 +20,7 @@ Settings = Callable[[str], Any]
 
 
 def is_sentence_transformer(model: object) -> bool:
-    """Whether this is a ``SentenceTransformer`` in memory: modules, of which the first reads text.
+    """Whether this is a ``SentenceTransformer`` in memory whose first module reads text.
 
     Asked of what it has, as the package need not be installed.
     """

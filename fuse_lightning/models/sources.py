@@ -1,4 +1,4 @@
-"""Where a frozen model comes from: files that its id names, or a network in memory."""
+"""Sources of a frozen model: files that its id names, or a network in memory."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class Loaded(NamedTuple):
-    """A network that is ready to be run, with its tokenizer.
+    """Network ready for use, with its tokenizer.
 
     Attributes:
         network: The transformers network, frozen and in eval mode.
@@ -42,7 +42,7 @@ class Loaded(NamedTuple):
 
 
 def read(model: FrozenModel, device: torch.device) -> Loaded:
-    """Reads network and tokenizer from the files that the model's id names.
+    """Loads network and tokenizer from the files that the model's id names.
 
     Args:
         model: The model.
@@ -82,7 +82,7 @@ def read(model: FrozenModel, device: torch.device) -> Loaded:
 
 
 def take(model: FrozenModel, network: Any, device: torch.device) -> Loaded:
-    """Borrows a network in memory; what ``model.put_back`` holds gives it back.
+    """Borrows a network in memory; ``model.put_back`` gives it back.
 
     Args:
         model: The model.
@@ -117,7 +117,7 @@ def take(model: FrozenModel, network: Any, device: torch.device) -> Loaded:
 
 
 def find_processor(model: FrozenModel, given: ProcessorSource, auto: Any, what: str) -> Any:
-    """The processor that the user gave, else that of the model's own place.
+    """Processor that the user gave, or else that of the model's own place.
 
     Args:
         model: The model.
@@ -139,7 +139,7 @@ def find_processor(model: FrozenModel, given: ProcessorSource, auto: Any, what: 
 
 
 def find_tokenizer(model: FrozenModel, home: str, revision: str | None) -> PreTrainedTokenizerBase:
-    """The tokenizer that the user gave, else that of the model's own place.
+    """Tokenizer that the user gave, or else that of the model's own place.
 
     Args:
         model: The model.

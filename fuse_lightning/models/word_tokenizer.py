@@ -1,4 +1,4 @@
-"""A tokenizer with a memory: each distinct word is tokenized once, and the results are joined."""
+"""Tokenizer that caches words: each distinct word is tokenized once, and the results joined."""
 
 from collections.abc import Iterable, Sequence
 from functools import cached_property
@@ -15,7 +15,7 @@ KINDS = ("a", "Z", "9", "'", "'s", ".", "!", "-", "_", "(", "é", "字", "한", 
 
 
 class Tokens(NamedTuple):
-    """Token ids of one text, and their places in it.
+    """Token ids of one text, and their character spans.
 
     Attributes:
         ids: One for each token.
@@ -27,7 +27,7 @@ class Tokens(NamedTuple):
 
 
 class WordTokenizer:
-    """A tokenizer that reads each distinct word once.
+    """Tokenizer that reads each distinct word once.
 
     Most tokenizers cut a text at its spaces before anything else. What such a tokenizer makes of
     a text is known from its words, which come again and again in a search. Whether it is such a
@@ -56,7 +56,7 @@ class WordTokenizer:
         """What texts were before their last word: candidates of one parent differ in it alone."""
 
     def read(self, texts: Sequence[str], *, special: bool = False) -> list[Tokens]:
-        """Tokens of texts, with the tokenizer's special tokens if ``special``; nothing is cut."""
+        """Tokens of texts, with special tokens if ``special``; nothing is truncated."""
         if not self.lower:
             return self._read(texts, special)
         lowered = [text.lower() for text in texts]
@@ -100,7 +100,7 @@ class WordTokenizer:
         return Tokens([*head, *ids, *tail], [0] * (2 * len(head)) + spans + [0] * (2 * len(tail)))
 
     def _joined(self, text: str) -> Tokens | None:
-        """Tokens of a text whose words are known; ``None`` if it must be read as a whole."""
+        """Tokens of a text of known words; ``None`` if it must be read as a whole."""
         before, space, word = text.rpartition(" ")
         last = self._words[bool(space), word]
         if last is None or not space:
@@ -127,7 +127,7 @@ class WordTokenizer:
         return Tokens(ids, spans)
 
     def _learn(self, texts: Iterable[str]) -> None:
-        """Tokenizes the words of texts that are not known yet."""
+        """Tokenizes the unknown words of texts."""
         if len(self._words) > MOST_WORDS:
             self._words.clear()
             self._texts.clear()
@@ -163,7 +163,7 @@ class WordTokenizer:
         ]
 
     def _if_plain(self, word: str, tokens: Tokens | None) -> Tokens | None:
-        """The tokens of a word, unless it is white space or has an added token.
+        """Tokens of a word, unless it is white space or holds an added token.
 
         Those may take in the space beside them.
         """
@@ -191,7 +191,7 @@ class WordTokenizer:
 
     @cached_property
     def separable(self) -> bool:
-        """Whether the tokenizer reads words apart from each other, which is tried out."""
+        """Whether the tokenizer reads words independently of each other, found by trial."""
         backend: Any = getattr(self.tokenizer, "backend_tokenizer", None)
         cut = getattr(backend, "pre_tokenizer", None)
         if cut is None or any(
@@ -212,7 +212,7 @@ class WordTokenizer:
 
 
 def _in_upper(row: Tokens, text: str) -> Tokens:
-    """Tokens of a text in lower case with spans in the text itself, if their lengths differ."""
+    """Tokens of a lower-cased text with spans in the text itself, if their lengths differ."""
     places = [place for place, letter in enumerate(text) for _ in letter.lower()]
     spans = row.spans.copy()
     for start in range(0, len(spans), 2):

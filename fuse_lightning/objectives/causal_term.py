@@ -1,4 +1,4 @@
-"""The base of terms of causal language models."""
+"""Base of terms of causal language models."""
 
 from torch import Tensor
 from torchmetrics import Metric

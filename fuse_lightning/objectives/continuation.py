@@ -56,7 +56,7 @@ class Continuation(CausalTerm):
             )
 
     def check(self) -> None:
-        """Also requires that a prompt and the label fit into the model."""
+        """Checks the term, and that a prompt and the label fit into the model."""
         super().check()
         if self.label is not None:
             self._check_room(self.label)
@@ -90,7 +90,7 @@ class Continuation(CausalTerm):
         self.labels = labels
 
     def contents(self, owner: int, example: int) -> Sequence[Fields]:
-        """The wanted text."""
+        """The wanted text, as the field ``answer``."""
         return ({ANSWER: self.labels[owner]},)
 
     def loss(self, reading: Reading, embeds: Tensor | None = None) -> Tensor:

@@ -109,7 +109,7 @@ class Denoising(Term):
         self._times, self._noisy, self._wanted = map(torch.stack, zip(*draws, strict=True))
 
     def _draw(self, seed: str, latents: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Timesteps, noisy latents, and what should be predicted of them."""
+        """Draws timesteps and noise: timesteps, noisy latents and what should be predicted."""
         # On the CPU, so that every device gets the same.
         generator = torch.Generator().manual_seed(random.Random(seed).getrandbits(63))
         order = torch.randperm(len(latents), generator=generator)
@@ -143,7 +143,7 @@ class Denoising(Term):
     def _errors(
         self, reading: Reading, embeds: Tensor | None, rows: Tensor, samples: Tensor
     ) -> Tensor:
-        """Squared errors of some texts, each with one of its target's pairs."""
+        """Squared errors of some texts, each with one pair of its target."""
         encoded = reading.rows[rows]
         if embeds is not None:
             embeds = embeds[rows, : encoded.ids.shape[1]]

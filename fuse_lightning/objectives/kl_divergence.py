@@ -29,7 +29,7 @@ class KLDivergence(CausalTerm):
     # log P of the many tokens that the model rules out, whatever the embedding is.
 
     def loss(self, reading: Reading, embeds: Tensor | None = None) -> Tensor:
-        """Mean over prompt tokens, shape (N,)."""
+        """Mean divergence over prompt tokens, shape (N,)."""
         ids, counted = reading.rows.ids, reading.prompt[:, 1:]
         tokens = self.model.embed(ids) if embeds is None else embeds
         before = F.pad(counted, (0, 1))

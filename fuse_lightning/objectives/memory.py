@@ -19,11 +19,11 @@ class LossMemory:
         self._rows: dict[Hashable, list[float]] = {}
 
     def forget(self, gone: Callable[[Any], bool]) -> None:
-        """Forgets the rows whose keys are ``gone``."""
+        """Drops the rows of some keys."""
         self._rows = {key: row for key, row in self._rows.items() if not gone(key)}
 
     def clear(self) -> None:
-        """Forgets everything."""
+        """Drops all rows."""
         self._rows.clear()
 
     def keep(self, keys: Sequence[Hashable], losses: Tensor) -> None:
@@ -33,6 +33,6 @@ class LossMemory:
             del self._rows[next(iter(self._rows))]
 
     def recall(self, keys: Sequence[Hashable]) -> tuple[list[int], Tensor]:
-        """Which of N keys are known, and their losses, shape (known, terms), float32."""
+        """Mask of the known keys among N, and their losses, shape (known, terms), float32."""
         known = [place for place, key in enumerate(keys) if key in self._rows]
         return known, torch.tensor([self._rows[keys[place]] for place in known])

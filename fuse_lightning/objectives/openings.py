@@ -46,7 +46,7 @@ class Openings:
 
     @cached_property
     def first(self) -> Tensor:
-        """The first of each token's ids, shape (V,), on the model's device."""
+        """First id of each token, shape (V,), on the model's device."""
         return torch.tensor([ids[0] for ids in self.ids], device=self.model.device)
 
     @cached_property
@@ -62,7 +62,7 @@ class Openings:
 
     @cached_property
     def map(self) -> Tensor:
-        """The linear map from tokens' embeddings to :attr:`table`, shape (1, 1, d, d)."""
+        """Linear map from tokens' embeddings to :attr:`table`, shape (1, 1, d, d)."""
         known = self.model.embedding_table.float()
         with torch.autocast(known.device.type, enabled=False):
             return fit_map("least_squares", known[:, None], self.table[:, None])

@@ -9,7 +9,7 @@ State = tuple[int, ...]
 
 @dataclass
 class Prompts:
-    """N prompts to score.
+    """N prompts with their ids, owners and texts.
 
     Attributes:
         states: Ids in the primary tokenizer.
@@ -25,7 +25,7 @@ class Prompts:
     canonical: list[bool]
 
     def select(self, rows: Sequence[int]) -> "Prompts":
-        """The prompts at some rows."""
+        """Prompts of some rows."""
         return Prompts(
             [self.states[row] for row in rows],
             [self.owners[row] for row in rows],

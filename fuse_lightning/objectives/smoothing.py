@@ -1,4 +1,4 @@
-"""Gradients averaged over prompts that hold random tokens."""
+"""Gradients averaged over prompts with random tokens."""
 
 import math
 from collections.abc import Callable, Sequence

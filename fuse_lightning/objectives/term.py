@@ -1,4 +1,4 @@
-"""The base of all losses: one weighted loss of frozen models over the rows that it lays out."""
+"""Base of terms: one weighted loss of frozen models over the rows that the term lays out."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ WHERE = (
 
 
 class Term(Measured, ABC):
-    """One loss of a frozen model over the texts that prompts stand in; lower is better.
+    """One loss of a frozen model over the texts that hold prompts; lower is better.
 
     A term lays out the rows that its model reads (:meth:`read`), gives a number for each of them
     (:meth:`loss`) and makes one number for each prompt and example of these (:meth:`reduce`). The
@@ -97,13 +97,13 @@ class Term(Measured, ABC):
 
     @property
     def models(self) -> list[FrozenModel]:
-        """The frozen models that the term keeps, :attr:`model` first."""
+        """Frozen models of the term, :attr:`model` first."""
         found = [each for each in vars(self).values() if isinstance(each, FrozenModel)]
         return [self.model, *(each for each in found if each is not self.model)]
 
     @property
     def selects(self) -> float:
-        """Factor of what prompts are selected by."""
+        """Factor of the term in the number by which prompts are selected."""
         return self.weight if self.score_weight is None else self.score_weight
 
     @property
@@ -112,13 +112,13 @@ class Term(Measured, ABC):
         return type(self).score is Term.score
 
     def share(self, known: dict[tuple[object, ...], FrozenModel]) -> None:
-        """Takes models with the same weights in place of its own, and gives its own to others."""
+        """Replaces models by known ones with the same weights; its other models become known."""
         for name, model in [*vars(self).items()]:
             if isinstance(model, FrozenModel):
                 setattr(self, name, known.setdefault(model.key, model))
 
     def identity(self) -> Identity:
-        """What the loss is of, beside the models' content: two equal ones are one loss.
+        """Settings of the loss beside the models' content: equal ones mean equal losses.
 
         By default the class and every option that is words or numbers and that the term keeps
         under its own name.
@@ -135,7 +135,7 @@ class Term(Measured, ABC):
 
     @cached_property
     def form(self) -> Layout:
-        """The layout, once the model is loaded."""
+        """Layout of the loaded model."""
         if self.layout is None:
             marks = self.model.marks
             return Layout.around(self.prefix, self.suffix, marks, answer=ANSWER in self.fills)
@@ -143,13 +143,13 @@ class Term(Measured, ABC):
 
     @cached_property
     def home(self) -> Context:
-        """The layout without an answer, and with a short word in every other field."""
+        """Layout without an answer, and with a short word in every other field."""
         form = self.form.without_answer()
         return Context(form, dict.fromkeys(form.names, "a"))
 
     @cached_property
     def frame(self) -> Frame:
-        """Ids around a prompt at :attr:`home`."""
+        """Ids around a prompt in :attr:`home`."""
         return self._frames[0].at(self.home)
 
     @cached_property
@@ -158,7 +158,7 @@ class Term(Measured, ABC):
 
     @cached_property
     def row_readers(self) -> list[RowReader]:
-        """What lays out the rows of each model."""
+        """Row makers of the models, in their order."""
         first = self.first
         pairs = zip(self.models, self._frames, strict=True)
         return [
@@ -183,7 +183,7 @@ class Term(Measured, ABC):
         return self._contexts[key]
 
     def contents(self, owner: int, example: int) -> Sequence[Fields]:
-        """Hook: what stands in the fields of the rows of one example, beside the prompt.
+        """Hook: texts of the other fields, for each row of one example.
 
         Args:
             owner: Index of a target in the batch.
@@ -201,7 +201,7 @@ class Term(Measured, ABC):
         *,
         ids: bool = False,
     ) -> Reading:
-        """Lays out the rows of prompts.
+        """Reading of prompts: lays out their rows.
 
         Args:
             prompts: N prompts.
@@ -263,7 +263,7 @@ class Term(Measured, ABC):
             )
 
     def set_targets(self, targets: Sequence[Target]) -> None:
-        """Hook: computes what the loss needs of the targets of a batch.
+        """Hook: computes the loss's data of a batch of targets.
 
         Comes again whenever the batch changes, as most of the targets stay: what is costly is
         kept, see :class:`~fuse_lightning.objectives.target_cache.PerTarget`.
@@ -274,7 +274,7 @@ class Term(Measured, ABC):
 
     @abstractmethod
     def loss(self, reading: Reading, embeds: Tensor | None = None) -> Tensor:
-        """What is differentiated, for each row.
+        """Hook: the differentiated loss of each row.
 
         Args:
             reading: R rows of one of the models.
@@ -286,7 +286,7 @@ class Term(Measured, ABC):
         """
 
     def score(self, reading: Reading) -> Tensor:
-        """What prompts are selected by, for each row; by default the loss.
+        """Number of each row by which prompts are selected; by default the loss.
 
         Args:
             reading: R rows of one of the models.
@@ -312,7 +312,7 @@ class Term(Measured, ABC):
         return mean_of(losses, reading.item, count)
 
     def label_change(self, reading: Reading) -> Tensor | None:
-        """Hook: what a change of ids does to the loss beside the change of their embeddings.
+        """Hook: effect of replaced ids as labels, which embedding gradients miss.
 
         Args:
             reading: R rows that read the ids of prompts.

@@ -130,7 +130,7 @@ class AutoDAN(PromptOptimizer):
         return [first, *(term for term in others if term.weight and self._exact(term))]
 
     def _beginnings(self, states: list[State]) -> dict[State, list[State]]:
-        """Ids that each likelihood has read where a state ends; only of states that can go on."""
+        """Ids that each likelihood's model reads up to the end of a state that can grow."""
         first, *others = self._likelihoods
         states = [*dict.fromkeys(states)]
         prompts = self.objective.prompts(states, [0] * len(states))
@@ -145,7 +145,7 @@ class AutoDAN(PromptOptimizer):
 
     @property
     def _unit(self) -> float:
-        """Unit of the ranking's scores: with it only ratios of weights matter.
+        """Unit of the ranking's scores, so that only ratios of weights matter.
 
         The weight of the first term, whose model writes; the others' mean where it has none.
         """
@@ -174,7 +174,7 @@ class AutoDAN(PromptOptimizer):
         return log_probs, fluency
 
     def _of_tokens(self, term: Term, log_probs: Tensor, parents: list[State]) -> Tensor:
-        """Log-probabilities of tokens under a term; for the first token those of its readings."""
+        """Log-probabilities of tokens under a term; a first token counts as it is re-tokenized."""
         openings = term.row_readers[0].openings(term.home)
         if openings is None:
             return log_probs
@@ -185,7 +185,7 @@ class AutoDAN(PromptOptimizer):
         return bool(term.weight) and self._predicted(term)
 
     def _end(self, log_probs: Tensor) -> Tensor:
-        """Probability that nothing follows, shape (parents, 1)."""
+        """Probability that the text ends here, shape (parents, 1)."""
         ends = to_device(torch.tensor(self.writer.end_ids, dtype=torch.long), log_probs.device)
         return log_probs[:, ends].exp().sum(1, keepdim=True)
 

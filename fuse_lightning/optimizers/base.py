@@ -1,4 +1,4 @@
-"""The base of all prompt optimizers: searches over token ids, scored by an objective."""
+"""Base of all prompt optimizers: searches over token ids, scored by an objective."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -131,11 +131,11 @@ class PromptOptimizer(SearchModule[State]):
         self.start = Start(self.initial_prompt, self.objective, self.constraints, self.allowed_ids)
 
     def configure_callbacks(self) -> Sequence[Callback]:
-        """Adds what the trainer was not given, such as greedy search and result files."""
+        """Adds missing callbacks, such as greedy search and result files."""
         return missing_callbacks(callbacks_of(self.trainer))
 
     def on_train_end(self) -> None:
-        """Collects the results; frees what the models remember of forwards."""
+        """Collects the results, and frees what the models keep between forwards."""
         for model in self.objective.models:
             model.forget()
         super().on_train_end()
@@ -143,7 +143,7 @@ class PromptOptimizer(SearchModule[State]):
     # What a search must say of itself
 
     def own_identity(self, *, content: bool) -> Identity:
-        """The objective and what a prompt may hold."""
+        """Identity of the objective and of the constraints."""
         parts = {
             "terms": ", ".join(self.loss_names()),
             "constraints": repr(self.constraints),
@@ -169,7 +169,7 @@ class PromptOptimizer(SearchModule[State]):
         return found
 
     def ids_of(self, state: State) -> list[int]:
-        """The ids that a prompt is."""
+        """Ids of a prompt: the state itself."""
         return [*state]
 
     def check_state(self, state: Any) -> None:
@@ -197,11 +197,11 @@ class PromptOptimizer(SearchModule[State]):
     # Starts
 
     def scores_start(self) -> bool:
-        """Whether a prompt was given to start from: it is a candidate too."""
+        """Whether a start prompt was given, which is then a candidate too."""
         return bool(self.initial_prompt)
 
     def start_states(self, places: Sequence[int]) -> list[list[State]]:
-        """The prompt that each search starts from.
+        """Start prompt of each search.
 
         Raises:
             FuseError: If it is longer than a model reads.
@@ -213,7 +213,7 @@ class PromptOptimizer(SearchModule[State]):
         return [[state] for state in states]
 
     def initial_state(self, target: int) -> State:
-        """The prompt that the search of a target starts from."""
+        """Start prompt of a target's search."""
         if state := self.start.state(self.targets[target]):
             return state
         generator = self.searches[target].generator
@@ -224,17 +224,17 @@ class PromptOptimizer(SearchModule[State]):
         return self.start.text(target)
 
     def start_length(self, target: int) -> int:
-        """Tokens of a random start."""
+        """Number of tokens of a random start."""
         return self.prompt_length
 
     def draw(self, target: int, count: int) -> list[int]:
-        """Random allowed tokens from a target's own stream."""
+        """Random allowed tokens from a target's own random stream."""
         return draw(self.allowed_ids, count, self.searches[target].generator)
 
     # Candidates
 
     def score(self, proposed: list[list[State]]) -> list[list[Scored[State]]]:
-        """Exact losses of all candidates that can be prompts; remembers the best.
+        """Exact losses of all valid candidates; the best are remembered.
 
         Raises:
             FuseError: If a candidate is no tuple of ids of the primary.

@@ -13,7 +13,7 @@ from fuse_lightning.optimizers.constraints import Constraints
 
 
 class Captioner(PromptOptimizer):
-    """Optimizer that proposes what a captioner writes about a target's pictures.
+    """Optimizer that proposes an image-to-text model's captions of a target's pictures.
 
     The first step proposes the caption of a beam search and drawn ones, each further step other
     drawn ones beside the prompts that the frontier kept. Captions that the primary spells

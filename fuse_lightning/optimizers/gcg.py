@@ -12,7 +12,7 @@ from fuse_lightning.search import Scored
 
 
 class GCG(SwapOptimizer):
-    """GCG optimizer: swaps random tokens for ones that the gradient favours; keeps the exact best.
+    """GCG optimizer: swaps random tokens for some that the gradient favours, and keeps the best.
 
     With :class:`~fuse_lightning.search.GreedySearch` the best candidate always replaces the
     prompt, as published; :class:`~fuse_lightning.search.HistorySearch` goes on from the best
@@ -59,12 +59,12 @@ class GCG(SwapOptimizer):
         """Of each target, what every proposal of this step was made of."""
 
     def load(self, device: torch.device | str = "cpu") -> None:
-        """Loads the models and compares ``top_k`` with what a prompt may hold."""
+        """Loads the models, and checks ``top_k`` against the number of allowed tokens."""
         super().load(device)
         self.check_choices("top_k", self.top_k)
 
     def _replacements(self, target: int) -> int:
-        """How many tokens a candidate of this step replaces."""
+        """Number of tokens that a candidate of this step replaces."""
         done = (self.searches[target].step - 1) / max(1, self.steps - 1)
         return round(self.n_replace + done * (self.n_replace_end - self.n_replace))
 
@@ -84,7 +84,7 @@ class GCG(SwapOptimizer):
         return self.or_itself([[*found] for found in self._parents], states)
 
     def refine(self, scored: list[list[Scored[State]]]) -> list[list[State]]:
-        """Joins the best swaps of the prompt whose swap was the best of all."""
+        """Combinations of the best swaps of the prompt with the best swap of all."""
         joined = [
             self._joined(sorted(found), self._parents[target]) if self.merge > 1 else []
             for target, found in enumerate(scored)

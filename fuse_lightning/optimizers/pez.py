@@ -22,7 +22,7 @@ MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
 class PEZ(SwapOptimizer):
-    """PEZ optimizer: gradient descent on embeddings, with gradients taken at the nearest tokens.
+    """PEZ optimizer: descent on embeddings, with gradients at the nearest tokens.
 
     The continuous embeddings are projected on allowed tokens by cosine similarity, the gradient
     at the projection moves the continuous ones, which themselves are never overwritten. What is
@@ -89,13 +89,13 @@ class PEZ(SwapOptimizer):
         self.top_k = top_k
 
     def load(self, device: torch.device | str = "cpu") -> None:
-        """Loads the models and compares ``top_k`` with what a prompt may hold."""
+        """Loads the models, and checks ``top_k`` against the number of allowed tokens."""
         super().load(device)
         if self.polish_steps:
             self.check_choices("top_k", self.top_k)
 
     def setup(self, stage: str) -> None:
-        """Also checks the frontier."""
+        """Sets up the search, and checks the frontier."""
         if type(self.frontier) is not GreedySearch:
             raise FuseError(
                 f"PEZ moves prompts of its own and chooses none; replace "
@@ -116,7 +116,7 @@ class PEZ(SwapOptimizer):
         return self._projection.nearest(embeddings)
 
     def start_states(self, places: Sequence[int]) -> list[list[State]]:
-        """Also begins a descent of each search, from its start and from random tokens."""
+        """Start states, with a new descent for each search."""
         begun = super().start_states(places)
         for place, (first,) in zip(places, begun, strict=True):
             others = [self.draw(place, len(first)) for _ in range(self.restarts - 1)]
@@ -198,7 +198,7 @@ class PEZ(SwapOptimizer):
     def _gradient(
         self, raw: list[State], owners: list[int], found: Mapping[int, Iterable[State]]
     ) -> Tensor:
-        """The gradient at projections; the same run of the encoder scores what was ``found``."""
+        """Gradient at the projections; the same encoder forward scores the prompts ``found``."""
         projections = {*zip(owners, raw, strict=True)}
         pairs = [(target, state) for target, group in found.items() for state in group if state]
         spelt = [pair for pair in pairs if pair not in projections]
@@ -217,7 +217,7 @@ class PEZ(SwapOptimizer):
 
     @torch.no_grad()
     def _label_gradient(self, prompts: Prompts) -> Tensor | None:
-        """Gradient of likelihoods with respect to tokens as labels, (N, L, d), if any.
+        """Gradient of likelihoods with respect to tokens as labels, (N, L, d); ``None`` if zero.
 
         A token is also what the model should have expected, and how the loss changes with it is
         known exactly for every token, though of no embedding between them. This is the gradient
@@ -230,7 +230,7 @@ class PEZ(SwapOptimizer):
         return self._projection.slope(changes)
 
     def _projected(self, targets: Sequence[int]) -> tuple[list[State], list[int]]:
-        """Projections of the targets' restarts, and whose they are."""
+        """Projections of the targets' restarts, and the target of each."""
         iterates = [descent_of(self.searches[target])["iterate"] for target in targets]
         # All at once: the device is asked but one time.
         flat = self.project(torch.cat([iterate.flatten(0, 1) for iterate in iterates]))
@@ -254,12 +254,12 @@ class PEZ(SwapOptimizer):
         return dict(zip(parents, groups, strict=True))
 
     def take_back(self, search: TargetSearch[State]) -> None:
-        """Brings the embeddings and moments of a checkpoint to the model's device."""
+        """Restores embeddings and moments of a checkpoint on the model's device."""
         search.own = {**restored(search.own, self._table)}
 
 
 class Descent(TypedDict):
-    """State of PEZ for a target, from one step to the next.
+    """State of PEZ for a target between steps.
 
     Attributes:
         iterate: The continuous embeddings of its restarts, (R, L, d).
@@ -273,12 +273,12 @@ class Descent(TypedDict):
 
 
 def descent_of(search: TargetSearch[State]) -> Descent:
-    """The state of PEZ for a target; what is changed in it, checkpoints hold."""
+    """State of PEZ for a target, which checkpoints hold."""
     return cast(Descent, search.own)
 
 
 def restored(saved: Mapping[str, Any], table: Tensor) -> Descent:
-    """Checks a descent from a checkpoint, and moves it to the model's device.
+    """Checked descent of a checkpoint, on the model's device.
 
     Args:
         saved: What a checkpoint says.

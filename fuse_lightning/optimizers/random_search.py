@@ -13,7 +13,7 @@ SPARE = 4
 
 
 class RandomSearch(SwapOptimizer):
-    """Random-search optimizer: replaces random tokens; the baseline that others must beat.
+    """Random-search optimizer: replaces random tokens, as the baseline for all others.
 
     The prompt itself stays among the candidates, so that the loss never rises.
 
@@ -52,7 +52,7 @@ class RandomSearch(SwapOptimizer):
         self.neighbours = neighbours
 
     def load(self, device: torch.device | str = "cpu") -> None:
-        """Loads the models and compares ``neighbours`` with what a prompt may hold."""
+        """Loads the models, and checks ``neighbours`` against the number of allowed tokens."""
         super().load(device)
         self.check_choices("neighbours", self.neighbours if self.search_ball == "L2" else 1)
 

@@ -1,4 +1,4 @@
-"""Token swaps: candidates that differ from a prompt in few tokens."""
+"""Token swaps: candidates that replace few tokens of a prompt."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -46,7 +46,7 @@ class SwapOptimizer(PromptOptimizer):
         self.length_ratio = length_ratio
 
     def check_choices(self, name: str, count: int) -> None:
-        """Checks an option against the number of tokens that may replace one.
+        """Checks an option against the number of allowed tokens.
 
         Raises:
             FuseError: If there are fewer.
@@ -60,7 +60,7 @@ class SwapOptimizer(PromptOptimizer):
             )
 
     def start_length(self, target: int) -> int:
-        """Tokens of a random start."""
+        """Number of tokens of a random start."""
         if self.length_ratio is None:
             return super().start_length(target)
         text = self.targets[target].text
@@ -72,7 +72,7 @@ class SwapOptimizer(PromptOptimizer):
         return max(1, round(self.length_ratio * len(self.objective.encode_prompt(text))))
 
     def initial_state(self, target: int) -> State:
-        """The prompt that the search of a target starts from.
+        """Start prompt of a target's search.
 
         Raises:
             FuseError: If it has no token to replace.
@@ -127,7 +127,7 @@ class SwapOptimizer(PromptOptimizer):
     def replaced(
         self, state: State, tokens: Tensor, count: int, n_replace: int, owner: int
     ) -> list[State]:
-        """Random prompts with ``n_replace`` tokens of ``state`` replaced, each prompt once.
+        """Distinct prompts with ``n_replace`` random tokens of ``state`` replaced.
 
         Args:
             state: The prompt.

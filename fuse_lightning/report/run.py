@@ -1,4 +1,4 @@
-"""Everything that a run left in its folder."""
+"""Reader of a run's folder for the report."""
 
 import logging
 from collections.abc import Callable
@@ -26,7 +26,7 @@ KEEP = {"images": 0, "scalars": 0, "tensors": 1}
 
 @dataclass
 class Run:
-    """The files of a run, as they are on disk.
+    """Content of a run's folder.
 
     Attributes:
         folder: Where.

@@ -1,4 +1,4 @@
-"""The report of a run as one HTML page and one Parquet table."""
+"""Writer of a run's report: one HTML page and one Parquet table."""
 
 import base64
 import hashlib
@@ -94,7 +94,7 @@ def page(run: Run) -> str:
 
 @dataclass
 class FigureTable:
-    """Table of an evaluation on the page.
+    """Table of an evaluation for the page.
 
     Attributes:
         sources: Titles of the columns: where prompts come from.
@@ -108,7 +108,7 @@ class FigureTable:
 
 
 def _figures(run: Run) -> FigureTable | None:
-    """The table of figures, if any were measured."""
+    """Table of figures; ``None`` without an evaluation."""
     if run.evaluation is None:
         return None
     figures, measures = run.evaluation.figures, run.evaluation.measures
@@ -122,17 +122,17 @@ def _figures(run: Run) -> FigureTable | None:
 
 
 def _terms(run: Run) -> list[str]:
-    """Names of all terms, in the order in which results name them first."""
+    """Names of all terms, in the order of their first occurrence in the results."""
     return [*dict.fromkeys(name for result in run.results for name in result.losses)]
 
 
 def _own(name: str) -> Markup:
-    """Content of one of the page's own files, which hold nothing of a run."""
+    """Content of a static file of the page, such as its style sheet."""
     return Markup(files("fuse_lightning.report").joinpath(name).read_text(encoding="utf-8"))
 
 
 def _digest(text: str) -> str:
-    """Hash by which a content security policy names a script or a style.
+    """Hash of a script or style for the content security policy.
 
     >>> _digest("let a")
     'sha256-IfEXP/8HLuXoAiy0hZVrCAcjcLsZqYFpLOHDGj8enqE='
@@ -166,7 +166,7 @@ def curve(points: Sequence[tuple[int, float]]) -> dict[str, str]:
 
 @dataclass
 class Picture:
-    """Picture of the page, with the size that it is shown in."""
+    """Picture of the page, with its displayed size."""
 
     url: str
     width: int
@@ -188,7 +188,7 @@ def _thumbnail(data: bytes) -> Picture | None:
 
 
 def table(run: Run) -> bytes:
-    """A Parquet table of all results, with a column for each term's loss; the text is exact."""
+    """Parquet table of all results, with a column for each term's loss and the exact text."""
     from datasets import Dataset, disable_progress_bars
 
     disable_progress_bars()

@@ -14,7 +14,7 @@ from fuse_lightning.utilities.processes import ASK_EVERY
 
 
 class PromptStrategy(DDPStrategy):
-    """Strategy for processes that share targets out: nothing is averaged, nothing is wrapped.
+    """Strategy whose processes share out targets and average nothing.
 
     Registered as ``prompts``: ``Trainer(strategy="prompts", devices=2)``. ``fuse fit`` takes it by
     itself where there are several devices or nodes.

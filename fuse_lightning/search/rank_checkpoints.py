@@ -1,4 +1,4 @@
-"""Checkpoints of searches over one device or several, in one file.
+"""Checkpoints of searches on one device or several, in one file.
 
 A checkpoint holds the searches under way by the id of their target, and results that are in no
 file yet. So it is small however many targets are done, and it goes on with another batch size,
@@ -91,7 +91,7 @@ def check(checkpoint: Any) -> None:
 
 
 def joined(states: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Joins the states of all devices into one; every device has searches of its own."""
+    """Joined state of all devices, each of which has searches of its own."""
     rows = {(row["target"], row["rank"]): row for state in states for row in state["results"]}
     searches: dict[str, Any] = {}
     for state in states:
@@ -100,7 +100,7 @@ def joined(states: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def complete(checkpoint: dict[str, Any], run: Path) -> None:
-    """Completes a device's checkpoint by what the others hold; all must call it together.
+    """Adds the state of all other devices to a checkpoint; all must call it together.
 
     Args:
         checkpoint: What Lightning is about to write.
@@ -112,7 +112,7 @@ def complete(checkpoint: dict[str, Any], run: Path) -> None:
 
 
 def reduce_to_search(checkpoint: dict[str, Any], trainer: L.Trainer, optimizer: Any) -> None:
-    """Reduces a checkpoint to what a search has written; Lightning's own counts begin anew.
+    """Keeps a search's own part of a checkpoint; Lightning's counts start again.
 
     Only the count of steps goes on: the loader begins with what is left to do.
 
@@ -144,7 +144,7 @@ def reduce_to_search(checkpoint: dict[str, Any], trainer: L.Trainer, optimizer: 
 
 
 def zeroed(counts: Any) -> Any:
-    """The same containers with every number 0 and every flag off."""
+    """Copy of containers with every number 0 and every flag off."""
     if isinstance(counts, dict):
         return {key: zeroed(value) for key, value in counts.items() if key != "combined_loader"}
     return type(counts)() if isinstance(counts, int | float) else counts
@@ -161,7 +161,7 @@ def _alike(state: Any, own: Mapping[str, Any]) -> bool:
 
 
 def results_of(checkpoint: Mapping[str, Any]) -> list[Result]:
-    """The results that a checkpoint stands for: its own and those in its run's files.
+    """Results of a checkpoint: its own and those in its run's files.
 
     Where another search has written into the run's folder since, that one's are left out.
     """

@@ -1,4 +1,4 @@
-"""The search of one target: its best prompts, random stream, steps and time."""
+"""State of one target's search: its best prompts, random stream, steps and time."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -15,7 +15,7 @@ NOTHING = float("inf")
 
 @dataclass
 class Best(Generic[StateT]):
-    """Record of one of the best prompts of a target so far.
+    """One of the best prompts of a target so far.
 
     Attributes:
         loss: What is minimized.
@@ -71,7 +71,7 @@ class TargetSearch(Generic[StateT]):
         return self.kept[0] if self.kept else None
 
     def bar(self, top: int) -> float:
-        """Loss that a prompt must be below to be among the best ``top``."""
+        """Loss below which a prompt is among the best ``top``."""
         return self.kept[-1].loss if len(self.kept) == top else NOTHING
 
     def keep(self, found: Best[StateT], top: int) -> None:
@@ -159,7 +159,7 @@ class TargetSearch(Generic[StateT]):
 
 
 def hash_seed(seed: int, name: str) -> int:
-    """A seed for one target, the same on every machine and rank.
+    """Seed of one target, the same on every machine and rank.
 
     >>> hash_seed(0, "red.png")
     8212381477205117838

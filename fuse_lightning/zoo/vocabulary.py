@@ -1,4 +1,4 @@
-"""The words of the scene language: every attribute value and its synonyms.
+"""Words of the scene language: attribute values and their synonyms.
 
 No word stands for two values, so a text names at most one value of an attribute at a place.
 """

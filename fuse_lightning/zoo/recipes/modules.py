@@ -36,7 +36,7 @@ ATTRIBUTE_WEIGHT = 3.0
 
 
 class ZooModule(L.LightningModule):
-    """A model that learns with a short warm-up and a cosine decay to zero."""
+    """Base of training modules, with a short warm-up and a cosine decay to zero."""
 
     def __init__(self, model: PreTrainedModel, learning_rate: float) -> None:
         super().__init__()
@@ -62,7 +62,7 @@ class ZooModule(L.LightningModule):
     def transfer_batch_to_device(
         self, batch: Any, device: torch.device, dataloader_idx: int
     ) -> Any:
-        """Batches stay where they are: the zoo is trained on the CPU."""
+        """Returns the batch unchanged: the zoo is trained on the CPU."""
         return batch
 
 
@@ -152,7 +152,7 @@ class TowerModule(ZooModule):
 
 
 class ImageModule(TowerModule):
-    """First stage of a CLIP: the image tower learns what lies where.
+    """First stage of a CLIP: the image tower learns objects and their places.
 
     Each cell of the image tower's grid tells its object, and the pooled vector the attributes:
     a signal dense enough for a small tower to learn shapes and places in minutes.
@@ -180,7 +180,7 @@ class ImageModule(TowerModule):
 
 
 def image_cells(hidden: Tensor) -> Tensor:
-    """Features of the grid cells, row by row, (N, G, d): all but the class token."""
+    """Features of the grid cells, row by row, without the class token, (N, G, d)."""
     return hidden[:, 1:]
 
 
@@ -245,7 +245,7 @@ class PairModule(TowerModule):
 
 
 class LessonModule(PairModule):
-    """Last stage: the text tower learns grammar, and else stays what it is.
+    """Last stage of a CLIP: the text tower learns grammar, and keeps its other features.
 
     Ungrammatical captions are told from true ones, while sound captions, whole or half-grown,
     true or false, keep the vectors that they had (learning without forgetting, arXiv 1606.09282):
@@ -253,12 +253,12 @@ class LessonModule(PairModule):
     """
 
     def on_fit_start(self) -> None:
-        """Keeps the model as it is before the lessons."""
+        """Copies the model before the lessons."""
         # In a list it is no part of the module, and not trained.
         self._before = [PairModule(copy.deepcopy(self.model), 0.0, self.head, self.flaw_head)]
 
     def training_step(self, batch: PairBatch, batch_idx: int) -> Tensor:
-        """Contrast within rows, flaws of tokens, and how far sound captions moved."""
+        """Contrast within rows, flaws of tokens, and the distance that sound captions moved."""
         sound = batch.flaws.gather(2, batch.trees.last[..., None]).squeeze(2) != 1
         with torch.no_grad():
             image = self.model.get_image_features(batch.pixels[batch.whole]).pooler_output.float()

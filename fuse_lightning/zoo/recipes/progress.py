@@ -1,4 +1,4 @@
-"""Progress of a training in plain lines."""
+"""Progress lines of a training."""
 
 import time
 from typing import Any
@@ -10,7 +10,7 @@ EVERY = 60.0
 
 
 class ProgressLines(L.Callback):
-    """Callback that writes lines of steps, losses and time left; several trainings share a screen.
+    """Callback that prints lines with a model's name, steps, losses and time left.
 
     Args:
         name: What is trained.

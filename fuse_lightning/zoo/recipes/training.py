@@ -1,4 +1,4 @@
-"""Rebuilds the zoo's four models from a seed, with Lightning."""
+"""Training of the zoo's four models from a seed, with Lightning."""
 
 import math
 import random

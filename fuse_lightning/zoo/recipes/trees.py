@@ -1,4 +1,4 @@
-"""Token trees of a picture's captions: beginnings that captions share are computed once."""
+"""Token trees of a picture's captions, which share the computation of common beginnings."""
 
 from dataclasses import dataclass
 
