@@ -233,8 +233,7 @@ class FrozenModel(TokenAccess):
     @property
     def table_rows(self) -> int:
         """Number of rows of the embedding table."""
-        weight: Tensor = self.embedding_layer.get_parameter("weight")
-        return weight.shape[0]
+        return self.embedding_layer.get_parameter("weight").shape[0]
 
     @cached_property
     def embedding_table(self) -> Tensor:

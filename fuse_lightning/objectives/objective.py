@@ -51,7 +51,7 @@ class Objective:
         self._adapters: dict[int, FuseAdapter] = {}
         self._backs: dict[int, tuple[Tensor, Tensor]] = {}
         for term in self.terms:
-            term.first = self.terms[0]
+            term.stand_beside(self.terms[0])
         for place, term in enumerate(self.terms):
             others = {other.name for other in self.terms if other is not term}
             if term.name in {other.name for other in self.terms[:place]}:

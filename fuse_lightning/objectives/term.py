@@ -6,7 +6,6 @@ import math
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from functools import cached_property
 
 from torch import Tensor
 
@@ -14,17 +13,12 @@ from fuse_lightning.data.targets import Target
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models import FrozenModel
 from fuse_lightning.models.options import ModelSource
-from fuse_lightning.objectives.context import Context
-from fuse_lightning.objectives.frames import Frame, Frames
-from fuse_lightning.objectives.layout import ANSWER, Fields, Layout, Message
+from fuse_lightning.objectives.laid_out import LaidOut
+from fuse_lightning.objectives.layout import ANSWER, Layout, Message
 from fuse_lightning.objectives.measured import Measured
-from fuse_lightning.objectives.prompts import Prompts
-from fuse_lightning.objectives.reading import Reading, joined, mean_of
-from fuse_lightning.objectives.rows import Line, RowReader
+from fuse_lightning.objectives.reading import Reading, mean_of
 from fuse_lightning.utilities.identity import Identity, plain_options
 
-MOST_CONTEXTS = 2**16
-"""Texts around prompts that are remembered with their ids."""
 WHERE = (
     *("model_id", "revision", "device", "device_map"),
     *("trust_remote_code", "compile", "tokenizer", "processor"),
@@ -32,7 +26,7 @@ WHERE = (
 """Options of a model that say where it comes from and where it is computed."""
 
 
-class Term(Measured, ABC):
+class Term(LaidOut, Measured, ABC):
     """One loss of a frozen model over the texts that hold prompts; lower is better.
 
     A term lays out the rows that its model reads (:meth:`read`), gives a number for each of them
@@ -59,12 +53,6 @@ class Term(Measured, ABC):
     """Whether :meth:`loss` takes any number of rows, on the CPU, and splits them itself."""
     incidental: tuple[str, ...] = ()
     """Options of the constructor that change how a loss is computed and not what it is."""
-    fills: tuple[str, ...] = ()
-    """Fields of the layout that :meth:`contents` fills, beside the prompt."""
-    readers: tuple[int, ...] = (0,)
-    """Numbers of the :attr:`models` that read the rows: each of them reads every row."""
-    examples: list[int] | None = None
-    """How many examples each target of the batch has; ``None`` where a target is one itself."""
 
     def __init__(
         self,
@@ -92,14 +80,7 @@ class Term(Measured, ABC):
         self.score_weight = score_weight
         words = r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])"
         self.name = name or re.sub(words, "_", kind).lower()
-        self.first: Term = self
-        """The first term of the objective, in whose layout prompts are spelt."""
-
-    @property
-    def models(self) -> list[FrozenModel]:
-        """Frozen models of the term, :attr:`model` first."""
-        found = [each for each in vars(self).values() if isinstance(each, FrozenModel)]
-        return [self.model, *(each for each in found if each is not self.model)]
+        self.first = self
 
     @property
     def selects(self) -> float:
@@ -130,116 +111,6 @@ class Term(Measured, ABC):
             known = plain_options(model, WHERE)
             options |= {f"{name} {place + 1}" if place else name: known[name] for name in known}
         return {"class": type(self).__name__, **options}
-
-    # What rows hold
-
-    @cached_property
-    def form(self) -> Layout:
-        """Layout of the loaded model."""
-        if self.layout is None:
-            marks = self.model.marks
-            return Layout.around(self.prefix, self.suffix, marks, answer=ANSWER in self.fills)
-        return Layout.read(self.layout, self.model.tokenizer)
-
-    @cached_property
-    def home(self) -> Context:
-        """Layout without an answer, and with a short word in every other field."""
-        form = self.form.without_answer()
-        return Context(form, dict.fromkeys(form.names, "a"))
-
-    @cached_property
-    def frame(self) -> Frame:
-        """Ids around a prompt in :attr:`home`."""
-        return self._frames[0].at(self.home)
-
-    @cached_property
-    def _frames(self) -> list[Frames]:
-        return [Frames(model) for model in self.models]
-
-    @cached_property
-    def row_readers(self) -> list[RowReader]:
-        """Row makers of the models, in their order."""
-        first = self.first
-        pairs = zip(self.models, self._frames, strict=True)
-        return [
-            RowReader(model, first.model, first.home, frames, first._frames[0])
-            for model, frames in pairs
-        ]
-
-    @cached_property
-    def _contexts(self) -> dict[tuple[tuple[str, str], ...], Context]:
-        return {}
-
-    def _context(self, fields: Fields) -> Context:
-        if not fields:
-            return self.home
-        key = tuple(fields.items())
-        if key not in self._contexts:
-            if len(self._contexts) >= MOST_CONTEXTS:
-                self._contexts.clear()
-                for frames in self._frames:
-                    frames.forget()
-            self._contexts[key] = Context(self.form, fields)
-        return self._contexts[key]
-
-    def contents(self, owner: int, example: int) -> Sequence[Fields]:
-        """Hook: texts of the other fields, for each row of one example.
-
-        Args:
-            owner: Index of a target in the batch.
-            example: One of its examples; 0 where the target is one itself.
-
-        Returns:
-            Texts by field, for each row that one prompt is read in.
-        """
-        return ({},)
-
-    def read(
-        self,
-        prompts: Prompts,
-        examples: Sequence[Sequence[int]] | None = None,
-        *,
-        ids: bool = False,
-    ) -> Reading:
-        """Reading of prompts: lays out their rows.
-
-        Args:
-            prompts: N prompts.
-            examples: Numbers of the examples that each of them is read with; by default all.
-            ids: Whether models with the primary's tokens read the ids of prompts in any case, as
-                gradients need; else where their text would be read as these.
-
-        Returns:
-            R rows.
-        """
-        lines = self._lines(prompts, examples)
-        readings = []
-        for number in self.readers:
-            reading = self.row_readers[number].read(prompts, lines, ids=ids)
-            reading.reader.fill_(number)
-            readings.append(reading)
-        return joined(readings, self.model.pad_id)
-
-    def _lines(
-        self, prompts: Prompts, examples: Sequence[Sequence[int]] | None = None
-    ) -> list[Line]:
-        if self.examples is None and type(self).contents is Term.contents:
-            return [Line(number, 0, 0, self.home) for number in range(len(prompts.owners))]
-        lines = []
-        for number, owner in enumerate(prompts.owners):
-            count = 1 if self.examples is None else self.examples[owner]
-            for example in range(count) if examples is None else examples[number]:
-                for row, fields in enumerate(self.contents(owner, example)):
-                    lines.append(Line(number, example, row, self._context(fields)))
-        return lines
-
-    def reads_ids(self, prompts: Prompts) -> bool:
-        """Whether all models read canonical prompts as the ids that they are."""
-        contexts = {line.context for line in self._lines(prompts)}
-        readers = [self.row_readers[number] for number in self.readers]
-        return all(reader.reads_ids(context) for reader in readers for context in contexts)
-
-    # What is asked of the rows
 
     def check(self) -> None:
         """Checks the layout against the loaded model.

@@ -1,0 +1,151 @@
+"""Layout part of terms: the rows that a term's models read for prompts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+
+from fuse_lightning.models import FrozenModel
+from fuse_lightning.objectives.context import Context
+from fuse_lightning.objectives.frames import Frame, Frames
+from fuse_lightning.objectives.layout import ANSWER, Fields, Layout, Message
+from fuse_lightning.objectives.prompts import Prompts
+from fuse_lightning.objectives.reading import Reading, joined
+from fuse_lightning.objectives.rows import Line, RowReader
+
+MOST_CONTEXTS = 2**16
+"""Texts around prompts that are remembered with their ids."""
+
+
+class LaidOut:
+    """Base of terms, as a reader of rows sees them: a layout, and the rows of prompts."""
+
+    model: FrozenModel
+    prefix: str
+    suffix: str
+    layout: str | list[Message] | None
+    first: LaidOut
+    """The first term of the objective, in whose layout prompts are spelt."""
+    fills: tuple[str, ...] = ()
+    """Fields of the layout that :meth:`contents` fills, beside the prompt."""
+    readers: tuple[int, ...] = (0,)
+    """Numbers of the :attr:`models` that read the rows: each of them reads every row."""
+    examples: list[int] | None = None
+    """How many examples each target of the batch has; ``None`` where a target is one itself."""
+
+    @property
+    def models(self) -> list[FrozenModel]:
+        """Frozen models of the term, :attr:`model` first."""
+        found = [each for each in vars(self).values() if isinstance(each, FrozenModel)]
+        return [self.model, *(each for each in found if each is not self.model)]
+
+    def stand_beside(self, first: LaidOut) -> None:
+        """Sets the first term of an objective, in whose layout prompts are spelt."""
+        self.first = first
+        vars(self).pop("row_readers", None)
+
+    @cached_property
+    def form(self) -> Layout:
+        """Layout of the loaded model."""
+        if self.layout is None:
+            marks = self.model.marks
+            return Layout.around(self.prefix, self.suffix, marks, answer=ANSWER in self.fills)
+        return Layout.read(self.layout, self.model.tokenizer)
+
+    @cached_property
+    def home(self) -> Context:
+        """Layout without an answer, and with a short word in every other field."""
+        form = self.form.without_answer()
+        return Context(form, dict.fromkeys(form.names, "a"))
+
+    @cached_property
+    def frame(self) -> Frame:
+        """Ids around a prompt in :attr:`home`."""
+        return self._frames[0].at(self.home)
+
+    @cached_property
+    def _frames(self) -> list[Frames]:
+        return [Frames(model) for model in self.models]
+
+    @cached_property
+    def row_readers(self) -> list[RowReader]:
+        """Row makers of the models, in their order."""
+        first = self.first
+        pairs = zip(self.models, self._frames, strict=True)
+        return [
+            RowReader(model, first.model, first.home, frames, first._frames[0])
+            for model, frames in pairs
+        ]
+
+    @cached_property
+    def _contexts(self) -> dict[tuple[tuple[str, str], ...], Context]:
+        return {}
+
+    def _context(self, fields: Fields) -> Context:
+        if not fields:
+            return self.home
+        key = tuple(fields.items())
+        if key not in self._contexts:
+            if len(self._contexts) >= MOST_CONTEXTS:
+                self._contexts.clear()
+                for frames in self._frames:
+                    frames.forget()
+            self._contexts[key] = Context(self.form, fields)
+        return self._contexts[key]
+
+    def contents(self, owner: int, example: int) -> Sequence[Fields]:
+        """Hook: texts of the other fields, for each row of one example.
+
+        Args:
+            owner: Index of a target in the batch.
+            example: One of its examples; 0 where the target is one itself.
+
+        Returns:
+            Texts by field, for each row that one prompt is read in.
+        """
+        return ({},)
+
+    def read(
+        self,
+        prompts: Prompts,
+        examples: Sequence[Sequence[int]] | None = None,
+        *,
+        ids: bool = False,
+    ) -> Reading:
+        """Reading of prompts: lays out their rows.
+
+        Args:
+            prompts: N prompts.
+            examples: Numbers of the examples that each of them is read with; by default all.
+            ids: Whether models with the primary's tokens read the ids of prompts in any case, as
+                gradients need; else where their text would be read as these.
+
+        Returns:
+            R rows.
+        """
+        lines = self._lines(prompts, examples)
+        readings = []
+        for number in self.readers:
+            reading = self.row_readers[number].read(prompts, lines, ids=ids)
+            reading.reader.fill_(number)
+            readings.append(reading)
+        return joined(readings, self.model.pad_id)
+
+    def _lines(
+        self, prompts: Prompts, examples: Sequence[Sequence[int]] | None = None
+    ) -> list[Line]:
+        if self.examples is None and type(self).contents is LaidOut.contents:
+            return [Line(number, 0, 0, self.home) for number in range(len(prompts.owners))]
+        lines = []
+        for number, owner in enumerate(prompts.owners):
+            count = 1 if self.examples is None else self.examples[owner]
+            for example in range(count) if examples is None else examples[number]:
+                for row, fields in enumerate(self.contents(owner, example)):
+                    lines.append(Line(number, example, row, self._context(fields)))
+        return lines
+
+    def reads_ids(self, prompts: Prompts) -> bool:
+        """Whether all models read canonical prompts as the ids that they are."""
+        contexts = {line.context for line in self._lines(prompts)}
+        readers = [self.row_readers[number] for number in self.readers]
+        return all(reader.reads_ids(context) for reader in readers for context in contexts)
