@@ -27,7 +27,7 @@ def align(text: str, source: Sequence[Span], target: Sequence[Span]) -> list[Ali
         text: The text.
         source: First and last-plus-one character of each token of the source tokenizer; empty
             spans (special tokens) and white space belong to no word.
-        target: The same for the target tokenizer.
+        target: Spans of the target tokenizer's tokens.
 
     Returns:
         The words in order, with the tokens of either side that overlap them (possibly none).

@@ -17,7 +17,7 @@ from fuse_lightning.utilities.terminal import quoted
 logger = logging.getLogger(__name__)
 
 KEY, DIGEST = "key", "sha256"
-"""What a file says of itself: its own name, and what its tensors add up to."""
+"""Metadata of a file: its own name, and the digest of its tensors."""
 
 Tensors = dict[str, Tensor]
 

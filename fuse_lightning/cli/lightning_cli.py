@@ -58,11 +58,11 @@ class FuseCLI(LightningCLI):
     """LightningCLI of searches, with one-line errors and one seed for all random draws.
 
     Args:
-        args: As of LightningCLI.
+        args: Arguments of LightningCLI.
         own: The run's folder.
         command: The first word of the command line. Where it is a subcommand, its parser alone is
             built: building all takes a third of the time before a run begins.
-        kwargs: As of LightningCLI.
+        kwargs: Keyword arguments of LightningCLI.
     """
 
     def __init__(self, *args: Any, command: str, own: OwnFolder, **kwargs: Any) -> None:

@@ -38,7 +38,7 @@ class OwnFolder:
         Args:
             trainer: The trainer, before it begins.
             module: The optimizer; it gets the folder and how to treat it.
-            checkpoint: What the run is to go on with, if anything.
+            checkpoint: Checkpoint to resume from, if there is one.
 
         Raises:
             FuseError: If the folder is another run's, or in use.

@@ -27,7 +27,7 @@ class ArrowFiles(Table):
 
     Args:
         paths: The files, whose columns are the same.
-        place: What to call them.
+        place: Name in errors.
 
     Raises:
         FuseError: If one cannot be read, or has other columns.

@@ -34,7 +34,7 @@ class ImageTargets(TargetDataModule):
         revision: Branch, tag or commit of data sets of the hub.
         streaming: Whether to read only the first ``limit`` rows of data sets of the hub, in place
             of downloading them.
-        **options: What every :class:`TargetDataModule` takes.
+        **options: Options of every :class:`TargetDataModule`.
     """
 
     def __init__(

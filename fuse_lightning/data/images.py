@@ -36,7 +36,7 @@ def check_image(file: Path | bytes, name: str | None = None) -> None:
 
     Args:
         file: The file, or what is in it.
-        name: What to call it in errors, by default its path.
+        name: Name in errors, by default the path.
 
     Raises:
         FuseError: If there is none.
@@ -57,7 +57,7 @@ def read_image(file: Path | bytes, name: str | None = None) -> Image.Image:
 
     Args:
         file: The file, or what is in it.
-        name: What to call it in errors, by default its path.
+        name: Name in errors, by default the path.
 
     Raises:
         FuseError: If there is no picture, or its data is broken.

@@ -42,7 +42,7 @@ class TargetDataModule(L.LightningDataModule, ABC):
             default the current folder.
 
     Attributes:
-        root: The same, absolute.
+        root: Absolute path of the folder for relative sources.
         targets: The targets, once they are set up.
         skipped: Why targets were left out, by id.
         begun: Ids of the targets that a run was begun with, where one goes on or is measured.
@@ -211,7 +211,7 @@ class TargetDataModule(L.LightningDataModule, ABC):
 
         Args:
             known: Content digests by id; an empty one is not compared.
-            what: What was written then, for the error.
+            what: Name of the file with the digests, for the error.
 
         Raises:
             FuseError: If a target is missing, or has other content now.

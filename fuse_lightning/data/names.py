@@ -94,7 +94,7 @@ class Root:
         folder: The folder, by default the current one.
 
     Attributes:
-        folder: The same, absolute.
+        folder: Absolute path of the folder.
 
     Raises:
         FuseError: If there is none.

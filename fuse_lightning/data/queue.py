@@ -36,7 +36,7 @@ class TargetQueue:
         targets: The targets, in the order in which they enter.
         batch_size: Targets in a batch.
         steps: Most batches that a target is in.
-        skip: What to do about a target that is skipped, given the reason; by default an error.
+        skip: Called with a skipped target and the reason; by default raises an error.
     """
 
     def __init__(

@@ -14,10 +14,10 @@ class SentimentTargets(ImageTargets):
     Args:
         sentiment: Wanted label of the classifier, or several. A manifest's own ``sentiment`` is
             used where this is not given.
-        images: As for ``ImageTargets``; ``None`` for sentiments without pictures.
+        images: Sources, see ``ImageTargets``; ``None`` for sentiments without pictures.
         batch_size: Targets searched together.
         limit: Only the first so many pictures.
-        **options: What :class:`ImageTargets` takes.
+        **options: Options of :class:`ImageTargets`.
     """
 
     def __init__(

@@ -19,7 +19,7 @@ class TextTargets(TargetDataModule):
             list of them. White space around a text does not count.
         batch_size: Targets searched together.
         limit: Only the first so many targets.
-        **options: What every :class:`TargetDataModule` takes.
+        **options: Options of every :class:`TargetDataModule`.
     """
 
     def __init__(

@@ -156,7 +156,7 @@ def visit_ends(
         of: The trunk of each row.
         shared: How many tokens each row takes from it.
         store: Keys and values of the trunks, if there are any.
-        visit: As of :func:`for_each_batch`.
+        visit: Callback, see :func:`for_each_batch`.
     """
     order = sorted(members, key=lambda index: len(rows[index]) - shared[index])
 

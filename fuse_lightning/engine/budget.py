@@ -34,7 +34,7 @@ class Budget:
         self.tokens = tokens
         self.apart = apart
         self.most = tokens
-        """What was asked for, or what memory was found to hold."""
+        """The given number of positions, or a smaller one that memory was found to hold."""
         self.measured = 0
         """Positions of the largest batch whose memory was measured."""
 

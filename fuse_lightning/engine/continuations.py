@@ -28,7 +28,7 @@ class _Reader:
 
     Args:
         model: The model.
-        earlier: What the last reading told, whose rows these rows may extend.
+        earlier: Results of the last forward, whose rows these rows may extend.
     """
 
     def __init__(self, model: LanguageNetwork, earlier: Continuations | None) -> None:

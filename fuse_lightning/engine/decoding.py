@@ -82,7 +82,7 @@ class Decoder:
 
         Args:
             prompts: Numbers of the prompts.
-            trunks: What they begin with, if they share anything.
+            trunks: Keys and values of their shared beginnings, if there are any.
             of: The trunk of each.
         """
         order = sorted(prompts, key=self._own)

@@ -40,7 +40,7 @@ class Piece:
     then, from column ``width`` on, those that were written.
 
     Attributes:
-        blocks: What the rows share.
+        blocks: Shared beginnings of the rows.
         own: Of the rows' own tokens, (N, heads, C, width) for each layer.
         given: How many of its own tokens each row began with, shape (N,).
         width: Columns of those.
@@ -84,7 +84,7 @@ class GrowingKeys:
     where in its row it stands, so gaps between columns matter to no one but the mask.
 
     Args:
-        blocks: What rows share, each block read by its rows together.
+        blocks: Shared beginnings of rows; the rows of a block read it together.
         given: How many tokens of its own each row begins with, shape (N,), on the CPU.
         room: How many tokens may be written.
         own: Keys and values of the given tokens, (N, heads, S, width) for each layer.
@@ -98,7 +98,7 @@ class GrowingKeys:
         self.width = int(given.max())
         self.columns = self.width + room
         self.column = self.width
-        """Where the next token goes."""
+        """Column of the next token."""
         self._groups = [Groups(block.of, block.seen) for block in blocks]
         self.shared = sum(groups.length for groups in self._groups)
         """Columns of the blocks."""

@@ -62,7 +62,7 @@ def read_on(
 
     Args:
         model: A model that shares.
-        kept: What was read before.
+        kept: Rows of an earlier forward.
         rows: The rows, distinct.
         read: Runs the network.
     """
@@ -91,7 +91,7 @@ def join(old: Tensor, new: Tensor, places: Tensor, dim: int) -> Tensor:
     Args:
         old: Shape (N, ..., M, ...), M at ``dim``.
         new: Shape (N, ..., T, ...).
-        places: What :func:`behind` gives, on the device of the others, shape (N, M + T).
+        places: Indices from :func:`behind`, on the device of the others, shape (N, M + T).
         dim: The dimension.
 
     Returns:

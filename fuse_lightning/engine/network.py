@@ -19,7 +19,7 @@ class Network(Protocol):
         budget: How much goes into one forward.
         shares: Whether rows that begin alike can share what they begin with.
         worth: Fewest positions that sharing must save.
-        remembered: What is kept from one forward to the next.
+        remembered: State that is kept between forwards.
         full_length: Tokens that every text is padded to, 0 where short texts may stay short.
     """
 

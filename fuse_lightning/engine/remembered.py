@@ -66,8 +66,8 @@ class Remembered:
     """Everything that a model keeps between forwards.
 
     Attributes:
-        rows: What the texts of the last :func:`run_vectors` began with.
-        continuations: What the last :func:`next_log_probs` told.
+        rows: Beginnings of the texts of the last :func:`run_vectors`.
+        continuations: Results of the last :func:`next_log_probs`.
         generated: Caches of generations that somebody still holds.
     """
 

@@ -79,7 +79,7 @@ def for_each_continued(
         limits: How many leading tokens of each row may be shared; these get no gradient.
         of: The written row that each goes on from.
         starts: Behind how many of its tokens; rows with 0 are left out.
-        visit: As of :func:`for_each_batch`.
+        visit: Callback, see :func:`for_each_batch`.
     """
     trunks = _trunks(model, rows, limits, of, starts)
     # Either all trunks of a batch have tokens to read or none has.

@@ -16,7 +16,7 @@ class Sampling:
     """Settings of the choice of the next token.
 
     Attributes:
-        temperature: What logits are divided by; 0 always takes the likeliest token.
+        temperature: Divisor of the logits; 0 always takes the likeliest token.
         top_k: Only so many of the likeliest tokens may be chosen; ``None`` for all.
         top_p: Only the likeliest tokens that have this probability together may be chosen.
 

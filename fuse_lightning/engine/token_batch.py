@@ -51,7 +51,7 @@ def pad(
     Args:
         rows: Ids.
         spans: First and last-plus-one character of each token, one behind the other.
-        pad_id: What fills up short rows.
+        pad_id: Id that pads short rows.
 
     >>> pad([[5, 6], [7]], None, 0).ids
     tensor([[5, 6],

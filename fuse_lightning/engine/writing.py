@@ -70,7 +70,7 @@ class Writing:
 
     Args:
         prompts: Ids before each text.
-        limits: What ends a text.
+        limits: Conditions that end a text.
         sampling: How tokens are chosen.
         vocab_size: Ids below this may be written.
         seed: Of all random numbers.

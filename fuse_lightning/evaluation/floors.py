@@ -23,7 +23,7 @@ class FloorSetting:
     Attributes:
         targets: All targets of the data.
         found: Best result of each target that has one, by target id.
-        caption: What the search's captioner writes of a target; ``None`` where it has none.
+        caption: Caption of a target by the search's captioner; ``None`` without a captioner.
         mean_losses: Mean objective of each of some texts, as the prompt of every target that has
             a result; lower is better. All devices work together: each must ask for the same texts.
     """

@@ -28,7 +28,7 @@ class JudgedPrompt:
         source: Where the prompt comes from: "found", or the name of a floor.
         text: The prompt.
         tokens: Its length in tokens of the primary.
-        result: What the search wrote of it; ``None`` for a floor's prompt.
+        result: The search's result; ``None`` for a floor's prompt.
     """
 
     target: Target
@@ -69,7 +69,7 @@ class Measure(ABC):
         """Adds the prompts of a batch.
 
         Args:
-            metric: What :meth:`metric` gave.
+            metric: A metric from :meth:`metric`.
             prompts: Those that the measure applies to. There may be none: devices that have no
                 prompts must have the same states as others.
         """

@@ -137,7 +137,7 @@ def mean_losses(
     Args:
         search: The objective.
         batches: This device's targets, in batches.
-        texts: The same on every device.
+        texts: Texts, equal on every device.
         device: Where means add up.
     """
     means = [MeanCost().to(device) for _ in texts]

@@ -30,7 +30,7 @@ class Written:
     Attributes:
         figures: The figures; NaN for what was no finite number.
         measures: Direction, unit and digits of each figure, by name.
-        notes: What was said of floors, such as the text of the constant one, by name.
+        notes: Notes about floors by name, such as the text of the constant one.
     """
 
     figures: Figures
@@ -56,7 +56,7 @@ def write_figures(
         folder: Where.
         figures: The figures; what is no finite number becomes null, or an empty cell.
         measures: Direction, unit and digits of each figure, by name.
-        about: What else the JSON file says.
+        about: Further content of the JSON file.
     """
     folder.mkdir(parents=True, exist_ok=True)
     rows = {

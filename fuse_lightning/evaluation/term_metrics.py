@@ -62,7 +62,7 @@ class TermMetrics:
         """Measures prompts of the targets that were last given to the objective.
 
         Args:
-            metrics: What :meth:`metrics` gave.
+            metrics: Metrics from :meth:`metrics`.
             prompts: N prompts.
 
         Returns:
@@ -105,8 +105,8 @@ def transfer(
     Args:
         model_id: The model.
         search: The search's objective.
-        targets: What prompts are measured for.
-        kind: What the model must be; ``None`` for anything.
+        targets: Targets of the prompts.
+        kind: Class that the model must have; ``None`` for any.
 
     Raises:
         FuseError: If there is no such model, it is of another kind, or it has nothing to compare
@@ -132,7 +132,7 @@ def transfer_term(model: FrozenModel, targets: Sequence[Target], search: Sequenc
 
     Args:
         model: The model.
-        targets: What prompts are measured for.
+        targets: Targets of the prompts.
         search: The terms of the search.
 
     Raises:

@@ -97,7 +97,7 @@ class Count(SumMetric):
     """Sum of whole numbers without a better direction.
 
     Args:
-        unit: What is counted.
+        unit: Name of the counted things.
 
     >>> metric = Count("targets")
     >>> metric.update(2)

@@ -57,7 +57,7 @@ class FrozenModel(TokenAccess):
             that of the place that a network in memory was read from.
 
     Attributes:
-        model_id: What the model is called: its id, or where a network in memory was read from.
+        model_id: Name of the model: its id, or where a network in memory was read from.
         device: Where ids go and results come back, once loaded; layers may lie elsewhere.
     """
 
@@ -107,7 +107,7 @@ class FrozenModel(TokenAccess):
         self.worth = WORTH
         """Fewest positions that sharing must save."""
         self.remembered = Remembered()
-        """What is kept from one forward to the next."""
+        """State that is kept between forwards."""
         self.full_length = 0
         """Tokens that every text is padded to, 0 where short texts may stay short."""
 

@@ -26,7 +26,7 @@ NUM_BEAMS = 5
 TOP_P = 0.9
 """Probability of the likeliest next tokens among which one is drawn (arXiv 1904.09751)."""
 REQUEST = "Describe the image in one short sentence."
-"""What a chat model is asked."""
+"""Question to a chat model."""
 
 
 class CaptionModel(FrozenModel):
@@ -36,7 +36,7 @@ class CaptionModel(FrozenModel):
         model_id: Hub id, local folder, or a network in memory.
         processor: The processor of transformers that makes its inputs, or the hub id or folder of
             one; by default the model's own. The tokenizer of a network in memory may be part of it.
-        **options: Those of every :class:`FrozenModel`.
+        **options: Options of every :class:`FrozenModel`.
     """
 
     kind = "captioner such as BLIP"

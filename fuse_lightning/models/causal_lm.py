@@ -31,12 +31,12 @@ class CausalLM(FrozenModel):
     Args:
         model_id: Hub id, local folder, GGUF file (a path, or a hub id with the file's path behind
             it), or ``zoo/NAME`` for a model that comes with the package. Or a network in memory.
-        start: What stands before every text, unless the text begins with it. "tokenizer" for what
+        start: Start of every text, unless the text begins with it. "tokenizer" for what
             the tokenizer puts there, else its begin token, else its end token; "none"; or a text.
             "auto" is "tokenizer", except where that token marks the turns of a chat, as of some
             instruct models: there it is the one of the tokenizer's begin, end, unknown and
             padding token behind which the model finds ordinary texts likeliest.
-        **options: Those of every :class:`FrozenModel`.
+        **options: Options of every :class:`FrozenModel`.
     """
 
     kind = "causal language model"
@@ -241,7 +241,7 @@ class CausalLM(FrozenModel):
             prompts: Ids of each, of any lengths.
             max_new_tokens: Most tokens of a text. A text also ends at :attr:`max_tokens`, prompt
                 included.
-            temperature: What logits are divided by; 0 always takes the likeliest token.
+            temperature: Divisor of the logits; 0 always takes the likeliest token.
             top_k: Only so many of the likeliest tokens may be written; ``None`` for all.
             top_p: Only the likeliest tokens with this probability together may be written.
             samples: How many texts to write behind each prompt.

@@ -30,7 +30,7 @@ class CLIP(TextEncoder):
         model_id: Hub id, local folder, ``zoo/NAME``, or a network in memory.
         processor: A processor or image processor of transformers, or the hub id or folder of one;
             by default the model's own. The tokenizer of a network in memory may be part of it.
-        **options: Those of every :class:`FrozenModel`.
+        **options: Options of every :class:`FrozenModel`.
     """
 
     kind = "CLIP-like model with image and text features"

@@ -19,7 +19,7 @@ from fuse_lightning.models.loading import load_module, resolve, unreadable
 from fuse_lightning.models.options import DType, PipelineSource
 
 PARTS = ("text_encoder", "tokenizer", "unet", "vae", "scheduler")
-"""What a pipeline in memory must have."""
+"""Parts that a pipeline in memory must have."""
 
 
 class Diffusion(FrozenModel):

@@ -14,11 +14,11 @@ from fuse_lightning.errors import FuseError
 from fuse_lightning.utilities.regular import open_regular
 
 UNKNOWN = ("GGUF model with architecture", "Unknown gguf model_type")
-"""What transformers says of an architecture that it does not read from GGUF files."""
+"""Message of transformers about an architecture that it does not read from GGUF files."""
 SCALED = ("gpt-oss", "gpt_oss")
 """Architectures whose scaled rotations it does read."""
 CUT_AS_GPT2 = {"gpt-2", "phi-2", "mpt", "olmo", "jais", "roberta-bpe"}
-"""What llama.cpp calls tokenizers that cut texts as GPT-2's does."""
+"""Names in llama.cpp of tokenizers that cut texts as GPT-2's does."""
 LONGEST = 200
 """Characters of a reason."""
 ENDING = ".gguf"

@@ -15,7 +15,7 @@ def longest_input(network: nn.Module, config: Any, tokenizer_limit: float) -> in
     Args:
         network: The network.
         config: Configuration of the part that reads text.
-        tokenizer_limit: What the tokenizer takes for the longest input.
+        tokenizer_limit: Longest input according to the tokenizer.
 
     Example:
         >>> from transformers import GPT2Config

@@ -177,7 +177,7 @@ def load_processor(
         model_id: Hub id, local folder or ``zoo/`` id.
         revision: Branch, tag or commit on the hub.
         trust_remote_code: Whether to run code that comes with the model.
-        what: What it is in messages.
+        what: Name of the thing in messages.
 
     Raises:
         FuseError: If the model has none.

@@ -123,7 +123,7 @@ def find_processor(model: FrozenModel, given: ProcessorSource, auto: Any, what: 
         model: The model.
         given: A processor, or the hub id or folder of one.
         auto: The transformers auto class that reads it.
-        what: What it is in messages.
+        what: Name of the thing in messages.
 
     Raises:
         FuseError: If there is none.

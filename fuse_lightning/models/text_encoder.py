@@ -66,7 +66,7 @@ class SentenceEncoder(TextEncoder):
             default the one that the model says, most often none.
         pooling: How one vector is made of those of the tokens; by default as the model's files
             say, else their mean.
-        **options: Those of every :class:`FrozenModel`.
+        **options: Options of every :class:`FrozenModel`.
     """
 
     kind = "sentence encoder"

@@ -53,7 +53,7 @@ class WordTokenizer:
         self._words: dict[tuple[bool, str], Tokens | None] = {}
         """Words at the start of a text, and behind another; ``None`` if it must be read whole."""
         self._texts: dict[str, Tokens | None] = {}
-        """What texts were before their last word: candidates of one parent differ in it alone."""
+        """Texts up to their last word: candidates of one parent differ in that word alone."""
 
     def read(self, texts: Sequence[str], *, special: bool = False) -> list[Tokens]:
         """Tokens of texts, with special tokens if ``special``; nothing is truncated."""

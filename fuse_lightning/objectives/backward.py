@@ -81,8 +81,8 @@ class Backward:
     Attributes:
         grads: For each model that reads, by number: weighted gradients at the columns of the
             prompts of its families, in their order, shape (F, P, d).
-        losses: Of the prompts, shape (N,); infinite for one that is too long to be read.
-        items: The same for each pair of a prompt and an example, shape (M,).
+        losses: Losses of the prompts, shape (N,); infinite for a prompt that is too long.
+        items: Losses of each pair of a prompt and an example, shape (M,).
         pairs: The pairs, shape (M, 2).
     """
 
@@ -154,7 +154,7 @@ def _differentiate(
         term: The term.
         reading: The rows that are read.
         rows: Their numbers among all rows.
-        shares: What each of them counts.
+        shares: Weight of each of them.
         families: The families of all rows.
     """
     grads: dict[int, Tensor] = {}

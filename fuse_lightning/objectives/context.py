@@ -13,7 +13,7 @@ class Context:
 
     Attributes:
         layout: The layout.
-        fields: What stands in its other fields.
+        fields: Texts of its other fields.
     """
 
     layout: Layout

@@ -26,14 +26,14 @@ class Frame:
 
     Attributes:
         head: Ids before the prompt, special ones included.
-        prefix: The same without the special ones that the model puts there itself.
+        prefix: The head without special ids that the model puts there itself.
         tail: Ids behind the prompt; for a language model as far as an answer, of whose likelihood
             the prompt tells, and none without one.
         lead: White space with which the ids of a prompt begin their text.
         openings: Ids of words of every kind as the first of a prompt; ``None`` where they change
             the ids around them, or the other way round.
         before: Places in the head of the tokens of each field.
-        behind: The same in the tail.
+        behind: Places in the tail of the tokens of each field.
     """
 
     head: Ids

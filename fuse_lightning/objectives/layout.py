@@ -150,7 +150,7 @@ class Layout:
 
         Args:
             given: The text, or the turns.
-            tokenizer: What writes a chat.
+            tokenizer: Tokenizer whose template writes a chat.
 
         Raises:
             FuseError: If it is no layout, or the tokenizer writes no chats.
@@ -199,7 +199,7 @@ class Layout:
 
         Args:
             prompt: The prompt, without white space around.
-            fields: What stands in the other fields.
+            fields: Texts of the other fields.
 
         Example:
             >>> Layout.read("{text} It was{prompt}.").fill(" fun", {"text": "Go!"}).text

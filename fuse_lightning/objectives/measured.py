@@ -36,9 +36,9 @@ class Measured:
         """Hook: adds rows to the metrics, except to mean losses.
 
         Args:
-            metrics: Those of :meth:`metrics`, without mean losses.
+            metrics: Metrics from :meth:`metrics`, without mean losses.
             reading: R rows of prompts of the targets that the term was given last, at least one.
-            losses: What the term's ``score`` gave for them, shape (R, ...), on the CPU; infinite
+            losses: Values from the term's ``score``, shape (R, ...), on the CPU; infinite
                 for a row that is longer than its model reads.
         """
 
@@ -50,7 +50,7 @@ class Measured:
 
         Args:
             model: The model, not loaded yet.
-            targets: What the prompts were found for.
+            targets: Targets of the prompts.
             search: The terms of the search.
 
         Returns:

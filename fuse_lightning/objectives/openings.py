@@ -32,7 +32,7 @@ class Openings:
             model: The loaded model.
             prefix: Ids of the text before the prompt, without special ones that the model puts
                 there itself.
-            before: That text.
+            before: The text before the prompt.
         """
         words = [piece.strip() for piece in model.pieces]
         spelt = [index for index, word in enumerate(words) if word and "\ufffd" not in word]

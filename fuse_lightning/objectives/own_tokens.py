@@ -24,7 +24,7 @@ class OwnTokens:
     a space. All later ones are themselves.
 
     Attributes:
-        kinds: What first tokens are read as; ``None`` for themselves.
+        kinds: Re-tokenized first tokens; ``None`` where they stay themselves.
         kind: Which of the kinds holds in each row, shape (R,); -1 for a row that reads the
             prompt's text and not its ids.
         firsts: As how many tokens the first of each prompt is read, shape (R,).

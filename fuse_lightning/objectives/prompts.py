@@ -14,7 +14,7 @@ class Prompts:
     Attributes:
         states: Ids in the primary tokenizer.
         owners: Index of each prompt's target in the batch.
-        texts: What they spell, without white space around.
+        texts: Texts of the states, without white space around.
         canonical: Whether the text stands behind the primary's prefix as a prompt does and is
             read by the tokenizer as the same ids.
     """

@@ -58,7 +58,7 @@ def item_losses(term: Term, reading: Reading, values: Tensor) -> Tensor:
     Args:
         term: The term.
         reading: R rows.
-        values: What :func:`row_values` gave for them.
+        values: Their values from :func:`row_values`.
 
     Returns:
         Losses of ``reading.pairs``, shape (M,), float32; infinite where a row cannot be read.

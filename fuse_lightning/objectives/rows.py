@@ -92,7 +92,7 @@ class RowReader:
 
         Args:
             prompts: The prompts.
-            lines: What each row reads.
+            lines: Content of each row.
             ids: Whether the ids of prompts are read in any case, also where their text would be
                 read as others. Only the first token is replaced by those of its own text, where
                 it cannot stand behind what is before it.

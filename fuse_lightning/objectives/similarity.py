@@ -31,7 +31,7 @@ class _Similarity(Term):
 
     splits = True
     stand_in: Target | None = None
-    """What every prompt is compared with in place of its target."""
+    """Content that every prompt is compared with in place of its target."""
     model: TextEncoder
     vectors: Tensor
 

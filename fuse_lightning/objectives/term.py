@@ -43,7 +43,7 @@ class Term(LaidOut, Measured, ABC):
         name: Name in logs and results, by default the class name in snake case.
         layout: The whole text with ``{prompt}`` and other fields in their places, in place of
             prefix and suffix; or the turns of a chat, each with a role and a content.
-        score_weight: Factor of what prompts are selected by; by default ``weight``.
+        score_weight: Factor in the number by which prompts are selected; by default ``weight``.
     """
 
     model_class: type[FrozenModel]
@@ -173,7 +173,7 @@ class Term(LaidOut, Measured, ABC):
         The loss of a prompt is the mean over its examples.
 
         Args:
-            losses: What :meth:`loss` or :meth:`score` gave, shape (R, ...).
+            losses: Values from :meth:`loss` or :meth:`score`, shape (R, ...).
             reading: The rows; ``reading.item`` says which pair each of them speaks of.
             count: M.
 

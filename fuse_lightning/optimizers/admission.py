@@ -17,7 +17,7 @@ class Admission:
 
     Args:
         objective: Its primary spells and reads prompts.
-        constraints: What a prompt may hold.
+        constraints: Constraints on prompts.
         optimizer: Name of the optimizer's class, for errors.
     """
 

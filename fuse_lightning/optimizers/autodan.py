@@ -42,7 +42,7 @@ class AutoDAN(PromptOptimizer):
         max_length: Most tokens of a prompt; ``None`` for no limit but the steps.
         end_probability: Probability of an end token, in [0, 1], above which a state is not
             extended.
-        **options: What every :class:`PromptOptimizer` takes.
+        **options: Options of every :class:`PromptOptimizer`.
     """
 
     def __init__(
@@ -160,7 +160,7 @@ class AutoDAN(PromptOptimizer):
 
         Args:
             parents: The states.
-            rows: What each of the likelihoods has read of each.
+            rows: Ids that each likelihood has read for each state.
         """
         first, *others = self._likelihoods
         told = self.writer.next_log_probs(

@@ -37,7 +37,7 @@ class PromptOptimizer(SearchModule[State]):
         prompt_length: Random tokens to start from.
         initial_prompt: Text to start from, instead of random tokens; or a captioner, whose
             caption of a target's first picture it is.
-        constraints: What a prompt may hold.
+        constraints: Constraints on prompts.
         patience: End a target after so many steps without a better prompt; ``None`` for never.
         stop_loss: End a target once its objective is at most this; ``None`` for never.
         stop_seconds: End a target after the step in which its share of the time is so much: targets

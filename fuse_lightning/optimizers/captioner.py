@@ -26,7 +26,7 @@ class Captioner(PromptOptimizer):
         prefix: Text that captions go on from; it is no part of the prompt.
         max_new_tokens: Most tokens of a caption, in the captioner's tokens.
         steps: Steps for each batch of targets.
-        constraints: What a prompt may hold.
+        constraints: Constraints on prompts.
         patience: End a target after so many steps without a better prompt; ``None`` for never.
         seed: Seed of the search; each target has a random stream of its own.
         max_batch_tokens: Most token positions in one forward of the objective.

@@ -13,7 +13,7 @@ from fuse_lightning.errors import FuseError
 from fuse_lightning.models import FrozenModel, TokenSet
 
 Listed = str | bool | int | float
-"""What YAML makes of words in a list; only texts are taken."""
+"""Values that YAML makes of words in a list; only texts are accepted."""
 WORD = regex.compile(r"[\w\p{M}]+(?:'[\w\p{M}]+)*")
 """A word of any script, with its marks, and with apostrophes inside."""
 LAST = regex.compile(r"[\w\p{M}]+(?:'[\w\p{M}]+)*'?$")

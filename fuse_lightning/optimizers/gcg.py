@@ -23,11 +23,11 @@ class GCG(SwapOptimizer):
         batch_size: Candidates scored for each state.
         top_k: Tokens with the best predicted change among which a position's swap is drawn.
         n_replace: Tokens replaced in each candidate in the first step.
-        n_replace_end: The same in the last step, with a straight line between; by default the
+        n_replace_end: ``n_replace`` of the last step, with a straight line between; by default the
             same number throughout.
         merge: Also scores prompts that join the best 2, 3, ... up to ``merge`` single swaps
             at different positions (I-GCG, arXiv 2405.21018); 0 for none.
-        **options: What every optimizer that replaces tokens takes.
+        **options: Options of every :class:`SwapOptimizer`.
     """
 
     def __init__(

@@ -18,7 +18,7 @@ from fuse_lightning.search.target_search import TargetSearch
 from fuse_lightning.utilities.numbers import check_number
 
 MOMENTS = ("exp_avg", "exp_avg_sq")
-"""What AdamW remembers of gradients, each of the embeddings' shape."""
+"""Names of AdamW's moments, each of the embeddings' shape."""
 
 
 class PEZ(SwapOptimizer):
@@ -45,7 +45,7 @@ class PEZ(SwapOptimizer):
             as GCG does; the end of a descent that ``patience`` stops too.
         batch_size: Candidates of a polishing step.
         top_k: Tokens with the best predicted change among which a polishing swap is drawn.
-        **options: What every optimizer that replaces tokens takes.
+        **options: Options of every :class:`SwapOptimizer`.
     """
 
     # Where no projection could be read the next ones may be.
@@ -263,7 +263,7 @@ class Descent(TypedDict):
 
     Attributes:
         iterate: The continuous embeddings of its restarts, (R, L, d).
-        moments: What AdamW remembers of their gradients; nothing before the first step.
+        moments: AdamW's moments of their gradients; empty before the first step.
         polish_after: The step in which the descent stalled, if it has.
     """
 
@@ -281,7 +281,7 @@ def restored(saved: Mapping[str, Any], table: Tensor) -> Descent:
     """Checked descent of a checkpoint, on the model's device.
 
     Args:
-        saved: What a checkpoint says.
+        saved: State from a checkpoint.
         table: Embeddings of the primary's tokens, whose device and type it gets.
 
     Raises:

@@ -24,7 +24,7 @@ class RandomSearch(SwapOptimizer):
             embedding space.
         radius: Tokens replaced in each candidate.
         neighbours: How many tokens count as near, for "L2".
-        **options: What every optimizer that replaces tokens takes.
+        **options: Options of every :class:`SwapOptimizer`.
     """
 
     def __init__(

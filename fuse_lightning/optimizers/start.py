@@ -20,7 +20,7 @@ class Start:
     Args:
         given: A text, or a captioner whose caption of a target's first picture it is.
         objective: Its primary spells the prompt, all its models read it.
-        constraints: What a prompt may hold.
+        constraints: Constraints on prompts.
         allowed_ids: The primary's tokens that the constraints admit, shape (A,), on the CPU.
     """
 

@@ -26,9 +26,9 @@ class SwapOptimizer(PromptOptimizer):
     Args:
         terms: The objective; the model of the first term is the primary, its ids are the state.
         prompt_length: Random tokens to start from.
-        length_ratio: The same as a share of the tokens that the target's text has, in place of
+        length_ratio: Prompt length as a share of the tokens of the target's text, in place of
             ``prompt_length``: 0.3 searches for a prompt of a third of the text's length.
-        **options: What every :class:`PromptOptimizer` takes.
+        **options: Options of every :class:`PromptOptimizer`.
     """
 
     def __init__(

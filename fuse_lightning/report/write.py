@@ -99,7 +99,7 @@ class FigureTable:
     Attributes:
         sources: Titles of the columns: where prompts come from.
         rows: Title, unit and cells of each figure.
-        notes: What was said of floors, by their names.
+        notes: Notes about floors, by name.
     """
 
     sources: list[str]

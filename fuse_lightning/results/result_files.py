@@ -90,7 +90,7 @@ class ResultFiles:
 
         Args:
             paths: The table and the lines.
-            rows: What they hold then.
+            rows: Their new content.
             results: All results of this device.
 
         Raises:

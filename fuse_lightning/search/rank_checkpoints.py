@@ -21,7 +21,7 @@ from fuse_lightning.utilities.regular import open_regular
 
 EXTRA = "_extra_state"
 KEYS = ("callbacks", "epoch", "global_step", "pytorch-lightning_version", "run", "state_dict")
-"""What a search reads of a checkpoint; all else is made anew."""
+"""Parts of a checkpoint that a search reads; all others are made anew."""
 LARGEST = 2**30
 """Most bytes of a checkpoint that is read."""
 MALFORMED = (
@@ -32,7 +32,7 @@ MALFORMED = (
     TypeError,
     ValueError,
 )
-"""What is raised over a state that is of another form or of other values than a search writes."""
+"""Errors about a state with a form or values that no search writes."""
 
 
 def unreadable(path: object = None) -> FuseError:
@@ -103,7 +103,7 @@ def complete(checkpoint: dict[str, Any], run: Path) -> None:
     """Adds the state of all other devices to a checkpoint; all must call it together.
 
     Args:
-        checkpoint: What Lightning is about to write.
+        checkpoint: The checkpoint that Lightning is about to write.
         run: The run's folder.
     """
     state = checkpoint["state_dict"][EXTRA]
@@ -117,7 +117,7 @@ def reduce_to_search(checkpoint: dict[str, Any], trainer: L.Trainer, optimizer: 
     Only the count of steps goes on: the loader begins with what is left to do.
 
     Args:
-        checkpoint: What Lightning has read.
+        checkpoint: The checkpoint that Lightning has read.
         trainer: The trainer that goes on.
         optimizer: State of a step optimizer that has done nothing.
     """

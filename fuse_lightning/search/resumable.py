@@ -99,7 +99,7 @@ class ResumableSearch(L.LightningModule, SearchHooks[StateT]):
 
         Args:
             known: The :meth:`identity` of that one.
-            what: What is to go on, for the error.
+            what: Name of the earlier search in the error.
             content: Whether the models are loaded.
             trainer: The trainer that is about to begin, where it has not begun.
 

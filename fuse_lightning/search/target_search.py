@@ -18,9 +18,9 @@ class Best(Generic[StateT]):
     """One of the best prompts of a target so far.
 
     Attributes:
-        loss: What is minimized.
+        loss: The minimized number.
         losses: Its parts, unweighted.
-        state: What the search moves through.
+        state: State of the search, such as token ids.
         prompt: The text that the state stands for.
         step: Step of the target's search in which it was found, from 1.
     """
@@ -44,8 +44,8 @@ class TargetSearch(Generic[StateT]):
         step: Steps that it has had, with the present one.
         seconds: Its share of their wall time: the targets of a batch share alike.
         done: Whether it has ended.
-        source: What the target is of.
-        own: What the optimizer itself keeps of the target from one step to the next: plain
+        source: Source of the target, such as a path.
+        own: Data that the optimizer itself keeps for the target between steps: plain
             containers, numbers and tensors. Checkpoints hold it, and it goes with the target.
     """
 

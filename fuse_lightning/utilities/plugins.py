@@ -10,7 +10,7 @@ def register(kind: str, path: str) -> None:
     """Registers a class by path; it is imported when its kind is asked for.
 
     Args:
-        kind: What it is, such as "measure".
+        kind: Kind of the class, such as "measure".
         path: Where it is, such as "package.module.Class".
     """
     paths = _PATHS.setdefault(kind, [])

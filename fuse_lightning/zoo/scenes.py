@@ -186,7 +186,7 @@ def sample_wording(
     """Words for a caption of ``scene``.
 
     Args:
-        scene: What to describe.
+        scene: The scene to describe.
         rng: Source of randomness.
         sentiment: The mood word's sentiment, "none" for no mood word.
         full: Name every size and the background; otherwise each is left out now and then.
