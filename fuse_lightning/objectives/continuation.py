@@ -30,7 +30,7 @@ class Continuation(CausalTerm):
         label: Text wanted where a target has none of its own, such as "Sure, here's".
         layout: Text or turns of a chat with ``{prompt}`` and at its end ``{answer}``, the wanted
             text, in place of prefix and suffix.
-        score_weight: Factor of what prompts are selected by; by default ``weight``.
+        score_weight: Factor in the number by which prompts are selected; by default ``weight``.
     """
 
     splits = True

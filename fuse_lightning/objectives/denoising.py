@@ -40,7 +40,7 @@ class Denoising(Term):
             published. Losses of different steps then compare only roughly, while the choice of
             the best prompt of all steps takes them as exact.
         layout: Text or turns of a chat with ``{prompt}``, in place of prefix and suffix.
-        score_weight: Factor of what prompts are selected by; by default ``weight``.
+        score_weight: Factor in the number by which prompts are selected; by default ``weight``.
     """
 
     model: Diffusion

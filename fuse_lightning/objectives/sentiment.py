@@ -34,7 +34,7 @@ class Sentiment(Term):
         name: Name in logs and results.
         label: Label wanted where a target wants none of its own.
         layout: Text or turns of a chat with ``{prompt}``, in place of prefix and suffix.
-        score_weight: Factor of what prompts are selected by; by default ``weight``.
+        score_weight: Factor in the number by which prompts are selected; by default ``weight``.
     """
 
     splits = True

@@ -83,7 +83,7 @@ class ImageSimilarity(_Similarity):
         images: Pictures that every prompt is compared with, in place of its target's: a picture,
             a folder, a glob pattern or a list of them.
         layout: Text or turns of a chat with ``{prompt}``, in place of prefix and suffix.
-        score_weight: Factor of what prompts are selected by; by default ``weight``.
+        score_weight: Factor in the number by which prompts are selected; by default ``weight``.
     """
 
     model: CLIP
@@ -156,7 +156,7 @@ class TextSimilarity(_Similarity):
         name: Name in logs and results.
         text: A text that every prompt is compared with, in place of its target's.
         layout: Text or turns of a chat with ``{prompt}``, in place of prefix and suffix.
-        score_weight: Factor of what prompts are selected by; by default ``weight``.
+        score_weight: Factor in the number by which prompts are selected; by default ``weight``.
     """
 
     def __init__(
