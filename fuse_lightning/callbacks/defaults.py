@@ -1,4 +1,4 @@
-"""Default callbacks of a search: those that its trainer was not given."""
+"""Default callbacks of a search, for a trainer that lacks them."""
 
 from collections.abc import Callable
 
@@ -29,7 +29,7 @@ DEFAULTS: tuple[tuple[type[Callback], Callable[[], Callback]], ...] = (
 
 
 def missing_callbacks(given: list[Callback]) -> list[Callback]:
-    """Default callbacks to add to those of a trainer.
+    """Default callbacks that a trainer lacks.
 
     Lightning's default progress bar and checkpoints are taken from ``given``, to make room for a
     bar that shows the best prompt, and for checkpoints while the search goes on.

@@ -155,7 +155,7 @@ class Evaluation(Callback):
         return mean_losses(self.objective, batches, texts, device)
 
     def _known(self, targets: Iterable[Target]) -> list[Target]:
-        """Some of the targets of a batch: those that have a prompt."""
+        """Targets of a batch that have a prompt."""
         return [target for target in targets if target.id in self.found]
 
     @torch.inference_mode(False)

@@ -1,4 +1,4 @@
-"""Joined prompt: the best prompts of all targets as one."""
+"""Joined prompt: one prompt out of the best prompts of all targets."""
 
 import logging
 from collections.abc import Sequence

@@ -165,7 +165,7 @@ def _pixels(source: Image.Image) -> Image.Image:
 
 
 def _upright(source: Image.Image) -> Image.Image:
-    """Image turned as its EXIF says; unreadable EXIF is ignored."""
+    """Image turned by its EXIF orientation; unreadable EXIF is ignored."""
     image = source.copy()
     # Pillow would write all the rest of it again, which may be what is broken.
     image.info = {key: image.info[key] for key in ("transparency",) if key in image.info}

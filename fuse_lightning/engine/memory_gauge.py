@@ -19,7 +19,7 @@ class MemoryGauge:
                 self.before[device] = allocated
 
     def times(self) -> float:
-        """Free memory now, as a multiple of what the work took at its peak."""
+        """Free memory now, as a multiple of the work's peak memory."""
         found = torch.inf
         for device, before in self.before.items():
             taken = torch.cuda.max_memory_allocated(device) - before

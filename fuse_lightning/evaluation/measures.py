@@ -196,7 +196,7 @@ def rivals(target: Target, source: str) -> list[str]:
 
 
 def all_measures(own: Sequence[Measure]) -> list[Measure]:
-    """Every measure of an evaluation: first those of prompt and target, then those of the prompt.
+    """Every measure of an evaluation: first those that compare with the target.
 
     Args:
         own: Measures of a user or of a data module, which come beside those of the package.

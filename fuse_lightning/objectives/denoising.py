@@ -109,7 +109,7 @@ class Denoising(Term):
         self._times, self._noisy, self._wanted = map(torch.stack, zip(*draws, strict=True))
 
     def _draw(self, seed: str, latents: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Draws timesteps and noise: timesteps, noisy latents and what should be predicted."""
+        """Random timesteps, noisy latents and their prediction targets, for one step."""
         # On the CPU, so that every device gets the same.
         generator = torch.Generator().manual_seed(random.Random(seed).getrandbits(63))
         order = torch.randperm(len(latents), generator=generator)

@@ -21,7 +21,7 @@ from fuse_lightning.utilities.numbers import check_number
 
 
 class AutoDAN(PromptOptimizer):
-    """AutoDAN optimizer: appends one token a step, so that the text stays fluent.
+    """AutoDAN optimizer: grows a fluent prompt by one token a step.
 
     All tokens are ranked by the language model's log-probability minus the change of the other
     terms predicted from gradients; the best ``batch_size`` of each state are scored exactly.

@@ -84,7 +84,7 @@ class GCG(SwapOptimizer):
         return self.or_itself([[*found] for found in self._parents], states)
 
     def refine(self, scored: list[list[Scored[State]]]) -> list[list[State]]:
-        """Combinations of the best swaps of the prompt with the best swap of all."""
+        """Combinations of the best swaps in the prompt with the best single swap."""
         joined = [
             self._joined(sorted(found), self._parents[target]) if self.merge > 1 else []
             for target, found in enumerate(scored)

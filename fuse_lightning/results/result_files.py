@@ -119,7 +119,7 @@ class ResultFiles:
 
     @contextmanager
     def told(self, path: Path, results: Sequence[Result] = ()) -> Iterator[None]:
-        """Context that adds to an error of the system what is on disk and how to resume.
+        """Context that turns an error of the system into one with the results on disk.
 
         Raises:
             WriteError: In place of the error.
