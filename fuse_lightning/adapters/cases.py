@@ -11,7 +11,7 @@ Ids = list[list[int]]
 Places = tuple[int, ...]
 
 CHUNK = 4096
-"""Words that are read at once."""
+"""Number of words that are read at once."""
 
 
 def find_cases(

@@ -20,7 +20,7 @@ from fuse_lightning.errors import FuseError
 from fuse_lightning.models import FrozenModel
 
 FEWEST = 2
-"""Words of a case that a map is fitted on: of one alone it would be zero."""
+"""Fewest words of a case for a map: a map of one word would be zero."""
 
 
 class FuseAdapter:

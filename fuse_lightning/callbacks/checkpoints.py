@@ -7,7 +7,7 @@ import lightning as L
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 
 STEPS = 8
-"""Steps between the checkpoints of a run that was not told when to write them."""
+"""Steps between checkpoints, by default."""
 
 
 class TimedCheckpoints(Callback):

@@ -25,7 +25,7 @@ DEFAULTS: tuple[tuple[type[Callback], Callable[[], Callback]], ...] = (
     (Evaluation, Evaluation),
     (Predictions, Predictions),
 )
-"""A kind of callback, and what makes one if there is none of its kind."""
+"""Kinds of callbacks, and the function that makes a missing one."""
 
 
 def missing_callbacks(given: list[Callback]) -> list[Callback]:

@@ -15,7 +15,7 @@ from fuse_lightning.utilities.terminal import say, visible
 
 SHOWN = 60
 EVERY = 30.0
-"""Seconds from one line of a log file to the next."""
+"""Seconds between two lines of a log file."""
 
 
 class Tally:

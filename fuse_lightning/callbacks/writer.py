@@ -52,11 +52,11 @@ class PromptWriter(Callback):
         self.overwrite = overwrite
         self.files: ResultFiles | None = None
         self.kept: list[Result] = []
-        """Results of earlier processes; they come first among the module's."""
+        """Results of earlier processes, which come before the module's."""
         self.cut: dict[str, list[Result]] = {}
-        """Results of searches that were cut short and have not ended since, by target."""
+        """Results of unfinished searches, by target."""
         self.skipped: dict[str, str] = {}
-        """Why targets were left out in earlier processes."""
+        """Reasons of targets that earlier processes left out."""
 
     @property
     def folder(self) -> RunFolder | None:

@@ -17,7 +17,7 @@ from fuse_lightning.utilities.regular import read_text
 from fuse_lightning.utilities.terminal import quoted
 
 LARGEST = 2**16
-"""Bytes of a file that names folders."""
+"""Most bytes of a file that names folders."""
 
 logger = logging.getLogger(__name__)
 

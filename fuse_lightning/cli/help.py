@@ -12,7 +12,7 @@ COMMANDS = {
     "zoo": "zoo",
     "adapter": "adapter",
 }
-"""Commands, and the module of this folder whose function ``command`` runs each."""
+"""Commands, each with the module of this folder whose function ``command`` runs it."""
 
 HELP = """usage: fuse COMMAND ...
 

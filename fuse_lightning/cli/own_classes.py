@@ -13,7 +13,7 @@ from fuse_lightning.errors import FuseError
 from fuse_lightning.utilities.terminal import quoted
 
 MOST_NAMED = 8
-"""Classes of a file that a message lists."""
+"""Most classes of a file that a message lists."""
 
 
 class OwnClasses(MetaPathFinder):

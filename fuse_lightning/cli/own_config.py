@@ -25,7 +25,7 @@ SOURCES = (
     "transfer",
     "words",
 )
-"""Options that are paths where there is such a file, folder or pattern, and else ids or texts."""
+"""Options that are paths if there is such a file, folder or pattern, and otherwise ids or texts."""
 
 
 def own_config(text: str, earlier: Path | None) -> str:

@@ -14,7 +14,7 @@ from fuse_lightning.objectives.layout import Message
 from fuse_lightning.optimizers.constraints import Listed
 
 MODE = "fuse"
-"""The parser's name for our way to read YAML."""
+"""The parser's name for this package's YAML reader."""
 FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$")
 LISTS = frozenset((list[str], list[Listed], list[Message]))
 TEXTS = frozenset((str, NoneType)) | LISTS

@@ -32,7 +32,7 @@ UNSUITED = {
     "OnExceptionCheckpoint": "saves in the middle of a step, which cannot be resumed",
 }
 STRATEGIES = ("auto", "prompts", "single_")
-"""How names of strategies begin that a search can use."""
+"""Beginnings of the names of strategies that a search can use."""
 HERE = Path(__file__).parents[1]
 LIGHTNING = Path(lightning.__file__).parent
 LIBRARIES = [Path(sysconfig.get_path(name)) for name in ("stdlib", "purelib", "platlib")]

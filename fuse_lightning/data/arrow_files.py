@@ -17,7 +17,7 @@ from fuse_lightning.errors import FuseError
 from fuse_lightning.utilities.regular import check_regular, read_text
 
 MARK = b"ARROW1"
-"""First bytes of a file with a table of contents at its end; a stream has other ones."""
+"""First bytes of an Arrow file with a table of contents at its end; a stream has others."""
 STREAM = 8
 LARGEST_STATE = 2**26
 

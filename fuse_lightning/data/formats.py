@@ -32,7 +32,7 @@ SUFFIXES = frozenset(
 
 PNG = b"\x89PNG\r\n\x1a\n"
 PIXELS = frozenset((b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"acTL", b"fcTL", b"fdAT", b"IEND"))
-"""Chunks of a PNG that say what its pixels are."""
+"""Chunks of a PNG that describe its pixels."""
 
 
 def refused_format(beginning: bytes) -> str | None:

@@ -22,12 +22,12 @@ from fuse_lightning.utilities.terminal import quoted
 LARGEST_SIDE = 2048
 SMALLEST_SIDE = 8
 DECODED = 2**20
-"""Largest file, in bytes, whose pixels are decoded already when it is checked."""
+"""Largest file, in bytes, whose pixels are decoded by the check already."""
 WHITES = (1, 255, 65535)
-"""Values that are white in pictures of one float, the first that is not passed counts."""
+"""White values for pictures of one float value: the first that is not exceeded counts."""
 Stream = BytesIO | BufferedReader
 STRIP = 2**18
-"""Numbers of a picture that are scaled at once."""
+"""Pixel values that are scaled at once."""
 _filters = Lock()
 
 

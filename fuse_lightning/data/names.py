@@ -15,11 +15,11 @@ from fuse_lightning.utilities.terminal import visible
 
 LONGEST_NAME = 200
 KEPT = 90
-"""Characters that a long name keeps at its beginning, and as many at its end."""
+"""Number of characters kept at each end of a long name."""
 LONGEST_TEXT = 40
 DIGITS = 8
 TOLD = 5
-"""Names that a message about many names shows."""
+"""Number of names in a message about many names."""
 
 
 def clean(name: str) -> str:

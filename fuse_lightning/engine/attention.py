@@ -37,7 +37,7 @@ HARMLESS = {
     "cache_position",
     "logits_to_keep",
 }
-"""Arguments of attention that need nothing of us, or that are handled here."""
+"""Arguments of attention that are handled here or need no handling."""
 
 
 class UnshareableError(Exception):

@@ -21,7 +21,7 @@ from fuse_lightning.engine.prefixes import Row, find_shared_prefixes
 from fuse_lightning.engine.token_batch import TokenBatch, pad
 
 PADDING = 0.08
-"""Most padded positions of a forward for each real one, where rows differ in length."""
+"""Most padded positions of a forward per real position."""
 
 
 @dataclass

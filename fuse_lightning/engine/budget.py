@@ -8,13 +8,13 @@ import torch
 from fuse_lightning.engine.memory_gauge import MemoryGauge
 
 FIRST = 1024
-"""Positions of the first forwards on a CUDA device, which tell what larger ones will take."""
+"""Positions of the first forwards on a CUDA device, which measure the need of larger ones."""
 TELLING = 256
-"""Positions below which a forward tells nothing: most of what it takes is there at any size."""
+"""Fewest positions of a forward whose memory is measured: small ones have mostly fixed costs."""
 SHARE = 0.8
-"""Of the free memory, what one forward may take."""
+"""Share of the free memory that one forward may take."""
 SPARED = 32
-"""Padded positions too few to end a batch for: a forward has a cost of its own."""
+"""Padded positions that do not end a batch: a further forward would cost more."""
 
 
 class Budget:

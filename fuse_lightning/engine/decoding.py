@@ -53,7 +53,7 @@ class Decoder:
         self.rows, self.readers = [*readers], [*readers.values()]
         turn = self.model.turn
         self.last = turn if turn is not None and len(self.rows[0]) <= turn else None
-        """Tokens of a row beyond which its keys would be rotated otherwise."""
+        """Longest row that may be written before rotations change; ``None`` without a limit."""
         # The last token of a prompt is read for the prompt itself: it says what comes next.
         limits = [len(row) - 1 if turn is None or self.last else 0 for row in self.rows]
         found = find_shared_prefixes(self.rows, limits, self.model.worth)

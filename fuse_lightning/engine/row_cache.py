@@ -51,7 +51,7 @@ class RowCache:
         """Frees everything; later forwards compute it again."""
         self.rows: list[WrittenRow] = []
         self.positions = 0
-        """Positions that are held."""
+        """Number of cached positions."""
         self._pieces: list[Piece] = []
         self._blocks: set[int] = set()
         self._index: RowIndex | None = None

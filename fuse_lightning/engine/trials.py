@@ -18,7 +18,7 @@ from fuse_lightning.engine.prefixes import WORTH
 from fuse_lightning.engine.whole_decoding import left_padded, plain_generation
 
 EXACT, COARSE, COARSEST = 1e-4, 0.03, 0.15
-"""Relative changes that are rounding: of float32, of any other type, and of one that is coarse."""
+"""Largest relative changes by rounding: in float32, in other types, and in coarse ones."""
 
 
 def try_sharing(model: Network, measure: Callable[[], Tensor]) -> None:

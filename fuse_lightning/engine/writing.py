@@ -14,9 +14,9 @@ from fuse_lightning.engine.prefixes import Row
 from fuse_lightning.engine.sampling import Sampling, noise
 
 Ended = Literal["stop", "length", "full"]
-"""How a text ended: with a stop, with its last allowed token, or at the model's longest input."""
+"""Reason why a text ended: a stop, its last allowed token, or the model's longest input."""
 FindStop = Callable[[Row], int | None]
-"""Of written ids, how many stand before a stop text; ``None`` if there is no stop text."""
+"""Function from ids to the number of ids before a stop text; ``None`` without a stop text."""
 
 
 @dataclass

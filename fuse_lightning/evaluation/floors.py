@@ -11,9 +11,9 @@ from fuse_lightning.evaluation.names import check_names
 from fuse_lightning.results.result import Result
 
 SHORTLIST = 4
-"""Found prompts, and as many references, that the constant prompt is chosen from."""
+"""Number of found prompts, and of references, among which the constant prompt is chosen."""
 TAKEN = (FOUND, "figures", "measures", "transfer", "without_prompt")
-"""Names that a floor cannot have, as ``evaluation.json`` uses them."""
+"""Reserved names: ``evaluation.json`` uses them itself."""
 
 
 @dataclass(frozen=True)

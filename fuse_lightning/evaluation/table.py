@@ -19,7 +19,7 @@ from fuse_lightning.utilities.tables import print_table
 from fuse_lightning.utilities.terminal import printable, visible
 
 Figures = dict[str, dict[str, float]]
-"""For each source of prompts its figures, by name."""
+"""Figures by name, for each source of prompts."""
 FILE = "evaluation.json"
 
 

@@ -26,7 +26,7 @@ from fuse_lightning.objectives.reading import mean_of
 from fuse_lightning.objectives.row_values import item_losses, row_values
 
 TRANSFERS: tuple[type[Term], ...] = (Fluency, ImageSimilarity, TextSimilarity, Sentiment)
-"""Terms that are asked, in this order, whether they measure prompts with a model."""
+"""Terms that may measure prompts with another model, in the order of precedence."""
 LOSS = ""
 """Short name of the loss of a term of the search."""
 

@@ -15,7 +15,7 @@ from fuse_lightning.metrics.means import MeanScore
 
 TIE = 1e-6
 ROWS = 1024
-"""Texts compared with all pictures at once."""
+"""Number of texts that are compared with all pictures at once."""
 
 
 def words(text: str) -> list[str]:

@@ -65,9 +65,9 @@ class FrozenModel(TokenAccess):
     unused_weights: tuple[str, ...] = ()
     """Beginnings of the names of weights that this kind of model never reads."""
     tokenizer_folder: str = ""
-    """Sub-folder of the tokenizer, where it is not in the model's own folder."""
+    """Sub-folder of the tokenizer; empty for the model's own folder."""
     network_folder: str = ""
-    """Sub-folder of the network, likewise."""
+    """Sub-folder of the network; empty for the model's own folder."""
 
     def __init__(
         self,
@@ -101,15 +101,15 @@ class FrozenModel(TokenAccess):
         self.compile = compile
         self.tokenizer_source = tokenizer
         self.budget = Budget()
-        """How much goes into one forward."""
+        """Largest number of token positions in one forward."""
         self.shares = False
-        """Whether rows that begin alike can share what they begin with."""
+        """Whether rows can share the computation of equal beginnings."""
         self.worth = WORTH
         """Fewest positions that sharing must save."""
         self.remembered = Remembered()
         """State that is kept between forwards."""
         self.full_length = 0
-        """Tokens that every text is padded to, 0 where short texts may stay short."""
+        """Length that every text is padded to; 0 if short texts may stay short."""
 
     @property
     def key(self) -> tuple[object, ...]:
@@ -161,7 +161,7 @@ class FrozenModel(TokenAccess):
             return
         self._before = dict(vars(self))
         self.put_back = ExitStack()
-        """Undoes what loading changes of a network in memory."""
+        """Stack that undoes the changes to a network in memory."""
         try:
             self.placement.check()
             place = torch.device(self.placement.device or device)

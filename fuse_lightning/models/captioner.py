@@ -24,7 +24,7 @@ from fuse_lightning.models.vocabulary import Vocabulary
 
 NUM_BEAMS = 5
 TOP_P = 0.9
-"""Probability of the likeliest next tokens among which one is drawn (arXiv 1904.09751)."""
+"""Total probability of the likeliest tokens, from which the next is drawn (arXiv 1904.09751)."""
 REQUEST = "Describe the image in one short sentence."
 """Question to a chat model."""
 

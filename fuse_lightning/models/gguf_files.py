@@ -16,15 +16,15 @@ from fuse_lightning.utilities.regular import open_regular
 UNKNOWN = ("GGUF model with architecture", "Unknown gguf model_type")
 """Message of transformers about an architecture that it does not read from GGUF files."""
 SCALED = ("gpt-oss", "gpt_oss")
-"""Architectures whose scaled rotations it does read."""
+"""Architectures whose scaled rotations transformers reads."""
 CUT_AS_GPT2 = {"gpt-2", "phi-2", "mpt", "olmo", "jais", "roberta-bpe"}
 """Names in llama.cpp of tokenizers that cut texts as GPT-2's does."""
 LONGEST = 200
-"""Characters of a reason."""
+"""Most characters of a reason in a message."""
 ENDING = ".gguf"
 MAGIC = b"GGUF"
 LARGEST = 2**44
-"""Bytes of the largest file that is read."""
+"""Largest file that is read, in bytes."""
 
 
 def split_gguf(model_id: str) -> tuple[str, str] | None:

@@ -14,7 +14,7 @@ from fuse_lightning.errors import FuseError
 DeviceMap = str | dict[str, str | int]
 Quantization = Literal["4bit", "8bit"]
 SPREADS = ("auto", "balanced", "balanced_low_0", "sequential")
-"""Ways in which accelerate shares a model out."""
+"""Strategies of accelerate for spreading a model."""
 
 
 @dataclass

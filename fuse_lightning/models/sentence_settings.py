@@ -16,7 +16,7 @@ PROMPTS = "config_sentence_transformers.json"
 READER = "sentence_bert_config.json"
 
 Settings = Callable[[str], Any]
-"""From the name of a file to what is in it, {} if there is none."""
+"""Content of each settings file, by its name; {} for a missing file."""
 
 
 def is_sentence_transformer(model: object) -> bool:

@@ -21,7 +21,7 @@ EXAMPLES = (
     "A man in a red hat sits on a bench",
     "A man in a blue shirt",
 )
-"""Ordinary texts, which begin alike."""
+"""Ordinary texts with common beginnings."""
 
 
 def find_start(model: CausalLM, start: str) -> tuple[int, ...]:

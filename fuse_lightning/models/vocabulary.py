@@ -70,7 +70,7 @@ class Vocabulary:
         been given tokens, such as one for padding, for which there is no row.
         """
         self.pad_id = self._pad_id() if pad_id is None else pad_id
-        """Id that fills up short rows; it is masked, so any will do where there is none."""
+        """Id that pads short rows; any id if the tokenizer has none, as it is masked."""
 
     def __len__(self) -> int:
         return self.size

@@ -9,9 +9,9 @@ from transformers import PreTrainedTokenizerBase
 
 MOST_WORDS = 2**12
 MOST_TEXTS = 2**12
-"""Words and texts that are remembered."""
+"""Most words and texts in the cache."""
 KINDS = ("a", "Z", "9", "'", "'s", ".", "!", "-", "_", "(", "é", "字", "한", "🙂")
-"""Characters of the kinds that tokenizers tell apart."""
+"""Sample characters of the kinds that tokenizers treat differently."""
 
 
 class Tokens(NamedTuple):

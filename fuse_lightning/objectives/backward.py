@@ -14,7 +14,7 @@ from fuse_lightning.objectives.row_values import row_values
 from fuse_lightning.objectives.term import Term
 
 SHARE = 0.5
-"""Part of a model's budget for one backward, which keeps activations."""
+"""Share of a model's budget for one backward, which keeps activations."""
 
 
 @dataclass

@@ -14,10 +14,10 @@ from fuse_lightning.objectives.context import Context
 from fuse_lightning.objectives.layout import PROMPT, Layout, Piece, Span
 
 BEFORE, BEHIND = re.compile(r" *[^ ]* *\Z"), re.compile("^ *[^ ]*")
-"""The last word of a text, and the first one, with the spaces beside them."""
+"""Patterns of the last word of a text, and of the first, with the spaces beside them."""
 Ids = tuple[int, ...]
 Columns = dict[str, tuple[int, ...]]
-"""Places in some ids by the name of the field that they belong to."""
+"""Places in some ids, by the name of their field."""
 
 
 @dataclass(frozen=True)

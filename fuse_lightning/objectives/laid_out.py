@@ -14,7 +14,7 @@ from fuse_lightning.objectives.reading import Reading, joined
 from fuse_lightning.objectives.rows import Line, RowReader
 
 MOST_CONTEXTS = 2**16
-"""Texts around prompts that are remembered with their ids."""
+"""Most contexts whose ids are remembered."""
 
 
 class LaidOut:
@@ -31,7 +31,7 @@ class LaidOut:
     readers: tuple[int, ...] = (0,)
     """Numbers of the :attr:`models` that read the rows: each of them reads every row."""
     examples: list[int] | None = None
-    """How many examples each target of the batch has; ``None`` where a target is one itself."""
+    """Number of examples of each target of the batch; ``None`` for targets without examples."""
 
     @property
     def models(self) -> list[FrozenModel]:

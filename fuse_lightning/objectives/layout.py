@@ -13,11 +13,11 @@ from fuse_lightning.errors import FuseError
 PROMPT, ANSWER = "prompt", "answer"
 ROLES = ("system", "user", "assistant")
 OPEN, CLOSE = "\ue000", "\ue001"
-"""Marks around a field's name while a chat template writes a chat; no text has them."""
+"""Marks around a field's name while a template writes a chat; no text holds them."""
 Fields = Mapping[str, str]
-"""Texts by the name of the field that they fill."""
+"""Texts by the name of their field."""
 Span = tuple[int, int]
-"""First and last-plus-one character."""
+"""First character, and the one after the last."""
 
 
 class Message(TypedDict):

@@ -23,7 +23,7 @@ WHERE = (
     *("model_id", "revision", "device", "device_map"),
     *("trust_remote_code", "compile", "tokenizer", "processor"),
 )
-"""Options of a model that say where it comes from and where it is computed."""
+"""Options of a model about its source and its device."""
 
 
 class Term(LaidOut, Measured, ABC):
@@ -52,7 +52,7 @@ class Term(LaidOut, Measured, ABC):
     splits: bool = False
     """Whether :meth:`loss` takes any number of rows, on the CPU, and splits them itself."""
     incidental: tuple[str, ...] = ()
-    """Options of the constructor that change how a loss is computed and not what it is."""
+    """Constructor options that change how a loss is computed, but not its value."""
 
     def __init__(
         self,

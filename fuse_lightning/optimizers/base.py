@@ -21,7 +21,7 @@ from fuse_lightning.search.lightning_glue import callbacks_of
 from fuse_lightning.utilities.identity import CONTENT, Identity
 
 SPARE = 2
-"""Candidates proposed for one wanted: some are not read back as the same ids."""
+"""Candidates proposed for each wanted one, as some are not read back as the same ids."""
 
 
 class PromptOptimizer(SearchModule[State]):

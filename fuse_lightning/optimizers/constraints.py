@@ -15,13 +15,13 @@ from fuse_lightning.models import FrozenModel, TokenSet
 Listed = str | bool | int | float
 """Values that YAML makes of words in a list; only texts are accepted."""
 WORD = regex.compile(r"[\w\p{M}]+(?:'[\w\p{M}]+)*")
-"""A word of any script, with its marks, and with apostrophes inside."""
+"""Pattern of a word of any script, with its marks, and with apostrophes inside."""
 LAST = regex.compile(r"[\w\p{M}]+(?:'[\w\p{M}]+)*'?$")
-"""A last word that may go on."""
+"""Pattern of a last word that may continue."""
 CONTROLS = regex.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f]")
-"""Control characters that are no white space."""
+"""Pattern of control characters other than white space."""
 HIDDEN = regex.compile(rf"[\p{{Cf}}\p{{Default_Ignorable_Code_Point}}]|{CONTROLS.pattern}")
-"""Characters that nobody sees, such as zero width spaces, joiners and soft hyphens."""
+"""Pattern of invisible characters: zero-width spaces, joiners, soft hyphens."""
 APOSTROPHES = str.maketrans({"\u2019": "'", "\u02bc": "'"})
 
 

@@ -56,7 +56,7 @@ class GCG(SwapOptimizer):
         self.n_replace_end = n_replace if n_replace_end is None else n_replace_end
         self.merge = merge
         self._parents: list[dict[State, State]] = []
-        """Of each target, what every proposal of this step was made of."""
+        """Parent of every proposal of this step, for each target."""
 
     def load(self, device: torch.device | str = "cpu") -> None:
         """Loads the models, and checks ``top_k`` against the number of allowed tokens."""

@@ -9,7 +9,7 @@ from fuse_lightning.objectives import State, Term
 from fuse_lightning.optimizers.swaps import SwapOptimizer
 
 SPARE = 4
-"""Candidates drawn for one wanted: of random ones few are read back as the same ids."""
+"""Candidates drawn for each wanted one, as few random ones are read back as the same ids."""
 
 
 class RandomSearch(SwapOptimizer):

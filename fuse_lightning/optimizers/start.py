@@ -11,7 +11,7 @@ from fuse_lightning.optimizers.admission import Admission
 from fuse_lightning.optimizers.constraints import Constraints
 
 TRIES = 16
-"""Tokens tried at once for the next place of a random start."""
+"""Number of tokens tried at once for the next place of a random start."""
 
 
 class Start:

@@ -21,7 +21,7 @@ Content = TypeVar("Content")
 logger = logging.getLogger(__name__)
 
 KEEP = {"images": 0, "scalars": 0, "tensors": 1}
-"""All of them, where TensorBoard would keep a sample."""
+"""Setting by which TensorBoard keeps all points of a curve."""
 
 
 @dataclass

@@ -24,7 +24,7 @@ from fuse_lightning.utilities.terminal import visible
 
 WIDTH, HEIGHT, PAD = 320, 120, 8
 PICTURE = 144, 96
-"""Most pixels of a picture on the page; in the file it has twice as many, for fine screens."""
+"""Largest width and height of a picture on the page; the file has twice as many pixels."""
 
 
 def report(run: Path, out: Path | None = None) -> None:

@@ -18,9 +18,9 @@ class SearchHooks(ABC, Generic[StateT]):
     """
 
     persists = False
-    """Whether a search goes on where a step brought nothing."""
+    """Whether a search continues after a step without any candidate."""
     nothing_fits = "nothing that was proposed can be a prompt"
-    """Why a search has found nothing, and what to do about it."""
+    """Message of a search without a result, with the remedy."""
 
     @abstractmethod
     def start_states(self, places: Sequence[int]) -> list[list[StateT]]:

@@ -3,9 +3,9 @@
 import re
 
 WHOLE = re.compile(r"(.*?(?:\w[\w+.-]*://|https?:/)/*)(.*)", re.DOTALL)
-"""The scheme of an address that is all of a text, and the rest."""
+"""Pattern of a text that is one address: its scheme, and the rest."""
 INSIDE = re.compile(r"((?:://|https?:/)/*)([^\s'\"]*)")
-"""The end of the scheme of an address inside a text, and the rest of the address."""
+"""Pattern of an address inside a text: the end of its scheme, and the rest."""
 
 
 def shown(address: str) -> str:

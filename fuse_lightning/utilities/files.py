@@ -9,7 +9,7 @@ from pathlib import Path
 from fuse_lightning.errors import FuseError
 
 BESIDE = ".new"
-"""Ending of hidden files whose content is about to replace that of another file."""
+"""Ending of hidden files that are about to replace another file."""
 # Not every system knows links, nor a difference between text and bytes.
 _PLAIN = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _PLAIN

@@ -20,10 +20,10 @@ PATIENCE = 3.0
 also how often a launched process looks for the one that has started it."""
 
 AGAIN = 0.02
-"""Seconds after which Ctrl-C is tried again where it would do harm at once."""
+"""Seconds until Ctrl-C is tried again where it would do harm at once."""
 
 TRIES = 100
-"""How often: a writer that takes longer is not waited for."""
+"""Number of these tries: a writer that takes longer is not waited for."""
 
 _noticed = {kind: Event() for kind in NAMES}
 _tries: list[Timer] = []

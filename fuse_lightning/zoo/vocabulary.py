@@ -33,7 +33,7 @@ COUNTS: dict[int, tuple[str, ...]] = {
     2: ("two", "a pair of", "a couple of", "twin"),
     3: ("three", "a trio of", "a triple of", "a threesome of"),
 }
-"""How many to the words that say it; a leading "a" becomes "an" before a vowel."""
+"""Words of each count; a leading "a" becomes "an" before a vowel."""
 
 RELATIONS: dict[str, tuple[str, ...]] = {
     "left of": ("left of", "to the left of", "on the left side of", "west of"),

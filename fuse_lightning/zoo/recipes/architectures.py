@@ -127,4 +127,4 @@ RECIPES: dict[str, Callable[[int], tuple[Any, PreTrainedTokenizerBase]]] = {
     "gpt2": gpt2,
     "sentiment": sentiment,
 }
-"""The models by name, those that train longest first."""
+"""Models by name, longest training first."""

@@ -44,7 +44,7 @@ HARDNESS = {
     **{"shape": 3, "relation": 6, "count": 2, "size": 2},
     **{"swapped": 4, "repeated": 3, "broken": 3},
 }
-"""How often an edit or a flaw comes against the others: what is hardest to notice comes most."""
+"""Weight of each edit or flaw in drawing: the hardest to notice come most often."""
 
 
 class Batches(IterableDataset[Any]):
@@ -251,14 +251,14 @@ def pair_batch(
 
 
 LETTERS = 6
-"""A half-grown caption may end within a word: after fewer letters than so many."""
+"""Most letters of the last word of a half-grown caption, plus one."""
 PHRASE_END = 0.5
 """Share of half-grown captions that end with a noun or soon after it: there a kind has its shape
 and its colour, and no later word helps to tell whose they are."""
 SOON = 5
-"""After a noun come fewer words than so many."""
+"""Most words after a noun, plus one."""
 SOUND, UNFINISHED = -1, -2
-"""In place of the length of a text's sound part: all of it; all, but it stops too early."""
+"""Stand-ins for the length of a sound part: the whole text; all of it, but it stops too early."""
 
 
 def _named(wording: Wording, text: str) -> Tensor:

@@ -26,11 +26,11 @@ from fuse_lightning.zoo.recipes.trees import Trees
 
 LABEL_SMOOTHING = 0.03
 LARGEST_SCALE = 50.0
-"""Of cosines in the contrast of pictures and captions."""
+"""Largest scale of cosines in the contrast of pictures and captions."""
 LESSON_SCALE = 100.0
-"""The same in lessons, where captions differ in a word and their cosines by little."""
+"""Scale of cosines in lessons, where captions differ in a word and their cosines by little."""
 ANCHOR = 100.0
-"""What it costs in lessons if vectors of sound captions move, against the contrast."""
+"""Weight in lessons of the distance that vectors of sound captions move."""
 ATTRIBUTE_WEIGHT = 3.0
 """Of the mean over attributes against objects, which name most attributes but no relation."""
 

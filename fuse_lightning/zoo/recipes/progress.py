@@ -6,7 +6,7 @@ from typing import Any
 import lightning as L
 
 EVERY = 60.0
-"""Seconds from one line to the next."""
+"""Seconds between two lines."""
 
 
 class ProgressLines(L.Callback):
