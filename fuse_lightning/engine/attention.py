@@ -86,7 +86,7 @@ def branching(
     """Context in which each row also attends to the first tokens of its trunk.
 
     Args:
-        store: Of the trunks.
+        store: Keys and values of the trunks.
         trunk: Number of each row's trunk, shape (N,), on the CPU.
         shared: How many of its tokens each row sees, shape (N,), on the CPU.
         new: Takes keys and values of the rows' own tokens.

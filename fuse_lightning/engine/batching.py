@@ -32,9 +32,9 @@ class Part:
         ids: Tokens, shape (n, T).
         mask: True for tokens, shape (n, T).
         starts: How many tokens of its row come before each, shape (n,).
-        positions: Of the tokens in the whole row, shape (n, T); ``None`` where all begin at 0.
+        positions: Positions in the whole row, shape (n, T); ``None`` where all begin at 0.
         rows: Numbers of the m rows that are computed here, shape (m,).
-        places: Where in this forward, shape (m,).
+        places: Their places in this forward, shape (m,).
         stops: How many tokens of each of them are done after it, shape (m,).
         trunk: Whether these are trunks, which others go on from.
     """

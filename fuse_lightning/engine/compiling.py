@@ -21,7 +21,7 @@ def compile_layers(network: nn.Module, backend: str = "inductor") -> None:
 
     Args:
         network: The network.
-        backend: Of ``torch.compile``.
+        backend: Backend of ``torch.compile``.
     """
     # Only here: it takes long to import.
     from torch._dynamo import config

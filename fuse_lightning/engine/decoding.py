@@ -45,7 +45,7 @@ class Decoder:
         """Writes texts until they end, or until their positions would be rotated differently.
 
         Args:
-            numbers: Of the texts; all below the model's ``turn``, or all above.
+            numbers: Numbers of texts; all are below the model's ``turn``, or all above.
         """
         readers = defaultdict(list)
         for number in numbers:
@@ -172,8 +172,8 @@ class Decoder:
         """Writes N texts token by token.
 
         Args:
-            numbers: Of the texts.
-            logits: Of what follows each now, shape (N, W).
+            numbers: Numbers of the texts.
+            logits: Next-token logits of each text, shape (N, W).
             keys: Keys and values of what each text follows.
         """
         texts = self.writing.texts
@@ -228,7 +228,7 @@ class _Pieces:
     Args:
         cache: Takes them in the end; ``None`` to keep none.
         texts: All texts.
-        numbers: Of the batch's texts, before anything is written.
+        numbers: Numbers of the batch's texts, before anything is written.
     """
 
     def __init__(
@@ -244,7 +244,7 @@ class _Pieces:
         """Stores keys and values of ended texts, as many as there is room for.
 
         Args:
-            keys: Of the rows that are read now.
+            keys: Keys and values of the current rows.
             places: Some of these rows.
             numbers: The text of each.
         """

@@ -41,7 +41,7 @@ class Piece:
 
     Attributes:
         blocks: Shared beginnings of the rows.
-        own: Of the rows' own tokens, (N, heads, C, width) for each layer.
+        own: Keys and values of the rows' own tokens, (N, heads, C, width) for each layer.
         given: How many of its own tokens each row began with, shape (N,).
         width: Columns of those.
     """

@@ -25,7 +25,7 @@ class Suffixes:
     Attributes:
         ids: Tokens, shape (R, T).
         mask: True for tokens, shape (R, T).
-        positions: Of the tokens in the whole row, shape (R, T); ``None`` where all begin at 0.
+        positions: Positions in the whole row, shape (R, T); ``None`` where all begin at 0.
         starts: How many tokens of each row come before them, shape (R,).
         of: The kept row that begins with those, shape (R,).
     """
@@ -143,7 +143,7 @@ def read_ends(
         kept: Rows whose keys and values are known.
         rows: R rows.
         of: The kept row that each goes on from.
-        starts: Behind how many of its tokens.
+        starts: Number of its tokens that the row takes.
         read: Runs the network.
 
     Returns:

@@ -15,7 +15,7 @@ class Network(Protocol):
     Attributes:
         model_id: Its name in messages.
         module: The transformers module.
-        device: Where ids go and results come back.
+        device: Device of ids and results.
         budget: How much goes into one forward.
         shares: Whether rows that begin alike can share what they begin with.
         worth: Fewest positions that sharing must save.

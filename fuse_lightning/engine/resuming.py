@@ -78,7 +78,7 @@ def for_each_continued(
         rows: Rows of tokens.
         limits: How many leading tokens of each row may be shared; these get no gradient.
         of: The written row that each goes on from.
-        starts: Behind how many of its tokens; rows with 0 are left out.
+        starts: Number of its tokens that the row takes; rows with 0 are left out.
         visit: Callback, see :func:`for_each_batch`.
     """
     trunks = _trunks(model, rows, limits, of, starts)

@@ -88,7 +88,7 @@ def pick(probabilities: Tensor, noise: Tensor) -> Tensor:
 
     Args:
         probabilities: Shape (N, V).
-        noise: From [0, 1), shape (N,).
+        noise: Random numbers from [0, 1), shape (N,).
 
     Returns:
         Ids, shape (N,).
@@ -107,8 +107,8 @@ def noise(seed: int, stream: int, sample: int, count: int) -> NDArray[np.float64
     """Random numbers from [0, 1) for one text, independent of all other texts.
 
     Args:
-        seed: Of the call.
-        stream: Of the prompt.
+        seed: Seed of the call.
+        stream: Number of the prompt's random stream.
         sample: Which sample of it.
         count: How many numbers.
 

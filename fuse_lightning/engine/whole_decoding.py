@@ -35,7 +35,7 @@ def write_whole(model: LanguageNetwork, writing: Writing, numbers: Sequence[int]
     Args:
         model: Any language model.
         writing: The texts.
-        numbers: Of the texts to write.
+        numbers: Numbers of the texts to write.
     """
     if not hasattr(model.module, "generate"):
         _write_plain(model, writing, numbers)
@@ -105,7 +105,7 @@ class _Writer(LogitsProcessor):  # type: ignore[misc]
 
     Args:
         writing: The texts.
-        numbers: Of the texts of the batch.
+        numbers: Numbers of the batch's texts.
     """
 
     def __init__(self, writing: Writing, numbers: Sequence[int]) -> None:
@@ -125,7 +125,7 @@ class _Ended(StoppingCriteria):  # type: ignore[misc]
 
     Args:
         writing: The texts.
-        numbers: Of the texts of the batch.
+        numbers: Numbers of the batch's texts.
     """
 
     def __init__(self, writing: Writing, numbers: Sequence[int]) -> None:

@@ -73,7 +73,7 @@ class Writing:
         limits: Conditions that end a text.
         sampling: How tokens are chosen.
         vocab_size: Ids below this may be written.
-        seed: Of all random numbers.
+        seed: Seed of all random numbers.
         streams: For each text its prompt's number and its own among the samples of the prompt,
             which its random numbers depend on.
     """
@@ -113,8 +113,8 @@ class Writing:
         """Writes the next token of some texts; ended texts stay as they are.
 
         Args:
-            numbers: Of the texts, N.
-            logits: Of what follows each, shape (N, W).
+            numbers: Numbers of N texts.
+            logits: Next-token logits of each text, shape (N, W).
         """
         drawn = None
         if not self.sampling.greedy:

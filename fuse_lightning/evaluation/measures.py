@@ -25,7 +25,7 @@ class JudgedPrompt:
 
     Attributes:
         target: The target.
-        source: Where the prompt comes from: "found", or the name of a floor.
+        source: Source of the prompt: "found", or the name of a floor.
         text: The prompt.
         tokens: Its length in tokens of the primary.
         result: The search's result; ``None`` for a floor's prompt.

@@ -31,7 +31,7 @@ class SourceFigures:
         measures: Measures of the text alone.
         targets: Targets that are measured, over all devices: each device has the same metrics.
         found: Best result of each of them, by target id.
-        device: Where metrics add up.
+        device: Device of the metrics.
 
     Raises:
         FuseError: If two figures have the same name.
@@ -138,7 +138,7 @@ def mean_losses(
         search: The objective.
         batches: This device's targets, in batches.
         texts: Texts, equal on every device.
-        device: Where means add up.
+        device: Device of the means.
     """
     means = [MeanCost().to(device) for _ in texts]
     for targets in filter(None, batches):

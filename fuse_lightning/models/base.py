@@ -47,7 +47,7 @@ class FrozenModel(TokenAccess):
             a network of transformers or PEFT in memory.
         revision: Branch, tag or commit on the hub.
         dtype: Type of weights and activations; by default float32, or that of a network in memory.
-        device: Where the model lives, such as ``cuda:1``; by default where the trainer works.
+        device: Device of the model, such as ``cuda:1``; by default the trainer's.
         trust_remote_code: Whether to run code that comes with the model.
         device_map: How to spread the model over several devices: ``auto``, or a device for each
             part by its name.
@@ -58,7 +58,7 @@ class FrozenModel(TokenAccess):
 
     Attributes:
         model_id: Name of the model: its id, or where a network in memory was read from.
-        device: Where ids go and results come back, once loaded; layers may lie elsewhere.
+        device: Device of ids and results, once loaded; layers may lie elsewhere.
     """
 
     kind: str
@@ -151,7 +151,7 @@ class FrozenModel(TokenAccess):
         """Loads tokenizer and weights, or takes them from memory; a second call does nothing.
 
         Args:
-            device: Where the model goes, unless its options say another place.
+            device: Device of the model, unless its options name another.
 
         Raises:
             FuseError: If there is no such model, it is of another kind, or it cannot lie where it

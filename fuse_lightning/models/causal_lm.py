@@ -157,7 +157,7 @@ class CausalLM(FrozenModel):
             ids: Shape (N, T), padded on the right.
             mask: True for tokens, shape (N, T).
             embeds: Input embeddings to use instead of those of ``ids``, shape (N, T, d).
-            positions: Of the tokens, shape (N, T), where rows do not begin at 0.
+            positions: Positions of the tokens, shape (N, T), if rows do not begin at 0.
 
         Returns:
             Shape (M, W), float32, in the order of rows and then of tokens.
@@ -245,7 +245,7 @@ class CausalLM(FrozenModel):
             top_k: Only so many of the likeliest tokens may be written; ``None`` for all.
             top_p: Only the likeliest tokens with this probability together may be written.
             samples: How many texts to write behind each prompt.
-            seed: Of the random numbers. A text depends on it, the prompt's stream and the number
+            seed: Seed of random numbers. A text depends on it, the prompt's stream and the number
                 of the sample, and not on the other prompts.
             streams: A number for each prompt; by default its place among the prompts.
             stop_ids: Ids that end a text; by default :attr:`end_ids`.

@@ -34,7 +34,7 @@ class Diffusion(FrozenModel):
         dtype: Type of the text tower and the denoising network, by default float32. The picture
             encoder works in float32: it runs once a picture, and some overflow in float16. The
             parts of a pipeline in memory keep their types.
-        device: Where the model lives, by default where the trainer works.
+        device: Device of the model, by default the trainer's.
     """
 
     kind = "Stable Diffusion pipeline"
@@ -193,7 +193,7 @@ class Diffusion(FrozenModel):
 
         Args:
             latents: Shape (N, channels, h, w).
-            noise: Of the same shape.
+            noise: Noise of the same shape.
             timesteps: How noisy each becomes, shape (N,); more is noisier.
         """
         noisy: Tensor = self.scheduler.add_noise(latents, noise, timesteps)

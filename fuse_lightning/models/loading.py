@@ -232,7 +232,7 @@ def load_module(
         dtype: Type of the weights in memory, whatever that of the file.
         trust_remote_code: Whether to run code that comes with the model.
         unused: Beginnings of the names of weights that may be missing.
-        subfolder: Where in the model its files are.
+        subfolder: Folder of the files inside the model's.
         placed: Options of ``auto`` that say where the network goes; by default to the CPU.
 
     Raises:

@@ -102,8 +102,8 @@ class Placement:
         """Options of ``from_pretrained`` that place the network; empty if it is moved afterwards.
 
         Args:
-            device: Where the network lies if it is not spread.
-            dtype: In which quantized layers compute.
+            device: Device of the network if it is not spread.
+            dtype: Type in which quantized layers compute.
         """
         options: dict[str, Any] = {}
         if self.device_map is not None or self.quantization:

@@ -33,7 +33,7 @@ class Loaded(NamedTuple):
     Attributes:
         network: The transformers network, frozen and in eval mode.
         tokenizer: A fast tokenizer.
-        device: Where ids go.
+        device: Device of ids.
     """
 
     network: Any
@@ -46,7 +46,7 @@ def read(model: FrozenModel, device: torch.device) -> Loaded:
 
     Args:
         model: The model.
-        device: Where the network goes, unless it is spread.
+        device: Device of the network, unless it is spread.
 
     Raises:
         FuseError: If there is no such model, or it is of another kind.
@@ -87,7 +87,7 @@ def take(model: FrozenModel, network: Any, device: torch.device) -> Loaded:
     Args:
         model: The model.
         network: Its network.
-        device: Where the network goes, unless it must stay where it is.
+        device: Device of the network, unless it must stay where it is.
 
     Raises:
         FuseError: If the network is of another kind, or has no tokenizer.

@@ -77,7 +77,7 @@ def own_heads(
     Args:
         model: The model that reads them.
         own: How the prompts stand in the rows.
-        grad: At the columns of the prompt, shape (R, P, d).
+        grad: Gradients at the columns of the prompt, shape (R, P, d).
         lengths: How many columns each prompt has, shape (R,).
         length: L, tokens of the longest prompt.
         embeddings: Whether all must be gradients of embeddings.
@@ -120,7 +120,7 @@ def own_labels(own: OwnTokens, change: Tensor, length: int) -> Tensor:
 
     Args:
         own: How R prompts stand in the rows.
-        change: At the columns of the prompt, shape (R, P, V).
+        change: Label changes at the columns of the prompt, shape (R, P, V).
         length: L, tokens of the longest prompt.
 
     Returns:

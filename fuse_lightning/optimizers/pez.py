@@ -39,8 +39,8 @@ class PEZ(SwapOptimizer):
         terms: The objective; the model of the first term is the primary, its ids are the state.
         restarts: Prompts optimized for each target at once; the first starts as told, the others
             from random tokens.
-        learning_rate: Of AdamW.
-        weight_decay: Of AdamW, decoupled.
+        learning_rate: Learning rate of AdamW.
+        weight_decay: Decoupled weight decay of AdamW.
         polish_steps: How many steps at the end replace single tokens of the best prompt instead,
             as GCG does; the end of a descent that ``patience`` stops too.
         batch_size: Candidates of a polishing step.

@@ -38,7 +38,7 @@ class TargetSearch(Generic[StateT]):
 
     Attributes:
         name: The target's id.
-        digest: Of the target's content.
+        digest: Digest of the target's content.
         generator: Its own random stream, the same whatever it is searched together with.
         kept: The best prompts, best first.
         step: Steps that it has had, with the present one.

@@ -11,7 +11,7 @@ def register(kind: str, path: str) -> None:
 
     Args:
         kind: Kind of the class, such as "measure".
-        path: Where it is, such as "package.module.Class".
+        path: Path of the class, such as "package.module.Class".
     """
     paths = _PATHS.setdefault(kind, [])
     if path not in paths:

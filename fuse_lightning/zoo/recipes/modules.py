@@ -109,7 +109,7 @@ class AttributeHead(nn.Module):
         """Weighted sum of both losses.
 
         Args:
-            features: Of pictures or captions, (N, d).
+            features: Features of pictures or captions, (N, d).
             labels: Their attributes, (N, 10).
             objects: 1 for each object that they show or name, (N, 240).
         """
