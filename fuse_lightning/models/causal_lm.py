@@ -197,8 +197,8 @@ class CausalLM(FrozenModel):
             embeds: Input embeddings to use instead of those of ``ids``, shape (N, T, d).
             fixed: How many leading tokens of each row have the embeddings of their ids, and need
                 no gradient, shape (N,). Without ``embeds`` all of them.
-            cache: Of :meth:`generate`; of rows that extend its prompts and texts only the rest is
-                computed.
+            cache: Cache from :meth:`generate`. Rows that extend its prompts and texts are computed
+                only from there on.
 
         Returns:
             Shape (N, T), float32, 0 for tokens that are not counted.
