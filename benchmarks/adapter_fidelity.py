@@ -1,4 +1,4 @@
-"""How well gradients through a FUSE adapter rank the true losses of word swaps.
+"""Rank correlation of gradients through a FUSE adapter with the true losses of word swaps.
 
 ``python -m benchmarks.adapter_fidelity --source ID --target ID --captions FILE --images FILE``
 writes ``benchmarks/results/adapter_fidelity.md``. The captions are the Flickr8k file (image#n, tab,

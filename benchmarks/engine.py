@@ -1,4 +1,4 @@
-"""What one step costs: proposing and scoring, beside plain forwards, nanoGCG and arithmetic.
+"""Cost of one step: proposing and scoring, beside plain forwards, nanoGCG and arithmetic.
 
 ``python -m benchmarks.engine`` writes ``benchmarks/results/engine.md``. Float32, a GPT-2 of 12
 layers and the text tower of a CLIP ViT-B/32 with random weights; all that is compared takes turns.

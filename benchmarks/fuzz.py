@@ -1,4 +1,4 @@
-"""Broken inputs of every kind, read by the package in one process: what else happens than a line.
+"""Broken inputs of every kind, read in one process: counts of all but one-line errors.
 
 ``python -m benchmarks.fuzz --inputs 100000`` writes ``results/fuzz.md``;
 ``python -m benchmarks.fuzz --kind picture --seed 7`` reads one input and shows what it raises.

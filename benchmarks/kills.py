@@ -1,4 +1,4 @@
-"""Runs that are killed at random moments and go on, against one that never was.
+"""Runs that are killed at random moments and resumed, against an uninterrupted run.
 
 ``python -m benchmarks.kills`` writes ``benchmarks/results/kills.md``.
 """

@@ -1,4 +1,4 @@
-"""What a results file says about where it was measured."""
+"""Description of the machine in a results file."""
 
 import os
 import platform

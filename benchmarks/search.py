@@ -1,4 +1,4 @@
-"""Runs a search and keeps its curve of the best loss against exact evaluations and seconds."""
+"""Search with a recorded curve of the best loss against exact evaluations and seconds."""
 
 import logging
 import tempfile

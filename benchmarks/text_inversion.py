@@ -1,4 +1,4 @@
-"""Finding the sentence behind a sentence embedding, by optimizer.
+"""Inversion of sentence embeddings, by optimizer.
 
 ``python -m benchmarks.text_inversion --writer ID --encoder ID --captions FILE --images FILE``
 writes ``benchmarks/results/text_inversion.md``. Targets are captions of Flickr8k test images as

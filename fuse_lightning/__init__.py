@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 else:
 
     def __getattr__(name: str) -> Any:
-        """A public name of one of the :data:`PARTS`, which load when it is first asked for."""
+        """Public name of one of the :data:`PARTS`, imported on first use."""
         if name == "__all__":
             return sorted({"FuseError", *(name for part in PARTS for name in public_names(part))})
         # `from fuse_lightning import zoo` asks for a name before it imports the module.
@@ -57,7 +57,7 @@ else:
 
 
 def public_names(part: str) -> dict[str, Any]:
-    """Classes and functions that a folder of the package names in its ``__init__.py``.
+    """Names of the classes and functions that a part of the package exports.
 
     >>> public_names("optimizers")["GCG"].__name__
     'GCG'

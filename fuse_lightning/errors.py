@@ -1,10 +1,10 @@
-"""The error that users see as a single line."""
+"""Error that users see as a single line."""
 
 LONGEST = 1500
 
 
 class FuseError(ValueError):
-    r"""Bad input. The message is one line that names the thing, its value and the remedy.
+    r"""Error about bad input. The message is one line: the thing, its value and the remedy.
 
     Args:
         message: The line. Line ends become spaces; a line of thousands of characters loses its

@@ -80,7 +80,7 @@ SETTINGS: dict[Models, Setting] = {
 
 
 class Announcer(Callback):
-    """Callback that passes on the prompts of each target once its search has ended.
+    """Callback that reports the prompts of each target once its search has ended.
 
     Args:
         found: Function that gets the prompts of a target, best first.
@@ -93,7 +93,7 @@ class Announcer(Callback):
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, *args: Any
     ) -> None:
-        """Passes on the results that are new since the last step."""
+        """Reports the results that are new since the last step."""
         results = search_of(pl_module).results
         new = results[self.told :]
         self.told = len(results)

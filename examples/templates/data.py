@@ -1,4 +1,4 @@
-"""A data module: what prompts are searched for. This one reads a file with a text a line."""
+"""A data module: lists the targets. This one reads a file with one text per line."""
 
 from pathlib import Path
 

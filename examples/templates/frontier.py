@@ -1,4 +1,4 @@
-"""A frontier: which prompts go on. This one keeps good prompts of different lengths."""
+"""A frontier: chooses where the next step starts. This one keeps prompts of different lengths."""
 
 from fuse_lightning.search import Frontier, distinct
 

@@ -1,4 +1,4 @@
-"""A measure and a floor: what ``fuse test`` says of prompts, and what they are compared with."""
+"""A measure and a floor: a row and a column in the table of ``fuse test``."""
 
 from fuse_lightning.evaluation import Floor, Measure
 from fuse_lightning.metrics import MeanScore

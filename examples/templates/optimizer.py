@@ -1,4 +1,4 @@
-"""An optimizer: what to try next. This one replaces, adds and drops single tokens at random."""
+"""An optimizer: proposes prompts. This one replaces, adds and drops single tokens at random."""
 
 from fuse_lightning.objectives import State, Term
 from fuse_lightning.optimizers import PromptOptimizer

@@ -1,4 +1,4 @@
-"""A term: how well a frozen model does with a prompt. This one: does it guess moods right?"""
+"""A term: a number for each prompt. This one is the loss of a model that names moods."""
 
 from torch.nn import functional as F
 
@@ -22,7 +22,7 @@ class Mood(CausalTerm):
         self.examples = [len(EXAMPLES) for _ in targets]
 
     def contents(self, owner, example):
-        """What the rows of one example hold: here one row for each word."""
+        """Texts of the fields, for each row of one example: here one row for each word."""
         return [{"text": EXAMPLES[example][0], "answer": f" {word}"} for word in WORDS]
 
     def loss(self, reading, embeds=None):

@@ -27,7 +27,7 @@ def align(text: str, source: Sequence[Span], target: Sequence[Span]) -> list[Ali
         text: The text.
         source: First and last-plus-one character of each token of the source tokenizer; empty
             spans (special tokens) and white space belong to no word.
-        target: The same for the target tokenizer.
+        target: Spans of the target tokenizer's tokens.
 
     Returns:
         The words in order, with the tokens of either side that overlap them (possibly none).
@@ -48,7 +48,7 @@ AlignedWord(span=(4, 7), source=(1,), target=(2,))]
 
 
 def _merge(words: list[Span], spans: Sequence[Span]) -> list[Span]:
-    """Joins words that share a token."""
+    """Joins words that share a token into one word."""
     merged: list[Span] = []
     ordered = sorted(span for span in spans if span[0] < span[1])
     position = 0
@@ -69,7 +69,7 @@ def _merge(words: list[Span], spans: Sequence[Span]) -> list[Span]:
 
 
 def _members(words: list[Span], spans: Sequence[Span]) -> list[list[int]]:
-    """For each word the tokens that overlap it."""
+    """Indices of the tokens that overlap each word."""
     members: list[list[int]] = [[] for _ in words]
     index = 0
     for start, end, token in sorted(

@@ -1,4 +1,4 @@
-"""Fitted maps on disk: safetensors, written at once under a lock, made again if changed."""
+"""Cache of fitted adapter maps: safetensors files, written atomically, refitted if damaged."""
 
 import hashlib
 import json
@@ -17,7 +17,7 @@ from fuse_lightning.utilities.terminal import quoted
 logger = logging.getLogger(__name__)
 
 KEY, DIGEST = "key", "sha256"
-"""What a file says of itself: its own name, and what its tensors add up to."""
+"""Metadata of a file: its own name, and the digest of its tensors."""
 
 Tensors = dict[str, Tensor]
 
@@ -50,7 +50,7 @@ def cached_tensors(
     make: Callable[[], Tensors],
     check: Callable[[Tensors], None] = lambda _: None,
 ) -> Tensors:
-    """Reads the tensors named ``key``, or makes and keeps them.
+    """Reads the tensors of a key from the cache, or computes and stores them.
 
     A file that cannot be read, or is not what was written under this name, is made again with a
     warning; a folder that cannot be written costs a warning and nothing else.

@@ -11,7 +11,7 @@ Ids = list[list[int]]
 Places = tuple[int, ...]
 
 CHUNK = 4096
-"""Words that are read at once."""
+"""Number of words that are read at once."""
 
 
 def find_cases(
@@ -47,7 +47,7 @@ def find_cases(
 
 
 def word_ids(vocabulary: Vocabulary, texts: Sequence[str]) -> Ids:
-    """Ids of what stands behind the first word of each text, without special tokens.
+    """Ids of each text without special tokens and without its first word.
 
     Example:
         >>> from fuse_lightning.models.loading import load_tokenizer

@@ -20,7 +20,7 @@ from fuse_lightning.errors import FuseError
 from fuse_lightning.models import FrozenModel
 
 FEWEST = 2
-"""Words of a case that a map is fitted on: of one alone it would be zero."""
+"""Fewest words of a case for a map: a map of one word would be zero."""
 
 
 class FuseAdapter:
@@ -41,12 +41,12 @@ class FuseAdapter:
 
     @property
     def map_kind(self) -> MapKind:
-        """The map used where a map is needed."""
+        """Kind of the fitted map for positions that the lookup does not cover."""
         return "least_squares" if self.settings.kind == "lookup" else self.settings.kind
 
     @cached_property
     def maps(self) -> dict[Case, Tensor]:
-        """Fitted maps by (source tokens, target tokens), each (m, n, d_A, d_B) on the target."""
+        """Fitted maps by (source tokens, target tokens), (m, n, d_A, d_B), on the target."""
         settings = self.settings
         words = (
             vocabulary_words(self.source, self.target)
@@ -102,7 +102,7 @@ class FuseAdapter:
 
     @cached_property
     def lookup_table(self) -> Tensor:
-        """Mean target embedding of each source token's own text as a word, shape (V_A, d_B).
+        """Mean target embedding of each source token's text as a word, shape (V_A, d_B).
 
         Zero for tokens that do not begin a word.
         """
@@ -110,7 +110,7 @@ class FuseAdapter:
 
     @cached_property
     def opening_table(self) -> Tensor:
-        """The lookup table for the beginning of a text, where no space marks a word."""
+        """As :attr:`lookup_table`, for tokens at the very beginning of a text."""
         return self._lookup([True for _ in self.source.pieces])
 
     def _lookup(self, wanted: Sequence[bool]) -> Tensor:
@@ -138,17 +138,17 @@ class FuseAdapter:
 
     @cached_property
     def _looked_up(self) -> Tensor:
-        """Tokens that :attr:`lookup_table` speaks for, shape (V_A,)."""
+        """Mask of the tokens that have a row in :attr:`lookup_table`, shape (V_A,)."""
         return self.lookup_table.any(1)
 
     @cached_property
     def _opening(self) -> Tensor:
-        """Tokens that :attr:`opening_table` speaks for, shape (V_A,)."""
+        """Mask of the tokens that have a row in :attr:`opening_table`, shape (V_A,)."""
         return self.opening_table.any(1)
 
     @cached_property
     def _inner(self) -> Tensor:
-        """Tokens that can stand inside a word, shape (V_A,).
+        """Mask of the tokens that can stand inside a word, shape (V_A,).
 
         Tokenizers that mark where words end tell no beginnings: there any token can.
         """
@@ -163,7 +163,7 @@ class FuseAdapter:
 
     @cached_property
     def _tells_beginnings(self) -> bool:
-        """Whether tokens that begin a word are others than those inside."""
+        """Whether the tokenizer has separate tokens for the beginning and the inside of words."""
         return not bool(self._inner.all())
 
     @cached_property

@@ -48,7 +48,7 @@ def fit_map(kind: MapKind, source: Tensor, target: Tensor) -> Tensor:
 
 
 def check_maps(maps: dict[str, Tensor], sizes: tuple[int, int], most: int) -> None:
-    """Checks that maps may have been fitted, such as those that a file holds.
+    """Checks shapes and values of maps, such as those that a file holds.
 
     Args:
         maps: Maps by "m.n", shape (m, n, d_A, d_B).

@@ -1,4 +1,4 @@
-"""The words that an adapter is fitted on."""
+"""Words on which an adapter is fitted."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -12,7 +12,7 @@ MAX_WORDS = 200_000
 
 
 def vocabulary_words(*models: FrozenModel) -> list[str]:
-    """The tokens of the models' vocabularies that are words by themselves, shuffled.
+    """Tokens of the models' vocabularies that are words by themselves, shuffled.
 
     Where there are more than an adapter is fitted on, the first are as good as any.
     """
@@ -23,7 +23,7 @@ def vocabulary_words(*models: FrozenModel) -> list[str]:
 
 
 def corpus_words(source: str) -> list[str]:
-    """The distinct words of a text file or of a ``datasets`` corpus, most frequent first.
+    """Distinct words of a text file or of a ``datasets`` corpus, most frequent first.
 
     Args:
         source: A text file, or a data set as ``NAME``, ``NAME@SPLIT`` or ``NAME:CONFIG@SPLIT``

@@ -1,4 +1,4 @@
-"""Callbacks that show and write what a search finds."""
+"""Callbacks that show, measure and store the prompts of a search."""
 
 from fuse_lightning.callbacks.checkpoints import TimedCheckpoints as TimedCheckpoints
 from fuse_lightning.callbacks.evaluation import Evaluation as Evaluation

@@ -7,7 +7,7 @@ import lightning as L
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 
 STEPS = 8
-"""Steps between the checkpoints of a run that was not told when to write them."""
+"""Steps between checkpoints, by default."""
 
 
 class TimedCheckpoints(Callback):
@@ -20,7 +20,7 @@ class TimedCheckpoints(Callback):
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, *args: Any
     ) -> None:
-        """Writes those checkpoints whose time has come, on all devices together."""
+        """Saves the checkpoints that are due, on all devices together."""
         for each in trainer.checkpoint_callbacks:
             interval = getattr(each, "_train_time_interval", None)
             if interval is None or not isinstance(each, ModelCheckpoint):
@@ -35,7 +35,7 @@ class TimedCheckpoints(Callback):
 
 
 def is_untold(callback: Callback) -> bool:
-    """Whether a callback is Lightning's default, which writes nothing before a run's end."""
+    """Whether a callback is Lightning's default, which saves only at a run's end."""
     return (
         type(callback) is ModelCheckpoint
         and callback.dirpath is None

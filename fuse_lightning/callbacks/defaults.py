@@ -1,4 +1,4 @@
-"""Default callbacks of a search: those that its trainer was not given."""
+"""Default callbacks of a search, for a trainer that lacks them."""
 
 from collections.abc import Callable
 
@@ -25,11 +25,11 @@ DEFAULTS: tuple[tuple[type[Callback], Callable[[], Callback]], ...] = (
     (Evaluation, Evaluation),
     (Predictions, Predictions),
 )
-"""A kind of callback, and what makes one if there is none of its kind."""
+"""Kinds of callbacks, and the function that makes a missing one."""
 
 
 def missing_callbacks(given: list[Callback]) -> list[Callback]:
-    """Default callbacks to add to those of a trainer.
+    """Default callbacks that a trainer lacks.
 
     Lightning's default progress bar and checkpoints are taken from ``given``, to make room for a
     bar that shows the best prompt, and for checkpoints while the search goes on.

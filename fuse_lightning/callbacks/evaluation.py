@@ -23,7 +23,7 @@ from fuse_lightning.utilities.terminal import visible
 
 
 class Evaluation(Callback):
-    """Scores the best prompt of each target, beside floors: prompts that cost no search.
+    """Callback that measures the best prompt of each target beside floors, which cost no search.
 
     The package's floors are one constant prompt for all targets (that with the best mean
     objective among a few found prompts and references), the caption of the search's captioner
@@ -63,7 +63,7 @@ class Evaluation(Callback):
         self.limit: int | float | None = None
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        """Finds the other models, before those of the search are loaded.
+        """Makes the measuring models, before those of the search are loaded.
 
         Raises:
             FuseError: If one does not exist or cannot measure the targets' prompts, or measures
@@ -87,7 +87,7 @@ class Evaluation(Callback):
         ]
 
     def _models(self, trainer: L.Trainer) -> tuple[str | None, list[str]]:
-        """The classifier, and all models that took no part in the search."""
+        """The models that measure: the classifier, and all that took no part in the search."""
         callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
         more = [each for each in callbacks if isinstance(each, TransferModels)]
         classifier = next((each.classifier for each in more if each.classifier), self.classifier)
@@ -95,14 +95,14 @@ class Evaluation(Callback):
         return classifier, [*dict.fromkeys([classifier, *ids] if classifier else ids)]
 
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        """Lets the trainer validate again."""
+        """Restores the trainer's validation loop."""
         if self.limit is not None:
             trainer.limit_val_batches, self.limit = self.limit, None
 
     def on_exception(
         self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
     ) -> None:
-        """Lets the trainer validate again."""
+        """Restores the trainer's validation loop."""
         self.teardown(trainer, pl_module, "fit")
 
     # Lightning evaluates in inference mode, whose tensors a later search could not use.
@@ -155,7 +155,7 @@ class Evaluation(Callback):
         return mean_losses(self.objective, batches, texts, device)
 
     def _known(self, targets: Iterable[Target]) -> list[Target]:
-        """Those of some targets that have a prompt."""
+        """Targets of a batch that have a prompt."""
         return [target for target in targets if target.id in self.found]
 
     @torch.inference_mode(False)
@@ -211,7 +211,7 @@ class Evaluation(Callback):
 
 
 def _brought(trainer: L.Trainer, what: str) -> list[Any]:
-    """What the data module brings for its own targets: its measures or its floors."""
+    """Measures or floors of the data module for its own targets."""
     data: Any = trainer.datamodule  # type: ignore[attr-defined]
     brings = getattr(data, what, None)
     return [] if brings is None else list(brings())

@@ -1,4 +1,4 @@
-"""Joined prompt: the best prompts of all targets as one."""
+"""Joined prompt: one prompt out of the best prompts of all targets."""
 
 import logging
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ class JoinedPrompt(Callback):
     """
 
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Joins, scores, prints and writes.
+        """Joins the best prompts, scores, prints and writes the result.
 
         Raises:
             FuseError: If the search has no objective.
@@ -56,7 +56,7 @@ class JoinedPrompt(Callback):
 def joined(
     objective: Objective, results: Sequence[Result], targets: Sequence[Target]
 ) -> list[Result]:
-    """The best prompts of all targets as one prompt, scored anew for each target.
+    """Result of the joined prompt for each target.
 
     Args:
         objective: The objective that the prompts were found for.

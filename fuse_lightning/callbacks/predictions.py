@@ -20,7 +20,7 @@ SUFFIXES = (".csv", ".jsonl")
 
 
 class Predictions(Callback):
-    """Printer or writer of what ``predict`` gives; it names the targets without a prompt.
+    """Callback that prints or writes the prompts of each target, and names those without one.
 
     Args:
         out: File to write, ``.csv`` or ``.jsonl``, in place of printing.
@@ -44,11 +44,11 @@ class Predictions(Callback):
         outputs: Any,
         *args: Any,
     ) -> None:
-        """Takes the prompts of a batch."""
+        """Collects the prompts of a batch."""
         self.results += [Result(**row) for row in outputs]
 
     def on_predict_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Writes those of all devices, in the order of the targets."""
+        """Writes the prompts of all devices, in the order of the targets."""
         results = gathered(self.results, trainer)
         if not trainer.is_global_zero:
             return

@@ -15,7 +15,7 @@ from fuse_lightning.utilities.terminal import say, visible
 
 SHOWN = 60
 EVERY = 30.0
-"""Seconds from one line of a log file to the next."""
+"""Seconds between two lines of a log file."""
 
 
 class Tally:
@@ -28,7 +28,7 @@ class Tally:
         self.best = 0
 
     def take(self, results: list[Result]) -> None:
-        """Reads what is new in a list that only grows."""
+        """Adds the results that have come since the last call."""
         for result in results[self.read :]:
             self.done.add(result.target)
             if result.rank == 1:
@@ -55,13 +55,13 @@ class PromptProgressBar(TQDMProgressBar):
 
     @property
     def is_disabled(self) -> bool:
-        """Whether no bar is drawn; a log file would keep every state of it."""
+        """Whether no bar is drawn, as in a log file, which would keep every state of it."""
         return bool(super().is_disabled) or not (sys.stdout.isatty() or Console().is_jupyter)
 
     def on_train_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Notes where this process begins: a resumed one has not done what came before."""
+        """Notes how many targets were done when this process began."""
         if not self._begun:
             self._tally = Tally()
             self._begun = self._told = time.monotonic()
@@ -93,7 +93,7 @@ class PromptProgressBar(TQDMProgressBar):
     def on_exception(
         self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
     ) -> None:
-        """Takes the bar away, so that what is said of the end stands alone."""
+        """Clears the bar, so that the message about the error stands alone."""
         self._begun = 0.0
         if self._train_progress_bar is not None:
             self.train_progress_bar.leave = False
@@ -115,7 +115,7 @@ class PromptProgressBar(TQDMProgressBar):
         return metrics
 
     def _tell(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Writes a line for a log file."""
+        """Writes a progress line to a log file."""
         if not (self.is_enabled and self.is_disabled):
             return
         self._told = time.monotonic()
@@ -129,12 +129,12 @@ class PromptProgressBar(TQDMProgressBar):
         say(", ".join(parts))
 
     def _rate(self, pl_module: L.LightningModule) -> float:
-        """Targets that this process finishes in a minute; 0 before the first."""
+        """Targets that this process finishes per minute; 0 before the first."""
         done = self._done(pl_module) - self._begun_done
         return 60 * done / (time.monotonic() - self._begun) if done else 0.0
 
     def _left(self, trainer: L.Trainer, pl_module: L.LightningModule, rate: float) -> float:
-        """Seconds left: by steps, were every target to take all of its own, or by targets done."""
+        """Seconds left, estimated from the steps to come or from the targets done."""
         steps = max(self._steps - self._begun_steps, 1)
         most = (self._told - self._begun) / steps * (self.total_train_batches - self._steps)
         done, *known = self._counts(trainer, pl_module)
@@ -153,7 +153,7 @@ class PromptProgressBar(TQDMProgressBar):
         return len(self._tally.done)
 
     def _mean_loss(self, pl_module: L.LightningModule) -> float:
-        """Mean best loss of targets that have ended and of those under way."""
+        """Mean best loss of the targets that have ended and of those in the batch."""
         module = search_of(pl_module)
         self._tally.take(module.results)
         running = [each.best.loss for each in module.searches if each.best and not each.done]
@@ -161,7 +161,7 @@ class PromptProgressBar(TQDMProgressBar):
 
 
 def _duration(seconds: float) -> str:
-    """A time as people say it.
+    """A time span as text, such as ``12 min``.
 
     >>> [_duration(seconds) for seconds in (0.4, 1020, 11520)]
     ['0 s', '17 min', '3.2 h']

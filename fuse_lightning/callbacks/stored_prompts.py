@@ -1,4 +1,4 @@
-"""Prompts of an earlier run: what ``--run`` stands for, beside the run's configuration."""
+"""Loading of stored prompts into an optimizer, for ``--run``."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from fuse_lightning.search import search_of
 
 
 class StoredPrompts(Callback):
-    """Loads the prompts of a run's folder into the optimizer, before they are measured or written.
+    """Callback that loads the prompts of a run's folder into the optimizer.
 
     Args:
         run: The run's folder, such as logs/search/version_0.

@@ -1,4 +1,4 @@
-"""Results as a table on a terminal."""
+"""Table of results on a terminal."""
 
 from collections.abc import Sequence
 

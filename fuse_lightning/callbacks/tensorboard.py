@@ -19,7 +19,7 @@ THUMBNAIL = 256
 
 
 class TensorBoardPrompts(Callback):
-    """TensorBoard entries: each target's pictures once, its best prompt whenever that changes.
+    """Callback that logs each target's pictures once, and each better prompt.
 
     Over several devices each but the first writes a run of its own below the run's folder,
     ``rank1`` and so on. At the end come the options of the search with its final losses.
@@ -30,7 +30,7 @@ class TensorBoardPrompts(Callback):
         self.boards: list[Any] = []
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Finds where to write."""
+        """Chooses the TensorBoard writer."""
         folder = folder_of(trainer)
         loggers = _loggers(trainer)
         if trainer.is_global_zero:
@@ -50,7 +50,7 @@ class TensorBoardPrompts(Callback):
         batch: TargetBatch,
         batch_idx: int,
     ) -> None:
-        """Writes what is new."""
+        """Logs new pictures and better prompts."""
         step = trainer.global_step
         found = search_of(pl_module).best
         for target, best in zip(batch.targets, found, strict=True):

@@ -1,10 +1,10 @@
-"""Other models for an evaluation: what ``--transfer`` and ``--classifier`` stand for."""
+"""Other models for an evaluation, for ``--transfer`` and ``--classifier``."""
 
 from lightning.pytorch.callbacks import Callback
 
 
 class TransferModels(Callback):
-    """Models that took no part in a search, for the trainer's :class:`Evaluation` to measure with.
+    """Callback that holds other models, with which the trainer's :class:`Evaluation` measures.
 
     They come beside those that the evaluation was given itself.
 

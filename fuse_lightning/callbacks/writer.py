@@ -22,7 +22,7 @@ Search: TypeAlias = SearchModule[Any]
 
 
 class PromptWriter(Callback):
-    """Writer of every finished target, at once, to ``prompts.csv`` and ``prompts.jsonl``.
+    """Callback that adds each finished target to ``prompts.csv`` and ``prompts.jsonl``.
 
     The files lie in the run's log folder, beside ``run.json`` and ``targets.jsonl``, which say
     what the run is of. A folder that holds results is refused, unless the run goes on there or
@@ -52,19 +52,19 @@ class PromptWriter(Callback):
         self.overwrite = overwrite
         self.files: ResultFiles | None = None
         self.kept: list[Result] = []
-        """Results of earlier processes; they come first among the module's."""
+        """Results of earlier processes, which come before the module's."""
         self.cut: dict[str, list[Result]] = {}
-        """Results of searches that were cut short and have not ended since, by target."""
+        """Results of unfinished searches, by target."""
         self.skipped: dict[str, str] = {}
-        """Why targets were left out in earlier processes."""
+        """Reasons of targets that earlier processes left out."""
 
     @property
     def folder(self) -> RunFolder | None:
-        """The run's folder; ``None`` where nothing is written, or nothing any more."""
+        """The run's folder; ``None`` if nothing is written, or if the folder was given up."""
         return None if self.files is None else self.files.folder
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        """Looks at the folder of a run that goes on, before any model is loaded."""
+        """Checks the folder of a resumed run, before a model is loaded."""
         module = search_of(pl_module)
         # The first device alone has taken the folder.
         tried: bool = trainer.fast_dev_run  # type: ignore[attr-defined]
@@ -75,7 +75,7 @@ class PromptWriter(Callback):
             self._together(trainer, lambda: self._check(trainer, module, folder))
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Takes the folder, and starts both files with the results there are."""
+        """Locks the folder, and starts both files with the earlier results."""
         module = search_of(pl_module)
         self.files, self.kept, self.cut, self.skipped = None, [], {}, {}
         if not self.enabled or trainer.fast_dev_run:  # type: ignore[attr-defined]
@@ -89,7 +89,7 @@ class PromptWriter(Callback):
         self._write_skipped(trainer, module)
 
     def _together(self, trainer: L.Trainer, act: Callable[[], None]) -> None:
-        """Lets the first device act; where it cannot, all devices say so."""
+        """Runs a function on the first device; its error is raised on all of them."""
         error: Exception | None = None
         if trainer.is_global_zero:
             try:
@@ -104,7 +104,7 @@ class PromptWriter(Callback):
             raise FuseError(told)
 
     def _begin(self, trainer: L.Trainer, module: Search, files: ResultFiles) -> None:
-        """Makes the folder this run's, and reads what the run has found before."""
+        """Takes the folder for this run, and reads the results in it."""
         folder = files.folder
         goes_on = module.goes_on or module.origin == folder.path.resolve()
         replaced = self.overwrite or module.overwrite
@@ -137,7 +137,7 @@ class PromptWriter(Callback):
     def _check(
         self, trainer: L.Trainer, module: Search, folder: RunFolder, *, content: bool = False
     ) -> None:
-        """Checks that what goes on is the run that the folder holds."""
+        """Checks that a resumed run is the run of its folder."""
         what = f"the run in {quoted(folder.path)}"
         found = read_targets(result_files(folder.path))
         if known := folder.identity():
@@ -179,7 +179,7 @@ class PromptWriter(Callback):
             module.durable = self.files.written
 
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Puts the results in the order of targets; joins the files of several devices."""
+        """Sorts the results by target, and joins the files of several devices."""
         module = search_of(pl_module)
         if self.files is None:
             return
@@ -195,14 +195,14 @@ class PromptWriter(Callback):
                 path.unlink(missing_ok=True)
 
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        """Leaves the folder to others."""
+        """Unlocks the folder."""
         if self.folder is not None:
             self.folder.leave()
 
     def on_exception(
         self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
     ) -> None:
-        """Says, once a run ends early, where its results are and how it goes on."""
+        """Writes, when a run ends early, where its results are and the command that resumes it."""
         files = self.files
         if files is None:
             return
@@ -224,7 +224,7 @@ class PromptWriter(Callback):
         files.folder.leave()
 
     def _hold(self, module: Search) -> None:
-        """Looks whether the folder is still this run's; makes one that was deleted again."""
+        """Checks that the folder is still this run's, and makes a deleted one again."""
         assert self.files is not None
         try:
             self.files.hold(module.results)
@@ -234,7 +234,7 @@ class PromptWriter(Callback):
             raise
 
     def _write_anew(self, trainer: L.Trainer, module: Search) -> None:
-        """Writes all results that this device has."""
+        """Writes all results of this device into new files."""
         files = self.files
         assert files is not None
         cut = self._left_cut(module)
@@ -254,7 +254,7 @@ class PromptWriter(Callback):
         return [row for name, rows in self.cut.items() if name not in new for row in rows]
 
     def _write_skipped(self, trainer: L.Trainer, module: Search, *, end: bool = False) -> None:
-        """Names every target that was left out, and why; all devices ask together."""
+        """Writes all skipped targets with the reasons; all devices must call it together."""
         assert self.files is not None
         data = data_of(trainer)
         done = {result.target for result in module.results}

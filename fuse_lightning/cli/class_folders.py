@@ -1,4 +1,4 @@
-"""Folders of the user's own classes, remembered for the runs that use them.
+"""Cache of the folders of the user's own classes, for later commands on the same run.
 
 A run's configuration names its classes, and a run that goes on from another folder must find them
 again. The folders are kept in the user's cache and not in the run's folder: who hands a run on
@@ -17,13 +17,13 @@ from fuse_lightning.utilities.regular import read_text
 from fuse_lightning.utilities.terminal import quoted
 
 LARGEST = 2**16
-"""Bytes of a file that names folders."""
+"""Most bytes of a file that names folders."""
 
 logger = logging.getLogger(__name__)
 
 
 def remember(run: Path, folders: Sequence[str]) -> None:
-    """Keeps the folders whose classes a run uses; a warning says if that cannot be done.
+    """Stores the folders whose classes a run uses; a warning says if that fails.
 
     Args:
         run: The run's folder.
@@ -45,7 +45,7 @@ def remember(run: Path, folders: Sequence[str]) -> None:
 
 
 def remembered(run: Path) -> list[Path]:
-    """The folders whose classes a run uses, as this user's cache knows them."""
+    """The stored folders whose classes a run uses."""
     try:
         known = json.loads(read_text(_file(run), LARGEST))
         folders = known["folders"] if known["run"] == str(run.resolve()) else []

@@ -13,14 +13,14 @@ from fuse_lightning.utilities.regular import check_regular, read_text
 from fuse_lightning.utilities.terminal import quoted
 
 LARGEST = 2**20
-"""Bytes of a configuration: YAML is read at a megabyte in seconds."""
+"""Most bytes of a configuration: YAML takes seconds for a megabyte."""
 DEEPEST = 100
 MOST_VALUES = 30_000
-"""Values of a configuration whose aliases are unfolded."""
+"""Most values of a configuration once its aliases are replaced."""
 ENDINGS = (".yaml", ".yml", ".json")
 CONFIG = ("-c", "--config")
 UNREADABLE = "Problems parsing config: "
-"""How the parser begins a message about a file that is no YAML."""
+"""Beginning of the parser's message about a file that is no YAML."""
 COMPLAINTS = (
     UNREADABLE,
     "Unexpected config",
@@ -28,11 +28,11 @@ COMPLAINTS = (
     "Key must be",
     "Config file loop",
 )
-"""How messages about a configuration begin that do not name its file."""
+"""Beginnings of messages about a configuration that do not name its file."""
 
 
 def config_paths(words: Iterable[str]) -> list[str]:
-    """The configuration files that a command line names.
+    """Configuration files that a command line names.
 
     >>> config_paths(["fit", "--config", "a.yaml", "--config=b.yaml", "--data=c.yaml"])
     ['a.yaml', 'b.yaml']

@@ -35,7 +35,7 @@ def check_elements(words: Sequence[str], options: Namespace) -> None:
 
     Args:
         words: The command line.
-        options: What was parsed.
+        options: The parsed options.
 
     Raises:
         FuseError: If there is such an option, and the list has several elements.

@@ -54,7 +54,7 @@ def ending(trainer: L.Trainer, module: Any, data: Any) -> tuple[int, str]:
 
 
 def _skipped(trainer: L.Trainer, data: Any) -> Mapping[str, str]:
-    """Reasons by target for which targets were skipped, those before a resume included."""
+    """Reasons of skipped targets by id, including those from before a resume."""
     reasons: dict[str, str] = {}
     try:
         for line in (folder_of(trainer) / "skipped.jsonl").read_text(encoding="utf-8").splitlines():

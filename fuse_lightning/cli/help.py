@@ -12,7 +12,7 @@ COMMANDS = {
     "zoo": "zoo",
     "adapter": "adapter",
 }
-"""Commands, and the module of this folder whose function ``command`` runs each."""
+"""Commands, each with the module of this folder whose function ``command`` runs it."""
 
 HELP = """usage: fuse COMMAND ...
 
@@ -49,7 +49,7 @@ adapters between tokenizers:
 
 
 def usage(command: str) -> list[str]:
-    """The lines of :data:`HELP` about a command.
+    """Lines of :data:`HELP` about a command.
 
     >>> usage("predict")
     ['  fuse predict --run RUN [--out FILE.csv|.jsonl]   prompts of each target']

@@ -1,4 +1,4 @@
-"""``fuse invert``: prompts of pictures or of a text, nothing else on the screen."""
+"""``fuse invert``: prints prompts of pictures or of a text, and nothing else."""
 
 import argparse
 import json
@@ -42,7 +42,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def command(words: Sequence[str]) -> None:
-    """Runs the command: the prompts of each target are written as soon as they are found.
+    """Runs the command and prints the prompts of each target as soon as they are found.
 
     Raises:
         FuseError: If an option is wrong, or an image or a model cannot be read.
@@ -61,13 +61,13 @@ def command(words: Sequence[str]) -> None:
 
 
 def _objects(rows: list[Result]) -> list[str]:
-    """A line of JSON for each result; escapes stand for what the encoding cannot write."""
+    """One line of JSON per result; characters that the encoding lacks are escaped."""
     plain = not encoding().lower().startswith("utf")
     return [visible(json.dumps(row.to_dict(), ensure_ascii=plain)) for row in rows]
 
 
 def _lines(rows: list[Result]) -> list[str]:
-    """The target, and a line for each of its results."""
+    """The target's name, and one line per result."""
     return [printable(rows[0].target), *(printable(_line(row)) for row in rows)]
 
 

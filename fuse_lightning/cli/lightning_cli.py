@@ -35,13 +35,13 @@ LARGEST_SEED = 2**32 - 1
 
 
 class WholeConfig(SaveConfigCallback):
-    """Writer of a run's ``config.yaml``, atomic: a kill leaves the old file or the new one."""
+    """Callback that writes a run's ``config.yaml`` atomically."""
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Does nothing: a run that is refused must not change what lies in its folder."""
+        """Does nothing: a refused run must leave its folder as it is."""
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Writes the file on the first device, once the folder is known to belong to the run."""
+        """Writes the file on the first device, once the run owns its folder."""
         folder = folder_of(trainer)
         if trainer.is_global_zero and not trainer.fast_dev_run:  # type: ignore[attr-defined]
             path = folder / self.config_filename
@@ -55,14 +55,14 @@ class WholeConfig(SaveConfigCallback):
 
 
 class FuseCLI(LightningCLI):
-    """LightningCLI of searches: ``seed_everything`` seeds them, and every error is one line.
+    """LightningCLI of searches, with one-line errors and one seed for all random draws.
 
     Args:
-        args: As of LightningCLI.
+        args: Arguments of LightningCLI.
         own: The run's folder.
         command: The first word of the command line. Where it is a subcommand, its parser alone is
             built: building all takes a third of the time before a run begins.
-        kwargs: As of LightningCLI.
+        kwargs: Keyword arguments of LightningCLI.
     """
 
     def __init__(self, *args: Any, command: str, own: OwnFolder, **kwargs: Any) -> None:
@@ -109,7 +109,7 @@ class FuseCLI(LightningCLI):
         _check_checkpoint(options.get("ckpt_path"))
 
     def after_fit(self) -> None:
-        """Writes the line about targets without a prompt.
+        """Prints the line about targets without a prompt.
 
         Raises:
             SystemExit: With 1 if a target has no prompt.
@@ -136,7 +136,7 @@ class FuseCLI(LightningCLI):
             raise FuseError(line + remedy) from error
 
     def before_fit(self) -> None:
-        """Takes the run's folder, before a file is written into it or a model is loaded.
+        """Locks the run's folder, before a file is written into it or a model is loaded.
 
         Raises:
             FuseError: If the folder holds another run, or another process works in it.

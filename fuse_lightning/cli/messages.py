@@ -32,7 +32,7 @@ STUMBLES = re.compile(
 
 
 def explain(error: BaseException, otherwise: str | None = None) -> str:
-    """The one line about an error that a user sees.
+    """One line about an error, for the user.
 
     An error of this package speaks for itself, however deep it lies; the text of any other is
     reduced to option, reason and remedy, or is ``otherwise``.
@@ -90,7 +90,7 @@ def condense(message: str) -> str:
 
 
 def shorten(text: str) -> str:
-    """The text; of a long one its beginning.
+    """The text, cut after its beginning if it is long.
 
     >>> len(shorten("a" * 1000))
     81

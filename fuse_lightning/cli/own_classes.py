@@ -1,4 +1,4 @@
-"""Classes in the user's own files, which options name by ``class_path: module.Class``."""
+"""Import of classes from the user's own files, named by ``class_path: module.Class``."""
 
 import sys
 from collections.abc import Container, Iterable, Sequence
@@ -13,11 +13,11 @@ from fuse_lightning.errors import FuseError
 from fuse_lightning.utilities.terminal import quoted
 
 MOST_NAMED = 8
-"""Classes of a file that a message lists."""
+"""Most classes of a file that a message lists."""
 
 
 class OwnClasses(MetaPathFinder):
-    """Finder of modules in the user's folders, for names that no installed module has.
+    """Import finder for modules in the user's folders that are not installed.
 
     Other than folders on ``sys.path``, it knows which of them were used, and an error inside a
     module is one line that names the file and the line in it.
@@ -33,7 +33,7 @@ class OwnClasses(MetaPathFinder):
         self.depth = 0
 
     def install(self) -> None:
-        """Lets the process import modules of the folders; an earlier finder is replaced."""
+        """Adds the finder to Python's import system in place of an earlier one."""
         for earlier in _installed():
             self.files |= earlier.files
             # Modules that are loaded are not looked for again.
@@ -45,7 +45,7 @@ class OwnClasses(MetaPathFinder):
         sys.meta_path[:] = [self, *(each for each in sys.meta_path if not _is_own(each))]
 
     def used(self) -> list[str]:
-        """The folders whose modules were imported."""
+        """Folders from which a module was imported."""
         return [folder for folder in self.folders if folder in self.modules.values()]
 
     def find_spec(
@@ -83,14 +83,14 @@ class OwnClasses(MetaPathFinder):
 
 
 class _OneLineLoader(SourceFileLoader):
-    """Loader of one module of the user, whose errors become a :class:`FuseError`."""
+    """Module loader that turns any error of the user's module into a :class:`FuseError`."""
 
     def __init__(self, name: str, file: str, finder: OwnClasses) -> None:
         super().__init__(name, file)
         self.finder = finder
 
     def exec_module(self, module: ModuleType) -> None:
-        """Runs a module.
+        """Executes a module.
 
         Raises:
             FuseError: If it fails. An error in a module that another one of the user imports
@@ -115,7 +115,7 @@ def _is_own(finder: object) -> bool:
 
 
 def _cause(error: BaseException, files: Container[str], otherwise: str = "") -> str:
-    """File and line where an error comes from, and the error; empty if it is in no such file."""
+    """File, line and text of an error that comes from the user's files; empty for others."""
     places = [
         f"{quoted(frame.f_code.co_filename)} line {line}"
         for frame, line in walk_tb(error.__traceback__)
@@ -129,7 +129,7 @@ def _cause(error: BaseException, files: Container[str], otherwise: str = "") -> 
 
 
 def own_failure(error: BaseException | None) -> str:
-    """A line about an error that a class of the user raised; empty if none did.
+    """One line about an error that a user's class raised; empty for other errors.
 
     Args:
         error: The error, or one that was raised for it.
@@ -143,12 +143,12 @@ def own_failure(error: BaseException | None) -> str:
 
 
 def own_folders() -> list[str]:
-    """The folders in which classes of the user are looked for."""
+    """Folders that are searched for the user's classes."""
     return [folder for finder in _installed() for folder in finder.folders]
 
 
 def used_folders() -> list[str]:
-    """Those of :func:`own_folders` whose modules were imported."""
+    """Folders of :func:`own_folders` from which a module was imported."""
     return [folder for finder in _installed() for folder in finder.used()]
 
 
@@ -157,7 +157,7 @@ def _installed() -> list[OwnClasses]:
 
 
 def no_module(name: str) -> str:
-    """A line about a module that is neither installed nor in the user's folders."""
+    """One line about a module that is neither installed nor in the user's folders."""
     places = " or ".join(quoted(folder) for folder in own_folders())
     beside = f" or lies in {places}" if places else ""
     return (
@@ -167,7 +167,7 @@ def no_module(name: str) -> str:
 
 
 def no_class(name: str) -> str | None:
-    """A line about a module of the user that lacks a class, or that a library's module hides.
+    """One line about a user's module that lacks a class, or that a library's module hides.
 
     Args:
         name: The class with its module, such as ``my_terms.Rhyme``.
@@ -197,7 +197,7 @@ def no_class(name: str) -> str | None:
 
 
 def wrong_class(name: str, base: str) -> str:
-    """A line about a class that is not of the kind that an option takes.
+    """One line about a class of another kind than an option takes.
 
     >>> wrong_class("nowhere.Rhyme", "Term")
     "'Rhyme' is no Term; give a class derived from Term"

@@ -1,4 +1,4 @@
-"""The ``config.yaml`` of a run, with which another run can be started from any folder."""
+"""The ``config.yaml`` in a run's folder, from which the run can be repeated in any folder."""
 
 import glob
 import os
@@ -25,11 +25,11 @@ SOURCES = (
     "transfer",
     "words",
 )
-"""Options that are paths where there is such a file, folder or pattern, and else ids or texts."""
+"""Options that are paths if there is such a file, folder or pattern, and otherwise ids or texts."""
 
 
 def own_config(text: str, earlier: Path | None) -> str:
-    """Text of the ``config.yaml`` that a run keeps in its folder.
+    """Text of the ``config.yaml`` that is written into a run's folder.
 
     Relative paths become absolute. What only says where this process goes on, the checkpoint and
     the run's folder, is no setting and is left out.

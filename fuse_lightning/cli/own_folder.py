@@ -18,7 +18,7 @@ TRIES = 100
 
 @dataclass
 class OwnFolder:
-    """A run's folder as the command line wants it: new, resumed, replaced or only read.
+    """A run's folder under the command line's options: new, resumed, replaced or only read.
 
     Attributes:
         goes_on: Folder of the run that goes on, if one does.
@@ -38,7 +38,7 @@ class OwnFolder:
         Args:
             trainer: The trainer, before it begins.
             module: The optimizer; it gets the folder and how to treat it.
-            checkpoint: What the run is to go on with, if anything.
+            checkpoint: Checkpoint to resume from, if there is one.
 
         Raises:
             FuseError: If the folder is another run's, or in use.
@@ -80,7 +80,7 @@ class OwnFolder:
             folder.clear(beside_too=True)
 
     def prepare(self, data: Any) -> None:
-        """Gives a data module the targets that the run began with, and keeps the run's metrics."""
+        """Gives the data module the targets of the earlier run, and keeps the run's metrics."""
         run = self.goes_on or self.measured
         if run is None:
             return
@@ -97,7 +97,7 @@ class OwnFolder:
 
 
 def _make_numbered(trainer: L.Trainer) -> None:
-    """Makes the next numbered folder of the loggers; runs that start at once get different ones."""
+    """Makes the next numbered folder of the loggers; concurrent runs get different ones."""
     free = [each for each in trainer.loggers if getattr(each, "_version", 0) is None]
     # The first logger's folder is the run's. To ask for the folder chooses a number.
     if not free or trainer.loggers[0] not in free or trainer.log_dir is None:

@@ -1,4 +1,4 @@
-"""Filters of log messages and warnings: the useless are dropped, others get a line each."""
+"""Filters of log messages and warnings: useless ones are dropped, the others get one line each."""
 
 import logging
 import os
@@ -27,7 +27,7 @@ EXPECTED: tuple[tuple[str, type[Warning], str], ...] = (
 
 
 def quiet() -> None:
-    """Installs the filters; the command line calls it, no import does."""
+    """Installs the filters; only the command line calls it."""
     os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     for message, category, _ in EXPECTED:
@@ -57,7 +57,7 @@ class LinesAboveBars(logging.StreamHandler[TextIO]):
 
 
 def keep_lines_apart() -> None:
-    """Installs log handlers that write above progress bars; call it once Lightning is imported."""
+    """Installs log handlers that write above progress bars; call it after importing Lightning."""
     own = logging.getLogger("fuse_lightning")
     if not any(isinstance(each, OwnLines) for each in own.handlers):
         own.addHandler(OwnLines())

@@ -1,4 +1,4 @@
-"""``fuse report``: one HTML file and one table of everything that a run found."""
+"""``fuse report``: the results of a run as one HTML file and one table."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ from fuse_lightning.report import report
 
 
 def command(words: Sequence[str]) -> None:
-    """Runs the command; the run's folder needs no option's name.
+    """Runs the command, which takes the run's folder without an option's name.
 
     Raises:
         FuseError: If the folder is not that of a run.

@@ -1,4 +1,4 @@
-"""Expands ``--resume``, ``--run`` and their like into the options of a run's ``config.yaml``."""
+"""Expands ``--resume``, ``--run`` and similar options into options of a run's ``config.yaml``."""
 
 import json
 from contextlib import suppress
@@ -20,7 +20,7 @@ EXAMPLE = "such as logs/search/version_0"
 
 
 def expand(words: list[str]) -> list[str]:
-    """Replaces ``--resume FOLDER`` and ``--run FOLDER`` by configuration, results and log folder.
+    """Replaces ``--resume FOLDER`` and ``--run FOLDER`` by the run's configuration and folder.
 
     Also ``--transfer``, ``--classifier`` and ``--out``, by the callbacks whose options they are.
     Other words follow, so that they can change what the run was given. A resumed run without a
@@ -91,7 +91,7 @@ def _named(words: list[str], flag: str) -> Path | None:
 
 
 def _take(words: list[str], flag: str) -> tuple[list[str], list[str]]:
-    """The words without one option, and the values of that option."""
+    """The words of a command line without one option, and the values of that option."""
     rest, values = [], []
     left = iter(words)
     for word in left:
@@ -115,7 +115,7 @@ def _folder(flag: str, name: str) -> Path:
 
 
 def _given(folder: Path) -> list[str]:
-    """Options for a run's own configuration and log folder."""
+    """Options that load a run's configuration and set its log folder."""
     config = ["--config", str(folder / "config.yaml")]
     trainer = _trainer(folder)
     if "logger" not in trainer:
@@ -135,12 +135,12 @@ def _given(folder: Path) -> list[str]:
 
 
 def _callback(name: str, **options: object) -> list[str]:
-    """The option that adds a callback."""
+    """Option that adds a callback."""
     return [f"--trainer.callbacks+={json.dumps({'class_path': name, 'init_args': options})}"]
 
 
 def last_checkpoint(folder: Path) -> Path | None:
-    """The checkpoint of a run with the most steps; ``None`` if no file is a whole checkpoint.
+    """The checkpoint of a run with the most steps; ``None`` if no checkpoint file is whole.
 
     It is looked for in the run's folder and where its ``ModelCheckpoint`` writes, where
     there may be checkpoints of other runs.
@@ -158,7 +158,7 @@ def last_checkpoint(folder: Path) -> Path | None:
 
 
 def _is_of(checkpoint: dict[str, Any], folder: Path) -> bool:
-    """Whether a checkpoint and a folder are of the same search."""
+    """Whether a checkpoint and a folder belong to the same search."""
     known: bool = checkpoint["state_dict"][EXTRA]["identity"] == RunFolder(folder).identity()
     return known
 
@@ -172,7 +172,7 @@ def _other_places(folder: Path) -> list[Path]:
 
 
 def _trainer(folder: Path) -> dict[str, Any]:
-    """Trainer options of a run's configuration; none if they cannot be read."""
+    """Trainer options of a run's configuration; empty if it cannot be read."""
     try:
         given = yaml.safe_load(config_text(folder / "config.yaml"))["trainer"]
         json.dumps(given)

@@ -1,4 +1,4 @@
-"""``fuse fit``, ``validate``, ``test`` and ``predict``: runs of LightningCLI."""
+"""``fuse fit``, ``validate``, ``test`` and ``predict``: commands of LightningCLI."""
 
 import os
 import re
@@ -33,7 +33,7 @@ LOST_PEER = re.compile("by peer|connectFullMesh|Connection (refused|reset)")
 
 
 def command(words: list[str]) -> None:
-    """Runs the command, with its short words such as ``--resume`` written out.
+    """Runs the command, after short options such as ``--resume`` are expanded.
 
     Raises:
         FuseError: If an option, a target or a model is not as it must be.
@@ -50,7 +50,7 @@ def command(words: list[str]) -> None:
 
 
 def find_own_classes(words: list[str]) -> None:
-    """Lets class paths name modules of the user's folders.
+    """Installs the import finder of the user's own classes.
 
     These are, in this order, the folders whose classes the named run is known to use, the current
     folder, and the folders of configuration files. A run's own folder is none of them: what lies

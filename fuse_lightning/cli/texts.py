@@ -1,4 +1,4 @@
-"""Option parser that takes texts literally: a prompt is not parsed as YAML."""
+"""Option parser that takes texts literally: a prompt is never read as YAML."""
 
 import re
 from collections.abc import Sequence
@@ -14,26 +14,26 @@ from fuse_lightning.objectives.layout import Message
 from fuse_lightning.optimizers.constraints import Listed
 
 MODE = "fuse"
-"""The parser's name for our way to read YAML."""
+"""The parser's name for this package's YAML reader."""
 FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$")
 LISTS = frozenset((list[str], list[Listed], list[Message]))
 TEXTS = frozenset((str, NoneType)) | LISTS
 
 
 class Text(str):
-    """A text that the parser leaves alone; it parses values whose type is ``str`` itself."""
+    """Marker of a text that the parser must not read as YAML."""
 
     __slots__ = ()
 
 
 class Deferred(str):
-    """A value of a class's option, whose type the parser of that class knows."""
+    """Value of a class's option, whose type the parser of that class knows."""
 
     __slots__ = ()
 
 
 class TextParser(LightningArgumentParser):
-    """A parser that takes values of text options literally.
+    """Parser that takes the values of text options literally.
 
     On the command line a text option (``str``, ``str | list[str]``) takes a list in brackets as a
     list, ``null`` as none where it may be none, and everything else as a text.
@@ -47,7 +47,7 @@ class TextParser(LightningArgumentParser):
         super().__init__(*args, **{"parser_mode": MODE, **kwargs})
 
     def _parse_optional(self, arg_string: str) -> Any:
-        """Looks up the option of a word, and marks its value as a text where it is one."""
+        """Finds the option of a word, and marks the value of a text option as a text."""
         option: Any = super()._parse_optional(arg_string)  # type: ignore[no-untyped-call]
         if isinstance(option, list):
             return [_kept(*each) for each in option]
@@ -56,7 +56,7 @@ class TextParser(LightningArgumentParser):
     def _check_value_key(
         self, action: Any, value: Any, key: str, cfg: Any, append: bool = False
     ) -> Any:
-        """Checks a value, after texts are marked or released by the type of its option."""
+        """Checks a value, after its text is marked or unmarked by the option's type."""
         if isinstance(value, Deferred):
             value = _taken(action, str(value), append)
         elif not _kinds(action) <= TEXTS:
@@ -65,7 +65,7 @@ class TextParser(LightningArgumentParser):
 
 
 def _kept(action: Any, option: str, *rest: Any) -> tuple[Any, ...]:
-    """The action, option and value of a word, the value marked as a text where it is one."""
+    """The action, option and value of a word; the value of a text option is marked."""
     *between, value = rest
     if value == "--":
         # Before Python 3.13 argparse drops it.
@@ -77,7 +77,7 @@ def _kept(action: Any, option: str, *rest: Any) -> tuple[Any, ...]:
 
 
 def _taken(action: Any, value: str, append: bool) -> str:
-    """A value, marked as a text if its option takes texts."""
+    """The value, marked as a text if its option takes texts."""
     kinds = _kinds(action)
     if not kinds <= TEXTS or (value == "null" and NoneType in kinds):
         return value
@@ -86,13 +86,13 @@ def _taken(action: Any, value: str, append: bool) -> str:
 
 
 def _kinds(action: Any) -> set[Any]:
-    """The types that an option takes."""
+    """Types that an option takes."""
     hint = getattr(action, "_typehint", None)
     return {*get_args(hint)} if get_origin(hint) in (Union, UnionType) else {hint}
 
 
 def _released(kinds: set[Any], value: Any) -> Any:
-    """A value for an option that takes no text: a number in quotes counts as a number.
+    """Unmarked value for an option that takes no text: a number in quotes counts as a number.
 
     What a class takes is left to its own parser.
     """
@@ -137,7 +137,7 @@ def attached(words: Sequence[str]) -> list[str]:
 
 
 def plain(value: Any) -> Any:
-    """The parsed options with plain ``str`` texts; a namespace is changed in place.
+    """Parsed options with plain ``str`` texts; a namespace is changed in place.
 
     Also those of libraries, such as members of a ``StrEnum``, which YAML cannot write.
 

@@ -1,4 +1,4 @@
-"""Commands that are functions: their options are the functions' arguments."""
+"""Commands made of functions, whose arguments become options."""
 
 from collections.abc import Callable, Mapping, Sequence
 

@@ -1,4 +1,4 @@
-"""Checks of trainer options that a search cannot use, and errors that Lightning itself raises."""
+"""Checks of trainer options that a search cannot use, and of errors that Lightning raises."""
 
 import sysconfig
 from collections.abc import Iterable
@@ -32,7 +32,7 @@ UNSUITED = {
     "OnExceptionCheckpoint": "saves in the middle of a step, which cannot be resumed",
 }
 STRATEGIES = ("auto", "prompts", "single_")
-"""How names of strategies begin that a search can use."""
+"""Beginnings of the names of strategies that a search can use."""
 HERE = Path(__file__).parents[1]
 LIGHTNING = Path(lightning.__file__).parent
 LIBRARIES = [Path(sysconfig.get_path(name)) for name in ("stdlib", "purelib", "platlib")]
@@ -91,7 +91,7 @@ def averages(trainer: Any) -> bool:
 
 
 def is_complaint(error: BaseException) -> bool:
-    """Whether Lightning itself raised an error, alone or by a library that it called.
+    """Whether Lightning itself raised an error, directly or in a library that it called.
 
     What was raised in this package, or in code of a user, is a mistake there.
     """

@@ -1,4 +1,4 @@
-"""Targets, sources of targets, and the data modules that serve them."""
+"""Targets, their sources, and the data modules that serve them."""
 
 from fuse_lightning.data.image_targets import ImageTargets as ImageTargets
 from fuse_lightning.data.module import TargetDataModule as TargetDataModule

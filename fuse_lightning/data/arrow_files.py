@@ -1,4 +1,4 @@
-"""Tables of Arrow files, read by batches of rows.
+"""Reader of tables in Arrow files, by record batches.
 
 They are not mapped into memory: a mapped file that gets shorter ends the process.
 """
@@ -17,7 +17,7 @@ from fuse_lightning.errors import FuseError
 from fuse_lightning.utilities.regular import check_regular, read_text
 
 MARK = b"ARROW1"
-"""First bytes of a file with a table of contents at its end; a stream has other ones."""
+"""First bytes of an Arrow file with a table of contents at its end; a stream has others."""
 STREAM = 8
 LARGEST_STATE = 2**26
 
@@ -27,7 +27,7 @@ class ArrowFiles(Table):
 
     Args:
         paths: The files, whose columns are the same.
-        place: What to call them.
+        place: Name in errors.
 
     Raises:
         FuseError: If one cannot be read, or has other columns.
@@ -68,7 +68,7 @@ class ArrowFiles(Table):
 
 
 class _Part:
-    """Index of one Arrow file: where each batch of rows begins, and how many rows it has."""
+    """Index of one Arrow file: offset and number of rows of each record batch."""
 
     def __init__(self, path: Path) -> None:
         import pyarrow as pa

@@ -1,4 +1,4 @@
-"""Download of an http or https address within a limit of time and of size.
+"""Downloads by http and https with limits of time and size.
 
 Python's own time limit holds for each operation on a socket. A server that sends one byte at a time
 never exceeds it.
@@ -29,7 +29,7 @@ PIECE = 2**16
 
 
 class Budget:
-    """Time and bytes that one download may still use.
+    """Remaining time and bytes of one download.
 
     Args:
         seconds: Time for the whole download.
@@ -43,11 +43,11 @@ class Budget:
         self._bytes = 0
 
     def late(self) -> OSError:
-        """The error for a download that takes too long."""
+        """Error for a download that takes too long."""
         return OSError(f"it takes longer than {self.seconds:g} s")
 
     def left(self) -> float:
-        """Seconds that are left.
+        """Seconds left.
 
         Raises:
             OSError: If no time is left.
@@ -57,7 +57,7 @@ class Budget:
         return left
 
     def spend(self, size: int) -> None:
-        """Counts bytes that were received.
+        """Subtracts received bytes.
 
         Raises:
             OSError: If they are too many, or no time is left.
@@ -121,7 +121,7 @@ def fetch_http(address: str, budget: Budget) -> bytes:
 
 
 class _Counted(io.RawIOBase):
-    """Stream over a socket that charges every read to the budget."""
+    """Socket stream that charges every read to the budget."""
 
     def __init__(self, stream: io.RawIOBase, connection: Any, budget: Budget) -> None:
         self._stream = stream

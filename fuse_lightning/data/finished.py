@@ -33,7 +33,7 @@ class Finished:
                     self.digests.setdefault(name, set()).add(rows[0].digest)
 
     def names(self, target: Target) -> bool:
-        """Whether a target of this name is finished, with any content."""
+        """Whether a target of this name is finished, whatever its content."""
         return target.id in self.digests
 
     def has(self, target: Target) -> bool:

@@ -1,4 +1,4 @@
-"""Listing of folders and glob patterns; pipes are not opened, links to folders not walked."""
+"""Listings of folders and glob patterns; pipes are not opened, links to folders not followed."""
 
 import glob
 import logging
@@ -34,7 +34,7 @@ class Found:
     left: list[tuple[Path, str]] = field(default_factory=list)
 
     def add(self, path: Path) -> None:
-        """Adds a path to its kind. Pipes and devices are not opened: reading may never end."""
+        """Adds a path to the files or folders. Pipes and devices are not opened."""
         if os.path.isfile(path):
             self.files.append(path)
         elif os.path.isdir(path):
@@ -96,7 +96,7 @@ def _matches(pattern: str, left: list[tuple[Path, str]]) -> set[Path]:
 
 @rank_zero_only
 def tell_left(place: str, left: Sequence[tuple[Path, str]], folder: Path | None = None) -> None:
-    """Warns in one line of paths that are left out: how many, and the first few.
+    """Warns in one line about left-out paths: their number, and the first few.
 
     Args:
         place: Name of the folder or pattern.
@@ -108,7 +108,7 @@ def tell_left(place: str, left: Sequence[tuple[Path, str]], folder: Path | None 
 
 
 def told(left: Sequence[tuple[Path, str]], folder: Path | None = None) -> str:
-    """Text with the first few paths that are left out, and their reasons.
+    """Text with the first few left-out paths and their reasons.
 
     >>> told([(Path("a/b.txt"), "no picture by its ending")], Path("a"))
     "'b.txt' (no picture by its ending)"

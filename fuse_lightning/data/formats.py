@@ -1,4 +1,4 @@
-"""Picture formats that are read, and the endings of their files."""
+"""Supported picture formats and their file endings."""
 
 from PIL import Image
 
@@ -32,11 +32,11 @@ SUFFIXES = frozenset(
 
 PNG = b"\x89PNG\r\n\x1a\n"
 PIXELS = frozenset((b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"acTL", b"fcTL", b"fdAT", b"IEND"))
-"""Chunks of a PNG that say what its pixels are."""
+"""Chunks of a PNG that describe its pixels."""
 
 
 def refused_format(beginning: bytes) -> str | None:
-    """Name of a picture's format that Pillow knows and this package does not read, or ``None``.
+    """Name of a picture format that Pillow reads and this package does not, or ``None``.
 
     Args:
         beginning: The file's first 16 bytes.
@@ -57,7 +57,7 @@ def refused_format(beginning: bytes) -> str | None:
 
 
 def without_metadata(content: bytes) -> bytes | None:
-    """Copy of a PNG without its texts, dates and EXIF; ``None`` for other files and for no change.
+    """Copy of a PNG without texts, dates and EXIF; ``None`` if there is nothing to remove.
 
     >>> without_metadata(b"GIF89a") is None
     True

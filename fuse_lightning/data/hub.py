@@ -19,7 +19,7 @@ class ArrowTable(Table):
 
     Args:
         table: The pyarrow table.
-        place: What to call it.
+        place: Name in errors.
     """
 
     def __init__(self, table: Any, place: str) -> None:

@@ -34,7 +34,7 @@ class ImageTargets(TargetDataModule):
         revision: Branch, tag or commit of data sets of the hub.
         streaming: Whether to read only the first ``limit`` rows of data sets of the hub, in place
             of downloading them.
-        **options: What every :class:`TargetDataModule` takes.
+        **options: Options of every :class:`TargetDataModule`.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class ImageTargets(TargetDataModule):
         self.streaming = streaming
 
     def all_targets(self) -> list[Target]:
-        """All targets.
+        """All targets, one for each picture.
 
         Raises:
             FuseError: If a source is missing, empty or holds something else.

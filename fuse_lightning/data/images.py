@@ -22,12 +22,12 @@ from fuse_lightning.utilities.terminal import quoted
 LARGEST_SIDE = 2048
 SMALLEST_SIDE = 8
 DECODED = 2**20
-"""Largest file, in bytes, whose pixels are decoded already when it is checked."""
+"""Largest file, in bytes, whose pixels are decoded by the check already."""
 WHITES = (1, 255, 65535)
-"""Values that are white in pictures of one float, the first that is not passed counts."""
+"""White values for pictures of one float value: the first that is not exceeded counts."""
 Stream = BytesIO | BufferedReader
 STRIP = 2**18
-"""Numbers of a picture that are scaled at once."""
+"""Pixel values that are scaled at once."""
 _filters = Lock()
 
 
@@ -36,7 +36,7 @@ def check_image(file: Path | bytes, name: str | None = None) -> None:
 
     Args:
         file: The file, or what is in it.
-        name: What to call it in errors, by default its path.
+        name: Name in errors, by default the path.
 
     Raises:
         FuseError: If there is none.
@@ -57,7 +57,7 @@ def read_image(file: Path | bytes, name: str | None = None) -> Image.Image:
 
     Args:
         file: The file, or what is in it.
-        name: What to call it in errors, by default its path.
+        name: Name in errors, by default the path.
 
     Raises:
         FuseError: If there is no picture, or its data is broken.
@@ -165,7 +165,7 @@ def _pixels(source: Image.Image) -> Image.Image:
 
 
 def _upright(source: Image.Image) -> Image.Image:
-    """Image turned as its EXIF says; unreadable EXIF is ignored."""
+    """Image turned by its EXIF orientation; unreadable EXIF is ignored."""
     image = source.copy()
     # Pillow would write all the rest of it again, which may be what is broken.
     image.info = {key: image.info[key] for key in ("transparency",) if key in image.info}
@@ -200,7 +200,7 @@ def _to_eight_bit(image: Image.Image) -> Image.Image:
 
 
 def _range(image: Image.Image) -> tuple[float, float]:
-    """Values of a greyscale picture that become black and white.
+    """Pixel values that become black and white.
 
     Raises:
         ValueError: If no number is finite.
@@ -219,7 +219,7 @@ def _range(image: Image.Image) -> tuple[float, float]:
 
 
 def _strips(image: Image.Image) -> Iterator[NDArray[np.float64]]:
-    """Numbers of a picture from top to bottom, a strip at a time, as each takes eight bytes."""
+    """Pixel values of a picture in strips from top to bottom, to bound the memory."""
     rows = max(STRIP // image.width, 1)
     for top in range(0, image.height, rows):
         part = image.crop((0, top, image.width, min(top + rows, image.height)))

@@ -1,4 +1,4 @@
-"""Loader of targets: what Lightning iterates over."""
+"""Loader of target batches, over which Lightning iterates."""
 
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -12,7 +12,7 @@ WORKERS = 2
 
 
 class TargetLoader:
-    """Loader of a queue's batches, which reads the pictures of the next targets ahead.
+    """Loader of a queue's batches; pictures of the next targets are read ahead.
 
     The end has come when no target is left to enter and none runs.
 
@@ -31,16 +31,16 @@ class TargetLoader:
 
     @property
     def targets(self) -> list[Target]:
-        """The targets that this device is dealt."""
+        """Targets of this device."""
         return self.queue.targets
 
     @property
     def batch_size(self) -> int:
-        """Targets in a batch."""
+        """Most targets in a batch."""
         return self.queue.batch_size
 
     def __len__(self) -> int:
-        """Most batches that there can be."""
+        """Largest possible number of batches."""
         return self.batches
 
     def __iter__(self) -> Iterator[TargetBatch]:
@@ -59,13 +59,13 @@ class TargetLoader:
             self.queue.leave()
 
     def _goes_on(self, batch: TargetBatch) -> bool:
-        """Whether this device, or another one, has targets; all devices ask together."""
+        """Whether any device still has targets; all devices must ask together."""
         if not self.even:
             return bool(batch.targets)
         return self.served % ASK_EVERY > 0 or any(gather(bool(batch.targets)))
 
     def state_dict(self) -> dict[str, Any]:
-        """Nothing: the search itself knows which targets have ended and which are under way."""
+        """Empty state: the search itself knows its ended and its current targets."""
         return {}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -73,14 +73,14 @@ class TargetLoader:
 
 
 class _Pictures:
-    """Reader of targets' pictures in threads."""
+    """Background reader of targets' pictures, in threads."""
 
     def __init__(self, pool: ThreadPoolExecutor) -> None:
         self._pool = pool
         self._begun: dict[str, Future[Any]] = {}
 
     def begin(self, target: Target) -> None:
-        """Begins to read a target's pictures, unless it has begun."""
+        """Starts to read a target's pictures, once."""
         if target.id not in self._begun:
             self._begun[target.id] = self._pool.submit(getattr, target, "images")
 

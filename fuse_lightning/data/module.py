@@ -27,7 +27,7 @@ NAMED = 10
 
 
 class TargetDataModule(L.LightningDataModule, ABC):
-    """Data module that serves targets in batches; each of several devices gets a share.
+    """Data module that serves targets in batches and shares them out over devices.
 
     Args:
         batch_size: Targets searched together.
@@ -42,7 +42,7 @@ class TargetDataModule(L.LightningDataModule, ABC):
             default the current folder.
 
     Attributes:
-        root: The same, absolute.
+        root: Absolute path of the folder for relative sources.
         targets: The targets, once they are set up.
         skipped: Why targets were left out, by id.
         begun: Ids of the targets that a run was begun with, where one goes on or is measured.
@@ -81,14 +81,14 @@ class TargetDataModule(L.LightningDataModule, ABC):
 
     @abstractmethod
     def all_targets(self) -> list[Target]:
-        """All targets, in order, with distinct ids; none of them has been read."""
+        """All targets, unread, in order and with distinct ids."""
 
     def variants(self, target: Target) -> list[Target]:
-        """What is searched for a target, itself by default."""
+        """Targets searched in place of one target, itself by default."""
         return [target]
 
     def check(self, target: Target) -> None:
-        """Reads what is to be known about a target before the search, its digest too.
+        """Reads a target's headers and digest before the search.
 
         Raises:
             FuseError: If it cannot be searched for.
@@ -96,7 +96,7 @@ class TargetDataModule(L.LightningDataModule, ABC):
         target.check_images()
 
     def find_targets(self) -> list[Target]:
-        """The targets to search for, in order, with distinct ids; each can be read.
+        """The targets to search for, in order, with distinct ids; all of them are readable.
 
         Raises:
             FuseError: If there are none, two have the same id, or one is bad and ``on_error`` is
@@ -134,7 +134,7 @@ class TargetDataModule(L.LightningDataModule, ABC):
         return [each for each in self.variants(target) if not finished.has(each)]
 
     def select(self, targets: list[Target]) -> list[Target]:
-        """The targets shuffled, as many as wanted, without those that cannot be read.
+        """Readable targets, up to ``limit`` of them, shuffled if that is wanted.
 
         Raises:
             FuseError: If none is left, or one is bad and ``on_error`` is "raise".
@@ -151,7 +151,7 @@ class TargetDataModule(L.LightningDataModule, ABC):
             )
 
     def _choose(self, targets: list[Target], finished: Finished) -> list[Target]:
-        """Those that are not finished and can be read; no more are read than it takes."""
+        """Unfinished, readable targets; no more are read than needed."""
         order = list(range(len(targets)))
         if self.shuffle:
             # By its own hash each keeps its turn, whichever others are finished.
@@ -188,7 +188,7 @@ class TargetDataModule(L.LightningDataModule, ABC):
         return True
 
     def skip(self, target: Target, reason: str) -> None:
-        """Names and counts a target that is left out during the search.
+        """Records and logs a target that is left out during the search.
 
         Raises:
             FuseError: If ``on_error`` is "raise".
@@ -199,7 +199,7 @@ class TargetDataModule(L.LightningDataModule, ABC):
         logger.warning("target %r is left out: %s", target.id, visible(reason))
 
     def setup(self, stage: str) -> None:
-        """Finds the targets before any model is loaded."""
+        """Finds the targets, before a model is loaded."""
         if not self.targets:
             targets = self.find_targets()
             # What one device cannot read, such as an address, none searches: shares must fit.
@@ -207,11 +207,11 @@ class TargetDataModule(L.LightningDataModule, ABC):
             self.targets = [target for target in targets if target.id in ids]
 
     def check_digests(self, known: Mapping[str, str], what: str) -> None:
-        """Checks that targets are there with the content that they had when a search began.
+        """Checks that the targets of a resumed search are there, with unchanged content.
 
         Args:
             known: Content digests by id; an empty one is not compared.
-            what: What was written then, for the error.
+            what: Name of the file with the digests, for the error.
 
         Raises:
             FuseError: If a target is missing, or has other content now.
@@ -232,7 +232,7 @@ class TargetDataModule(L.LightningDataModule, ABC):
     def transfer_batch_to_device(
         self, batch: TargetBatch, device: torch.device, dataloader_idx: int
     ) -> TargetBatch:
-        """Targets stay as they are: terms move what they need."""
+        """Returns the batch unchanged: terms move what they need."""
         return batch
 
     def deal(
@@ -254,11 +254,11 @@ class TargetDataModule(L.LightningDataModule, ABC):
         return self._loader.queue
 
     def train_dataloader(self) -> TargetLoader:
-        """Loader of what :meth:`deal` gave this device; without it, of its share for one step."""
+        """Loader of this device's targets, as dealt by :meth:`deal` or else for one step."""
         return self._dealt(self.targets) if self._loader is None else self._loader
 
     def val_dataloader(self) -> TargetLoader:
-        """Loader of each batch of this device's targets, once."""
+        """Loader of this device's targets, each batch once."""
         return self._dealt(self.targets)
 
     test_dataloader = predict_dataloader = val_dataloader

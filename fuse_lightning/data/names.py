@@ -1,4 +1,4 @@
-"""Names of targets, the same in every run and fit to be shown anywhere."""
+"""Names of targets: stable between runs, and safe to show."""
 
 import glob
 import hashlib
@@ -15,15 +15,15 @@ from fuse_lightning.utilities.terminal import visible
 
 LONGEST_NAME = 200
 KEPT = 90
-"""Characters that a long name keeps at its beginning, and as many at its end."""
+"""Number of characters kept at each end of a long name."""
 LONGEST_TEXT = 40
 DIGITS = 8
 TOLD = 5
-"""Names that a message about many names shows."""
+"""Number of names in a message about many names."""
 
 
 def clean(name: str) -> str:
-    r"""One-line form of a name that files, terminals and TensorBoard show alike.
+    r"""Name in one line, shown alike by files, terminals and TensorBoard.
 
     Control characters are escaped, and a name of more than 200 characters loses its middle. A name
     that was changed ends in a digest of the original, so that different names stay different.
@@ -66,7 +66,7 @@ def text_name(text: str) -> str:
 
 
 def address_name(address: str) -> str:
-    """Name of a web address: no password, and a digest in place of a query, which may be a key.
+    """Name of a web address, without password, and with a digest in place of a query.
 
     >>> address_name("https://me:secret@example.org/a.png")
     'https://example.org/a.png'
@@ -78,7 +78,7 @@ def address_name(address: str) -> str:
 
 
 def some(names: Collection[str]) -> str:
-    """Text with the first few of many names, and how many more there are.
+    """Text with the first few of many names, and the number of the others.
 
     >>> some("abcdefg")
     "'a', 'b', 'c', 'd', 'e' and 2 more"
@@ -88,13 +88,13 @@ def some(names: Collection[str]) -> str:
 
 
 class Root:
-    """Folder in which relative sources are looked up, and to which names are relative.
+    """Folder against which relative sources and names are resolved.
 
     Args:
         folder: The folder, by default the current one.
 
     Attributes:
-        folder: The same, absolute.
+        folder: Absolute path of the folder.
 
     Raises:
         FuseError: If there is none.
@@ -111,7 +111,7 @@ class Root:
             )
 
     def find(self, source: str, what: str) -> Path:
-        """Path of a source; relative, as given, where this folder is the current one.
+        """Path of a source; left relative if this folder is the current one.
 
         Raises:
             FuseError: If it begins with a home folder that is missing; ``what`` names the option.
@@ -147,7 +147,7 @@ class Root:
 
 
 def normal(path: Path) -> Path:
-    """Absolute path without ``..``; a link at its end is not followed.
+    """Absolute path without ``..``; a link at its end is kept.
 
     >>> normal(Path("/data/pictures/../a.png")).as_posix()
     '/data/a.png'

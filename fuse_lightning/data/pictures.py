@@ -1,4 +1,4 @@
-"""References to the pictures of a target, read only when they are needed."""
+"""References to the pictures of a target, which are read on demand."""
 
 import hashlib
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ File = tuple[str, Path | bytes]
 
 
 class Stored(Protocol):
-    """Interface of references to pictures that are no files on disk."""
+    """Interface of references to pictures outside files on disk."""
 
     def files(self) -> list[File]:
         """Files of the pictures, as paths or bytes; none of them is decoded.
@@ -31,7 +31,7 @@ Picture = Path | Stored
 
 
 def files(picture: Picture) -> list[File]:
-    """Files that a reference stands for.
+    """Files of a reference.
 
     Raises:
         FuseError: If there is no picture.

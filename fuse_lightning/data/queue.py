@@ -1,4 +1,4 @@
-"""Queue of one device's targets: all that a search and its data module say to each other."""
+"""Queue of one device's targets, the interface between a search and its data module."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ from fuse_lightning.errors import FuseError
 
 
 def refuse(target: Target, reason: str) -> None:
-    """Ends the run over a target that cannot be searched, where nobody says what else to do.
+    """Default handler of a target that cannot be searched: raises an error that ends the run.
 
     Raises:
         FuseError: Always.
@@ -17,7 +17,7 @@ def refuse(target: Target, reason: str) -> None:
 
 
 class TargetQueue:
-    """Queue of the targets of one device: those to come, and those in the batch.
+    """Queue of one device's targets: those in the batch, and those to come.
 
     Who tells whom:
 
@@ -36,7 +36,7 @@ class TargetQueue:
         targets: The targets, in the order in which they enter.
         batch_size: Targets in a batch.
         steps: Most batches that a target is in.
-        skip: What to do about a target that is skipped, given the reason; by default an error.
+        skip: Called with a skipped target and the reason; by default raises an error.
     """
 
     def __init__(
@@ -53,13 +53,13 @@ class TargetQueue:
         self.restart()
 
     def restart(self) -> None:
-        """Begins with the first target again."""
+        """Starts again with the first target."""
         self._entered = 0
         self._running: list[Target] = []
         self._left: dict[str, int] = {}
 
     def batches(self, targets: int | None = None) -> int:
-        """Most batches that a number of targets takes, by default this queue's.
+        """Largest number of batches for a number of targets, by default the queue's.
 
         >>> TargetQueue([], batch_size=4, steps=10).batches(9)
         30
@@ -69,22 +69,22 @@ class TargetQueue:
 
     @property
     def coming(self) -> list[Target]:
-        """The targets that enter next, as many as fit into a batch."""
+        """Targets that enter next, as many as fit into a batch."""
         return self.targets[self._entered : self._entered + self.batch_size]
 
     def ended(self, name: str) -> None:
-        """Notes that a target's search has ended: this was its last batch."""
+        """Records that a target's search has ended with this batch."""
         self._left[name] = 0
 
     def leave(self) -> None:
-        """Removes the targets that have ended from the batch, and releases their pictures."""
+        """Removes ended targets from the batch, and frees their pictures."""
         for target in self._running:
             if self._left[target.id] < 1:
                 target.release()
         self._running = [target for target in self._running if self._left[target.id] > 0]
 
     def next_batch(self, ready: Callable[[Target], object] = lambda _: None) -> "TargetBatch":
-        """The targets of the next batch; none are left if it is empty.
+        """Targets of the next batch; empty at the end.
 
         Args:
             ready: Makes a target ready for the search; one that it raises a ``FuseError`` over is

@@ -20,7 +20,7 @@ CAPTIONS = ("caption", "captions", "references")
 
 @dataclass(frozen=True)
 class Columns:
-    """Names of the columns to read; ``None`` for the usual names.
+    """Names of the columns to read; ``None`` stands for the usual names.
 
     Attributes:
         image: Pictures: paths, addresses or the bytes of picture files.
@@ -36,7 +36,7 @@ class Columns:
 
     @property
     def images(self) -> tuple[str, ...]:
-        """Columns of pictures; the first one with a value counts.
+        """Names of picture columns; the first one with a value counts.
 
         >>> Columns().images
         ('file_names', 'file_name', 'images', 'image')
@@ -47,17 +47,17 @@ class Columns:
 
     @property
     def captions(self) -> tuple[str, ...]:
-        """Columns of reference captions; all of them count."""
+        """Names of caption columns; all of them count."""
         return (self.caption,) if self.caption else CAPTIONS
 
     @property
     def names(self) -> tuple[str, str]:
-        """Column of the id and column of the wanted sentiment."""
+        """Names of the id column and of the sentiment column."""
         return self.id or "id", self.sentiment or "sentiment"
 
     @property
     def text(self) -> tuple[str, ...]:
-        """Column of the target's text; none where pictures or captions use that column."""
+        """Name of the text column; ``None`` if pictures or captions use that column."""
         return tuple({"text"} - {self.image, self.caption})
 
     def check(self, there: Sequence[str], place: str) -> None:
@@ -131,7 +131,7 @@ def table_targets(
 
 @dataclass(frozen=True)
 class _Reader:
-    """Maker of one target for each row; a bad row becomes a target with an unreadable picture.
+    """Converter of table rows into targets; a bad row becomes a target with an unreadable picture.
 
     ``table`` holds the pictures, unless the rows name files or addresses.
     """
@@ -145,7 +145,7 @@ class _Reader:
     table: Table | None = None
 
     def targets(self, rows: Sequence[Any]) -> list[Target]:
-        """Targets of all rows; an id that occurred before gets the number of its row, from 1."""
+        """Targets of all rows; a repeated id gets the number of its row, from 1."""
         found = [self._row(number, row) for number, row in enumerate(rows)]
         taken = {target.id for target in found}
         seen: set[str] = set()
@@ -203,7 +203,7 @@ class _Reader:
 
     @property
     def _read(self) -> set[str]:
-        """Columns that become fields of the target, and so are no metadata."""
+        """Names of the columns that become fields of a target; the others are metadata."""
         known = self.columns
         return {*known.images, *known.captions, *known.names, *known.text}
 

@@ -1,4 +1,4 @@
-"""Data module of wanted sentiments, with or without pictures."""
+"""Data module of wanted sentiments, for pictures or alone."""
 
 from dataclasses import replace
 from typing import Any
@@ -14,10 +14,10 @@ class SentimentTargets(ImageTargets):
     Args:
         sentiment: Wanted label of the classifier, or several. A manifest's own ``sentiment`` is
             used where this is not given.
-        images: As for ``ImageTargets``; ``None`` for sentiments without pictures.
+        images: Sources, see ``ImageTargets``; ``None`` for sentiments without pictures.
         batch_size: Targets searched together.
         limit: Only the first so many pictures.
-        **options: What :class:`ImageTargets` takes.
+        **options: Options of :class:`ImageTargets`.
     """
 
     def __init__(
@@ -38,11 +38,11 @@ class SentimentTargets(ImageTargets):
         self.alone = images is None
 
     def all_targets(self) -> list[Target]:
-        """All pictures; without pictures, one target for each sentiment."""
+        """All pictures as targets; without pictures, one target for each sentiment."""
         return self.wanted if self.alone else super().all_targets()
 
     def variants(self, target: Target) -> list[Target]:
-        """One target for each wanted sentiment, which the id names even where there is only one."""
+        """One target for each wanted sentiment, with the sentiment in its id."""
         if self.alone or not self.wanted:
             return [target]
         return [

@@ -27,7 +27,7 @@ NO_PICTURE = "no picture by its ending"
 
 @dataclass(frozen=True)
 class Sources:
-    """Reader of sources of pictures, with the options that hold for all of them.
+    """Reader of picture sources, with the options that they share.
 
     Attributes:
         root: Folder that relative sources, and names, are relative to.
@@ -46,7 +46,7 @@ class Sources:
     seed: int | None = None
 
     def targets(self, source: str) -> list[Target]:
-        """All targets of a source; no picture is read.
+        """All targets of a source, with unread pictures.
 
         Raises:
             FuseError: If the source is missing, empty or of another kind.
@@ -145,7 +145,7 @@ class Sources:
         return targets
 
     def _pictures_below(self, folder: Path) -> tuple[list[Path], list[tuple[Path, str]]]:
-        """Pictures of a sub-folder, and the paths left out there and one folder further down."""
+        """Pictures of a sub-folder and one folder further down, and the left-out paths."""
         here = listing(folder)
         left = [(file, NO_PICTURE) for file in here.files if not _is_picture(file)] + here.left
         for deep in here.folders:
@@ -166,7 +166,7 @@ def _is_picture(path: Path) -> bool:
 def _of_one_kind(
     files: Sequence[Path], tables_too: bool
 ) -> tuple[list[Path], list[tuple[Path, str]]]:
-    """Pictures, or tables where there are no pictures; and files left out, with the reason."""
+    """Pictures, or tables if there are no pictures; and the left-out files with the reason."""
     found = [file for file in files if _is_picture(file)]
     if tables_too and not found:
         found = [file for file in files if file.suffix.lower() in tables.SUFFIXES]

@@ -1,4 +1,4 @@
-"""Base of tables that are read a cell or a column at a time."""
+"""Base of tables that are read by cells or columns."""
 
 import json
 from abc import ABC, abstractmethod
@@ -12,7 +12,7 @@ from fuse_lightning.utilities.terminal import quoted
 
 
 class Table(ABC):
-    """Base of tables: whole columns, and single cells such as pictures.
+    """Base of tables: reads whole columns, and single cells such as pictures.
 
     Args:
         schema: The Arrow schema.
@@ -35,12 +35,12 @@ class Table(ABC):
         self.labels = _class_names(schema)
 
     def read(self, columns: Sequence[str]) -> list[dict[str, Any]]:
-        """All rows, with the values of some columns."""
+        """Values of some columns in all rows."""
         with reading(self.place):
             return self._read(list(columns))
 
     def cell(self, row: int, column: str) -> Any:
-        """One value; a picture is given as the bytes of its file, or their holder."""
+        """Value of one cell; a picture is the bytes of its file, or an object that holds them."""
         with reading(self.place):
             return self._cell(row, column)
 
@@ -74,7 +74,7 @@ def _holds_pictures(kind: Any) -> bool:
 
 
 def sound(part: Any) -> Any:
-    """Part of an Arrow table, after a check of its offsets, which Arrow itself would trust.
+    """Part of an Arrow table with checked offsets, which Arrow itself would trust.
 
     Raises:
         pyarrow.ArrowInvalid: If an offset lies outside the data.
@@ -84,7 +84,7 @@ def sound(part: Any) -> Any:
 
 
 def named(path: Path) -> str:
-    """Name of a table for errors.
+    """Name of a table in error messages.
 
     >>> named(Path("a.parquet"))
     "data set 'a.parquet'"
@@ -94,7 +94,7 @@ def named(path: Path) -> str:
 
 @contextmanager
 def reading(place: str) -> Iterator[None]:
-    """Turns any error in its block into one FuseError that names the table.
+    """Context that turns any error into one FuseError with the table's name.
 
     Raises:
         FuseError: If the block raises anything.

@@ -1,4 +1,4 @@
-"""Opening of tables: Parquet and Arrow files, folders of data sets, the hub."""
+"""Opens Parquet and Arrow files, data set folders and hub data sets as tables."""
 
 from pathlib import Path
 

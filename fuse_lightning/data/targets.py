@@ -1,4 +1,4 @@
-"""Targets: the things that prompts are searched for."""
+"""Targets, for each of which a search finds prompts."""
 
 import hashlib
 import json
@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class _Known:
-    """Digests of pictures, read once and shared by targets of the same pictures.
+    """Cache of picture digests, shared by targets of the same pictures.
 
     Attributes:
         pictures: The pictures that were read.
@@ -71,7 +71,7 @@ class Target:
     _known: _Known = field(default_factory=_Known, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Makes the id printable, as a file's name may hold bytes that are no text.
+        """Makes the id printable, as file names may hold bytes that are no text.
 
         Raises:
             FuseError: If the text, or a reference, is no Unicode.
@@ -121,7 +121,7 @@ class Target:
         self.__dict__.pop("images", None)
 
     def check_images(self) -> None:
-        """Checks the headers of the pictures and reads their digests, once.
+        """Checks the headers of the pictures and computes their digests, once.
 
         Raises:
             FuseError: If one is missing or no picture.
@@ -131,7 +131,7 @@ class Target:
             self._digests(check=True)
 
     def _digests(self, check: bool = False) -> list[str]:
-        """SHA-256 of each picture; all are read together, as rows of tables are read in order."""
+        """SHA-256 of each picture, computed together, as rows of tables are read in order."""
         known = self._known
         if known.pictures is not self.pictures or check:
             digests = []
@@ -159,7 +159,7 @@ class Target:
 
 
 def joined(name: str, targets: Sequence[Target]) -> Target:
-    """One target with the pictures of several targets, which have been checked."""
+    """One target with the pictures of several checked targets."""
     whole = Target(name, [picture for target in targets for picture in target.pictures])
     digests = [digest for target in targets for digest in target._digests()]
     whole._known = _Known(whole.pictures, digests, checked=True)

@@ -1,4 +1,4 @@
-"""Data module of texts."""
+"""Data module of texts whose meaning a prompt shall carry."""
 
 from typing import Any
 
@@ -12,14 +12,14 @@ FILE = ".txt"
 
 
 class TextTargets(TargetDataModule):
-    """Data module of texts whose meaning a prompt shall have, such as a long prompt to shorten.
+    """Data module of texts whose meaning a prompt shall carry, such as a long prompt to shorten.
 
     Args:
         texts: A text, which may have several lines; a file (``.txt``) with a text a line; or a
             list of them. White space around a text does not count.
         batch_size: Targets searched together.
         limit: Only the first so many targets.
-        **options: What every :class:`TargetDataModule` takes.
+        **options: Options of every :class:`TargetDataModule`.
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class TextTargets(TargetDataModule):
         self.texts = [texts] if isinstance(texts, str) else list(texts)
 
     def all_targets(self) -> list[Target]:
-        """All targets. A short text is its own id; the id of a longer one is its first words.
+        """All targets. The id of a text is the text, or the first words of a long one.
 
         Raises:
             FuseError: If a text is empty or a file cannot be read.

@@ -68,7 +68,7 @@ class Web:
 
 
 def _told(error: Exception) -> str:
-    """Reason of a failed download, without the address and without words of the server."""
+    """Reason of a failed download, without the address and without text from the server."""
     if isinstance(error, HTTPError):
         known = error.code in {*HTTPStatus}
         return f"{error.code} {HTTPStatus(error.code).phrase}" if known else f"{error.code}"

@@ -1,4 +1,4 @@
-"""Runs networks: batching, shared prefixes, key/value reuse, likelihoods, generation, memory.
+"""Execution of networks: batching, shared prefixes, key/value reuse, likelihoods, generation.
 
 The way of a likelihood through it: ``likelihood`` asks for tokens of rows, ``prefixes`` finds what
 the rows begin with in common, ``batching`` runs the network over those trunks and then over the

@@ -1,4 +1,4 @@
-"""The attention function and the mask that this package registers with transformers.
+"""Attention function and mask that this package registers with transformers.
 
 A registered function serves every architecture that uses transformers' attention interface, text
 towers without a cache too. What it does beside plain attention is switched on for the forwards of
@@ -37,11 +37,11 @@ HARMLESS = {
     "cache_position",
     "logits_to_keep",
 }
-"""Arguments of attention that need nothing of us, or that are handled here."""
+"""Arguments of attention that are handled here or need no handling."""
 
 
 class UnshareableError(Exception):
-    """Attention of a kind that this module does not compute."""
+    """Error about an attention that this module does not compute."""
 
 
 _active: ContextVar[Store | Branches | GrowingKeys | None] = ContextVar("active", default=None)
@@ -50,7 +50,7 @@ _right_padded: ContextVar[bool] = ContextVar("right_padded", default=False)
 
 @contextmanager
 def right_padded() -> Iterator[None]:
-    """While active, rows are padded on the right only, so that their causal mask needs no more.
+    """Context for rows padded on the right only, whose causal mask needs no padding mask.
 
     Only who runs the network knows that. Without it the attention mask counts, as it must for
     transformers' own ``generate``, which pads on the left.
@@ -73,7 +73,7 @@ def _activated(active: Store | Branches | GrowingKeys) -> Iterator[None]:
 
 @contextmanager
 def recording() -> Iterator[Store]:
-    """While active, attention layers leave their keys and values in the store."""
+    """Context in which attention layers record their keys and values."""
     store = Store()
     with _activated(store):
         yield store
@@ -83,10 +83,10 @@ def recording() -> Iterator[Store]:
 def branching(
     store: Store, trunk: Tensor, shared: Tensor, new: Store | None = None
 ) -> Iterator[None]:
-    """While active, each row also attends to the first tokens of a trunk.
+    """Context in which each row also attends to the first tokens of its trunk.
 
     Args:
-        store: Of the trunks.
+        store: Keys and values of the trunks.
         trunk: Number of each row's trunk, shape (N,), on the CPU.
         shared: How many of its tokens each row sees, shape (N,), on the CPU.
         new: Takes keys and values of the rows' own tokens.
@@ -97,7 +97,7 @@ def branching(
 
 @contextmanager
 def growing(keys: GrowingKeys) -> Iterator[None]:
-    """While active, the one token read of each row attends to all before it, and joins them."""
+    """Context in which each row's one new token attends to all earlier ones, and is stored."""
     with _activated(keys):
         yield
     keys.advance()
@@ -111,7 +111,7 @@ def attention(
     attention_mask: Tensor | None,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
-    """Attention as torch computes it, with what a context of this module adds."""
+    """Torch's attention, extended by what the active context of this module adds."""
     match _active.get():
         case Store() as store:
             unknown = {name for name, given in kwargs.items() if given is not None} - HARMLESS
@@ -140,7 +140,7 @@ def use(network: PreTrainedModel, name: str) -> None:
 
 
 def causal_mask(*args: Any, attention_mask: Tensor | None = None, **kwargs: Any) -> Tensor | None:
-    """The attention mask of a causal network, built where the network is run.
+    """Attention mask of a causal network, built on the network's device.
 
     Rows that go on from keys of earlier tokens have a mask of their own. Of rows padded on the
     right transformers would read the padding, and wait for the device, to find out whether it

@@ -1,4 +1,4 @@
-"""Forwards over many rows: what they begin with in common is read once, in batches for memory.
+"""Batched forwards over many rows, which read shared beginnings once.
 
 :func:`for_each_batch` calls back with each forward, a :class:`Part`: first trunks, then the ends of
 the rows that follow them.
@@ -21,20 +21,20 @@ from fuse_lightning.engine.prefixes import Row, find_shared_prefixes
 from fuse_lightning.engine.token_batch import TokenBatch, pad
 
 PADDING = 0.08
-"""Most padded positions of a forward for each real one, where rows differ in length."""
+"""Most padded positions of a forward per real position."""
 
 
 @dataclass
 class Part:
-    """Input of one forward: trunks that several rows begin with, or ends of rows.
+    """Input of one forward: shared trunks, or the ends of rows behind them.
 
     Attributes:
         ids: Tokens, shape (n, T).
         mask: True for tokens, shape (n, T).
         starts: How many tokens of its row come before each, shape (n,).
-        positions: Of the tokens in the whole row, shape (n, T); ``None`` where all begin at 0.
+        positions: Positions in the whole row, shape (n, T); ``None`` where all begin at 0.
         rows: Numbers of the m rows that are computed here, shape (m,).
-        places: Where in this forward, shape (m,).
+        places: Their places in this forward, shape (m,).
         stops: How many tokens of each of them are done after it, shape (m,).
         trunk: Whether these are trunks, which others go on from.
     """
@@ -49,7 +49,7 @@ class Part:
     trunk: bool
 
     def embeds(self, whole: Tensor | None) -> Tensor | None:
-        """Embeddings of this part, shape (n, T, d), from those of all rows, shape (N, T, d)."""
+        """Embeddings of this part, shape (n, T, d), out of those of all rows, shape (N, T, d)."""
         if whole is None or self.trunk:
             return None
         places = (self.starts[:, None] + torch.arange(self.ids.shape[1])).clamp(
@@ -61,7 +61,7 @@ class Part:
 def trunk_part(
     ends: Suffixes, members: Sequence[int], places: Sequence[int], stops: Sequence[int]
 ) -> Part:
-    """The part that is a forward over trunks.
+    """Input of a forward over trunks.
 
     Args:
         ends: Input of the forward.
@@ -89,7 +89,7 @@ def for_each_batch(
     *,
     keep: bool = False,
 ) -> None:
-    """Calls back for forwards over every token of every row, as few as memory and padding allow.
+    """Runs a callback on forwards that cover all tokens of all rows within the memory budget.
 
     Args:
         model: A causal model; where its attention cannot share, rows are computed whole.
@@ -147,7 +147,7 @@ def visit_ends(
     store: Store | None,
     visit: Callable[[Part], None],
 ) -> None:
-    """Calls back for forwards over the ends of rows, which they do not share.
+    """Runs a callback on forwards over the unshared ends of rows.
 
     Args:
         model: The model.
@@ -156,7 +156,7 @@ def visit_ends(
         of: The trunk of each row.
         shared: How many tokens each row takes from it.
         store: Keys and values of the trunks, if there are any.
-        visit: As of :func:`for_each_batch`.
+        visit: Callback, see :func:`for_each_batch`.
     """
     order = sorted(members, key=lambda index: len(rows[index]) - shared[index])
 
@@ -191,7 +191,7 @@ def run_vectors(
     embeds: Tensor | None = None,
     fixed: Tensor | None = None,
 ) -> Tensor:
-    """Vectors of texts, one each; equal texts are computed once.
+    """Vectors of texts, one each, computed once for equal texts.
 
     Args:
         model: The model.

@@ -1,4 +1,4 @@
-"""Attention of rows that continue trunks: keys and values of a trunk serve all of its rows."""
+"""Attention of rows that continue trunks: all rows of a trunk read its keys and values."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,12 +13,12 @@ from fuse_lightning.engine.devices import to_device
 
 @dataclass
 class Store:
-    """Keys and values of R rows, (R, heads, L, width) for each attention layer."""
+    """Keys and values of R rows, (R, heads, L, width), for each attention layer."""
 
     layers: dict[nn.Module, tuple[Tensor, Tensor]] = field(default_factory=dict)
 
     def select(self, rows: Tensor) -> "Store":
-        """Those of some rows, shape (n,), on the CPU."""
+        """Keys and values of some rows, whose numbers have shape (n,), on the CPU."""
         found = Store()
         for layer, (keys, values) in self.layers.items():
             there = to_device(rows, keys.device)
@@ -27,7 +27,7 @@ class Store:
 
 
 def side_by_side(stores: Sequence[Store]) -> Store:
-    """The rows of several stores as one, short ones filled up with zeros."""
+    """Joins the rows of several stores into one; short rows are padded with zeros."""
     if len(stores) == 1:
         return stores[0]
     found = Store()
@@ -43,7 +43,7 @@ def _stack(parts: Sequence[Tensor]) -> Tensor:
 
 
 class _Places(NamedTuple):
-    """Places of N rows in G groups of M.
+    """Positions of N rows in G groups of M.
 
     Attributes:
         trunk: Each group's trunk, shape (G,).
@@ -59,7 +59,7 @@ class _Places(NamedTuple):
 
 
 class Groups:
-    """N rows in G groups of up to M rows that read one trunk.
+    """Assignment of N rows to G groups of up to M rows with the same trunk.
 
     Rows of a group read the trunk's keys and values together, where they lie: copies for each row
     would be most of what attention moves. What is known of rows lies on the CPU, where it is made
@@ -88,31 +88,31 @@ class Groups:
         self._places = {shared.device: _Places(group_trunk, place, rows, shared)}
 
     def at(self, device: torch.device) -> _Places:
-        """The places on a device."""
+        """The positions on a device."""
         if device not in self._places:
             known = next(iter(self._places.values()))
             self._places[device] = _Places(*(to_device(part, device) for part in known))
         return self._places[device]
 
     def trunks(self, trunks: Tensor) -> Tensor:
-        """Keys or values of each group, (G, heads, L, width), from those of all trunks."""
+        """Keys or values of each group's trunk, (G, heads, L, width)."""
         return trunks[self.at(trunks.device).trunk, :, : self.length]
 
     def gather(self, rows: Tensor) -> Tensor:
-        """From rows, (N, heads, T, width), to groups, (G, heads, M T, width)."""
+        """Regroups rows, from (N, heads, T, width) to (G, heads, M T, width)."""
         _, heads, tokens, width = rows.shape
         found = rows[self.at(rows.device).rows].view(-1, self.most, heads, tokens, width)
         return found.transpose(1, 2).reshape(-1, heads, self.most * tokens, width)
 
     def scatter(self, groups: Tensor) -> Tensor:
-        """From groups, (G, heads, M T, width), back to rows, (N, heads, T, width)."""
+        """Ungroups rows, from (G, heads, M T, width) to (N, heads, T, width)."""
         _, heads, places, width = groups.shape
         found = groups.view(-1, heads, self.most, places // self.most, width).transpose(1, 2)
         return found.flatten(0, 1)[self.at(groups.device).place]
 
 
 class Branches:
-    """Attention of N rows over the first tokens of their trunks and their own tokens.
+    """Attention of N rows over the first tokens of their trunks and over their own tokens.
 
     Args:
         store: Keys and values of the trunks.
@@ -136,7 +136,7 @@ class Branches:
         scaling: float | None = None,
         sliding_window: int | None = None,
     ) -> Tensor:
-        """What the rows' own T tokens attend to, (N, T, heads, width)."""
+        """Attention output of the rows' own T tokens, (N, T, heads, width)."""
         if self.new is not None:
             self.new.layers[module] = (key, value)
         groups = self.groups
@@ -153,7 +153,7 @@ class Branches:
         return output.transpose(1, 2).contiguous()
 
     def _mask(self, tokens: int, window: int | None, device: torch.device) -> Tensor:
-        """Which of the L + T keys each of a row's T tokens sees, (N, 1, T, L + T)."""
+        """Mask of the L + T keys that each of a row's T tokens sees, (N, 1, T, L + T)."""
         if (tokens, window, device) not in self._masks:
             shared = self.groups.at(device).shared[:, None, None]
             before = torch.arange(self.groups.length, device=device).expand(len(shared), 1, -1)
@@ -168,7 +168,7 @@ class Branches:
 
 
 def same_heads(query: Tensor, *parts: Tensor) -> tuple[Tensor, ...]:
-    """Keys and values with as many heads as the query, where several of its heads read one."""
+    """Keys and values repeated for queries with more heads (grouped-query attention)."""
     times = query.shape[1] // parts[-1].shape[1]
     if times == 1:
         return parts

@@ -1,4 +1,4 @@
-"""The memory budget: how many token positions go into one forward."""
+"""Memory budget: the number of token positions in one forward."""
 
 import gc
 from collections.abc import Callable, Sequence
@@ -8,17 +8,17 @@ import torch
 from fuse_lightning.engine.memory_gauge import MemoryGauge
 
 FIRST = 1024
-"""Positions of the first forwards on a CUDA device, which tell what larger ones will take."""
+"""Positions of the first forwards on a CUDA device, which measure the need of larger ones."""
 TELLING = 256
-"""Positions below which a forward tells nothing: most of what it takes is there at any size."""
+"""Fewest positions of a forward whose memory is measured: small ones have mostly fixed costs."""
 SHARE = 0.8
-"""Of the free memory, what one forward may take."""
+"""Share of the free memory that one forward may take."""
 SPARED = 32
-"""Padded positions too few to end a batch for: a forward has a cost of its own."""
+"""Padded positions that do not end a batch: a further forward would cost more."""
 
 
 class Budget:
-    """Most token positions in one forward, and the batches that keep to it.
+    """Largest number of token positions in one forward, halved when memory runs out.
 
     On CUDA devices what the first, small batch takes tells how many positions there is room for,
     and every larger one tells it better. That resets torch's statistics of the peak.
@@ -34,7 +34,7 @@ class Budget:
         self.tokens = tokens
         self.apart = apart
         self.most = tokens
-        """What was asked for, or what memory was found to hold."""
+        """The given number of positions, or a smaller one that memory was found to hold."""
         self.measured = 0
         """Positions of the largest batch whose memory was measured."""
 
@@ -47,7 +47,7 @@ class Budget:
         *,
         inner: bool = False,
     ) -> None:
-        """Calls back for consecutive slices of rows that memory holds.
+        """Calls a function on consecutive slices of rows that fit into memory.
 
         Args:
             lengths: Positions of each row; sorted, so that little is padded.
@@ -100,5 +100,5 @@ class Budget:
 
 
 def _memory(error: RuntimeError) -> bool:
-    """Whether an error says that memory ran out, on an accelerator or a CPU."""
+    """Whether an error means that memory ran out, on an accelerator or a CPU."""
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)

@@ -12,7 +12,7 @@ and each comes with and without gradients, and for one row or many."""
 
 
 def compile_layers(network: nn.Module, backend: str = "inductor") -> None:
-    """Compiles every repeated layer by itself.
+    """Compiles every repeated layer separately.
 
     One compilation serves all layers of a kind, for lengths and batches of any size: they change
     in every step of a search. What stands around the layers (the embeddings, which are replaced
@@ -21,7 +21,7 @@ def compile_layers(network: nn.Module, backend: str = "inductor") -> None:
 
     Args:
         network: The network.
-        backend: Of ``torch.compile``.
+        backend: Backend of ``torch.compile``.
     """
     # Only here: it takes long to import.
     from torch._dynamo import config

@@ -1,4 +1,4 @@
-"""What follows rows: log-probabilities of the next token, kept for likelihoods of continuations."""
+"""Log-probabilities of the token after each row, kept for later likelihoods of longer rows."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from fuse_lightning.engine.remembered import CachedRows, Continuations
 
 
 class _Reader:
-    """Collects what forwards over the ends of rows say of their tokens and of the next one.
+    """Collector of likelihoods and next-token log-probabilities from forwards over ends of rows.
 
     Args:
         model: The model.
-        earlier: What the last reading told, whose rows these rows may extend.
+        earlier: Results of the last forward, whose rows these rows may extend.
     """
 
     def __init__(self, model: LanguageNetwork, earlier: Continuations | None) -> None:

@@ -1,4 +1,4 @@
-"""Writes texts with a network whose attention can share: every position is computed once."""
+"""Generation with a network that shares prefixes: every position is computed once."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ENDED = 0.125
 
 
 class Decoder:
-    """Writes texts behind prompts, what prompts begin with in common read once.
+    """Generator of texts behind prompts; a common beginning of prompts is read once.
 
     Memory: a batch of texts holds keys and values of at most as many positions as the model's
     budget has, room for tokens to come included; so do its prompts, and so do the beginnings that
@@ -42,10 +42,10 @@ class Decoder:
         self.cache = cache
 
     def write(self, numbers: Sequence[int]) -> None:
-        """Writes texts until they end, or until their rotations turn.
+        """Writes texts until they end, or until their positions would be rotated differently.
 
         Args:
-            numbers: Of the texts; all below the model's ``turn``, or all above.
+            numbers: Numbers of texts; all are below the model's ``turn``, or all above.
         """
         readers = defaultdict(list)
         for number in numbers:
@@ -53,7 +53,7 @@ class Decoder:
         self.rows, self.readers = [*readers], [*readers.values()]
         turn = self.model.turn
         self.last = turn if turn is not None and len(self.rows[0]) <= turn else None
-        """Tokens of a row beyond which its keys would be rotated otherwise."""
+        """Longest row that may be written before rotations change; ``None`` without a limit."""
         # The last token of a prompt is read for the prompt itself: it says what comes next.
         limits = [len(row) - 1 if turn is None or self.last else 0 for row in self.rows]
         found = find_shared_prefixes(self.rows, limits, self.model.worth)
@@ -78,11 +78,11 @@ class Decoder:
         self.model.budget.run(lengths, together, inner=True)
 
     def _prompts(self, prompts: Sequence[int], trunks: Store | None, of: dict[int, int]) -> None:
-        """Writes the texts of prompts, in batches that memory holds.
+        """Writes the texts of prompts, in batches that fit into memory.
 
         Args:
             prompts: Numbers of the prompts.
-            trunks: What they begin with, if they share anything.
+            trunks: Keys and values of their shared beginnings, if there are any.
             of: The trunk of each.
         """
         order = sorted(prompts, key=self._own)
@@ -135,7 +135,7 @@ class Decoder:
     def _read(
         self, prompts: Sequence[int], trunks: Store | None, of: Sequence[int]
     ) -> tuple[Tensor, Store]:
-        """Reads what P prompts do not share.
+        """Reads the unshared part of P prompts.
 
         Returns:
             Logits of what follows each, shape (P, W), and keys and values of what was read.
@@ -172,8 +172,8 @@ class Decoder:
         """Writes N texts token by token.
 
         Args:
-            numbers: Of the texts.
-            logits: Of what follows each now, shape (N, W).
+            numbers: Numbers of the texts.
+            logits: Next-token logits of each text, shape (N, W).
             keys: Keys and values of what each text follows.
         """
         texts = self.writing.texts
@@ -195,7 +195,7 @@ class Decoder:
         pieces.hand_over()
 
     def _restart(self, numbers: Sequence[int], prompts: Sequence[int]) -> None:
-        """Takes back what an earlier try wrote, in whose middle memory ran out."""
+        """Resets texts to what they were before a try that ran out of memory."""
         for number, index in zip(numbers, prompts, strict=True):
             self.writing.restart(number, len(self.rows[index]))
 
@@ -204,11 +204,11 @@ class Decoder:
         return text.ended is None and (self.last is None or len(text) <= self.last)
 
     def _own(self, index: int) -> int:
-        """How many tokens of a prompt are not shared."""
+        """Number of unshared tokens of a prompt."""
         return len(self.rows[index]) - self.shared[index]
 
     def _room(self, number: int, index: int) -> int:
-        """How many tokens may be written of a text behind a prompt."""
+        """Number of tokens that may be written for a text behind a prompt."""
         most = self.writing.room(number, len(self.rows[index]))
         return most if self.last is None else min(most, self.last + 1 - len(self.rows[index]))
 
@@ -223,12 +223,12 @@ class Decoder:
 
 
 class _Pieces:
-    """Keys and values of one batch's texts, collected as the texts end.
+    """Collector of keys and values of one batch's texts, as the texts end.
 
     Args:
         cache: Takes them in the end; ``None`` to keep none.
         texts: All texts.
-        numbers: Of the batch's texts, before anything is written.
+        numbers: Numbers of the batch's texts, before anything is written.
     """
 
     def __init__(
@@ -241,10 +241,10 @@ class _Pieces:
         self.held = 0
 
     def keep(self, keys: GrowingKeys, places: Sequence[int], numbers: Sequence[int]) -> None:
-        """Keeps the texts that have ended, as many of them as there is room for.
+        """Stores keys and values of ended texts, as many as there is room for.
 
         Args:
-            keys: Of the rows that are read now.
+            keys: Keys and values of the current rows.
             places: Some of these rows.
             numbers: The text of each.
         """
@@ -268,7 +268,7 @@ class _Pieces:
             self.found.append((piece, [self.texts[number] for _, number in ended]))
 
     def hand_over(self) -> None:
-        """Gives everything to the cache, once memory held the whole batch."""
+        """Adds everything to the cache, once the whole batch has fitted into memory."""
         for piece, texts in self.found:
             if self.cache is not None:
                 self.cache.add(piece, [(text.row, tuple(text.log_probs)) for text in texts])

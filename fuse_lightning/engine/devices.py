@@ -1,4 +1,4 @@
-"""Copies to a device that do not wait for it.
+"""Tensor copies to a device without waiting for it.
 
 What is known of a batch (lengths, places, masks) is made on the CPU; the model computes elsewhere.
 """
@@ -8,12 +8,12 @@ from torch import Tensor
 
 
 def to_device(tensor: Tensor, device: torch.device) -> Tensor:
-    """A tensor on a device; on a CUDA device without waiting for what that still computes."""
+    """Copy of a tensor on a device; on CUDA the copy does not wait."""
     return tensor.to(device, non_blocking=device.type == "cuda")
 
 
 def indices(places: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Rows and columns where a mask (N, T) is true, on a device.
+    """Row and column indices of the true places of a mask (N, T), on a device.
 
     The mask lies on the CPU; one on the device would be waited for.
 
@@ -25,7 +25,7 @@ def indices(places: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
 
 
 def gather_at(values: Tensor, places: Tensor) -> Tensor:
-    """Entries at the M places where a mask on the CPU is true: from (N, T, ...) to (M, ...).
+    """Entries at the M true places of a CPU mask: from (N, T, ...) to (M, ...).
 
     >>> gather_at(torch.tensor([[1, 2], [3, 4]]), torch.tensor([[False, True], [True, False]]))
     tensor([2, 3])

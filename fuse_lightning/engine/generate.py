@@ -1,4 +1,4 @@
-"""Generation: texts that a language model writes behind prompts, greedily or at random.
+"""Generation: texts that a language model writes behind prompts, greedily or by sampling.
 
 Every prompt is read once, however many samples are written behind it, and what several prompts
 begin with in common is read once for all of them. Texts that end leave their batch. What is
@@ -24,7 +24,7 @@ from fuse_lightning.errors import FuseError
 
 @dataclass
 class Generation:
-    """Texts that were written; those of a prompt one behind the other.
+    """Generated texts, ordered by prompt.
 
     Attributes:
         ids: Ids of each text, without its prompt.
@@ -92,7 +92,7 @@ def generate(
 
 
 def _check(limits: Limits, sampling: Sampling, samples: int, seed: int) -> None:
-    """Refuses options that make no sense, before anything is read."""
+    """Checks the options, before anything is read."""
     if limits.new < 1:
         raise FuseError(f"max_new_tokens is {limits.new}; give 1 or more")
     if samples < 1:
@@ -109,7 +109,7 @@ def _check(limits: Limits, sampling: Sampling, samples: int, seed: int) -> None:
 def _check_prompts(
     model: LanguageNetwork, prompts: Sequence[Row], limits: Limits, streams: Sequence[int] | None
 ) -> None:
-    """Refuses prompts that nothing can be written behind."""
+    """Checks that each prompt leaves room for a token."""
     if streams is not None and (len(streams) != len(prompts) or min(streams, default=0) < 0):
         raise FuseError(
             f"streams has {len(streams)} numbers for {len(prompts)} prompts, the least of them "

@@ -1,4 +1,4 @@
-"""Keys and values of rows that grow by a token a forward, written where they stay."""
+"""Key/value cache of rows that grow by one token per forward, written in place."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fuse_lightning.engine.devices import to_device
 
 @dataclass
 class Block:
-    """Keys and values of R beginnings, which N rows read.
+    """Keys and values of R shared beginnings, which N rows read.
 
     Attributes:
         store: Keys and values, (R, heads, L, width) for each layer.
@@ -28,20 +28,20 @@ class Block:
     seen: Tensor
 
     def select(self, rows: Tensor) -> Block:
-        """The block as some of the rows read it."""
+        """The block for some of its rows."""
         return replace(self, of=self.of[rows], seen=self.seen[rows])
 
 
 @dataclass
 class Piece:
-    """Keys and values of N rows that were written, as they lie in memory.
+    """Keys and values of N generated rows, in their memory layout.
 
     A row's tokens are those that it sees of each block, then those of its own that it began with,
     then, from column ``width`` on, those that were written.
 
     Attributes:
-        blocks: What the rows share.
-        own: Of the rows' own tokens, (N, heads, C, width) for each layer.
+        blocks: Shared beginnings of the rows.
+        own: Keys and values of the rows' own tokens, (N, heads, C, width) for each layer.
         given: How many of its own tokens each row began with, shape (N,).
         width: Columns of those.
     """
@@ -76,7 +76,7 @@ class Piece:
 
 
 class GrowingKeys:
-    """Keys and values of N rows that are written, a column of room for each token to come.
+    """Key/value cache of N rows under generation, with free columns for the tokens to come.
 
     Room is set aside once, and a forward writes its token into it: nothing that is there is copied
     until rows end. The rows' tokens stand in columns: those of shared blocks, then those that a
@@ -84,7 +84,7 @@ class GrowingKeys:
     where in its row it stands, so gaps between columns matter to no one but the mask.
 
     Args:
-        blocks: What rows share, each block read by its rows together.
+        blocks: Shared beginnings of rows; the rows of a block read it together.
         given: How many tokens of its own each row begins with, shape (N,), on the CPU.
         room: How many tokens may be written.
         own: Keys and values of the given tokens, (N, heads, S, width) for each layer.
@@ -98,7 +98,7 @@ class GrowingKeys:
         self.width = int(given.max())
         self.columns = self.width + room
         self.column = self.width
-        """Where the next token goes."""
+        """Column of the next token."""
         self._groups = [Groups(block.of, block.seen) for block in blocks]
         self.shared = sum(groups.length for groups in self._groups)
         """Columns of the blocks."""
@@ -111,7 +111,7 @@ class GrowingKeys:
             self._layers[layer] = self._room(parts[0], self.width), self._room(parts[1], self.width)
 
     def _layout(self) -> tuple[Tensor, Tensor]:
-        """Whether each column is seen by its row, and its place in the row, both (N, L + C)."""
+        """Mask of the columns that each row sees, and their positions, both (N, L + C)."""
         begin = torch.zeros_like(self.given)[:, None]
         seen, positions = [], []
         for block, groups in zip(self.blocks, self._groups, strict=True):
@@ -126,19 +126,19 @@ class GrowingKeys:
         return torch.cat(seen, 1), torch.cat(positions, 1)
 
     def _room(self, known: Tensor, columns: int) -> Tensor:
-        """Room for the keys or values of a layer, with those of the first columns in it."""
+        """Keys or values of a layer with free columns behind the first ones."""
         rows, heads, _, width = known.shape
         room = known.new_empty(rows, heads, self.columns, width)
         room[:, :, :columns] = known[:, :, :columns]
         return room
 
     def advance(self) -> None:
-        """Goes on to the next column, once all layers have written the last one."""
+        """Moves to the next column, once all layers have written the current one."""
         self.column += 1
         self._windows.clear()
 
     def select(self, rows: Tensor) -> GrowingKeys:
-        """Goes on with some of the rows only, shape (n,), on the CPU."""
+        """The cache of some of the rows, whose numbers have shape (n,), on the CPU."""
         blocks = [block.select(rows) for block in self.blocks]
         found = GrowingKeys(blocks, self.given[rows], self.columns - self.width)
         # The columns stay where they are, though the longest of the given rows may have gone.
@@ -153,7 +153,7 @@ class GrowingKeys:
         return found
 
     def piece(self, rows: Tensor, columns: int) -> Piece:
-        """What is known of some rows, shape (n,), of their own first columns only."""
+        """Keys and values of some rows, shape (n,), up to a number of their own columns."""
         own = Store()
         # Where nothing was read yet but what rows share, there are no columns.
         layers = self._layers or self.blocks[0].store.layers
@@ -174,7 +174,7 @@ class GrowingKeys:
         scaling: float | None = None,
         sliding_window: int | None = None,
     ) -> Tensor:
-        """What the one new token of each row attends to, (N, 1, heads, width)."""
+        """Attention output of the one new token of each row, (N, 1, heads, width)."""
         if module not in self._layers:
             self._layers[module] = self._room(key, 0), self._room(value, 0)
         keys, values = self._layers[module]
@@ -210,7 +210,7 @@ class GrowingKeys:
         return output.transpose(1, 2)
 
     def _trunks(self, module: nn.Module) -> list[tuple[Tensor, Tensor]]:
-        """Keys and values of each group of each block, put together once."""
+        """Keys and values of each group of each block, gathered once."""
         if module not in self._blocks:
             self._blocks[module] = [
                 (groups.trunks(keys), groups.trunks(values))
@@ -220,7 +220,7 @@ class GrowingKeys:
         return self._blocks[module]
 
     def _mask(self, window: int | None, device: torch.device, dtype: torch.dtype) -> Tensor | None:
-        """What is added to the scores of the columns so far, (N, 1, 1, L + c), if anything."""
+        """Additive mask of the columns so far, (N, 1, 1, L + c); ``None`` if all are seen."""
         end = self.shared + self.column + 1
         if window is None:
             if (device, dtype) not in self._masks:
@@ -236,6 +236,6 @@ class GrowingKeys:
 
 
 def _added(seen: Tensor, device: torch.device, dtype: torch.dtype) -> Tensor:
-    """0 where a column is seen and minus infinity elsewhere, (N, 1, 1, columns)."""
+    """Additive mask: 0 where a column is seen and minus infinity elsewhere, (N, 1, 1, columns)."""
     added = torch.zeros(seen.shape, dtype=dtype).masked_fill(~seen, -torch.inf)
     return to_device(added, device)[:, None, None]

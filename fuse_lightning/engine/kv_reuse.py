@@ -20,12 +20,12 @@ MOST_KEPT = 2048
 
 @dataclass
 class Suffixes:
-    """Input of a forward over R rows: all of each, or what it adds to a kept row.
+    """Input of a forward over R rows: whole rows, or only what extends kept rows.
 
     Attributes:
         ids: Tokens, shape (R, T).
         mask: True for tokens, shape (R, T).
-        positions: Of the tokens in the whole row, shape (R, T); ``None`` where all begin at 0.
+        positions: Positions in the whole row, shape (R, T); ``None`` where all begin at 0.
         starts: How many tokens of each row come before them, shape (R,).
         of: The kept row that begins with those, shape (R,).
     """
@@ -56,13 +56,13 @@ def read_on(
     rows: Sequence[Row],
     read: Callable[[Suffixes], None],
 ) -> CachedRows:
-    """Keys and values of rows; of those that begin like kept ones only the rest is read.
+    """Keys and values of rows, where only what extends kept rows is read.
 
     The last token that they share is read again: what it tells of the next one is not kept.
 
     Args:
         model: A model that shares.
-        kept: What was read before.
+        kept: Rows of an earlier forward.
         rows: The rows, distinct.
         read: Runs the network.
     """
@@ -86,12 +86,12 @@ def whole(rows: Sequence[Row], pad_id: int) -> Suffixes:
 
 
 def join(old: Tensor, new: Tensor, places: Tensor, dim: int) -> Tensor:
-    """Joins new entries of rows to their first old ones, along a dimension.
+    """Joins the new entries of rows to their first old ones, along a dimension.
 
     Args:
         old: Shape (N, ..., M, ...), M at ``dim``.
         new: Shape (N, ..., T, ...).
-        places: What :func:`behind` gives, on the device of the others, shape (N, M + T).
+        places: Indices from :func:`behind`, on the device of the others, shape (N, M + T).
         dim: The dimension.
 
     Returns:
@@ -108,7 +108,7 @@ def join(old: Tensor, new: Tensor, places: Tensor, dim: int) -> Tensor:
 
 
 def behind(lengths: Tensor, most: int, new: int) -> Tensor:
-    """Indices that put T new entries of each row behind its first old ones.
+    """Indices that place T new entries of each row behind its first old ones.
 
     Args:
         lengths: How many old entries of each row stay, shape (N,).
@@ -136,14 +136,14 @@ def read_ends(
     starts: Sequence[int],
     read: Callable[[Suffixes], None],
 ) -> CachedRows:
-    """Keys and values of rows that extend kept ones, of which only the ends are read.
+    """Keys and values of rows that extend kept rows, of which only the ends are read.
 
     Args:
         model: A model that shares.
         kept: Rows whose keys and values are known.
         rows: R rows.
         of: The kept row that each goes on from.
-        starts: Behind how many of its tokens.
+        starts: Number of its tokens that the row takes.
         read: Runs the network.
 
     Returns:

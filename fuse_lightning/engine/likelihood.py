@@ -1,4 +1,4 @@
-"""Likelihoods of tokens, -log P; each distinct beginning of the rows is read once."""
+"""Likelihoods of tokens, -log P; each distinct beginning of rows is read once."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def token_nll(
 
 
 class _Asked:
-    """The tokens whose likelihoods are asked for, and what is known of them so far.
+    """Tokens whose likelihoods are wanted, and the likelihoods known so far.
 
     Args:
         model: The model.
@@ -70,14 +70,14 @@ class _Asked:
         self.found: list[Tensor] = []
 
     def answer(self, cells: Cells, nll: Tensor) -> None:
-        """Takes what is known of some tokens, which are not asked for any more."""
+        """Records known likelihoods of some tokens, which are then no longer wanted."""
         if len(nll):
             self.cells.append(cells)
             self.found.append(to_device(nll, self.model.device))
             self.counted = self.counted.index_put(cells, torch.tensor(False))
 
     def rows(self, fixed: Tensor | None) -> tuple[list[Row], list[int]]:
-        """Rows to read, up to their last asked token, and how much of each may be shared.
+        """Rows to read, up to their last wanted token, and how much of each may be shared.
 
         Rows that agree before their last token are one row with several readers, unless they have
         embeddings of their own.
@@ -99,14 +99,14 @@ class _Asked:
         return rows, limits
 
     def unasked(self) -> list[int]:
-        """How many leading tokens of each row need no forward if their keys are known."""
+        """Number of leading tokens of each row that need no forward if their keys are known."""
         firsts = torch.where(
             self.counted.any(1), self.counted.int().argmax(1) - 1, self.ids.shape[1]
         ).tolist()
         return [min(firsts[reader] for reader in readers) for readers in self.readers]
 
     def answer_from(self, latest: Continuations | None, rows: list[Row]) -> list[Row]:
-        """Takes what the last reading of next tokens told; the rest of the rows is left."""
+        """Records what the last next-token forward knows, and returns rows with what is left."""
         if latest is None or latest.reduced != self.model.reduced:
             return rows
         known = [
@@ -125,7 +125,7 @@ class _Asked:
         return [() if row in latest.rows else row for row in rows]
 
     def visit(self, part: Part) -> None:
-        """Runs the network over a part, and keeps the likelihoods that it gives."""
+        """Runs the network over a part, and records the likelihoods of its tokens."""
         there, positions = partial(to_device, device=self.model.device), part.positions
         readers = [self.readers[row] for row in part.rows.tolist()]
         cell, row, column = _asked(part, readers, self.counted)
@@ -155,7 +155,7 @@ class _Asked:
 
 
 def _asked(part: Part, readers: list[list[int]], counted: Tensor) -> tuple[Cells, Tensor, Tensor]:
-    """Counted tokens whose likelihood a forward gives, and where in it each is predicted.
+    """Counted tokens whose likelihoods a forward gives, and the places that predict them.
 
     Args:
         part: The forward.

@@ -1,10 +1,10 @@
-"""Measurement of the accelerator memory that some work takes."""
+"""Measurement of the accelerator memory that a piece of work takes."""
 
 import torch
 
 
 class MemoryGauge:
-    """Measures, from its making on, the most memory taken of the CUDA devices in use."""
+    """Gauge of the peak memory on the CUDA devices in use, from its creation on."""
 
     @staticmethod
     def works() -> bool:
@@ -19,7 +19,7 @@ class MemoryGauge:
                 self.before[device] = allocated
 
     def times(self) -> float:
-        """Free memory now, as a multiple of what the work took at its peak."""
+        """Free memory now, as a multiple of the work's peak memory."""
         found = torch.inf
         for device, before in self.before.items():
             taken = torch.cuda.max_memory_allocated(device) - before

@@ -1,4 +1,4 @@
-"""The protocol between the engine and a model: all that the engine needs to know of it."""
+"""Protocols between the engine and a model."""
 
 from typing import Any, Protocol
 
@@ -10,16 +10,16 @@ from fuse_lightning.engine.remembered import Remembered
 
 
 class Network(Protocol):
-    """A loaded model that reads rows of ids.
+    """Protocol of a loaded model that reads rows of ids.
 
     Attributes:
         model_id: Its name in messages.
         module: The transformers module.
-        device: Where ids go and results come back.
+        device: Device of ids and results.
         budget: How much goes into one forward.
         shares: Whether rows that begin alike can share what they begin with.
         worth: Fewest positions that sharing must save.
-        remembered: What is kept from one forward to the next.
+        remembered: State that is kept between forwards.
         full_length: Tokens that every text is padded to, 0 where short texts may stay short.
     """
 
@@ -34,7 +34,7 @@ class Network(Protocol):
 
     @property
     def dtype(self) -> str:
-        """Type of weights and activations by its name, such as ``bfloat16``."""
+        """Name of the type of weights and activations, such as ``bfloat16``."""
 
     @property
     def exact(self) -> bool:
@@ -42,11 +42,11 @@ class Network(Protocol):
 
     @property
     def text_config(self) -> Any:
-        """Configuration of the part that reads text."""
+        """Configuration of the text part."""
 
     @property
     def pad_id(self) -> int:
-        """Id that fills up short rows."""
+        """Id that pads short rows."""
 
     @property
     def max_tokens(self) -> int:
@@ -54,7 +54,7 @@ class Network(Protocol):
 
     @property
     def turn(self) -> int | None:
-        """Longest row that may be read together with shorter ones; ``None`` for any."""
+        """Longest row that may be batched with shorter ones; ``None`` for any."""
 
     @property
     def last_position(self) -> int:
@@ -62,19 +62,19 @@ class Network(Protocol):
 
 
 class LanguageNetwork(Network, Protocol):
-    """A loaded model that predicts the token after each token."""
+    """Protocol of a loaded model that predicts the token after each token."""
 
     @property
     def vocab_size(self) -> int:
-        """V, how many ids there are tokens for."""
+        """V, the number of ids that have a token."""
 
     @property
     def reduced(self) -> bool:
-        """Whether the trainer's reduced precision is at work."""
+        """Whether the trainer's reduced precision is active."""
 
     @property
     def pads_left(self) -> bool:
-        """Whether transformers' ``generate`` continues rows padded on the left as rows alone."""
+        """Whether transformers' ``generate`` handles left-padded rows like single rows."""
 
     def logits_at(
         self,

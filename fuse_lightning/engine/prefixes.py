@@ -1,4 +1,4 @@
-"""Shared prefixes: the beginnings that many rows of tokens have in common."""
+"""Shared prefixes: common beginnings of many rows of tokens."""
 
 from bisect import bisect
 from collections import defaultdict
@@ -13,7 +13,7 @@ WORTH = 32
 
 @dataclass
 class SharedPrefixes:
-    """Trunks that are computed once, and where each row branches off its trunk.
+    """Trunks that are computed once, and the number of tokens each row takes from its trunk.
 
     Attributes:
         rows: The trunks.
@@ -72,13 +72,13 @@ def find_shared_prefixes(
 
 
 def _agree(rows: Sequence[Row], limits: Sequence[int], group: Sequence[int]) -> int:
-    """How many leading tokens some rows, in sorted order, agree on and may share."""
+    """Number of leading tokens that some rows, in sorted order, share."""
     most = min(limits[index] for index in group)
     return agreement(rows[group[0]][:most], rows[group[-1]][:most])
 
 
 def agreement(first: Row, second: Row) -> int:
-    """How many leading tokens two rows have in common.
+    """Number of equal leading tokens of two rows.
 
     >>> agreement((1, 2, 3), (1, 2, 4, 5))
     2
@@ -90,7 +90,7 @@ def agreement(first: Row, second: Row) -> int:
 
 
 class RowIndex:
-    """Search among known rows for the one that agrees longest with another.
+    """Index of rows that finds the one with the longest prefix in common with another row.
 
     Args:
         rows: The known rows.
@@ -104,7 +104,7 @@ class RowIndex:
         self._ranked = [rows[index] for index in self._order]
 
     def find(self, row: Row) -> tuple[int, int]:
-        """Number of that row, and how many leading tokens agree."""
+        """Number of the row with the longest common prefix, and the length of that prefix."""
         place = bisect(self._ranked, row)
         # Of sorted rows, those beside the place of another agree with it longest.
         length, best = max(

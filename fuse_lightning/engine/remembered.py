@@ -1,4 +1,4 @@
-"""What a model remembers from one forward to the next: keys, values and likelihoods of rows."""
+"""State of a model between forwards: keys, values and likelihoods of rows."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class CachedRows:
 
 @dataclass
 class Continuations:
-    """Likelihoods that one reading of R rows gives: of their tokens, and of what may follow.
+    """Likelihoods from one forward over R rows: of their tokens, and of every next token.
 
     Attributes:
         rows: The rows, with their numbers.
@@ -53,7 +53,7 @@ class Continuations:
     kept: CachedRows | None
 
     def nll(self, row: Tensor, place: Tensor, token: Tensor) -> Tensor:
-        """-log P of tokens that stand at a place in a row or right behind it, all shape (M,)."""
+        """-log P of M tokens inside rows or right behind them, shape (M,)."""
         lengths = torch.tensor([len(known) for known in self.rows])
         there = partial(to_device, device=self.before.device)
         behind, place = there(place == lengths[row]), place.clamp(max=self.before.shape[1] - 1)
@@ -63,11 +63,11 @@ class Continuations:
 
 @dataclass
 class Remembered:
-    """All that a model keeps between forwards, to be freed at once.
+    """Everything that a model keeps between forwards.
 
     Attributes:
-        rows: What the texts of the last :func:`run_vectors` began with.
-        continuations: What the last :func:`next_log_probs` told.
+        rows: Beginnings of the texts of the last :func:`run_vectors`.
+        continuations: Results of the last :func:`next_log_probs`.
         generated: Caches of generations that somebody still holds.
     """
 

@@ -1,4 +1,4 @@
-"""Likelihoods of rows that extend generated texts: forwards over what these do not hold yet."""
+"""Likelihoods of rows that extend generated texts: only the new tokens are read."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from fuse_lightning.engine.row_cache import RowCache
 
 @dataclass
 class _Trunk:
-    """A beginning of rows: the beginning of a written row, and tokens that follow it.
+    """Common beginning of rows: a part of a generated row, and tokens that follow it.
 
     Attributes:
         of: Number of the written row.
@@ -41,7 +41,7 @@ def resume(
     rows: Sequence[Row],
     limits: Sequence[int],
 ) -> tuple[list[int], list[int]]:
-    """The written row that each row extends, and how many of its tokens need no forward.
+    """The generated row that each row extends, and the number of tokens that need no forward.
 
     Args:
         model: The model.
@@ -70,7 +70,7 @@ def for_each_continued(
     starts: Sequence[int],
     visit: Callable[[Part], None],
 ) -> None:
-    """Calls back for forwards over the tokens that rows add to written rows.
+    """Runs a callback on forwards over the tokens that rows add to generated rows.
 
     Args:
         model: A model that shares.
@@ -78,8 +78,8 @@ def for_each_continued(
         rows: Rows of tokens.
         limits: How many leading tokens of each row may be shared; these get no gradient.
         of: The written row that each goes on from.
-        starts: Behind how many of its tokens; rows with 0 are left out.
-        visit: As of :func:`for_each_batch`.
+        starts: Number of its tokens that the row takes; rows with 0 are left out.
+        visit: Callback, see :func:`for_each_batch`.
     """
     trunks = _trunks(model, rows, limits, of, starts)
     # Either all trunks of a batch have tokens to read or none has.
@@ -100,7 +100,7 @@ def _trunks(
     of: Sequence[int],
     starts: Sequence[int],
 ) -> list[_Trunk]:
-    """Trunks of rows: what they share with written rows, and with each other behind these."""
+    """Trunks of rows: what they share with generated rows, and with each other behind these."""
     families = defaultdict(list)
     for index, start in enumerate(starts):
         if start:
@@ -137,7 +137,7 @@ def _visit_together(
     reads: bool,
     visit: Callable[[Part], None],
 ) -> None:
-    """Calls back for the tokens of some trunks, if they are read, then for the ends of rows."""
+    """Runs the callback on the tokens of some trunks, if they are read, and on the ends of rows."""
     members = [index for trunk in trunks for index in trunk.members]
     shared = {
         index: count

@@ -1,4 +1,4 @@
-"""Keys and values of texts that were generated, handed over to whatever reads them further."""
+"""Cache of keys and values of generated texts, for later likelihoods."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fuse_lightning.engine.prefixes import Row, RowIndex
 
 @dataclass
 class WrittenRow:
-    """A text that was generated.
+    """Generated text with its place in the cache.
 
     Attributes:
         ids: The prompt and all that was written, the last token, which was not read, included.
@@ -32,7 +32,7 @@ class WrittenRow:
 
 
 class RowCache:
-    """Keys, values and likelihoods of generated rows, for likelihoods of what follows them.
+    """Cache of keys, values and likelihoods of generated rows, for likelihoods of longer rows.
 
     Pass it to :meth:`CausalLM.token_nll`: of rows that begin like one of these only what is new is
     computed. Rows that would not fit are left out, and computed anew where they are read.
@@ -48,10 +48,10 @@ class RowCache:
         self.clear()
 
     def clear(self) -> None:
-        """Frees everything; what is read afterwards is computed anew."""
+        """Frees everything; later forwards compute it again."""
         self.rows: list[WrittenRow] = []
         self.positions = 0
-        """Positions that are held."""
+        """Number of cached positions."""
         self._pieces: list[Piece] = []
         self._blocks: set[int] = set()
         self._index: RowIndex | None = None
@@ -60,12 +60,12 @@ class RowCache:
         return len(self.rows)
 
     def room(self, blocks: Sequence[Store]) -> int:
-        """Positions that rows may still take, if they share some blocks."""
+        """Number of positions that are still free, for rows that share some blocks."""
         new = sum(_positions(block) for block in blocks if id(block) not in self._blocks)
         return self.most - self.positions - new
 
     def add(self, piece: Piece, rows: Sequence[tuple[Row, Sequence[float]]]) -> None:
-        """Takes keys and values of rows, with their ids and the log-probabilities of their ends."""
+        """Adds the keys and values of rows, with their ids and last log-probabilities."""
         for block in piece.blocks:
             if id(block.store) not in self._blocks:
                 self._blocks.add(id(block.store))
@@ -79,13 +79,13 @@ class RowCache:
         self._index = None
 
     def find(self, row: Row) -> tuple[int, int]:
-        """The written row that agrees longest with another, and on how many leading tokens."""
+        """Number of the cached row with the longest common prefix, and that prefix's length."""
         if self._index is None:
             self._index = RowIndex([written.ids for written in self.rows])
         return self._index.find(row)
 
     def store(self, numbers: Sequence[int]) -> Store:
-        """Keys and values of some rows side by side, each from its first token on."""
+        """Keys and values of some rows, each from its first token on."""
         pieces = [self.rows[number].piece for number in numbers]
         length = max(len(self.rows[number].ids) - 1 for number in numbers)
         used = sorted(set(pieces))
@@ -107,7 +107,7 @@ class RowCache:
     def told(
         self, ids: Tensor, counted: Tensor, fixed: Tensor | None
     ) -> tuple[tuple[Tensor, Tensor], Tensor]:
-        """Written tokens among the counted ones, whose likelihoods are known.
+        """Counted tokens that were generated, with their known likelihoods.
 
         Args:
             ids: Shape (N, T).
@@ -136,7 +136,7 @@ class RowCache:
 
 
 def _positions(store: Store) -> int:
-    """How many positions are held of each layer."""
+    """Number of positions that a layer holds."""
     keys, _ = next(iter(store.layers.values()))
     return keys.shape[0] * keys.shape[2]
 

@@ -1,4 +1,4 @@
-"""Choosing the next token: greedily, or at random by temperature, top-k and top-p."""
+"""Choice of the next token: greedy, or random with temperature, top-k and top-p."""
 
 import math
 from dataclasses import dataclass
@@ -13,10 +13,10 @@ from fuse_lightning.errors import FuseError
 
 @dataclass(frozen=True)
 class Sampling:
-    """How the next token is chosen.
+    """Settings of the choice of the next token.
 
     Attributes:
-        temperature: What logits are divided by; 0 always takes the likeliest token.
+        temperature: Divisor of the logits; 0 always takes the likeliest token.
         top_k: Only so many of the likeliest tokens may be chosen; ``None`` for all.
         top_p: Only the likeliest tokens that have this probability together may be chosen.
 
@@ -38,11 +38,11 @@ class Sampling:
 
     @property
     def greedy(self) -> bool:
-        """Whether nothing is left to chance."""
+        """Whether the likeliest token is always chosen."""
         return self.temperature == 0
 
     def choose(self, logits: Tensor, noise: Tensor | None = None) -> Tensor:
-        """The next token of each row.
+        """Next token of each row.
 
         Args:
             logits: Shape (N, V).
@@ -59,7 +59,7 @@ class Sampling:
 
 
 def keep_likely(logits: Tensor, top_k: int | None = None, top_p: float = 1.0) -> Tensor:
-    """Logits with minus infinity for tokens that may not be chosen.
+    """Logits with minus infinity for tokens outside top-k and top-p.
 
     Args:
         logits: Shape (N, V).
@@ -84,11 +84,11 @@ def keep_likely(logits: Tensor, top_k: int | None = None, top_p: float = 1.0) ->
 
 
 def pick(probabilities: Tensor, noise: Tensor) -> Tensor:
-    """The token in whose part of [0, 1) a number falls; parts lie in the order of ids.
+    """Token whose interval of the cumulative distribution holds a number from [0, 1).
 
     Args:
         probabilities: Shape (N, V).
-        noise: From [0, 1), shape (N,).
+        noise: Random numbers from [0, 1), shape (N,).
 
     Returns:
         Ids, shape (N,).
@@ -104,11 +104,11 @@ def pick(probabilities: Tensor, noise: Tensor) -> Tensor:
 
 
 def noise(seed: int, stream: int, sample: int, count: int) -> NDArray[np.float64]:
-    """Numbers from [0, 1) for one text, which no other text changes.
+    """Random numbers from [0, 1) for one text, independent of all other texts.
 
     Args:
-        seed: Of the call.
-        stream: Of the prompt.
+        seed: Seed of the call.
+        stream: Number of the prompt's random stream.
         sample: Which sample of it.
         count: How many numbers.
 

@@ -1,4 +1,4 @@
-"""Token batches: texts of different lengths as one tensor of ids."""
+"""Batches of token ids: texts of different lengths in one tensor."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class TokenBatch:
     spans: Tensor
 
     def __getitem__(self, rows: slice | Tensor) -> "TokenBatch":
-        """A batch of some of the texts, trimmed to the longest of them."""
+        """Batch of some of the texts, trimmed to the longest of them."""
         width = int(self.mask[rows].any(0).sum())
         return TokenBatch(self.ids[rows, :width], self.mask[rows, :width], self.spans[rows, :width])
 
@@ -37,7 +37,7 @@ class TokenBatch:
         return [tuple(row[:length]) for row, length in pairs]
 
     def to(self, device: torch.device) -> "TokenBatch":
-        """The batch with ids and mask on ``device``; spans stay on the CPU."""
+        """Copy of the batch with ids and mask on ``device``; spans stay on the CPU."""
         return TokenBatch(to_device(self.ids, device), to_device(self.mask, device), self.spans)
 
 
@@ -51,7 +51,7 @@ def pad(
     Args:
         rows: Ids.
         spans: First and last-plus-one character of each token, one behind the other.
-        pad_id: What fills up short rows.
+        pad_id: Id that pads short rows.
 
     >>> pad([[5, 6], [7]], None, 0).ids
     tensor([[5, 6],

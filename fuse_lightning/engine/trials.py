@@ -1,4 +1,4 @@
-"""Trials of a loaded network: whether it computes the same when rows are read in another way.
+"""Trials of a loaded network: whether faster ways to read rows give the same results.
 
 Architectures differ in ways that no list of names knows (positions, biases and states outside of
 attention), so the network itself is asked.
@@ -18,11 +18,11 @@ from fuse_lightning.engine.prefixes import WORTH
 from fuse_lightning.engine.whole_decoding import left_padded, plain_generation
 
 EXACT, COARSE, COARSEST = 1e-4, 0.03, 0.15
-"""Relative changes that are rounding: of float32, of any other type, and of one that is coarse."""
+"""Largest relative changes by rounding: in float32, in other types, and in coarse ones."""
 
 
 def try_sharing(model: Network, measure: Callable[[], Tensor]) -> None:
-    """Lets a model share beginnings if what it computes stays the same.
+    """Turns prefix sharing on if the model's results stay the same.
 
     In reduced precision another order of sums changes what it computes, too: as much as another
     plain attention does is no fault.
@@ -62,7 +62,7 @@ def try_sharing(model: Network, measure: Callable[[], Tensor]) -> None:
 
 @torch.no_grad()
 def try_left_padding(model: LanguageNetwork, rows: Sequence[Sequence[int]]) -> bool:
-    """Whether transformers' ``generate`` continues padded rows as it does rows alone.
+    """Whether transformers' ``generate`` handles left-padded rows like single rows.
 
     Args:
         model: A causal model.
@@ -81,7 +81,7 @@ def try_left_padding(model: LanguageNetwork, rows: Sequence[Sequence[int]]) -> b
 
 
 def _first_logits(model: LanguageNetwork, rows: Sequence[Sequence[int]]) -> Tensor:
-    """Logits of what follows rows, shape (N, W), as ``generate`` reads them."""
+    """Logits of the token after each row, shape (N, W), as ``generate`` computes them."""
     ids, mask = left_padded(model, rows)
     # Two tokens, so that the second reads what the network keeps of the first forward.
     config = GenerationConfig(
@@ -103,7 +103,7 @@ def _first_logits(model: LanguageNetwork, rows: Sequence[Sequence[int]]) -> Tens
 def _change(
     model: Network, attention: str, measure: Callable[[], Tensor], expected: Tensor
 ) -> float:
-    """By how much another attention changes what is measured."""
+    """Change of the measured values under another attention function."""
     use(model.module, attention)
     change = float((measure() - expected).abs().max())
     return torch.inf if math.isnan(change) else change

@@ -1,4 +1,4 @@
-"""Writes texts with a network that cannot share: transformers itself keeps what it needs."""
+"""Generation with a network that cannot share prefixes, by transformers' own cache."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from fuse_lightning.engine.writing import Writing
 
 
 def write_whole(model: LanguageNetwork, writing: Writing, numbers: Sequence[int]) -> None:
-    """Writes texts until they end, or until one of their batch has no more room.
+    """Writes texts until they end, or until one text of their batch has no more room.
 
     Each prompt is read by itself.
 
@@ -35,7 +35,7 @@ def write_whole(model: LanguageNetwork, writing: Writing, numbers: Sequence[int]
     Args:
         model: Any language model.
         writing: The texts.
-        numbers: Of the texts to write.
+        numbers: Numbers of the texts to write.
     """
     if not hasattr(model.module, "generate"):
         _write_plain(model, writing, numbers)
@@ -56,14 +56,14 @@ def write_whole(model: LanguageNetwork, writing: Writing, numbers: Sequence[int]
 
 
 def left_padded(model: LanguageNetwork, rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
-    """Ids and mask of rows with padding on the left, both (N, T), on the model's device."""
+    """Ids and mask of left-padded rows, both (N, T), on the model's device."""
     batch = pad([row[::-1] for row in rows], None, model.pad_id)
     return to_device(batch.ids.flip(1), model.device), to_device(batch.mask.flip(1), model.device)
 
 
 @contextmanager
 def plain_generation(module: Any) -> Iterator[None]:
-    """While active, ``generate`` follows none of the settings that came with the network.
+    """Context in which ``generate`` ignores the settings that came with the network.
 
     Else a folder's penalties, suppressed tokens or sampling would change what is written.
     """
@@ -78,7 +78,7 @@ def plain_generation(module: Any) -> Iterator[None]:
 def _write_together(
     model: LanguageNetwork, writing: Writing, numbers: Sequence[int], begun: Sequence[int]
 ) -> None:
-    """Writes texts, which have some tokens, as far as all of them have room."""
+    """Writes texts that have some tokens, while all of them have room."""
     for number, length in zip(numbers, begun, strict=True):
         # Memory may have run out in the middle of an earlier try.
         writing.restart(number, length)
@@ -101,11 +101,11 @@ def _write_together(
 
 
 class _Writer(LogitsProcessor):  # type: ignore[misc]
-    """Writes the next token of each text, and lets ``generate`` take no other.
+    """Logits processor that chooses the next token of each text itself.
 
     Args:
         writing: The texts.
-        numbers: Of the texts of the batch.
+        numbers: Numbers of the batch's texts.
     """
 
     def __init__(self, writing: Writing, numbers: Sequence[int]) -> None:
@@ -113,7 +113,7 @@ class _Writer(LogitsProcessor):  # type: ignore[misc]
         self.numbers = numbers
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        """Scores of which only the written tokens' are finite."""
+        """Scores that are finite only for the chosen tokens."""
         self.writing.write(self.numbers, scores)
         written = torch.tensor([self.writing.texts[number].ids[-1] for number in self.numbers])
         chosen = to_device(written, scores.device)[:, None]
@@ -121,11 +121,11 @@ class _Writer(LogitsProcessor):  # type: ignore[misc]
 
 
 class _Ended(StoppingCriteria):  # type: ignore[misc]
-    """Tells ``generate`` which texts have ended.
+    """Stopping criterion of texts that have ended.
 
     Args:
         writing: The texts.
-        numbers: Of the texts of the batch.
+        numbers: Numbers of the batch's texts.
     """
 
     def __init__(self, writing: Writing, numbers: Sequence[int]) -> None:
@@ -133,13 +133,13 @@ class _Ended(StoppingCriteria):  # type: ignore[misc]
         self.numbers = numbers
 
     def __call__(self, input_ids: Tensor, scores: Tensor, **_: Any) -> Tensor:
-        """True for each text that has ended, shape (N,)."""
+        """Whether each text has ended, shape (N,)."""
         ended = [self.writing.texts[number].ended is not None for number in self.numbers]
         return to_device(torch.tensor(ended), input_ids.device)
 
 
 def _write_plain(model: LanguageNetwork, writing: Writing, numbers: Sequence[int]) -> None:
-    """Reads every row whole for each token, where the network has no ``generate``."""
+    """Reads every row whole for each token, for networks without ``generate``."""
     while numbers := [number for number in numbers if writing.texts[number].ended is None]:
         order = sorted(numbers, key=lambda number: len(writing.texts[number]))
         rows = [writing.texts[number].row for number in order]

@@ -1,4 +1,4 @@
-"""The texts that one call of generate writes: their tokens, and how each ends."""
+"""State of the texts of one ``generate`` call: their tokens, and how each ends."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from fuse_lightning.engine.prefixes import Row
 from fuse_lightning.engine.sampling import Sampling, noise
 
 Ended = Literal["stop", "length", "full"]
-"""How a text ended: with a stop, with its last allowed token, or at the model's longest input."""
+"""Reason why a text ended: a stop, its last allowed token, or the model's longest input."""
 FindStop = Callable[[Row], int | None]
-"""Of written ids, how many stand before a stop text; ``None`` if there is no stop text."""
+"""Function from ids to the number of ids before a stop text; ``None`` without a stop text."""
 
 
 @dataclass
 class Limits:
-    """What ends a text.
+    """Conditions that end a text.
 
     Attributes:
         new: Most tokens that are written.
@@ -40,7 +40,7 @@ class Limits:
 
 @dataclass
 class Text:
-    """A text that is being written.
+    """Text under generation.
 
     Attributes:
         prompt: Ids before it.
@@ -58,7 +58,7 @@ class Text:
 
     @property
     def row(self) -> Row:
-        """Prompt and text."""
+        """Ids of prompt and text."""
         return (*self.prompt, *self.ids)
 
     def __len__(self) -> int:
@@ -66,14 +66,14 @@ class Text:
 
 
 class Writing:
-    """Chooses and keeps the tokens of W texts.
+    """State of W texts under generation: chooses and stores their tokens.
 
     Args:
         prompts: Ids before each text.
-        limits: What ends a text.
+        limits: Conditions that end a text.
         sampling: How tokens are chosen.
         vocab_size: Ids below this may be written.
-        seed: Of all random numbers.
+        seed: Seed of all random numbers.
         streams: For each text its prompt's number and its own among the samples of the prompt,
             which its random numbers depend on.
     """
@@ -97,24 +97,24 @@ class Writing:
         ]
 
     def restart(self, number: int, length: int) -> None:
-        """Takes back what was written of a text, up to a length of prompt and text together."""
+        """Cuts a text back to a length, counted from the prompt's first token."""
         text = self.texts[number]
         written = length - len(text.prompt)
         del text.ids[written:], text.log_probs[written:]
         text.ended = None
 
     def room(self, number: int, length: int) -> int:
-        """Most tokens that may be written of a text whose prompt and beginning are that long."""
+        """Number of tokens that may be written behind a prompt and text of a length."""
         written = length - len(self.texts[number].prompt)
         return min(self.limits.new - written, self.limits.longest - length)
 
     @torch.no_grad()
     def write(self, numbers: Sequence[int], logits: Tensor) -> None:
-        """Writes the next token of some texts; those that have ended stay as they are.
+        """Writes the next token of some texts; ended texts stay as they are.
 
         Args:
-            numbers: Of the texts, N.
-            logits: Of what follows each, shape (N, W).
+            numbers: Numbers of N texts.
+            logits: Next-token logits of each text, shape (N, W).
         """
         drawn = None
         if not self.sampling.greedy:
@@ -136,7 +136,7 @@ class Writing:
         return 0.0 if numbers is None or place >= len(numbers) else float(numbers[place])
 
     def _end(self, text: Text) -> None:
-        """Notes whether the last token ended the text."""
+        """Records whether the last token ended the text."""
         text.kept = len(text.ids)
         before = self.limits.text and self.limits.text(tuple(text.ids))
         if text.ids[-1] in self.limits.ids:

@@ -1,4 +1,4 @@
-"""Figures of found prompts: measures, floors, transfer, adapter fidelity."""
+"""Figures of prompts: measures, floors, transfer, adapter fidelity."""
 
 from fuse_lightning.evaluation.floors import Floor as Floor
 from fuse_lightning.evaluation.floors import FloorSetting as FloorSetting

@@ -29,7 +29,7 @@ MAX_WORDS = 14
 
 @dataclass(frozen=True)
 class Recipe:
-    """One way to predict losses from gradients.
+    """Recipe for predicting losses from gradients.
 
     Attributes:
         kind: Kind of adapter.
@@ -73,7 +73,7 @@ RECIPES = (
 
 @dataclass
 class Case:
-    """A position of a prompt, with the true losses of tokens put there.
+    """One position of a prompt, with the true losses of tokens at that position.
 
     Attributes:
         state: The prompt.
@@ -147,7 +147,7 @@ def fidelity(
 
 
 def _lowest(values: Tensor, count: int) -> list[int]:
-    """Places of the lowest values.
+    """Indices of the lowest values.
 
     >>> _lowest(torch.tensor([3.0, 1.0, 2.0]), 2)
     [1, 2]
@@ -157,7 +157,7 @@ def _lowest(values: Tensor, count: int) -> list[int]:
 
 
 def _term(model: FrozenModel, weight: float) -> Term:
-    """The loss over text that a model is measured with elsewhere, too."""
+    """Term with a loss over text, for a model of any kind."""
     term = transfer_term(model, [Target("any", text="any", sentiment="any")], [])
     term.weight = weight
     return term

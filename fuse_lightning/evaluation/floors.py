@@ -1,4 +1,4 @@
-"""Floors: prompts that cost no search, beside which found ones are judged."""
+"""Floors: prompts that cost no search, with which found prompts are compared."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -11,19 +11,19 @@ from fuse_lightning.evaluation.names import check_names
 from fuse_lightning.results.result import Result
 
 SHORTLIST = 4
-"""Found prompts, and as many references, that the constant prompt is chosen from."""
+"""Number of found prompts, and of references, among which the constant prompt is chosen."""
 TAKEN = (FOUND, "figures", "measures", "transfer", "without_prompt")
-"""Names that a floor cannot have, as ``evaluation.json`` uses them."""
+"""Reserved names: ``evaluation.json`` uses them itself."""
 
 
 @dataclass(frozen=True)
 class FloorSetting:
-    """What floors are made from; the same on every device.
+    """Data from which floors are made, the same on every device.
 
     Attributes:
         targets: All targets of the data.
         found: Best result of each target that has one, by target id.
-        caption: What the search's captioner writes of a target; ``None`` where it has none.
+        caption: Caption of a target by the search's captioner; ``None`` without a captioner.
         mean_losses: Mean objective of each of some texts, as the prompt of every target that has
             a result; lower is better. All devices work together: each must ask for the same texts.
     """
@@ -35,7 +35,7 @@ class FloorSetting:
 
 
 class Floor(ABC):
-    """A source of prompts that cost no search.
+    """Base of floors: sources of prompts that cost no search.
 
     What a found prompt's figure is worth shows beside a floor's. A subclass gives a name and a
     prompt for each target. Where it is given to ``Evaluation``, or by a data module's method
@@ -48,23 +48,23 @@ class Floor(ABC):
     name: str
 
     def offered(self, setting: FloorSetting) -> bool:
-        """Whether there is such a floor for these targets and this search; by default there is."""
+        """Whether the floor exists for these targets and this search; by default it does."""
         return True
 
     def prepare(self, setting: FloorSetting) -> None:  # noqa: B027
-        """Hook: what is made once, before the first target; models are loaded by now."""
+        """Hook: prepares the floor before the first target; models are loaded by now."""
 
     @abstractmethod
     def prompt(self, target: Target) -> str | None:
-        """The prompt of a target, which may be empty; ``None`` for none."""
+        """Prompt of a target, which may be empty; ``None`` if there is none."""
 
     def about(self) -> str | None:
-        """What is printed and written of the floor beside its figures; ``None`` for nothing."""
+        """Text that is printed and written beside the floor's figures; ``None`` for nothing."""
         return None
 
 
 class Constant(Floor):
-    """One prompt for all targets: that with the best mean objective among a few.
+    """Floor: one prompt for all targets, the one of a few with the best mean objective.
 
     These are the first found prompts and as many first references.
     """
@@ -89,7 +89,7 @@ class Constant(Floor):
 
 
 class Caption(Floor):
-    """What the search's captioner writes about a target's first picture."""
+    """Floor: the caption of a target's first picture by the search's captioner."""
 
     name = "captioner"
 
@@ -98,16 +98,16 @@ class Caption(Floor):
         return setting.caption is not None
 
     def prepare(self, setting: FloorSetting) -> None:
-        """Takes the captioner."""
+        """Stores the captioner."""
         self.caption = setting.caption
 
     def prompt(self, target: Target) -> str | None:
-        """The caption; none where the captioner finds no word."""
+        """The caption; ``None`` if the captioner finds no word."""
         return (self.caption(target) or None) if self.caption else None
 
 
 class Reference(Floor):
-    """Each target's first reference."""
+    """Floor: each target's first reference."""
 
     name = REFERENCE
 
@@ -116,7 +116,7 @@ class Reference(Floor):
         return any(target.references for target in setting.targets if target.id in setting.found)
 
     def prompt(self, target: Target) -> str | None:
-        """The reference.
+        """The target's first reference.
 
         >>> Reference().prompt(Target("a", references=["a red star", "a star"]))
         'a red star'

@@ -1,4 +1,4 @@
-"""Measures of the text of prompts that need no model."""
+"""Measures of the text of prompts, which need no model."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -21,14 +21,14 @@ REFERENCE = "reference"
 
 @dataclass(frozen=True)
 class JudgedPrompt:
-    """One prompt of one target, as an evaluation judges it.
+    """One prompt of one target, ready to be measured.
 
     Attributes:
         target: The target.
-        source: Where the prompt comes from: "found", or the name of a floor.
+        source: Source of the prompt: "found", or the name of a floor.
         text: The prompt.
         tokens: Its length in tokens of the primary.
-        result: What the search wrote of it; ``None`` for a floor's prompt.
+        result: The search's result; ``None`` for a floor's prompt.
     """
 
     target: Target
@@ -39,7 +39,7 @@ class JudgedPrompt:
 
 
 class Measure(ABC):
-    """One figure of an evaluation, computed from the text of prompts for each of their sources.
+    """Base of measures: one figure, computed from the text of the prompts of each source.
 
     A subclass gives a name and a metric and updates it. Where it is given to ``Evaluation``, or
     by a data module's method ``measures``, its figure is logged, printed, written and reported.
@@ -58,7 +58,7 @@ class Measure(ABC):
         """
 
     def applies(self, target: Target, source: str) -> bool:
-        """Whether a target's prompt from a source can be measured; by default any can.
+        """Whether the prompt of a target from a source can be measured; by default it can.
 
         Where no target's can, the source has no such figure.
         """
@@ -69,14 +69,14 @@ class Measure(ABC):
         """Adds the prompts of a batch.
 
         Args:
-            metric: What :meth:`metric` gave.
+            metric: A metric from :meth:`metric`.
             prompts: Those that the measure applies to. There may be none: devices that have no
                 prompts must have the same states as others.
         """
 
 
 class Bleu(Measure):
-    """sacreBLEU of up to four words over all prompts, in lower case, in [0, 1].
+    """Measure: sacreBLEU of up to four words over all prompts, in lower case, in [0, 1].
 
     >>> target = Target("a", references=["a red star", "one big red star on blue"])
     >>> measure = Bleu()
@@ -89,15 +89,15 @@ class Bleu(Measure):
     name = "bleu"
 
     def metric(self) -> Metric:
-        """The metric of torchmetrics."""
+        """BLEU metric of torchmetrics."""
         return SacreBLEUScore(lowercase=True)
 
     def applies(self, target: Target, source: str) -> bool:
-        """Whether the target has a reference that is not itself the prompt."""
+        """Whether the target has a reference besides the prompt itself."""
         return bool(rivals(target, source))
 
     def update(self, metric: Metric, prompts: Sequence[JudgedPrompt]) -> None:
-        """Adds prompts beside their references."""
+        """Adds prompts with their references."""
         metric.update(
             [each.text for each in prompts],
             [rivals(each.target, each.source) for each in prompts],
@@ -105,7 +105,7 @@ class Bleu(Measure):
 
 
 class Rouge(Bleu):
-    """ROUGE-L F-measure against the nearest reference, mean over prompts, in [0, 1]."""
+    """Measure: ROUGE-L F-measure against the nearest reference, mean over prompts, in [0, 1]."""
 
     name = "rouge_l"
 
@@ -115,7 +115,7 @@ class Rouge(Bleu):
 
 
 class DistinctGrams(Measure):
-    """Distinct n-grams of words of all prompts, over their number.
+    """Measure: number of distinct word n-grams of all prompts over the number of all n-grams.
 
     Args:
         n: Words of an n-gram.
@@ -135,7 +135,7 @@ class DistinctGrams(Measure):
 
 
 class Words(Measure):
-    """Mean length of prompts in words."""
+    """Measure: mean length of prompts in words."""
 
     name = "words"
 
@@ -149,7 +149,7 @@ class Words(Measure):
 
 
 class Tokens(Measure):
-    """Mean length of prompts in tokens of the primary."""
+    """Measure: mean length of prompts in tokens of the primary."""
 
     name = "tokens"
 
@@ -163,7 +163,7 @@ class Tokens(Measure):
 
 
 class Seconds(Measure):
-    """Mean wall time of the search of a target."""
+    """Measure: mean wall time of the search of a target."""
 
     name = "seconds"
 
@@ -172,7 +172,7 @@ class Seconds(Measure):
         return MeanCost("seconds")
 
     def applies(self, target: Target, source: str) -> bool:
-        """Whether the prompt was searched for."""
+        """Whether the prompt was found by the search."""
         return source == FOUND
 
     def update(self, metric: Metric, prompts: Sequence[JudgedPrompt]) -> None:
@@ -181,7 +181,7 @@ class Seconds(Measure):
 
 
 def rivals(target: Target, source: str) -> list[str]:
-    """References that a prompt is compared with: the first is itself a floor.
+    """References that a prompt is compared with; the first reference is a floor itself.
 
     >>> target = Target("a", references=["first", "second"])
     >>> rivals(target, "found")
@@ -196,7 +196,7 @@ def rivals(target: Target, source: str) -> list[str]:
 
 
 def all_measures(own: Sequence[Measure]) -> list[Measure]:
-    """Every measure of an evaluation: first of prompt and target, then of the prompt alone.
+    """Every measure of an evaluation: first those that compare with the target.
 
     Args:
         own: Measures of a user or of a data module, which come beside those of the package.

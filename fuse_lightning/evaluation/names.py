@@ -8,7 +8,7 @@ from fuse_lightning.errors import FuseError
 
 
 def check_names(kind: type[Any], parts: Sequence[Any]) -> None:
-    """Checks that parts of an evaluation are of a kind, and have names that differ.
+    """Checks that parts of an evaluation are of the right kind and have distinct names.
 
     Args:
         kind: The class that all of them are to be of.

@@ -1,4 +1,4 @@
-"""Figures of one source of prompts, beside those of others."""
+"""Figures of one source of prompts, such as the search or a floor."""
 
 import logging
 import math
@@ -21,7 +21,7 @@ TARGETS, OBJECTIVE = "targets", "objective"
 
 
 class SourceFigures:
-    """Metrics of the prompts of one source, such as the found ones or a floor's.
+    """Metrics of the prompts of one source, such as the search or a floor.
 
     Args:
         source: Name of the source.
@@ -31,7 +31,7 @@ class SourceFigures:
         measures: Measures of the text alone.
         targets: Targets that are measured, over all devices: each device has the same metrics.
         found: Best result of each of them, by target id.
-        device: Where metrics add up.
+        device: Device of the metrics.
 
     Raises:
         FuseError: If two figures have the same name.
@@ -74,7 +74,7 @@ class SourceFigures:
             self.metrics[name] = metric
 
     def update(self, targets: Sequence[Target]) -> None:
-        """Adds the prompts of a batch of targets that the objectives know.
+        """Adds the prompts of a batch of targets that the objectives were given.
 
         Comes also where there are none, so that all devices have the same states.
         """
@@ -99,7 +99,7 @@ class SourceFigures:
             )
 
     def compute(self) -> dict[str, float]:
-        """Every figure over all devices, which must ask together; no number where there is none."""
+        """Every figure over all devices, which must call it together; nan for no values."""
         count = float(self.count.compute())
         if not count:
             return dict.fromkeys(self.metrics, math.nan) | {TARGETS: count}
@@ -130,15 +130,15 @@ def mean_losses(
     texts: Sequence[str],
     device: torch.device,
 ) -> list[float]:
-    """Mean objective of texts, each as the prompt of every target of all devices.
+    """Mean objective of each text, as the prompt of every target of all devices.
 
     Pictures that were read for it are let go.
 
     Args:
         search: The objective.
         batches: This device's targets, in batches.
-        texts: The same on every device.
-        device: Where means add up.
+        texts: Texts, equal on every device.
+        device: Device of the means.
     """
     means = [MeanCost().to(device) for _ in texts]
     for targets in filter(None, batches):
@@ -152,6 +152,6 @@ def mean_losses(
 
 
 def give_targets(objective: Objective, targets: Sequence[Target]) -> None:
-    """Gives an objective the targets of a batch, as at the first step of their search."""
+    """Gives an objective the targets of a batch, as in the first step of a search."""
     objective.set_targets(targets)
     objective.begin_step([0 for _ in targets])

@@ -1,4 +1,4 @@
-"""Results of a search matched with the targets of the data."""
+"""Matching of a search's results with the targets of the data."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ def all_targets(trainer: L.Trainer) -> list[Target]:
 def matched(
     trainer: L.Trainer, pl_module: L.LightningModule
 ) -> tuple[list[Target], dict[str, list[Result]]]:
-    """Targets of the data, and the results of those that have some, best first.
+    """Targets with results, and their results, best first.
 
     Raises:
         FuseError: If there is no result, or one of a target that the data does not have, or that
@@ -63,5 +63,5 @@ def matched(
 
 
 def without(targets: list[Target], found: dict[str, list[Result]]) -> list[str]:
-    """Ids of the targets that have no prompt."""
+    """Ids of the targets without a prompt."""
     return [target.id for target in targets if target.id not in found]

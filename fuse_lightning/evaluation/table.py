@@ -1,4 +1,4 @@
-"""Figures as files and as a table on the screen."""
+"""Figures in files and as a table on the screen."""
 
 import csv
 import io
@@ -19,18 +19,18 @@ from fuse_lightning.utilities.tables import print_table
 from fuse_lightning.utilities.terminal import printable, visible
 
 Figures = dict[str, dict[str, float]]
-"""For each source of prompts its figures, by name."""
+"""Figures by name, for each source of prompts."""
 FILE = "evaluation.json"
 
 
 @dataclass(frozen=True)
 class Written:
-    """What an evaluation wrote.
+    """Content of an evaluation's file.
 
     Attributes:
         figures: The figures; NaN for what was no finite number.
         measures: Direction, unit and digits of each figure, by name.
-        notes: What was said of floors, such as the text of the constant one, by name.
+        notes: Notes about floors by name, such as the text of the constant one.
     """
 
     figures: Figures
@@ -39,7 +39,7 @@ class Written:
 
 
 def names(figures: Figures) -> list[str]:
-    """Names of all figures, in the order in which they come first.
+    """Names of all figures, in the order of their first occurrence.
 
     >>> names({"found": {"bleu": 0.5, "words": 3.0}, "constant": {"words": 2.0, "calm": 1.0}})
     ['bleu', 'words', 'calm']
@@ -56,7 +56,7 @@ def write_figures(
         folder: Where.
         figures: The figures; what is no finite number becomes null, or an empty cell.
         measures: Direction, unit and digits of each figure, by name.
-        about: What else the JSON file says.
+        about: Further content of the JSON file.
     """
     folder.mkdir(parents=True, exist_ok=True)
     rows = {
@@ -117,7 +117,7 @@ def _about(facts: Any) -> About:
 
 
 def print_figures(figures: Figures, measures: Mapping[str, About]) -> None:
-    """Prints a column for each source, as there are more figures than sources."""
+    """Prints figures as a table with a row for each figure and a column for each source."""
     table = Table("", *figures)
     for column in table.columns[1:]:
         column.justify = "right"
@@ -130,7 +130,7 @@ def print_figures(figures: Figures, measures: Mapping[str, About]) -> None:
 
 
 def shown(value: float | None, about: About) -> str:
-    """A figure as a cell of a table; "" for none.
+    """Text of a figure in a table; empty if there is no figure.
 
     >>> shown(12.3456, About()), shown(4.0, About(digits=0)), shown(None, About())
     ('12.346', '4', '')
@@ -139,7 +139,7 @@ def shown(value: float | None, about: About) -> str:
 
 
 def title(name: str, about: About) -> str:
-    """Name of a figure with the sign of its better direction.
+    """Name of a figure with an arrow in its better direction.
 
     >>> title("fluency", About(False)), title("words", About())
     ('fluency ↓', 'words')

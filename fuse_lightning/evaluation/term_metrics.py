@@ -26,13 +26,13 @@ from fuse_lightning.objectives.reading import mean_of
 from fuse_lightning.objectives.row_values import item_losses, row_values
 
 TRANSFERS: tuple[type[Term], ...] = (Fluency, ImageSimilarity, TextSimilarity, Sentiment)
-"""Terms that are asked, in this order, whether they measure prompts with a model."""
+"""Terms that may measure prompts with another model, in the order of precedence."""
 LOSS = ""
 """Short name of the loss of a term of the search."""
 
 
 class TermMetrics:
-    """What one term says of prompts, whether it is a term of the search or not.
+    """Metrics of one term, whether it is a term of the search or not.
 
     Args:
         objective: The objective that the term is of.
@@ -55,14 +55,14 @@ class TermMetrics:
         return {LOSS: loss, **found}
 
     def figure(self, short: str) -> str:
-        """Name of the figure of a metric."""
+        """Name of a metric's figure."""
         return self.term.name if short == LOSS else f"{self.term.name}_{short}"
 
     def update(self, metrics: Mapping[str, Metric], prompts: Prompts) -> Tensor:
-        """Measures prompts of the targets that the objective was given last.
+        """Measures prompts of the targets that were last given to the objective.
 
         Args:
-            metrics: What :meth:`metrics` gave.
+            metrics: Metrics from :meth:`metrics`.
             prompts: N prompts.
 
         Returns:
@@ -83,7 +83,7 @@ class TermMetrics:
 
 
 def as_prompts(objective: Objective, texts: Sequence[str], owners: Sequence[int]) -> Prompts:
-    """Texts as an objective reads them: every model but the primary reads the very text.
+    """Texts as prompts of an objective; every model but the primary reads the exact text.
 
     Args:
         objective: The objective.
@@ -100,13 +100,13 @@ def transfer(
     targets: Sequence[Target],
     kind: type[FrozenModel] | None = None,
 ) -> TermMetrics:
-    """Metrics of a model that took no part in the search, not loaded yet.
+    """Metrics of a model that took no part in the search, not yet loaded.
 
     Args:
         model_id: The model.
         search: The search's objective.
-        targets: What prompts are measured for.
-        kind: What the model must be; ``None`` for anything.
+        targets: Targets of the prompts.
+        kind: Class that the model must have; ``None`` for any.
 
     Raises:
         FuseError: If there is no such model, it is of another kind, or it has nothing to compare
@@ -126,13 +126,13 @@ def transfer(
 
 
 def transfer_term(model: FrozenModel, targets: Sequence[Target], search: Sequence[Term]) -> Term:
-    """The term that measures prompts with a model that took no part in the search.
+    """Term that measures prompts with a model that took no part in the search.
 
     Terms of the package are asked first, then those of the search's own classes.
 
     Args:
         model: The model.
-        targets: What prompts are measured for.
+        targets: Targets of the prompts.
         search: The terms of the search.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Torchmetrics of prompts, each with its direction and unit."""
+"""Torchmetrics of prompts, each with direction and unit."""
 
 from fuse_lightning.metrics.means import About as About
 from fuse_lightning.metrics.means import Count as Count

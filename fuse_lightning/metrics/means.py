@@ -1,4 +1,4 @@
-"""Means and counts that say in which direction they are better, and their unit."""
+"""Means and counts with their better direction and unit."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ DIGITS = 3
 
 
 class Mean(MeanMetric):
-    """Mean of numbers that are neither better when higher nor when lower, such as a length.
+    """Mean of numbers without a better direction, such as a length.
 
     Args:
         unit: Unit of the numbers, such as "words".
@@ -33,7 +33,7 @@ class Mean(MeanMetric):
         value: Tensor | Sequence[float] | float,
         weight: Tensor | Sequence[float] | float = 1.0,
     ) -> None:
-        """Adds numbers, which may lie on any device; none at all is fine.
+        """Adds numbers from any device; there may be none.
 
         Args:
             value: One number or many, of any shape.
@@ -44,7 +44,7 @@ class Mean(MeanMetric):
 
 
 class MeanScore(Mean):
-    """Mean of numbers of which higher ones are better, such as a share of right answers.
+    """Mean of numbers where higher is better, such as a share of right answers.
 
     Args:
         unit: Unit of the numbers.
@@ -61,7 +61,7 @@ class MeanScore(Mean):
 
 
 class MeanCost(Mean):
-    """Mean of numbers of which lower ones are better, such as seconds.
+    """Mean of numbers where lower is better, such as seconds.
 
     Args:
         unit: Unit of the numbers.
@@ -94,10 +94,10 @@ class MeanLoss(MeanCost):
 
 
 class Count(SumMetric):
-    """Sum of whole numbers, neither better when higher nor when lower.
+    """Sum of whole numbers without a better direction.
 
     Args:
-        unit: What is counted.
+        unit: Name of the counted things.
 
     >>> metric = Count("targets")
     >>> metric.update(2)
@@ -115,7 +115,7 @@ class Count(SumMetric):
 
 @dataclass(frozen=True)
 class About:
-    """What a metric says of its figure.
+    """Direction, unit and digits of a metric's figure.
 
     Attributes:
         higher_is_better: Direction; ``None`` for neither.
@@ -129,7 +129,7 @@ class About:
 
     @property
     def arrow(self) -> str:
-        """Sign of the better direction, "" for neither.
+        """Arrow in the better direction; empty if there is none.
 
         >>> About(True).arrow, About(False).arrow, About().arrow
         ('↑', '↓', '')

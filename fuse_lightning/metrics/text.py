@@ -1,4 +1,4 @@
-"""Metrics of texts. Numbers, never texts, travel between devices."""
+"""Metrics of texts. Devices exchange numbers, never texts."""
 
 import hashlib
 import re
@@ -15,7 +15,7 @@ from fuse_lightning.metrics.means import MeanScore
 
 TIE = 1e-6
 ROWS = 1024
-"""Texts compared with all pictures at once."""
+"""Number of texts that are compared with all pictures at once."""
 
 
 def words(text: str) -> list[str]:
@@ -28,7 +28,7 @@ def words(text: str) -> list[str]:
 
 
 class Distinct(Metric):
-    """Share of the n-grams of words of all texts that are distinct, in [0, 1].
+    """Share of distinct word n-grams among the n-grams of all texts, in [0, 1].
 
     Higher is better: texts that repeat each other share n-grams.
 
@@ -51,7 +51,7 @@ class Distinct(Metric):
         self.add_state("grams", [], dist_reduce_fx="cat")
 
     def update(self, preds: Sequence[str]) -> None:
-        """Adds texts; none at all is fine."""
+        """Adds texts; there may be none."""
         texts = map(words, preds)
         grams = [
             _fingerprint(text[start : start + self.n])
@@ -61,7 +61,7 @@ class Distinct(Metric):
         self.grams.append(torch.tensor(grams, dtype=torch.long, device=self.device))
 
     def compute(self) -> Tensor:
-        """The share; no number where there is no n-gram."""
+        """The share; nan without any n-gram."""
         grams = dim_zero_cat(self.grams)
         return torch.tensor(len({*grams.tolist()})) / len(grams)
 
@@ -128,7 +128,7 @@ class Perplexity(Metric):
 
 
 class Retrieval(Metric):
-    """Share of the texts whose own picture is the most similar one of all, in [0, 1].
+    """Share of texts that are more similar to their own picture than to any other, in [0, 1].
 
     Higher is better. A picture as similar as the best counts, so that equal pictures do no harm.
 
@@ -164,7 +164,7 @@ class Retrieval(Metric):
         self.width.fill_(texts.shape[1])
 
     def compute(self) -> Tensor:
-        """The share; no number where there is no text."""
+        """The share; nan without any text."""
         if not len(self.texts):
             return torch.tensor(torch.nan)
         texts, images = (

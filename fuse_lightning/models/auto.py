@@ -1,4 +1,4 @@
-"""The kind of model that an id or a network in memory stands for."""
+"""Choice of the model class for an id or a network in memory."""
 
 from transformers import PretrainedConfig
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
@@ -17,7 +17,7 @@ from fuse_lightning.models.text_encoder import SentenceEncoder
 
 
 def auto_model(model: ModelSource) -> FrozenModel:
-    """A model of the kind that its architecture names, not loaded yet.
+    """Model of the class that its architecture names, not yet loaded.
 
     Anything that is no CLIP, no sequence classifier and no causal language model counts as a
     sentence encoder.

@@ -1,4 +1,4 @@
-"""Frozen models: loading, embeddings, limits and tokens, whatever the kind."""
+"""Base of frozen models: loading, embeddings, limits and tokens."""
 
 from abc import abstractmethod
 from collections.abc import Iterator
@@ -34,7 +34,7 @@ from fuse_lightning.models.vocabulary import Vocabulary
 
 
 class FrozenModel(TokenAccess):
-    """A transformers model whose weights never change.
+    """Base of frozen models: a transformers model whose weights never change.
 
     Not an ``nn.Module``: a LightningModule that holds one neither trains it nor writes it into
     checkpoints. Nothing is read, and nothing in memory is changed, before :meth:`load`.
@@ -47,7 +47,7 @@ class FrozenModel(TokenAccess):
             a network of transformers or PEFT in memory.
         revision: Branch, tag or commit on the hub.
         dtype: Type of weights and activations; by default float32, or that of a network in memory.
-        device: Where the model lives, such as ``cuda:1``; by default where the trainer works.
+        device: Device of the model, such as ``cuda:1``; by default the trainer's.
         trust_remote_code: Whether to run code that comes with the model.
         device_map: How to spread the model over several devices: ``auto``, or a device for each
             part by its name.
@@ -57,17 +57,17 @@ class FrozenModel(TokenAccess):
             that of the place that a network in memory was read from.
 
     Attributes:
-        model_id: What the model is called: its id, or where a network in memory was read from.
-        device: Where ids go and results come back, once loaded; layers may lie elsewhere.
+        model_id: Name of the model: its id, or where a network in memory was read from.
+        device: Device of ids and results, once loaded; layers may lie elsewhere.
     """
 
     kind: str
     unused_weights: tuple[str, ...] = ()
     """Beginnings of the names of weights that this kind of model never reads."""
     tokenizer_folder: str = ""
-    """Sub-folder of the tokenizer, where it is not in the model's own folder."""
+    """Sub-folder of the tokenizer; empty for the model's own folder."""
     network_folder: str = ""
-    """Sub-folder of the network, likewise."""
+    """Sub-folder of the network; empty for the model's own folder."""
 
     def __init__(
         self,
@@ -101,19 +101,19 @@ class FrozenModel(TokenAccess):
         self.compile = compile
         self.tokenizer_source = tokenizer
         self.budget = Budget()
-        """How much goes into one forward."""
+        """Largest number of token positions in one forward."""
         self.shares = False
-        """Whether rows that begin alike can share what they begin with."""
+        """Whether rows can share the computation of equal beginnings."""
         self.worth = WORTH
         """Fewest positions that sharing must save."""
         self.remembered = Remembered()
-        """What is kept from one forward to the next."""
+        """State that is kept between forwards."""
         self.full_length = 0
-        """Tokens that every text is padded to, 0 where short texts may stay short."""
+        """Length that every text is padded to; 0 if short texts may stay short."""
 
     @property
     def key(self) -> tuple[object, ...]:
-        """Equal for two models that can share weights in memory."""
+        """Key that is equal for two models that can share weights in memory."""
         return (
             type(self),
             self.model_id if self.given is None else id(self.given),
@@ -128,11 +128,11 @@ class FrozenModel(TokenAccess):
     @property
     @abstractmethod
     def auto_class(self) -> Any:
-        """The transformers auto class that reads the network."""
+        """The transformers auto class that loads the network."""
 
     @abstractmethod
     def accepts(self, config: PretrainedConfig) -> bool:
-        """Whether the configuration is of this kind of model."""
+        """Whether a configuration is of this kind of model."""
 
     @property
     def exact(self) -> bool:
@@ -144,14 +144,14 @@ class FrozenModel(TokenAccess):
 
     @property
     def loaded(self) -> bool:
-        """Whether the weights are in memory, ready to be run."""
+        """Whether the weights are in memory, ready for use."""
         return hasattr(self, "module")
 
     def load(self, device: torch.device | str = "cpu") -> None:
-        """Reads tokenizer and weights, or takes them from memory; a second call does nothing.
+        """Loads tokenizer and weights, or takes them from memory; a second call does nothing.
 
         Args:
-            device: Where the model goes, unless its options say another place.
+            device: Device of the model, unless its options name another.
 
         Raises:
             FuseError: If there is no such model, it is of another kind, or it cannot lie where it
@@ -161,7 +161,7 @@ class FrozenModel(TokenAccess):
             return
         self._before = dict(vars(self))
         self.put_back = ExitStack()
-        """Undoes what loading changes of a network in memory."""
+        """Stack that undoes the changes to a network in memory."""
         try:
             self.placement.check()
             place = torch.device(self.placement.device or device)
@@ -176,7 +176,7 @@ class FrozenModel(TokenAccess):
             raise
 
     def unload(self) -> None:
-        """Lets go of the weights; a network in memory gets its modes, settings and device back.
+        """Frees the weights; a network in memory gets back its modes, settings and device.
 
         The model can be loaded again.
         """
@@ -188,10 +188,10 @@ class FrozenModel(TokenAccess):
         vars(self).update(before)
 
     def prepare(self) -> None:
-        """Hook: checks and settings that need the loaded network."""
+        """Hook: checks and settings of a loaded network."""
 
     def forget(self) -> None:
-        """Frees keys, values and likelihoods that are kept from one forward to the next."""
+        """Frees keys, values and likelihoods kept between forwards."""
         self.remembered.clear()
 
     @property
@@ -206,38 +206,38 @@ class FrozenModel(TokenAccess):
 
     @property
     def text_config(self) -> PretrainedConfig:
-        """Configuration of the part that reads text."""
+        """Configuration of the text part."""
         return self.module.config.get_text_config()
 
     @property
     def text_network(self) -> nn.Module:
-        """The part that reads text."""
+        """Text part of the network."""
         network: nn.Module = self.module
         return network
 
     def embedding_of(self, network: Any) -> nn.Module:
-        """The layer of a network of this kind that turns ids into input embeddings."""
+        """Layer of a network of this kind that turns ids into input embeddings."""
         layer: nn.Module = network.get_input_embeddings()
         return layer
 
     @property
     def embedding_layer(self) -> nn.Module:
-        """The layer that turns ids into input embeddings."""
+        """Layer that turns ids into input embeddings."""
         return self.embedding_of(self.module)
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
-        """The tokens that the loaded model's tokenizer and network both know."""
+        """Tokens of the loaded model that tokenizer and network both know."""
         return Vocabulary(self.tokenizer, self.table_rows, name=self.model_id)
 
     @property
     def table_rows(self) -> int:
-        """Rows of the embedding table."""
+        """Number of rows of the embedding table."""
         return self.embedding_layer.get_parameter("weight").shape[0]
 
     @cached_property
     def embedding_table(self) -> Tensor:
-        """Input embeddings of all tokens the tokenizer knows, shape (V, d).
+        """Input embeddings of all tokens of the vocabulary, shape (V, d).
 
         They are what the layer returns, so a scaling inside it is included.
         """
@@ -276,7 +276,7 @@ class FrozenModel(TokenAccess):
 
     @cached_property
     def turn(self) -> int | None:
-        """Longest row that may be read together with shorter ones; ``None`` for any."""
+        """Longest row that may be batched with shorter ones; ``None`` for any."""
         return longest_beside_shorter(self.text_config)
 
     @property

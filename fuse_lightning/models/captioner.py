@@ -1,4 +1,4 @@
-"""Models that write about a picture: BLIP, BLIP-2, vision encoder-decoders, chat models."""
+"""Image-to-text models: BLIP, BLIP-2, vision encoder-decoders, chat models."""
 
 from collections.abc import Sequence
 from functools import cached_property
@@ -24,19 +24,19 @@ from fuse_lightning.models.vocabulary import Vocabulary
 
 NUM_BEAMS = 5
 TOP_P = 0.9
-"""Probability of the likeliest next tokens among which one is drawn (arXiv 1904.09751)."""
+"""Total probability of the likeliest tokens, from which the next is drawn (arXiv 1904.09751)."""
 REQUEST = "Describe the image in one short sentence."
-"""What a chat model is asked."""
+"""Question to a chat model."""
 
 
 class CaptionModel(FrozenModel):
-    """A model of transformers that writes text about a picture, behind a text to go on from.
+    """Image-to-text model of transformers, which writes on from a given text.
 
     Args:
         model_id: Hub id, local folder, or a network in memory.
         processor: The processor of transformers that makes its inputs, or the hub id or folder of
             one; by default the model's own. The tokenizer of a network in memory may be part of it.
-        **options: Those of every :class:`FrozenModel`.
+        **options: Options of every :class:`FrozenModel`.
     """
 
     kind = "captioner such as BLIP"
@@ -55,25 +55,25 @@ class CaptionModel(FrozenModel):
 
     @property
     def key(self) -> tuple[object, ...]:
-        """Equal for two models that can share weights in memory and read pictures alike."""
+        """Key that is equal for two models that can share weights and read pictures alike."""
         return (*super().key, same(self.processor_source))
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
-        """The tokenizer's tokens: what is written decides, not what the picture's side reads."""
+        """Tokens of the tokenizer, whatever the picture part of the network reads."""
         return Vocabulary(self.tokenizer, name=self.model_id)
 
     @property
     def auto_class(self) -> Any:
-        """The transformers auto class of models that write about pictures."""
+        """The transformers auto class of image-to-text models."""
         return AutoModelForImageTextToText
 
     def accepts(self, config: PretrainedConfig) -> bool:
-        """Whether transformers knows the architecture as one that writes about pictures."""
+        """Whether transformers knows the architecture as an image-to-text model."""
         return type(config) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
 
     def prepare(self) -> None:
-        """Reads the processor that makes inputs of a picture and a text."""
+        """Loads the processor that turns a picture and a text into inputs."""
         self.composite = isinstance(self.module, VisionEncoderDecoderModel)
         auto = AutoImageProcessor if self.composite else AutoProcessor
         self.processor = find_processor(self, self.processor_source, auto, "processor")
@@ -149,7 +149,7 @@ class CaptionModel(FrozenModel):
     def _rows(
         self, inputs: Any, count: int, max_new_tokens: int, seed: int, num_beams: int
     ) -> list[list[int]]:
-        """Generated ids, with those of the prompt in front where the network repeats them."""
+        """Generated ids, behind those of the prompt where the network repeats them."""
         rows: list[list[int]] = []
         if num_beams:
             rows += self.module.generate(
@@ -172,7 +172,7 @@ class CaptionModel(FrozenModel):
 
     @cached_property
     def _spelling(self) -> set[int]:
-        """Ids of the tokens that spell something: none that are special or unknown."""
+        """Ids of all tokens but special and unknown ones."""
         return set(self.tokenizer.get_vocab().values()) - self.vocabulary.special_ids
 
     def _text(self, row: list[int], prompt: list[int]) -> str:

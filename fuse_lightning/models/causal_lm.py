@@ -26,17 +26,17 @@ from fuse_lightning.models.stop_texts import StopTexts
 
 
 class CausalLM(FrozenModel):
-    """Any model that ``AutoModelForCausalLM`` reads.
+    """Causal language model that ``AutoModelForCausalLM`` reads.
 
     Args:
         model_id: Hub id, local folder, GGUF file (a path, or a hub id with the file's path behind
             it), or ``zoo/NAME`` for a model that comes with the package. Or a network in memory.
-        start: What stands before every text, unless the text begins with it. "tokenizer" for what
+        start: Start of every text, unless the text begins with it. "tokenizer" for what
             the tokenizer puts there, else its begin token, else its end token; "none"; or a text.
             "auto" is "tokenizer", except where that token marks the turns of a chat, as of some
             instruct models: there it is the one of the tokenizer's begin, end, unknown and
             padding token behind which the model finds ordinary texts likeliest.
-        **options: Those of every :class:`FrozenModel`.
+        **options: Options of every :class:`FrozenModel`.
     """
 
     kind = "causal language model"
@@ -51,7 +51,7 @@ class CausalLM(FrozenModel):
 
     @property
     def key(self) -> tuple[object, ...]:
-        """Equal for two models that can share weights in memory and read texts alike."""
+        """Key that is equal for two models that can share weights and read texts alike."""
         return (*super().key, self.start)
 
     @property
@@ -77,12 +77,12 @@ class CausalLM(FrozenModel):
         try_sharing(self, self._example)
 
     def _example(self) -> Tensor:
-        """Likelihoods of the example rows, whose change shows whether sharing is exact."""
+        """Likelihoods of example rows, whose change would show that sharing is not exact."""
         rows = self._examples()
         return self.token_nll(rows.ids, rows.mask.index_fill(1, torch.tensor(0), False))
 
     def _examples(self) -> TokenBatch:
-        """Some rows that begin alike: ordinary words, which the model knows.
+        """Example rows of ordinary words, with common beginnings.
 
         On special tokens rounding may be far larger than in any text.
         """
@@ -104,12 +104,12 @@ class CausalLM(FrozenModel):
 
     @cached_property
     def openings(self) -> frozenset[int]:
-        """Special tokens with which a text needs no start but its own."""
+        """Special tokens that make a text need no other start."""
         return find_openings(self)
 
     @cached_property
     def end_ids(self) -> tuple[int, ...]:
-        """Ids after which the model would stop generating."""
+        """Ids after which the model stops generating."""
         ids = self.module.generation_config.eos_token_id
         ids = ids if isinstance(ids, list) else [ids]
         known = {*ids, self.tokenizer.eos_token_id} - {None}
@@ -150,14 +150,14 @@ class CausalLM(FrozenModel):
         embeds: Tensor | None = None,
         positions: Tensor | None = None,
     ) -> Tensor:
-        """Next-token logits at M of the tokens only: they are the dearest part of small models.
+        """Next-token logits at M of the tokens only, to save time in small models.
 
         Args:
             places: True for these tokens, shape (N, T), on the CPU.
             ids: Shape (N, T), padded on the right.
             mask: True for tokens, shape (N, T).
             embeds: Input embeddings to use instead of those of ``ids``, shape (N, T, d).
-            positions: Of the tokens, shape (N, T), where rows do not begin at 0.
+            positions: Positions of the tokens, shape (N, T), if rows do not begin at 0.
 
         Returns:
             Shape (M, W), float32, in the order of rows and then of tokens.
@@ -197,8 +197,8 @@ class CausalLM(FrozenModel):
             embeds: Input embeddings to use instead of those of ``ids``, shape (N, T, d).
             fixed: How many leading tokens of each row have the embeddings of their ids, and need
                 no gradient, shape (N,). Without ``embeds`` all of them.
-            cache: Of :meth:`generate`; of rows that extend its prompts and texts only the rest is
-                computed.
+            cache: Cache from :meth:`generate`. Rows that extend its prompts and texts are computed
+                only from there on.
 
         Returns:
             Shape (N, T), float32, 0 for tokens that are not counted.
@@ -207,7 +207,7 @@ class CausalLM(FrozenModel):
 
     @property
     def reduced(self) -> bool:
-        """Whether the trainer's reduced precision is at work."""
+        """Whether the trainer's reduced precision is active."""
         return torch.is_autocast_enabled(self.device.type)
 
     @torch.no_grad()
@@ -241,11 +241,11 @@ class CausalLM(FrozenModel):
             prompts: Ids of each, of any lengths.
             max_new_tokens: Most tokens of a text. A text also ends at :attr:`max_tokens`, prompt
                 included.
-            temperature: What logits are divided by; 0 always takes the likeliest token.
+            temperature: Divisor of the logits; 0 always takes the likeliest token.
             top_k: Only so many of the likeliest tokens may be written; ``None`` for all.
             top_p: Only the likeliest tokens with this probability together may be written.
             samples: How many texts to write behind each prompt.
-            seed: Of the random numbers. A text depends on it, the prompt's stream and the number
+            seed: Seed of random numbers. A text depends on it, the prompt's stream and the number
                 of the sample, and not on the other prompts.
             streams: A number for each prompt; by default its place among the prompts.
             stop_ids: Ids that end a text; by default :attr:`end_ids`.
@@ -268,7 +268,7 @@ class CausalLM(FrozenModel):
 
     @cached_property
     def pads_left(self) -> bool:
-        """Whether transformers' ``generate`` continues rows padded on the left as rows alone."""
+        """Whether transformers' ``generate`` handles left-padded rows like single rows."""
         batch = self._examples()
         rows = [tuple(row[some].tolist()) for row, some in zip(batch.ids, batch.mask, strict=True)]
         return try_left_padding(self, [row[: len(row) - n] for n, row in enumerate(rows)])

@@ -15,7 +15,7 @@ from fuse_lightning.models.vocabulary import Vocabulary
 
 
 class Classifier(FrozenModel):
-    """A classifier of texts: any model that ``AutoModelForSequenceClassification`` reads."""
+    """Text classifier that ``AutoModelForSequenceClassification`` reads."""
 
     kind = "sequence classifier"
 
@@ -29,13 +29,13 @@ class Classifier(FrozenModel):
         return type(config) in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING
 
     def prepare(self) -> None:
-        """Sets the padding id, by which decoders find the last token of a text."""
+        """Sets the padding id, by which decoder networks find the last token of a text."""
         if getattr(self.text_config, "pad_token_id", None) is None:
             self.text_config.pad_token_id = self.pad_id
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
-        """The model's tokens; short rows are filled with what the network takes for padding."""
+        """Tokens of the model, with the network's padding id."""
         pad_id = getattr(self.text_config, "pad_token_id", None)
         return Vocabulary(self.tokenizer, self.table_rows, pad_id=pad_id, name=self.model_id)
 
@@ -51,7 +51,7 @@ class Classifier(FrozenModel):
         return bool(self.module.config.problem_type == "multi_label_classification")
 
     def label_index(self, label: str) -> int:
-        """Class of a label given by its name, in any case, or by its number.
+        """Index of a label, given by its name in any case or by its number.
 
         Raises:
             FuseError: If the classifier has no such label.

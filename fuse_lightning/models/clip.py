@@ -1,4 +1,4 @@
-"""Models with an image tower and a text tower: CLIP, OpenCLIP exports, SigLIP, dual encoders."""
+"""Models with a picture tower and a text tower: CLIP, OpenCLIP exports, SigLIP, dual encoders."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -24,13 +24,13 @@ PICTURES = 32
 
 
 class CLIP(TextEncoder):
-    """A model with ``get_text_features`` and ``get_image_features``.
+    """Model with ``get_text_features`` and ``get_image_features``, such as CLIP or SigLIP.
 
     Args:
         model_id: Hub id, local folder, ``zoo/NAME``, or a network in memory.
         processor: A processor or image processor of transformers, or the hub id or folder of one;
             by default the model's own. The tokenizer of a network in memory may be part of it.
-        **options: Those of every :class:`FrozenModel`.
+        **options: Options of every :class:`FrozenModel`.
     """
 
     kind = "CLIP-like model with image and text features"
@@ -49,7 +49,7 @@ class CLIP(TextEncoder):
 
     @property
     def key(self) -> tuple[object, ...]:
-        """Equal for two models that can share weights in memory and read pictures alike."""
+        """Key that is equal for two models that can share weights and read pictures alike."""
         return (*super().key, same(self.processor_source))
 
     def accepts(self, config: PretrainedConfig) -> bool:
@@ -57,7 +57,7 @@ class CLIP(TextEncoder):
         return hasattr(config, "vision_config") and hasattr(config, "text_config")
 
     def prepare(self) -> None:
-        """Reads the image processor, corrects the end token, finds whether padding matters."""
+        """Loads the image processor, corrects the end token, and finds whether padding matters."""
         for method in ("get_text_features", "get_image_features"):
             if not hasattr(self.module, method):
                 raise FuseError(f"{self.model_id!r} has no {method}, so it is not a {self.kind}")
@@ -76,7 +76,7 @@ class CLIP(TextEncoder):
             try_sharing(self, partial(self.text_features, texts))
 
     def _padded_length(self) -> int:
-        """Tokens to pad every text to: 0 where short texts may stay short.
+        """Length that every text is padded to; 0 if padding does not matter.
 
         A causal tower, or one with an attention mask, gives the same features at any length; a
         tower that was trained without either (SigLIP) must see its full length, and gets no mask
@@ -104,7 +104,7 @@ class CLIP(TextEncoder):
         return tower
 
     def embedding_of(self, network: Any) -> nn.Module:
-        """The text tower's token embedding."""
+        """Token embedding of the text tower."""
         layer: nn.Module = network.text_model.get_input_embeddings()
         return layer
 
@@ -121,7 +121,7 @@ class CLIP(TextEncoder):
         embeds: Tensor | None = None,
         positions: Tensor | None = None,
     ) -> Tensor:
-        """Unit vectors of texts, or of their ends, in one forward."""
+        """Unit vectors of texts, or of the ends of texts, in one forward."""
         if missing := max(0, self.full_length - ids.shape[1]):
             ids = F.pad(ids, (0, missing), value=self.pad_id)
             mask = F.pad(mask, (0, missing))
@@ -149,7 +149,7 @@ class CLIP(TextEncoder):
         return torch.cat(vectors)
 
     def _unit(self, output: Any) -> Tensor:
-        """The unit vectors of a tower's output, which is a tensor in older models."""
+        """Unit vectors of a tower's output, which is a tensor in older models."""
         vector: Tensor = output if isinstance(output, Tensor) else output.pooler_output
         # The towers of one model may lie on two devices.
         return F.normalize(vector.float().to(self.device), dim=-1)

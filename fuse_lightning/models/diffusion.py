@@ -1,4 +1,4 @@
-"""Stable Diffusion: a text tower and a network that denoises pictures with its help."""
+"""Stable Diffusion pipelines: text tower, denoising network and picture encoder."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,11 +19,11 @@ from fuse_lightning.models.loading import load_module, resolve, unreadable
 from fuse_lightning.models.options import DType, PipelineSource
 
 PARTS = ("text_encoder", "tokenizer", "unet", "vae", "scheduler")
-"""What a pipeline in memory must have."""
+"""Parts that a pipeline in memory must have."""
 
 
 class Diffusion(FrozenModel):
-    """A Stable Diffusion 1 or 2 pipeline, as diffusers saves it.
+    """Stable Diffusion 1 or 2 pipeline, as saved by diffusers.
 
     Of its parts the safety checker is never read. Weights must be safetensors.
 
@@ -34,7 +34,7 @@ class Diffusion(FrozenModel):
         dtype: Type of the text tower and the denoising network, by default float32. The picture
             encoder works in float32: it runs once a picture, and some overflow in float16. The
             parts of a pipeline in memory keep their types.
-        device: Where the model lives, by default where the trainer works.
+        device: Device of the model, by default the trainer's.
     """
 
     kind = "Stable Diffusion pipeline"
@@ -65,7 +65,7 @@ class Diffusion(FrozenModel):
 
     @property
     def key(self) -> tuple[object, ...]:
-        """Equal for two models that can share weights in memory."""
+        """Key that is equal for two models that can share weights in memory."""
         return (*super().key, id(self.pipeline))
 
     @property
@@ -89,14 +89,14 @@ class Diffusion(FrozenModel):
             super().load(device)
 
     def _given_settings(self) -> Any:
-        """Takes the noise schedule of a pipeline in memory; settings of its network."""
+        """Takes the noise schedule of a pipeline in memory, and returns its network's settings."""
         from diffusers import DDPMScheduler
 
         self.scheduler = DDPMScheduler.from_config(self.pipeline.scheduler.config)
         return self.pipeline.unet.config
 
     def _read_settings(self) -> Any:
-        """Reads the noise schedule, and the settings of the network before its weights."""
+        """Reads the noise schedule and the network's settings, before the weights."""
         try:
             from diffusers import DDPMScheduler, UNet2DConditionModel
         except ImportError as error:
@@ -118,7 +118,7 @@ class Diffusion(FrozenModel):
         return unet
 
     def _check(self, unet: Any) -> None:
-        """Refuses pipelines of other kinds.
+        """Checks that the pipeline is of a supported kind.
 
         Raises:
             FuseError: If the network reads or predicts something else.
@@ -142,7 +142,7 @@ class Diffusion(FrozenModel):
         return super().networks | {"unet": self.unet, "vae": self.vae}
 
     def prepare(self) -> None:
-        """Reads the denoising network and the picture encoder, or takes them from memory."""
+        """Loads the denoising network and the picture encoder, or takes them from memory."""
         from diffusers import AutoencoderKL, UNet2DConditionModel
 
         if self.pipeline is None:
@@ -189,11 +189,11 @@ class Diffusion(FrozenModel):
         return latents
 
     def noised(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> tuple[Tensor, Tensor]:
-        """Noisy latents, and what the network should predict: the noise, or the velocity.
+        """Noisy latents and their prediction target: the noise or the velocity.
 
         Args:
             latents: Shape (N, channels, h, w).
-            noise: Of the same shape.
+            noise: Noise of the same shape.
             timesteps: How noisy each becomes, shape (N,); more is noisier.
         """
         noisy: Tensor = self.scheduler.add_noise(latents, noise, timesteps)
@@ -224,7 +224,7 @@ class Diffusion(FrozenModel):
     def noise_prediction(
         self, encoded: TokenBatch, embeds: Tensor | None, noisy: Tensor, timesteps: Tensor
     ) -> Tensor:
-        """What the network predicts of noisy latents, given texts, float32.
+        """Prediction of the denoising network for noisy latents and texts, float32.
 
         Args:
             encoded: N texts.

@@ -15,7 +15,7 @@ INCIDENTAL = ("transformers_version", "dtype", "torch_dtype", "name_or_path", "a
 
 
 def fingerprint(networks: Mapping[str, nn.Module], reader: Any, vocabulary: Vocabulary) -> str:
-    """Digest of a model's content: equal for copies in other folders, other after any training.
+    """Digest of a model's content: equal for copies in other folders, different after training.
 
     Reads all weights once, about as fast as memory is read. Of weights that are kept on disk only
     names, shapes and types count.
@@ -52,7 +52,7 @@ def fingerprint(networks: Mapping[str, nn.Module], reader: Any, vocabulary: Voca
 
 
 def _adapters(reader: Any) -> list[object]:
-    """Adapters of a network and their strengths, which no weight holds."""
+    """Adapters of a network and their strengths, which its weights do not show."""
     adapters = getattr(reader, "peft_config", None) or {}
     layers = (getattr(part, "scaling", None) for part in reader.modules())
     active = [getattr(part, "active_adapters", None) for part in reader.modules()]
@@ -64,5 +64,5 @@ def _adapters(reader: Any) -> list[object]:
 
 
 def _bytes(tensor: Tensor) -> Any:
-    """The tensor's memory, as something that gives its bytes without a copy of them."""
+    """Bytes of a tensor without a copy."""
     return tensor.detach().contiguous().reshape(-1).view(torch.uint8).cpu().numpy()

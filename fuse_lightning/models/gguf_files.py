@@ -1,4 +1,4 @@
-"""GGUF files: one file with the weights, the configuration and the tokenizer of a model."""
+"""GGUF files, each of which holds weights, configuration and tokenizer of a model."""
 
 import warnings
 from collections.abc import Callable, Sequence
@@ -14,21 +14,21 @@ from fuse_lightning.errors import FuseError
 from fuse_lightning.utilities.regular import open_regular
 
 UNKNOWN = ("GGUF model with architecture", "Unknown gguf model_type")
-"""What transformers says of an architecture that it does not read from GGUF files."""
+"""Message of transformers about an architecture that it does not read from GGUF files."""
 SCALED = ("gpt-oss", "gpt_oss")
-"""Architectures whose scaled rotations it does read."""
+"""Architectures whose scaled rotations transformers reads."""
 CUT_AS_GPT2 = {"gpt-2", "phi-2", "mpt", "olmo", "jais", "roberta-bpe"}
-"""What llama.cpp calls tokenizers that cut texts as GPT-2's does."""
+"""Names in llama.cpp of tokenizers that cut texts as GPT-2's does."""
 LONGEST = 200
-"""Characters of a reason."""
+"""Most characters of a reason in a message."""
 ENDING = ".gguf"
 MAGIC = b"GGUF"
 LARGEST = 2**44
-"""Bytes of the largest file that is read."""
+"""Largest file that is read, in bytes."""
 
 
 def split_gguf(model_id: str) -> tuple[str, str] | None:
-    """Where a GGUF file lies, and its name there; ``None`` if the id names none.
+    """Folder or repository of a GGUF file, and its name; ``None`` if the id names none.
 
     Args:
         model_id: A path, or a hub id with the file's path in the repository behind it.
@@ -54,13 +54,13 @@ def split_gguf(model_id: str) -> tuple[str, str] | None:
 
 
 def _is_local(model_id: str) -> bool:
-    """Whether an id is a path of this machine: nothing else, or its folder is there."""
+    """Whether an id is a path on this machine, by its form or because its folder exists."""
     path, parts = Path(model_id), model_id.split("/")
     return len(parts) < 3 or parts[0] in ("", ".", "..") or path.parent.is_dir()
 
 
 def check_gguf(model_id: str, revision: str | None) -> None:
-    """Looks for the packages that read GGUF files, and into the file, if the id names one.
+    """Checks that the packages for GGUF are there, and the file, if the id names one.
 
     Raises:
         FuseError: If a package is missing, or the file is missing, broken, or does not fit itself.
@@ -103,7 +103,7 @@ def check_gguf(model_id: str, revision: str | None) -> None:
 
 
 def _check_layers(settings: dict[str, Any], weights: Sequence[str]) -> None:
-    """Checks that a file has weights for each layer that it speaks of: layers cost time."""
+    """Checks that a file has weights for each layer that its header counts."""
     architecture = settings["general.architecture"]
     layers = settings.get(f"{architecture}.block_count", 0)
     if not isinstance(layers, int) or layers > len(weights):
@@ -111,7 +111,7 @@ def _check_layers(settings: dict[str, Any], weights: Sequence[str]) -> None:
 
 
 def _warn(model_id: str, settings: dict[str, Any], weights: Sequence[str]) -> None:
-    """Warns of what a file says and transformers does not follow."""
+    """Warns about settings of a file that transformers ignores."""
     architecture = settings["general.architecture"]
     scaling = settings.get(f"{architecture}.rope.scaling.type", "none")
     scaled = scaling != "none" or any(name.startswith("rope_f") for name in weights)
@@ -133,7 +133,7 @@ def _warn(model_id: str, settings: dict[str, Any], weights: Sequence[str]) -> No
 
 
 def _cuts() -> set[str]:
-    """Ways to cut texts, of byte-level tokenizers, that transformers follows."""
+    """Pre-tokenizers of byte-level tokenizers that transformers supports."""
     from transformers.integrations.gguf import gguf_tokenizer_mapping
 
     return CUT_AS_GPT2 | {*getattr(gguf_tokenizer_mapping, "GGUF_PRE_TOKENIZER_SPLITS", ())}
@@ -166,7 +166,7 @@ def check_size(model_id: str, revision: str | None, network: Callable[[], nn.Mod
 
 
 def unreadable_gguf(model_id: str, error: Exception) -> FuseError:
-    """One line about a GGUF file that transformers cannot read."""
+    """One-line error about a GGUF file that transformers cannot read."""
     reason = shorten(str(error), LONGEST, placeholder="…").rstrip(". ")
     if any(mark in reason for mark in UNKNOWN):
         return FuseError(

@@ -1,4 +1,4 @@
-"""Networks that the user holds in memory: checked, lent to a search, and put back as they were."""
+"""Networks in the user's memory: checked, lent to a search, and given back unchanged."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
@@ -44,7 +44,7 @@ def network_of(model: ModelSource) -> nn.Module | None:
 
 
 def check_adapter(config: Any, name: str) -> None:
-    """Checks that an adapter changes layers, and not what a text begins with.
+    """Checks that a PEFT adapter changes layers, and puts nothing before a text.
 
     Args:
         config: The adapter's configuration.
@@ -67,7 +67,7 @@ def same(source: object) -> object:
 
 
 def name_of(network: nn.Module) -> str:
-    """What a network in memory is called: where it was read from, else its class.
+    """Name of a network in memory: the place it was read from, or else its class.
 
     Example:
         >>> from transformers import GPT2Config, GPT2LMHeadModel
@@ -84,7 +84,7 @@ def home_of(network: nn.Module) -> str:
 
 
 def dtype_of(network: Any, given: str | None, name: str) -> str:
-    """Name of the type of a network's weights, which stays as it is.
+    """Name of the type of a network's weights.
 
     Args:
         network: The network.
@@ -104,7 +104,7 @@ def dtype_of(network: Any, given: str | None, name: str) -> str:
 
 
 def refuse_for_networks(name: str, options: Mapping[str, object]) -> None:
-    """Refuses options that say how files are read, of a network that is in memory already.
+    """Refuses options about reading files for a network that is in memory already.
 
     Raises:
         FuseError: If one is given.
@@ -136,7 +136,7 @@ def borrow(network: nn.Module) -> ExitStack:
 
 
 def _configs(network: nn.Module) -> Iterator[PretrainedConfig]:
-    """All configurations in a network, each once."""
+    """All configurations of a network, each once."""
     known: dict[int, PretrainedConfig] = {}
     waiting = [getattr(part, "config", None) for part in network.modules()]
     while waiting:
@@ -153,18 +153,18 @@ def _put_back(now: dict[str, Any], before: dict[str, Any]) -> None:
 
 
 def is_quantized(network: nn.Module) -> bool:
-    """Whether weights are kept in few bits."""
+    """Whether weights are quantized to few bits."""
     return bool(getattr(network, "is_quantized", False))
 
 
 def stays(network: nn.Module) -> bool:
-    """Whether a network lies where it must stay: over several devices, on disk, or in few bits."""
+    """Whether a network cannot be moved: it is spread over devices or disk, or quantized."""
     places = {tensor.device for tensor in network.parameters()}
     return len(places) > 1 or torch.device("meta") in places or is_quantized(network)
 
 
 def move(network: nn.Module, device: torch.device, stack: ExitStack) -> None:
-    """Moves a network to a device, and back when the stack is closed."""
+    """Moves a network to a device, and back once the stack is closed."""
     before = next(network.parameters()).device
     if before != device:
         network.to(device)

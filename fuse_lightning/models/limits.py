@@ -1,4 +1,4 @@
-"""How long a row a network reads, and how long one it reads beside shorter ones."""
+"""Limits on the length of rows that a network reads, alone or beside shorter ones."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ def longest_input(network: nn.Module, config: Any, tokenizer_limit: float) -> in
     Args:
         network: The network.
         config: Configuration of the part that reads text.
-        tokenizer_limit: What the tokenizer takes for the longest input.
+        tokenizer_limit: Longest input according to the tokenizer.
 
     Example:
         >>> from transformers import GPT2Config
@@ -36,7 +36,7 @@ def longest_input(network: nn.Module, config: Any, tokenizer_limit: float) -> in
 
 
 def longest_beside_shorter(config: Any) -> int | None:
-    """Longest row that may be read together with shorter ones; ``None`` for any.
+    """Longest row that may be batched with shorter ones; ``None`` for any.
 
     With LongRoPE the rotations of all rows follow the longest: those of a batch change where one is
     longer than the network was first trained on.

@@ -1,4 +1,4 @@
-"""Reads configuration, tokenizer, processor and weights of a model by its id.
+"""Loading of configuration, tokenizer, processor and weights of a model by its id.
 
 Every error says what to do.
 """
@@ -26,7 +26,7 @@ ZOO = Path(__file__).parents[1] / "zoo" / "weights"
 
 
 def resolve(model_id: str) -> str:
-    """The folder of a ``zoo/NAME`` id; any other id unchanged.
+    """Folder of a ``zoo/NAME`` id; any other id unchanged.
 
     Raises:
         FuseError: If the zoo has no such model.
@@ -41,7 +41,7 @@ def resolve(model_id: str) -> str:
 
 
 def where(model_id: str) -> tuple[str, dict[str, str]]:
-    """Where transformers' ``from_pretrained`` finds a model: the place, and a file there if named.
+    """Place of a model for transformers' ``from_pretrained``, and a file in it if one is named.
 
     Example:
         >>> where("openai-community/gpt2")
@@ -56,7 +56,7 @@ def where(model_id: str) -> tuple[str, dict[str, str]]:
 
 
 def first_line(error: BaseException) -> str:
-    r"""The first line of an error's message, without its final full stop.
+    r"""First line of an error's message, without its final full stop.
 
     Example:
         >>> first_line(ValueError("the file is cut off. \nMore about it."))
@@ -67,7 +67,7 @@ def first_line(error: BaseException) -> str:
 
 
 def unreadable(model_id: str, error: Exception) -> FuseError:
-    """One line about a model that cannot be read."""
+    """One-line error about a model that cannot be read."""
     if split_gguf(model_id):
         return unreadable_gguf(model_id, error)
     if "trust_remote_code" in str(error):
@@ -110,7 +110,7 @@ def load_config(
 
 
 def _reading_fails(model_id: str, *more: type[Exception]) -> tuple[type[Exception], ...]:
-    """Errors that transformers raises where files are missing or broken.
+    """Error classes that transformers raises for missing or broken files.
 
     Foreign bytes make the reader of a GGUF file raise anything.
     """
@@ -120,7 +120,7 @@ def _reading_fails(model_id: str, *more: type[Exception]) -> tuple[type[Exceptio
 def load_tokenizer(
     model_id: str, revision: str | None, trust_remote_code: bool, subfolder: str = ""
 ) -> PreTrainedTokenizerBase:
-    """The model's tokenizer, which must be a fast one: alignment needs character offsets.
+    """Tokenizer of a model, which must be a fast one, as alignment needs character offsets.
 
     Raises:
         FuseError: If it is missing or slow.
@@ -154,7 +154,7 @@ def load_tokenizer(
 
 
 def check_tokenizer(tokenizer: PreTrainedTokenizerBase, name: str) -> PreTrainedTokenizerBase:
-    """Checks that a tokenizer is a fast one: alignment needs character offsets.
+    """Checks that a tokenizer is a fast one, as alignment needs character offsets.
 
     Raises:
         FuseError: If it is not.
@@ -170,14 +170,14 @@ def check_tokenizer(tokenizer: PreTrainedTokenizerBase, name: str) -> PreTrained
 def load_processor(
     auto: Any, model_id: str, revision: str | None, trust_remote_code: bool, what: str
 ) -> Any:
-    """What makes a network's inputs of pictures, and of texts beside them.
+    """Processor that turns pictures, and texts beside them, into a network's inputs.
 
     Args:
         auto: The transformers auto class of it.
         model_id: Hub id, local folder or ``zoo/`` id.
         revision: Branch, tag or commit on the hub.
         trust_remote_code: Whether to run code that comes with the model.
-        what: What it is in messages.
+        what: Name of the thing in messages.
 
     Raises:
         FuseError: If the model has none.
@@ -199,7 +199,7 @@ def load_processor(
 def _written_out(
     source: str, revision: str | None, subfolder: str
 ) -> PreTrainedTokenizerBase | None:
-    """The tokenizer that a model's tokenizer.json describes, if there is one."""
+    """The tokenizer of a model's tokenizer.json, if there is one."""
     path = cached_file(
         source,
         "tokenizer.json",
@@ -223,7 +223,7 @@ def load_module(
     subfolder: str = "",
     placed: dict[str, Any] | None = None,
 ) -> torch.nn.Module:
-    """The network, frozen and in eval mode.
+    """Loads the network, frozen and in eval mode.
 
     Args:
         auto: The ``from_pretrained`` of a transformers auto class.
@@ -232,7 +232,7 @@ def load_module(
         dtype: Type of the weights in memory, whatever that of the file.
         trust_remote_code: Whether to run code that comes with the model.
         unused: Beginnings of the names of weights that may be missing.
-        subfolder: Where in the model its files are.
+        subfolder: Folder of the files inside the model's.
         placed: Options of ``auto`` that say where the network goes; by default to the CPU.
 
     Raises:

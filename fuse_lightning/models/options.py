@@ -1,4 +1,4 @@
-"""Options that every frozen model takes, and the types of their values."""
+"""Options of every frozen model, and their types."""
 
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
 
@@ -26,7 +26,7 @@ else:
 
 
 class ModelOptions(TypedDict, total=False):
-    """Options of every :class:`FrozenModel` beside ``model_id``, see there."""
+    """Options of every :class:`FrozenModel` beside ``model_id``."""
 
     revision: str | None
     dtype: DType | None

@@ -1,4 +1,4 @@
-"""PEFT adapters on disk or on the hub: their base model, with their layers put in."""
+"""PEFT adapters on disk or on the hub, with the base models that they were trained on."""
 
 import json
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ BROKEN = (SafetensorError, EOFError)
 
 @dataclass(frozen=True)
 class PeftAdapter:
-    """An adapter, and the model that it was trained on.
+    """PEFT adapter, and the model that it was trained on.
 
     Attributes:
         model_id: Folder or hub id of the adapter.
@@ -38,7 +38,7 @@ class PeftAdapter:
     replaces: tuple[str, ...] = ()
 
     def attach(self, network: nn.Module) -> nn.Module:
-        """The base's network with the adapter's layers put in, frozen and in eval mode.
+        """Network of the base model with the adapter's layers, frozen and in eval mode.
 
         Raises:
             FuseError: If the adapter does not fit the network, or is of a kind that changes what a
@@ -74,7 +74,7 @@ class PeftAdapter:
 
 
 def find_adapter(model_id: str, revision: str | None) -> PeftAdapter | None:
-    """The adapter that an id stands for; ``None`` if it stands for a model, or for nothing.
+    """Adapter that an id names; ``None`` if it names a model or nothing.
 
     An adapter's folder or repository has an ``adapter_config.json`` and no ``config.json``.
 
@@ -110,7 +110,7 @@ def has_tokenizer(model_id: str, revision: str | None) -> bool:
 
 
 def _file(model_id: str, revision: str | None, name: str) -> str | None:
-    """A file of a folder or repository; ``None`` if there is none."""
+    """File of a folder or repository; ``None`` if there is none."""
     try:
         path: str | None = cached_file(
             resolve(model_id),

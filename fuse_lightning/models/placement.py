@@ -14,12 +14,12 @@ from fuse_lightning.errors import FuseError
 DeviceMap = str | dict[str, str | int]
 Quantization = Literal["4bit", "8bit"]
 SPREADS = ("auto", "balanced", "balanced_low_0", "sequential")
-"""Ways in which accelerate shares a model out."""
+"""Strategies of accelerate for spreading a model."""
 
 
 @dataclass
 class Placement:
-    """Where the weights of one model lie.
+    """Device or devices, and number of bits, of a model's weights.
 
     Attributes:
         model_id: The model.
@@ -63,18 +63,18 @@ class Placement:
 
     @property
     def _given(self) -> Sequence[str | int]:
-        """The devices that are named."""
+        """The named devices."""
         if isinstance(self.device_map, dict):
             return [place for place in self.device_map.values() if place != "disk"]
         return [] if self.device is None else [self.device]
 
     @property
     def key(self) -> tuple[object, ...]:
-        """Equal for two placements that are the same."""
+        """Key that is equal for two equal placements."""
         return self.device, repr(self.device_map), self.quantization
 
     def check(self) -> None:
-        """Looks for the devices and packages, before any weights are read.
+        """Checks that devices and packages are there, before weights are read.
 
         Raises:
             FuseError: If a device or a package is not there.
@@ -99,11 +99,11 @@ class Placement:
         )
 
     def options(self, device: torch.device, dtype: torch.dtype) -> dict[str, Any]:
-        """What ``from_pretrained`` needs to place the network; nothing if it is moved afterwards.
+        """Options of ``from_pretrained`` that place the network; empty if it is moved afterwards.
 
         Args:
-            device: Where the network lies if it is not spread.
-            dtype: In which quantized layers compute.
+            device: Device of the network if it is not spread.
+            dtype: Type in which quantized layers compute.
         """
         options: dict[str, Any] = {}
         if self.device_map is not None or self.quantization:
@@ -119,14 +119,14 @@ class Placement:
 
 
 def devices() -> list[str]:
-    """The devices of this machine."""
+    """Devices of this machine."""
     accelerator = torch.accelerator.current_accelerator()
     count = torch.accelerator.device_count()
     return ["cpu", *(f"{accelerator.type}:{n}" for n in range(count) if accelerator)]
 
 
 def input_device(embedding_layer: nn.Module) -> torch.device:
-    """The device on which a placed network reads ids."""
+    """Device on which a placed network reads ids."""
     weight = embedding_layer.get_parameter("weight")
     # Weights that come from memory or disk when they are needed have a hook that moves the ids.
     home = "cpu" if weight.is_meta else weight.device
@@ -135,7 +135,7 @@ def input_device(embedding_layer: nn.Module) -> torch.device:
 
 
 def keep_gradients(network: nn.Module) -> None:
-    """Sets 4-bit layers to give a gradient at their inputs after a forward without one."""
+    """Makes 4-bit layers give a gradient at their inputs after a forward without one."""
     for layer in network.modules():
         if type(layer).__name__ == "Linear4bit":
             # In eval mode some CPUs pack the weights for a kernel that has no backward.
@@ -143,7 +143,7 @@ def keep_gradients(network: nn.Module) -> None:
 
 
 def _device(given: str | int) -> torch.device:
-    """A device by its name, or an accelerator by its number."""
+    """Device of a name, or of an accelerator's number."""
     if isinstance(given, str):
         device = torch.device(given)
         if device.type == "meta":

@@ -1,4 +1,4 @@
-"""Settings of a sentence-transformers model, from the files beside it or its object in memory."""
+"""Settings of a sentence-transformers model, from its files or its object in memory."""
 
 import json
 from collections.abc import Callable
@@ -16,11 +16,11 @@ PROMPTS = "config_sentence_transformers.json"
 READER = "sentence_bert_config.json"
 
 Settings = Callable[[str], Any]
-"""From the name of a file to what is in it, {} if there is none."""
+"""Content of each settings file, by its name; {} for a missing file."""
 
 
 def is_sentence_transformer(model: object) -> bool:
-    """Whether this is a ``SentenceTransformer`` in memory: modules, of which the first reads text.
+    """Whether this is a ``SentenceTransformer`` in memory whose first module reads text.
 
     Asked of what it has, as the package need not be installed.
     """

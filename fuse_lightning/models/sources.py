@@ -1,4 +1,4 @@
-"""Where a frozen model comes from: files that its id names, or a network in memory."""
+"""Sources of a frozen model: files that its id names, or a network in memory."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 
 
 class Loaded(NamedTuple):
-    """A network that is ready to be run, with its tokenizer.
+    """Network ready for use, with its tokenizer.
 
     Attributes:
         network: The transformers network, frozen and in eval mode.
         tokenizer: A fast tokenizer.
-        device: Where ids go.
+        device: Device of ids.
     """
 
     network: Any
@@ -42,11 +42,11 @@ class Loaded(NamedTuple):
 
 
 def read(model: FrozenModel, device: torch.device) -> Loaded:
-    """Reads network and tokenizer from the files that the model's id names.
+    """Loads network and tokenizer from the files that the model's id names.
 
     Args:
         model: The model.
-        device: Where the network goes, unless it is spread.
+        device: Device of the network, unless it is spread.
 
     Raises:
         FuseError: If there is no such model, or it is of another kind.
@@ -82,12 +82,12 @@ def read(model: FrozenModel, device: torch.device) -> Loaded:
 
 
 def take(model: FrozenModel, network: Any, device: torch.device) -> Loaded:
-    """Borrows a network in memory; what ``model.put_back`` holds gives it back.
+    """Borrows a network in memory; ``model.put_back`` gives it back.
 
     Args:
         model: The model.
         network: Its network.
-        device: Where the network goes, unless it must stay where it is.
+        device: Device of the network, unless it must stay where it is.
 
     Raises:
         FuseError: If the network is of another kind, or has no tokenizer.
@@ -117,13 +117,13 @@ def take(model: FrozenModel, network: Any, device: torch.device) -> Loaded:
 
 
 def find_processor(model: FrozenModel, given: ProcessorSource, auto: Any, what: str) -> Any:
-    """The processor that the user gave, else that of the model's own place.
+    """Processor that the user gave, or else that of the model's own place.
 
     Args:
         model: The model.
         given: A processor, or the hub id or folder of one.
         auto: The transformers auto class that reads it.
-        what: What it is in messages.
+        what: Name of the thing in messages.
 
     Raises:
         FuseError: If there is none.
@@ -139,7 +139,7 @@ def find_processor(model: FrozenModel, given: ProcessorSource, auto: Any, what: 
 
 
 def find_tokenizer(model: FrozenModel, home: str, revision: str | None) -> PreTrainedTokenizerBase:
-    """The tokenizer that the user gave, else that of the model's own place.
+    """Tokenizer that the user gave, or else that of the model's own place.
 
     Args:
         model: The model.

@@ -1,4 +1,4 @@
-"""The start of a text: the ids that a causal language model reads before it."""
+"""Start of a text: the ids that a causal language model reads before it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ EXAMPLES = (
     "A man in a red hat sits on a bench",
     "A man in a blue shirt",
 )
-"""Ordinary texts, which begin alike."""
+"""Ordinary texts with common beginnings."""
 
 
 def find_start(model: CausalLM, start: str) -> tuple[int, ...]:
@@ -60,7 +60,7 @@ def find_start(model: CausalLM, start: str) -> tuple[int, ...]:
 
 
 def find_openings(model: CausalLM) -> frozenset[int]:
-    """Special tokens with which a text needs no start but its own.
+    """Special tokens that make a text need no other start.
 
     None where the tokenizer itself puts its start before any text, or the user does.
     """
@@ -70,7 +70,7 @@ def find_openings(model: CausalLM) -> frozenset[int]:
 
 
 def begin(model: CausalLM, plain: TokenBatch) -> TokenBatch:
-    """Texts behind their start, unless they begin with it or with a token that needs none.
+    """Texts with their start, unless they already begin with it or need none.
 
     Args:
         model: The loaded model, which has a start.
@@ -99,7 +99,7 @@ def begin(model: CausalLM, plain: TokenBatch) -> TokenBatch:
 
 
 def _begun(plain: TokenBatch, start: Tensor, openings: frozenset[int]) -> Tensor:
-    """Which texts begin with their start, or with a special token that needs none."""
+    """Whether each text begins with its start, or with a special token that needs none."""
     size = len(start)
     first = plain.ids[:, :1]
     opened = torch.isin(first, torch.tensor([*openings])) & plain.mask[:, :1]
@@ -110,7 +110,7 @@ def _begun(plain: TokenBatch, start: Tensor, openings: frozenset[int]) -> Tensor
 
 
 def placed_start(model: CausalLM) -> tuple[int, ...]:
-    """Ids that the tokenizer itself puts before a text."""
+    """Ids that the tokenizer itself adds before a text."""
     whole: list[int] = model.tokenizer("a")["input_ids"]
     plain: list[int] = model.tokenizer("a", add_special_tokens=False)["input_ids"]
     for start in range(1, len(whole) - len(plain) + 1):
@@ -120,7 +120,7 @@ def placed_start(model: CausalLM) -> tuple[int, ...]:
 
 
 def turn_marks(model: CausalLM) -> set[str]:
-    """Special tokens that end a turn of a chat, or begin one."""
+    """Special tokens that begin or end a turn of a chat."""
     if not getattr(model.tokenizer, "chat_template", None):
         return set()
     turns = [{"role": "user", "content": ASKED}, {"role": "assistant", "content": ANSWERED}]
@@ -134,7 +134,7 @@ def turn_marks(model: CausalLM) -> set[str]:
 
 @torch.no_grad()
 def likeliest_start(model: CausalLM, starts: list[int]) -> int:
-    """The token behind which the model finds ordinary texts likeliest."""
+    """Start token under which ordinary texts have the highest likelihood."""
     means = []
     for start in starts:
         rows = [

@@ -1,4 +1,4 @@
-"""Stop texts: finds in written ids the first of some texts, wherever its tokens begin."""
+"""Stop texts: search of generated ids for the first of some texts, across token boundaries."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class StopTexts:
-    """Finds where written ids spell a stop text.
+    """Search for stop texts in generated ids.
 
     Args:
         model: The loaded model whose tokens they are.
@@ -32,11 +32,11 @@ class StopTexts:
         self.head = len(model.decode([self.anchor])[0])
 
     def spelled(self, ids: Sequence[int]) -> str:
-        """The text of ids that follow a word."""
+        """Text of ids that follow a word."""
         return self.model.decode([[*self.anchor, *ids]])[0][self.head :]
 
     def __call__(self, ids: Sequence[int]) -> int | None:
-        """How many tokens spell nothing of the first stop text; ``None`` where there is none.
+        """Number of tokens before the first stop text; ``None`` if there is none.
 
         A token that spells both the end of the text and the beginning of the stop counts as stop.
         """

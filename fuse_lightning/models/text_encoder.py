@@ -32,7 +32,7 @@ POOLINGS = get_args(Pooling)
 
 
 class TextEncoder(FrozenModel):
-    """A frozen model that turns a text into a unit vector, to compare by cosine."""
+    """Base of frozen models that turn a text into a unit vector, compared by cosine."""
 
     @property
     def auto_class(self) -> Any:
@@ -54,7 +54,7 @@ class TextEncoder(FrozenModel):
 
 
 class SentenceEncoder(TextEncoder):
-    """An encoder of texts in the manner of sentence-transformers, such as all-MiniLM-L6-v2.
+    """Text encoder in the manner of sentence-transformers, such as all-MiniLM-L6-v2.
 
     Pools as the model's ``1_Pooling/config.json`` says, by default the mean over tokens. Reads
     texts as its other files say: in lower case, and behind a prompt of its own.
@@ -66,7 +66,7 @@ class SentenceEncoder(TextEncoder):
             default the one that the model says, most often none.
         pooling: How one vector is made of those of the tokens; by default as the model's files
             say, else their mean.
-        **options: Those of every :class:`FrozenModel`.
+        **options: Options of every :class:`FrozenModel`.
     """
 
     kind = "sentence encoder"
@@ -100,15 +100,15 @@ class SentenceEncoder(TextEncoder):
 
     @property
     def key(self) -> tuple[object, ...]:
-        """Equal for two models that can share weights in memory and read texts alike."""
+        """Key that is equal for two models that can share weights and read texts alike."""
         return (*super().key, self.prompt_name, self.pooling)
 
     def accepts(self, config: PretrainedConfig) -> bool:
-        """Any single text network: no pictures, no decoder half."""
+        """Whether a network reads text alone, without pictures and without a decoder half."""
         return not hasattr(config, "vision_config") and not config.is_encoder_decoder
 
     def prepare(self) -> None:
-        """Finds how vectors are pooled, and what stands before texts.
+        """Finds the pooling, and the text before every text.
 
         Raises:
             FuseError: If it pools in an unknown way, or has no prompt of the name.
@@ -119,12 +119,12 @@ class SentenceEncoder(TextEncoder):
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
-        """The model's tokens; texts are put in lower case where the model's files say so."""
+        """Tokens of the model, with lower case if the model's files ask for it."""
         lower = bool(self._setting(READER).get("do_lower_case"))
         return Vocabulary(self.tokenizer, self.table_rows, lower=lower, name=self.model_id)
 
     def _prompt(self) -> str:
-        """The instruction before every text; "" for none."""
+        """Instruction before every text; empty if there is none."""
         config = self._setting(PROMPTS)
         prompts = config.get("prompts") or {}
         name = self.prompt_name or config.get("default_prompt_name")
@@ -136,7 +136,7 @@ class SentenceEncoder(TextEncoder):
         return str(prompts[name])
 
     def _passed(self) -> int:
-        """Number of leading tokens that are left out of pooling."""
+        """Number of leading tokens that pooling leaves out."""
         if not self.prompt or self._setting(POOLING).get("include_prompt", True):
             return 0
         (row,) = self.words.read([self.prompt], special=True)
@@ -153,7 +153,7 @@ class SentenceEncoder(TextEncoder):
 
     @cached_property
     def max_tokens(self) -> int:
-        """Longest input in tokens: sentence-transformers may read less than the network could."""
+        """Longest input in tokens, which sentence-transformers may set below the network's own."""
         limit = self._setting(READER).get("max_seq_length")
         return min(super().max_tokens, int(limit)) if limit else super().max_tokens
 
@@ -210,5 +210,5 @@ class SentenceEncoder(TextEncoder):
 
 
 def same_direction(a: Tensor, b: Tensor) -> bool:
-    """Whether two batches of unit vectors agree to rounding."""
+    """Whether two batches of unit vectors are equal up to rounding."""
     return bool(((a * b).sum(-1) > 1 - 1e-4).all()) and not bool(torch.isnan(a).any())

@@ -1,4 +1,4 @@
-"""Short names of a model for what its vocabulary tells."""
+"""Shortcuts from a model to its vocabulary."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -11,12 +11,12 @@ from fuse_lightning.models.word_tokenizer import WordTokenizer
 
 
 class TokenAccess(ABC):
-    """Access to the tokens of what has a vocabulary."""
+    """Mixin with shortcuts to the vocabulary of a model."""
 
     @property
     @abstractmethod
     def vocabulary(self) -> Vocabulary:
-        """The tokens that tokenizer and network both know."""
+        """Tokens that tokenizer and network both know."""
 
     @property
     def vocab_size(self) -> int:
@@ -25,17 +25,17 @@ class TokenAccess(ABC):
 
     @property
     def pad_id(self) -> int:
-        """Id that fills up short rows."""
+        """Id that pads short rows."""
         return self.vocabulary.pad_id
 
     @property
     def words(self) -> WordTokenizer:
-        """The tokenizer with a memory for words."""
+        """Tokenizer that caches words."""
         return self.vocabulary.words
 
     @property
     def pieces(self) -> list[str]:
-        """What each of the V tokens adds to a text behind a word; "" for special tokens."""
+        """Text that each of the V tokens adds behind a word; empty for special tokens."""
         return self.vocabulary.pieces
 
     @property
@@ -44,7 +44,7 @@ class TokenAccess(ABC):
         return self.vocabulary.marks
 
     def encode(self, texts: Sequence[str], *, special: bool = True) -> TokenBatch:
-        """Tokens of whole texts as the model reads them, without special ones if not ``special``.
+        """Tokens of whole texts as the model reads them, with special ones if ``special``.
 
         Here with those that the tokenizer adds. Kinds of models that put more before a text, such
         as a start or an instruction, do so in their own ``encode``. Nothing is cut: a text may be
@@ -57,5 +57,5 @@ class TokenAccess(ABC):
         return self.vocabulary.decode(rows)
 
     def allowed_tokens(self, tokens: TokenSet = "ascii") -> Tensor:
-        """Which tokens a prompt may hold, boolean, shape (V,), see :meth:`Vocabulary.allowed`."""
+        """Mask of the tokens that a prompt may hold, (V,), see :meth:`Vocabulary.allowed`."""
         return self.vocabulary.allowed(tokens)

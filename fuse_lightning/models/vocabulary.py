@@ -1,4 +1,4 @@
-"""The tokens of a model: from text to ids and back, what each spells, which a prompt may hold."""
+"""Vocabulary of a model: text to ids and back, and the tokens that a prompt may hold."""
 
 import json
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ call to call."""
 
 
 class Vocabulary:
-    """The tokens that a tokenizer and its network both know.
+    """Tokens that a tokenizer and its network both know.
 
     Two vocabularies are equal if they hold the same tokens: the same ids spell the same pieces,
     and both read any text as the same ids. They need not be one object. What stands before and
@@ -70,7 +70,7 @@ class Vocabulary:
         been given tokens, such as one for padding, for which there is no row.
         """
         self.pad_id = self._pad_id() if pad_id is None else pad_id
-        """Id that fills up short rows; it is masked, so any will do where there is none."""
+        """Id that pads short rows; any id if the tokenizer has none, as it is masked."""
 
     def __len__(self) -> int:
         return self.size
@@ -87,7 +87,7 @@ class Vocabulary:
 
     @cached_property
     def digest(self) -> str:
-        """32 hex digits that are equal where two vocabularies are."""
+        """Digest of 32 hex digits, equal for equal vocabularies."""
         state = json.loads(self.tokenizer.backend_tokenizer.to_str())
         # An added token without a row is none of the vocabulary's.
         state["added_tokens"] = [
@@ -110,14 +110,14 @@ class Vocabulary:
 
     @cached_property
     def special_ids(self) -> frozenset[int]:
-        """Ids of special tokens: those with a role, and added ones that are marked as special."""
+        """Ids of special tokens: those with a role, and added ones marked as special."""
         added = self.tokenizer.added_tokens_decoder.items()
         special = {index for index, token in added if token.special}
         return frozenset(special.union(self.tokenizer.all_special_ids))
 
     @cached_property
     def added_ids(self) -> frozenset[int]:
-        """Ids of tokens that are matched in a text before all others, special or not."""
+        """Ids of added tokens, special or not, which are matched in a text before all others."""
         return frozenset(self.tokenizer.added_tokens_decoder)
 
     @cached_property
@@ -129,11 +129,11 @@ class Vocabulary:
 
     @cached_property
     def words(self) -> WordTokenizer:
-        """The tokenizer with a memory for words, where it reads them apart from each other."""
+        """Tokenizer that caches words, if it reads words independently of each other."""
         return WordTokenizer(self.tokenizer, self.lower)
 
     def encode(self, texts: Sequence[str], *, special: bool = True) -> TokenBatch:
-        """Tokens of N whole texts, shape (N, T), with the characters that each stands for.
+        """Tokens of N whole texts, shape (N, T), with their character spans.
 
         Nothing is cut.
 
@@ -160,7 +160,7 @@ class Vocabulary:
 
     @cached_property
     def pieces(self) -> list[str]:
-        """What each of the V tokens adds to a text behind a word; "" for special tokens."""
+        """Text that each of the V tokens adds behind a word; empty for special tokens."""
         anchor = self.tokenizer("a", add_special_tokens=False)["input_ids"]
         head = self.decode([anchor])[0]
         full = self.decode([[*anchor, index] for index in range(self.size)])
@@ -170,7 +170,7 @@ class Vocabulary:
         ]
 
     def allowed(self, tokens: TokenSet = "ascii") -> Tensor:
-        """Which tokens a prompt may hold, boolean, shape (V,).
+        """Mask of the tokens that a prompt may hold, shape (V,).
 
         Never special tokens, nor added ones (reserved tokens and markup, which not every tokenizer
         calls special), nor tokens that spell nothing.
@@ -194,7 +194,7 @@ class Vocabulary:
 
 
 def _essential(part: Any) -> Any:
-    """A part of a tokenizer without settings that change no id and no piece.
+    """Part of a tokenizer's settings, without those that change no id and no piece.
 
     Releases write an unset affix as null or as "", and some parts say how offsets are trimmed.
     """
@@ -211,7 +211,7 @@ def _essential(part: Any) -> Any:
 
 
 def is_in(tokens: TokenSet, piece: str) -> bool:
-    """Whether a token that spells ``piece`` is in a set of tokens, see :meth:`Vocabulary.allowed`.
+    """Whether a piece is in a set of tokens, see :meth:`Vocabulary.allowed`.
 
     Example:
         >>> [is_in("words", piece) for piece in (" house", ",", "42", " ")]

@@ -1,4 +1,4 @@
-"""A tokenizer with a memory: each distinct word is tokenized once, and the results are joined."""
+"""Tokenizer that caches words: each distinct word is tokenized once, and the results joined."""
 
 from collections.abc import Iterable, Sequence
 from functools import cached_property
@@ -9,13 +9,13 @@ from transformers import PreTrainedTokenizerBase
 
 MOST_WORDS = 2**12
 MOST_TEXTS = 2**12
-"""Words and texts that are remembered."""
+"""Most words and texts in the cache."""
 KINDS = ("a", "Z", "9", "'", "'s", ".", "!", "-", "_", "(", "é", "字", "한", "🙂")
-"""Characters of the kinds that tokenizers tell apart."""
+"""Sample characters of the kinds that tokenizers treat differently."""
 
 
 class Tokens(NamedTuple):
-    """Token ids of one text, and their places in it.
+    """Token ids of one text, and their character spans.
 
     Attributes:
         ids: One for each token.
@@ -27,7 +27,7 @@ class Tokens(NamedTuple):
 
 
 class WordTokenizer:
-    """A tokenizer that reads each distinct word once.
+    """Tokenizer that reads each distinct word once.
 
     Most tokenizers cut a text at its spaces before anything else. What such a tokenizer makes of
     a text is known from its words, which come again and again in a search. Whether it is such a
@@ -53,10 +53,10 @@ class WordTokenizer:
         self._words: dict[tuple[bool, str], Tokens | None] = {}
         """Words at the start of a text, and behind another; ``None`` if it must be read whole."""
         self._texts: dict[str, Tokens | None] = {}
-        """What texts were before their last word: candidates of one parent differ in it alone."""
+        """Texts up to their last word: candidates of one parent differ in that word alone."""
 
     def read(self, texts: Sequence[str], *, special: bool = False) -> list[Tokens]:
-        """Tokens of texts, with the tokenizer's special tokens if ``special``; nothing is cut."""
+        """Tokens of texts, with special tokens if ``special``; nothing is truncated."""
         if not self.lower:
             return self._read(texts, special)
         lowered = [text.lower() for text in texts]
@@ -100,7 +100,7 @@ class WordTokenizer:
         return Tokens([*head, *ids, *tail], [0] * (2 * len(head)) + spans + [0] * (2 * len(tail)))
 
     def _joined(self, text: str) -> Tokens | None:
-        """Tokens of a text whose words are known; ``None`` if it must be read as a whole."""
+        """Tokens of a text of known words; ``None`` if it must be read as a whole."""
         before, space, word = text.rpartition(" ")
         last = self._words[bool(space), word]
         if last is None or not space:
@@ -127,7 +127,7 @@ class WordTokenizer:
         return Tokens(ids, spans)
 
     def _learn(self, texts: Iterable[str]) -> None:
-        """Tokenizes the words of texts that are not known yet."""
+        """Tokenizes the unknown words of texts."""
         if len(self._words) > MOST_WORDS:
             self._words.clear()
             self._texts.clear()
@@ -152,7 +152,7 @@ class WordTokenizer:
         }
 
     def _behind(self, before: str, words: Sequence[str]) -> list[Tokens | None]:
-        """Tokens of words behind another, their characters counted from the word's first."""
+        """Tokens of words that follow another word, with spans from the word's first character."""
         (known,) = self._whole([before], False)
         size, start = len(known.ids), len(before) + 1
         return [
@@ -163,7 +163,7 @@ class WordTokenizer:
         ]
 
     def _if_plain(self, word: str, tokens: Tokens | None) -> Tokens | None:
-        """The tokens of a word, unless it is white space or has an added token.
+        """Tokens of a word, unless it is white space or holds an added token.
 
         Those may take in the space beside them.
         """
@@ -177,7 +177,7 @@ class WordTokenizer:
 
     @cached_property
     def _frame(self) -> tuple[list[int], list[int]] | None:
-        """Special tokens before and behind a text; ``None`` if they are not the same for all."""
+        """Special tokens before and behind a text; ``None`` if they differ between texts."""
         frames = []
         for text in ("a", "9 !"):
             (plain,), (full,) = self._whole([text], False), self._whole([text], True)
@@ -191,7 +191,7 @@ class WordTokenizer:
 
     @cached_property
     def separable(self) -> bool:
-        """Whether the tokenizer reads words apart from each other, which is tried out."""
+        """Whether the tokenizer reads words independently of each other, found by trial."""
         backend: Any = getattr(self.tokenizer, "backend_tokenizer", None)
         cut = getattr(backend, "pre_tokenizer", None)
         if cut is None or any(
@@ -212,7 +212,7 @@ class WordTokenizer:
 
 
 def _in_upper(row: Tokens, text: str) -> Tokens:
-    """Tokens of a text in lower case with spans in the text itself, if their lengths differ."""
+    """Tokens of a lower-cased text with spans in the text itself, if their lengths differ."""
     places = [place for place, letter in enumerate(text) for _ in letter.lower()]
     spans = row.spans.copy()
     for start in range(0, len(spans), 2):

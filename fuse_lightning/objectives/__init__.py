@@ -1,4 +1,4 @@
-"""Terms and their weighted sum."""
+"""Terms, and objectives as their weighted sums."""
 
 from fuse_lightning.objectives.causal_term import CausalTerm as CausalTerm
 from fuse_lightning.objectives.continuation import Continuation as Continuation

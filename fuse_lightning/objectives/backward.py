@@ -14,12 +14,12 @@ from fuse_lightning.objectives.row_values import checked, reduced, row_values
 from fuse_lightning.objectives.term import Term
 
 SHARE = 0.5
-"""Part of a model's budget for one backward, which keeps activations."""
+"""Share of a model's budget for one backward, which keeps activations."""
 
 
 @dataclass
 class Families:
-    """Rows in which one model reads a prompt as the same tokens: their gradients add up.
+    """Groups of rows in which one model reads a prompt as the same tokens, so gradients add up.
 
     Attributes:
         family: The family of each of R rows, shape (R,).
@@ -40,7 +40,7 @@ class Families:
 
     @classmethod
     def find(cls, term: Term, reading: Reading) -> Families:
-        """The families of what a term has laid out."""
+        """Families of the rows of a reading."""
         most = torch.tensor([model.max_tokens for model in term.models])
         fits = reading.lengths <= most[reading.reader]
         readable = ~torch.isin(reading.of, reading.of[~fits])
@@ -59,7 +59,7 @@ class Families:
 
 
 def _keys(reading: Reading) -> list[tuple[object, ...]]:
-    """What rows of one family have in common."""
+    """Keys of rows, equal within one family."""
     pairs = zip(reading.reader.tolist(), reading.of.tolist(), strict=True)
     own = reading.own
     kinds = [-1] * len(reading) if own is None else own.kind.tolist()
@@ -76,13 +76,13 @@ def _keys(reading: Reading) -> list[tuple[object, ...]]:
 
 @dataclass
 class Backward:
-    """What backward passes tell of N prompts.
+    """Gradients and losses of N prompts from backward passes.
 
     Attributes:
         grads: For each model that reads, by number: weighted gradients at the columns of the
             prompts of its families, in their order, shape (F, P, d).
-        losses: Of the prompts, shape (N,); infinite for one that is too long to be read.
-        items: The same for each pair of a prompt and an example, shape (M,).
+        losses: Losses of the prompts, shape (N,); infinite for a prompt that is too long.
+        items: Losses of each pair of a prompt and an example, shape (M,).
         pairs: The pairs, shape (M, 2).
     """
 
@@ -93,7 +93,7 @@ class Backward:
 
 
 def backward(term: Term, reading: Reading, families: Families, count: int) -> Backward:
-    """Weighted gradients at the prompts, and their losses.
+    """Weighted gradients at the prompts' tokens, and the prompts' losses.
 
     All rows are read once without a graph where the term couples them: :meth:`Term.reduce` then
     tells what each row counts, and rows times that are differentiated in parts that memory holds.
@@ -128,14 +128,14 @@ def backward(term: Term, reading: Reading, families: Families, count: int) -> Ba
 
 
 def _equal_shares(reading: Reading) -> Tensor | None:
-    """What each row counts in the loss of its prompt where means are taken; ``None`` for 1."""
+    """Weight of each row in the loss of its prompt where means are taken; ``None`` for 1."""
     item, of = reading.item, reading.pairs[:, 0]
     alike = item.bincount()[item] * of.bincount()[reading.of]
     return None if bool((alike == 1).all()) else 1.0 / alike
 
 
 def _shares(term: Term, reading: Reading, values: Tensor) -> Tensor:
-    """What each row counts: the gradient of the sum of all prompts' losses in the rows' values."""
+    """Weight of each row: the gradient of the sum of all prompts' losses at the row's value."""
     with torch.enable_grad():
         leaf = values.detach().requires_grad_()
         items = reduced(term, leaf, reading)
@@ -154,7 +154,7 @@ def _differentiate(
         term: The term.
         reading: The rows that are read.
         rows: Their numbers among all rows.
-        shares: What each of them counts.
+        shares: Weight of each of them.
         families: The families of all rows.
     """
     grads: dict[int, Tensor] = {}

@@ -1,4 +1,4 @@
-"""The base of terms of causal language models."""
+"""Base of terms of causal language models."""
 
 from torch import Tensor
 from torchmetrics import Metric
@@ -14,7 +14,7 @@ from fuse_lightning.objectives.term import Term
 
 
 class CausalTerm(Term):
-    """A loss computed from what a causal language model expects next."""
+    """Term on the next-token probabilities of a causal language model."""
 
     model: CausalLM
     model_class = CausalLM
@@ -32,7 +32,7 @@ class CausalTerm(Term):
         super().__init__(model, weight, prefix, suffix, name, layout, score_weight)
 
     def check(self) -> None:
-        """Also requires something before the first token of the prompt."""
+        """Checks the term, and that a token comes before the first one of the prompt."""
         super().check()
         if not self.frame.head:
             raise FuseError(
@@ -51,6 +51,6 @@ class CausalTerm(Term):
 
 
 def row_sums(values: Tensor, places: Tensor) -> Tensor:
-    """Sums of values that stand at the M places of a mask on the CPU: from (M,) to (N,)."""
+    """Row sums of M values at the true places of a CPU mask: from (M,) to (N,)."""
     where = indices(places, values.device)
     return values.new_zeros(places.shape).index_put(where, values).sum(1)

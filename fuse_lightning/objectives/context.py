@@ -1,4 +1,4 @@
-"""The text around a prompt: a layout whose other fields are filled."""
+"""Context of a prompt: a layout whose other fields are filled."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,14 +13,14 @@ class Context:
 
     Attributes:
         layout: The layout.
-        fields: What stands in its other fields.
+        fields: Texts of its other fields.
     """
 
     layout: Layout
     fields: Mapping[str, str] = field(default_factory=dict)
 
     def fill(self, prompt: str) -> Filled:
-        """The whole text of a prompt.
+        """Whole text with a prompt in its place.
 
         Args:
             prompt: The prompt, without white space around.
@@ -36,12 +36,12 @@ class Context:
 
     @property
     def sides(self) -> tuple[str, str]:
-        """Text before and behind a prompt that is not empty."""
+        """Texts before and behind a prompt that is not empty."""
         return self._known[:2]
 
     @cached_property
     def _known(self) -> tuple[str, str, dict[str, tuple[Span, bool]]]:
-        """Both sides; spans of the other fields, behind the prompt counted from its end."""
+        """Both sides, and spans of the other fields; those behind the prompt count from its end."""
         filled = self.layout.fill("a", self.fields)
         start, stop = filled.prompt
         spans = {

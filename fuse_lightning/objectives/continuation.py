@@ -1,4 +1,4 @@
-"""How likely a causal language model goes on from a prompt to a wanted text."""
+"""Term: likelihood of a wanted text behind the prompt."""
 
 from collections.abc import Sequence
 
@@ -30,7 +30,7 @@ class Continuation(CausalTerm):
         label: Text wanted where a target has none of its own, such as "Sure, here's".
         layout: Text or turns of a chat with ``{prompt}`` and at its end ``{answer}``, the wanted
             text, in place of prefix and suffix.
-        score_weight: Factor of what prompts are selected by; by default ``weight``.
+        score_weight: Factor in the number by which prompts are selected; by default ``weight``.
     """
 
     splits = True
@@ -56,7 +56,7 @@ class Continuation(CausalTerm):
             )
 
     def check(self) -> None:
-        """Also requires that a prompt and the label fit into the model."""
+        """Checks the term, and that a prompt and the label fit into the model."""
         super().check()
         if self.label is not None:
             self._check_room(self.label)
@@ -90,7 +90,7 @@ class Continuation(CausalTerm):
         self.labels = labels
 
     def contents(self, owner: int, example: int) -> Sequence[Fields]:
-        """The wanted text."""
+        """The wanted text, as the field ``answer``."""
         return ({ANSWER: self.labels[owner]},)
 
     def loss(self, reading: Reading, embeds: Tensor | None = None) -> Tensor:

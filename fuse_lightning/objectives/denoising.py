@@ -1,4 +1,4 @@
-"""How well a diffusion model denoises the target with the prompt's help (arXiv 2312.12416)."""
+"""Term: denoising error of a diffusion model given the prompt (arXiv 2312.12416)."""
 
 import random
 from collections.abc import Sequence
@@ -40,7 +40,7 @@ class Denoising(Term):
             published. Losses of different steps then compare only roughly, while the choice of
             the best prompt of all steps takes them as exact.
         layout: Text or turns of a chat with ``{prompt}``, in place of prefix and suffix.
-        score_weight: Factor of what prompts are selected by; by default ``weight``.
+        score_weight: Factor in the number by which prompts are selected; by default ``weight``.
     """
 
     model: Diffusion
@@ -109,7 +109,7 @@ class Denoising(Term):
         self._times, self._noisy, self._wanted = map(torch.stack, zip(*draws, strict=True))
 
     def _draw(self, seed: str, latents: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Timesteps, noisy latents, and what should be predicted of them."""
+        """Random timesteps, noisy latents and their prediction targets, for one step."""
         # On the CPU, so that every device gets the same.
         generator = torch.Generator().manual_seed(random.Random(seed).getrandbits(63))
         order = torch.randperm(len(latents), generator=generator)
@@ -143,7 +143,7 @@ class Denoising(Term):
     def _errors(
         self, reading: Reading, embeds: Tensor | None, rows: Tensor, samples: Tensor
     ) -> Tensor:
-        """Squared errors of some texts, each with one of its target's pairs."""
+        """Squared errors of some texts, each with one pair of its target."""
         encoded = reading.rows[rows]
         if embeds is not None:
             embeds = embeds[rows, : encoded.ids.shape[1]]

@@ -1,4 +1,4 @@
-"""How likely a causal language model finds a prompt."""
+"""Term: likelihood of the prompt under a causal language model."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -34,7 +34,7 @@ class Fluency(CausalTerm):
 
     @torch.no_grad()
     def label_change(self, reading: Reading) -> Tensor:
-        """Change of the loss when one prompt token becomes another and all inputs stay.
+        """Change of the loss when one prompt token is replaced as a label, with fixed inputs.
 
         A token counts twice: the model reads it, and it is what the model should have expected.
         The gradient at input embeddings knows the former only. Coordinate methods such as GCG
@@ -67,7 +67,7 @@ class Fluency(CausalTerm):
     def update_metrics(
         self, metrics: Mapping[str, Metric], reading: Reading, losses: Tensor
     ) -> None:
-        """Adds rows; each token of a prompt counts alike."""
+        """Adds rows, with each token of a prompt weighted equally."""
         metrics["perplexity"].update(losses, reading.prompt.sum(1))
 
     @classmethod

@@ -1,4 +1,4 @@
-"""Ids that a model reads around a prompt, found by reading words of every kind in its place."""
+"""Ids of the text around a prompt in one model, and how prompts join them."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -14,26 +14,26 @@ from fuse_lightning.objectives.context import Context
 from fuse_lightning.objectives.layout import PROMPT, Layout, Piece, Span
 
 BEFORE, BEHIND = re.compile(r" *[^ ]* *\Z"), re.compile("^ *[^ ]*")
-"""The last word of a text, and the first one, with the spaces beside them."""
+"""Patterns of the last word of a text, and of the first, with the spaces beside them."""
 Ids = tuple[int, ...]
 Columns = dict[str, tuple[int, ...]]
-"""Places in some ids by the name of the field that they belong to."""
+"""Places in some ids, by the name of their field."""
 
 
 @dataclass(frozen=True)
 class Frame:
-    """What a model reads around a prompt.
+    """Ids of prefix and suffix, and how prompts join them.
 
     Attributes:
         head: Ids before the prompt, special ones included.
-        prefix: The same without the special ones that the model puts there itself.
+        prefix: The head without special ids that the model puts there itself.
         tail: Ids behind the prompt; for a language model as far as an answer, of whose likelihood
             the prompt tells, and none without one.
         lead: White space with which the ids of a prompt begin their text.
         openings: Ids of words of every kind as the first of a prompt; ``None`` where they change
             the ids around them, or the other way round.
         before: Places in the head of the tokens of each field.
-        behind: The same in the tail.
+        behind: Places in the tail of the tokens of each field.
     """
 
     head: Ids
@@ -47,14 +47,14 @@ class Frame:
 
 @dataclass(frozen=True)
 class _Joint:
-    """What happens where a prompt meets the text beside it: see :class:`Frame`."""
+    """Ids and white space where a prompt meets the text beside it, see :class:`Frame`."""
 
     lead: str
     openings: tuple[Ids, ...] | None
 
 
 class Frames:
-    """The frames of contexts in one model, each found once.
+    """Cache of the frames of contexts in one model.
 
     Where the tokenizer reads words apart, what happens beside a prompt depends on the nearest
     words alone: contexts that agree on these share what was found there.
@@ -69,17 +69,17 @@ class Frames:
         self._joints: dict[tuple[str, str], _Joint] = {}
 
     def at(self, context: Context) -> Frame:
-        """The frame of a context."""
+        """Frame of a context."""
         if context not in self._frames:
             self.find([context])
         return self._frames[context]
 
     def forget(self) -> None:
-        """Forgets the frames of contexts, which may never come again."""
+        """Drops the frames of contexts, which may never come again."""
         self._frames.clear()
 
     def find(self, contexts: Iterable[Context]) -> None:
-        """Finds the frames of contexts, those that are new in one batch."""
+        """Computes the frames of new contexts, in one batch."""
         new = [each for each in dict.fromkeys(contexts) if each not in self._frames]
         if not new:
             return
@@ -110,7 +110,7 @@ class Frames:
         return self._joints[key]
 
     def _found(self, before: str, behind: str) -> _Joint:
-        """Reads words of every kind between two texts."""
+        """Joint of two texts, found by reading words of every kind between them."""
         first, both = _around(before, ""), _around(before, behind)
         ((word,),) = self._cut([first], ["a"], special=False)
         head, text = self.model.decode([word.before, (*word.before, *word.inside)])
@@ -178,7 +178,7 @@ def _around(before: str, behind: str) -> Context:
 
 
 def covered(encoded: TokenBatch, texts: Sequence[str], spans: Sequence[Span]) -> Tensor:
-    """Tokens that hold some of a part of each text, shape (N, T).
+    """Mask of the tokens that overlap a part of each text, shape (N, T).
 
     The space before a part belongs to its first token, or is a token of its own there.
 

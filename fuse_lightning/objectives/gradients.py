@@ -1,4 +1,4 @@
-"""Gradients of an objective in the tokens of its primary."""
+"""Gradients of an objective with respect to the primary's tokens."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from fuse_lightning.objectives.term import Term
 
 @dataclass
 class TermGradient:
-    """What one backward pass of a term tells of N prompts.
+    """Losses and gradients of one backward pass of a term over N prompts.
 
     Attributes:
         column: Number of the term.
@@ -42,7 +42,7 @@ def term_gradients(
     *,
     embeddings: bool = False,
 ) -> Iterator[TermGradient]:
-    """Gradients of weighted terms at positions of the prompts, one item a term.
+    """Gradients of weighted terms at positions of the prompts, one item per term.
 
     Args:
         objective: The objective.
@@ -95,7 +95,7 @@ def term_gradients(
 
 
 def _of_prompts(head: HeadGradient, of: Tensor, count: int) -> HeadGradient:
-    """Gradients of N prompts from those of the families that read them."""
+    """Gradients of N prompts, summed over their families."""
     if torch.equal(of, torch.arange(count)):
         return head
     where = to_device(of, head.grad.device)
@@ -144,7 +144,7 @@ def _fixed(
     words: Sequence[Sequence[AlignedWord]],
     slots: Sequence[set[int]],
 ) -> Tensor:
-    """How many leading tokens of each row come before the first whose gradient is needed."""
+    """Number of leading tokens of each row before the first that needs a gradient."""
     width = reading.rows.ids.shape[1]
     kinds = [-1] * len(reading) if reading.own is None else reading.own.kind.tolist()
     firsts = [1] * len(reading) if reading.own is None else reading.own.firsts.tolist()
@@ -189,7 +189,7 @@ def embedding_gradient(objective: Objective, prompts: Prompts) -> tuple[Tensor, 
 
 
 def read_as_text(term: Term, prompts: Prompts) -> Tensor:
-    """Which of N canonical prompts a term's gradient is taken at as their text is read, (N,)."""
+    """Mask of the N canonical prompts whose gradient is taken at the ids of their text, (N,)."""
     if term.reads_ids(prompts) or not any(reader.own for reader in term.row_readers):
         return torch.ones(len(prompts.states), dtype=torch.bool)
     ids, text = (term.read(prompts, ids=ids) for ids in (True, False))
@@ -199,7 +199,7 @@ def read_as_text(term: Term, prompts: Prompts) -> Tensor:
 
 
 def _asked(reading: Reading) -> list[list[int]]:
-    """Ids of each row as far as something is asked of them."""
+    """Ids of each row up to the last token with a loss."""
     asked = reading.prompt if reading.wanted is None else reading.wanted
     ends = (asked * torch.arange(1, asked.shape[1] + 1)).amax(1).tolist()
     return [row[:end] for row, end in zip(reading.rows.ids.tolist(), ends, strict=True)]
@@ -207,7 +207,7 @@ def _asked(reading: Reading) -> list[list[int]]:
 
 @torch.no_grad()
 def label_changes(objective: Objective, prompts: Prompts) -> Tensor | float:
-    """The part of swaps' changes that gradients of embeddings cannot know.
+    """Changes of likelihood from swapped labels, which embedding gradients miss.
 
     Args:
         objective: The objective.
@@ -228,7 +228,7 @@ def label_changes(objective: Objective, prompts: Prompts) -> Tensor | float:
 
 
 def _label_part(term: Term, prompts: Prompts, length: int) -> Tensor | None:
-    """A term's part, shape (N, L, V): of some rows after the others, as logits are large."""
+    """Label changes of one term, shape (N, L, V), in slices of rows, as logits are large."""
     reading = term.read(prompts, ids=True)
     own = reading.own
     if own is None:

@@ -1,4 +1,4 @@
-"""How far a prompt's embeddings are from what a causal language model expects."""
+"""Term: divergence of a language model's expectation from the prompt's embeddings."""
 
 from functools import cached_property
 
@@ -29,7 +29,7 @@ class KLDivergence(CausalTerm):
     # log P of the many tokens that the model rules out, whatever the embedding is.
 
     def loss(self, reading: Reading, embeds: Tensor | None = None) -> Tensor:
-        """Mean over prompt tokens, shape (N,)."""
+        """Mean divergence over prompt tokens, shape (N,)."""
         ids, counted = reading.rows.ids, reading.prompt[:, 1:]
         tokens = self.model.embed(ids) if embeds is None else embeds
         before = F.pad(counted, (0, 1))

@@ -1,4 +1,4 @@
-"""Layouts of terms: the rows that the models of a term read for prompts."""
+"""Layout part of terms: the rows that a term's models read for prompts."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from fuse_lightning.objectives.reading import Reading, joined
 from fuse_lightning.objectives.rows import Line, RowReader
 
 MOST_CONTEXTS = 2**16
-"""Texts around prompts that are remembered with their ids."""
+"""Most contexts whose ids are remembered."""
 
 
 class LaidOut:
-    """The base of terms as a reader sees them: a layout, and the rows that it makes of prompts."""
+    """Base of terms, as a reader of rows sees them: a layout, and the rows of prompts."""
 
     model: FrozenModel
     name: str
@@ -33,22 +33,22 @@ class LaidOut:
     readers: tuple[int, ...] = (0,)
     """Numbers of the :attr:`models` that read the rows: each of them reads every row."""
     examples: list[int] | None = None
-    """How many examples each target of the batch has; ``None`` where a target is one itself."""
+    """Number of examples of each target of the batch; ``None`` for targets without examples."""
 
     @property
     def models(self) -> list[FrozenModel]:
-        """The frozen models that the term keeps, :attr:`model` first."""
+        """Frozen models of the term, :attr:`model` first."""
         found = [each for each in vars(self).values() if isinstance(each, FrozenModel)]
         return [self.model, *(each for each in found if each is not self.model)]
 
     def stand_beside(self, first: LaidOut) -> None:
-        """Reads prompts that are spelt in the layout of another term, the first of an objective."""
+        """Sets the first term of an objective, in whose layout prompts are spelt."""
         self.first = first
         vars(self).pop("row_readers", None)
 
     @cached_property
     def form(self) -> Layout:
-        """The layout, once the model is loaded."""
+        """Layout of the loaded model."""
         if self.layout is None:
             marks = self.model.marks
             return Layout.around(self.prefix, self.suffix, marks, answer=ANSWER in self.fills)
@@ -56,13 +56,13 @@ class LaidOut:
 
     @cached_property
     def home(self) -> Context:
-        """The layout without an answer, and with a short word in every other field."""
+        """Layout without an answer, and with a short word in every other field."""
         form = self.form.without_answer()
         return Context(form, dict.fromkeys(form.names, "a"))
 
     @cached_property
     def frame(self) -> Frame:
-        """Ids around a prompt at :attr:`home`."""
+        """Ids around a prompt in :attr:`home`."""
         return self._frames[0].at(self.home)
 
     @cached_property
@@ -71,7 +71,7 @@ class LaidOut:
 
     @cached_property
     def row_readers(self) -> list[RowReader]:
-        """What lays out the rows of each model."""
+        """Row makers of the models, in their order."""
         first = self.first
         pairs = zip(self.models, self._frames, strict=True)
         return [
@@ -116,7 +116,7 @@ class LaidOut:
             )
 
     def contents(self, owner: int, example: int) -> Sequence[Fields]:
-        """Hook: what stands in the fields of the rows of one example, beside the prompt.
+        """Hook: texts of the other fields, for each row of one example.
 
         Args:
             owner: Index of a target in the batch.
@@ -134,7 +134,7 @@ class LaidOut:
         *,
         ids: bool = False,
     ) -> Reading:
-        """Lays out the rows of prompts.
+        """Reading of prompts: lays out their rows.
 
         Args:
             prompts: N prompts.

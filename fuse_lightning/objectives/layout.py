@@ -1,4 +1,4 @@
-"""The text that a term's model reads: a prompt and other fields in their places."""
+"""Layout of the text that a term's model reads: a prompt and other fields in their places."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from fuse_lightning.errors import FuseError
 PROMPT, ANSWER = "prompt", "answer"
 ROLES = ("system", "user", "assistant")
 OPEN, CLOSE = "\ue000", "\ue001"
-"""Marks around a field's name while a chat template writes a chat; no text has them."""
+"""Marks around a field's name while a template writes a chat; no text holds them."""
 Fields = Mapping[str, str]
-"""Texts by the name of the field that they fill."""
+"""Texts by the name of their field."""
 Span = tuple[int, int]
-"""First and last-plus-one character."""
+"""First character, and the one after the last."""
 
 
 class Message(TypedDict):
@@ -33,7 +33,7 @@ class Message(TypedDict):
 
 
 class Filled(NamedTuple):
-    """A text whose fields are filled.
+    """Text of a layout with filled fields.
 
     Attributes:
         text: The whole text.
@@ -45,18 +45,18 @@ class Filled(NamedTuple):
 
     @property
     def prompt(self) -> Span:
-        """Characters of the prompt."""
+        """Span of the prompt."""
         return self.spans[PROMPT]
 
     @property
     def answer(self) -> Span | None:
-        """Characters of what the model shall write, if anything."""
+        """Span of the text that the model shall write; ``None`` if there is none."""
         return self.spans.get(ANSWER)
 
 
 @dataclass(frozen=True)
 class Piece:
-    """A part of a layout: text as it stands, or a field.
+    """Part of a layout: literal text or a field.
 
     Attributes:
         text: The text; empty for a field.
@@ -68,7 +68,7 @@ class Piece:
 
 
 def parse(text: str) -> list[Piece]:
-    """The pieces of a text with fields in braces; ``{{`` and ``}}`` are braces themselves.
+    """Pieces of a text with fields in braces; ``{{`` and ``}}`` stand for braces.
 
     Args:
         text: Such as ``"{text} It was{answer}"``.
@@ -92,7 +92,7 @@ def parse(text: str) -> list[Piece]:
 
 
 def gap(left: str, right: str, marks: Collection[str]) -> str:
-    r"""What joins two texts: a space, unless white space or a special token is there already.
+    r"""Separator of two texts: a space, unless white space or a special token is there already.
 
     Args:
         left: The first text.
@@ -111,7 +111,7 @@ def gap(left: str, right: str, marks: Collection[str]) -> str:
 
 @dataclass(frozen=True)
 class Layout:
-    """Where a prompt and other fields stand in the text that a model reads.
+    """Order of a prompt, other fields and literal text in the text that a model reads.
 
     White space is kept as it is written. ``{prompt}`` stands once, with text of the layout or
     nothing on either side; ``{answer}`` is what the model shall write, and comes last.
@@ -128,7 +128,7 @@ class Layout:
 
     @classmethod
     def around(cls, prefix: str, suffix: str, marks: Collection[str], *, answer: bool) -> Layout:
-        """The layout of a prefix and a suffix.
+        """Layout of a prefix and a suffix.
 
         Args:
             prefix: Text before the prompt.
@@ -143,14 +143,14 @@ class Layout:
 
     @classmethod
     def read(cls, given: str | Sequence[Message], tokenizer: Any = None) -> Layout:
-        """The layout of a text with fields, or of a chat.
+        """Layout of a text with fields, or of a chat.
 
         The turns of a chat but a last one of the assistant are written by the tokenizer's chat
         template, which then asks for an answer. What that last one says follows as it stands.
 
         Args:
             given: The text, or the turns.
-            tokenizer: What writes a chat.
+            tokenizer: Tokenizer whose template writes a chat.
 
         Raises:
             FuseError: If it is no layout, or the tokenizer writes no chats.
@@ -180,12 +180,12 @@ class Layout:
 
     @property
     def names(self) -> list[str]:
-        """The fields beside the prompt, each once."""
+        """Names of the fields beside the prompt, each once."""
         names = (piece.name for piece in self.pieces)
         return [*dict.fromkeys(name for name in names if name not in ("", PROMPT))]
 
     def without_answer(self) -> Layout:
-        """The layout up to what the model shall write."""
+        """The layout up to the answer."""
         kept = tuple(piece for piece in self.pieces if piece.name != ANSWER)
         return Layout(kept, self.joined, self.marks)
 
@@ -195,11 +195,11 @@ class Layout:
         return Layout(self.pieces[: place + 1], self.joined, self.marks)
 
     def fill(self, prompt: str, fields: Fields | None = None) -> Filled:
-        """The whole text of a prompt.
+        """Whole text with a prompt and other fields in their places.
 
         Args:
             prompt: The prompt, without white space around.
-            fields: What stands in the other fields.
+            fields: Texts of the other fields.
 
         Example:
             >>> Layout.read("{text} It was{prompt}.").fill(" fun", {"text": "Go!"}).text
@@ -218,7 +218,7 @@ class Layout:
 
 
 def _split(text: str) -> list[Piece]:
-    """The pieces of a text whose fields stand between marks."""
+    """Pieces of a text with marks around its fields."""
     parts = re.split(f"{OPEN}([^{CLOSE}]*){CLOSE}", text)
     return [
         Piece(name=part) if number % 2 else Piece(text=part)
@@ -232,7 +232,7 @@ def _marked(pieces: Sequence[Piece]) -> str:
 
 
 def _chat(turns: Sequence[Message], tokenizer: Any) -> list[Piece]:
-    """The pieces of a chat as the tokenizer's template writes it."""
+    """Pieces of a chat in the tokenizer's chat template."""
     for turn in turns:
         if not isinstance(turn, Mapping) or {*turn} != {"role", "content"}:
             raise FuseError(f"turn {turn!r} of the layout must have a role and a content")

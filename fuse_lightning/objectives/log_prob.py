@@ -1,4 +1,4 @@
-"""How well a prompt's embeddings fit what a causal language model expects."""
+"""Term: fit of the prompt's embeddings to a language model's expectation."""
 
 import torch
 from torch import Tensor, nn
@@ -26,7 +26,7 @@ class LogProb(CausalTerm):
     """
 
     def check(self) -> None:
-        """Also requires a head that reads vectors of the width of embeddings."""
+        """Checks the term, and that the head reads vectors of the width of embeddings."""
         super().check()
         if self.model.module.get_output_embeddings() is None:
             raise FuseError(
@@ -42,7 +42,7 @@ class LogProb(CausalTerm):
             )
 
     def _states(self, ids: Tensor, mask: Tensor, embeds: Tensor | None = None) -> Tensor:
-        """Last hidden states, as the output head gets them, shape (N, T, d)."""
+        """Last hidden states, as given to the output head, shape (N, T, d)."""
         found: list[Tensor] = []
 
         def keep(_: nn.Module, inputs: tuple[Tensor]) -> Tensor:

@@ -1,4 +1,4 @@
-"""What an evaluation asks of a term: its metrics, and other models that it can stand for."""
+"""Interface between a term and an evaluation: metrics, and transfer to other models."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from fuse_lightning.objectives.reading import Reading
 
 
 class Measured:
-    """The base of terms as an evaluation sees them: metrics of prompts, and transfer."""
+    """Base of terms, as an evaluation sees them: metrics of prompts, and transfer."""
 
     def metrics(self) -> dict[str, Metric]:
-        """New metrics of what this term says of prompts, by short name.
+        """New metrics of this term by short name.
 
         An evaluation shows each behind the term's own name, as ``fluency_perplexity``. A metric's
         ``higher_is_better`` says its direction, an attribute ``unit`` its unit. A
@@ -33,12 +33,12 @@ class Measured:
     def update_metrics(
         self, metrics: Mapping[str, Metric], reading: Reading, losses: Tensor
     ) -> None:
-        """Hook: adds rows to the metrics, but to mean losses.
+        """Hook: adds rows to the metrics, except to mean losses.
 
         Args:
-            metrics: Those of :meth:`metrics`, without mean losses.
+            metrics: Metrics from :meth:`metrics`, without mean losses.
             reading: R rows of prompts of the targets that the term was given last, at least one.
-            losses: What the term's ``score`` gave for them, shape (R, ...), on the CPU; infinite
+            losses: Values from the term's ``score``, shape (R, ...), on the CPU; infinite
                 for a row that is longer than its model reads.
         """
 
@@ -46,11 +46,11 @@ class Measured:
     def for_transfer(
         cls, model: FrozenModel, targets: Sequence[Target], search: Sequence[Any]
     ) -> Self | None:
-        """A term of this class that measures prompts with a model that took no part in the search.
+        """Term of this class that measures prompts with a model from outside the search.
 
         Args:
             model: The model, not loaded yet.
-            targets: What the prompts were found for.
+            targets: Targets of the prompts.
             search: The terms of the search.
 
         Returns:

@@ -1,4 +1,4 @@
-"""Losses that need not be computed again."""
+"""Cache of losses by prompt."""
 
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any
@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 class LossMemory:
-    """The latest rows of losses by key; the oldest are forgotten.
+    """Cache of the latest rows of losses by key; the oldest are dropped.
 
     Args:
         limit: Most rows kept.
@@ -19,20 +19,20 @@ class LossMemory:
         self._rows: dict[Hashable, list[float]] = {}
 
     def forget(self, gone: Callable[[Any], bool]) -> None:
-        """Forgets the rows whose keys are ``gone``."""
+        """Drops the rows of some keys."""
         self._rows = {key: row for key, row in self._rows.items() if not gone(key)}
 
     def clear(self) -> None:
-        """Forgets everything."""
+        """Drops all rows."""
         self._rows.clear()
 
     def keep(self, keys: Sequence[Hashable], losses: Tensor) -> None:
-        """Remembers losses, shape (N, terms)."""
+        """Stores losses, shape (N, terms)."""
         self._rows.update(zip(keys, losses.tolist(), strict=True))
         while len(self._rows) > self.limit:
             del self._rows[next(iter(self._rows))]
 
     def recall(self, keys: Sequence[Hashable]) -> tuple[list[int], Tensor]:
-        """Which of N keys are known, and their losses, shape (known, terms), float32."""
+        """Mask of the known keys among N, and their losses, shape (known, terms), float32."""
         known = [place for place, key in enumerate(keys) if key in self._rows]
         return known, torch.tensor([self._rows[keys[place]] for place in known])

@@ -1,4 +1,4 @@
-"""The weighted sum of terms over one prompt."""
+"""Objective: the weighted sum of terms over prompts."""
 
 import itertools
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ from fuse_lightning.objectives.term import Term
 
 
 class Objective:
-    """The sum of weighted terms; the model of the first term is the primary.
+    """Weighted sum of terms; the model of the first term is the primary.
 
     Args:
         terms: The terms.
@@ -68,12 +68,12 @@ class Objective:
 
     @property
     def primary(self) -> FrozenModel:
-        """The model whose ids prompts are."""
+        """Model whose ids make up prompts."""
         return self.terms[0].model
 
     @property
     def models(self) -> list[FrozenModel]:
-        """The models of all terms, each once."""
+        """Models of all terms, each once."""
         models = {id(model): model for term in self.terms for model in term.models}
         return [*models.values()]
 
@@ -89,13 +89,13 @@ class Objective:
             model.budget = Budget(self.max_batch_tokens, model.turn)
 
     def adapter(self, model: FrozenModel) -> FuseAdapter:
-        """The adapter between the primary and another model."""
+        """Adapter between the primary and another model."""
         if id(model) not in self._adapters:
             self._adapters[id(model)] = FuseAdapter(self.primary, model, self.settings)
         return self._adapters[id(model)]
 
     def set_targets(self, targets: Sequence[Target]) -> None:
-        """Computes what the terms need of a batch of targets, of some perhaps already known."""
+        """Gives the terms the targets of a batch; known targets are not encoded again."""
         self.scores.set_targets(targets)
         for term in self.terms:
             term.set_targets(targets)
@@ -118,7 +118,7 @@ class Objective:
             term.begin_step(steps)
 
     def prompts(self, states: Sequence[State], owners: Sequence[int]) -> Prompts:
-        """Prompts of some targets, spelt and checked."""
+        """Prompts of some targets, with their text and whether it is read back as the same ids."""
         return self.speller.prompts(states, owners)
 
     def encode_prompt(self, text: str) -> State:
@@ -130,7 +130,7 @@ class Objective:
         return self.speller.encode(texts)
 
     def back(self, model: FrozenModel) -> tuple[Tensor, Tensor] | None:
-        """From a model's embeddings to the primary's, where both have the same tokens.
+        """Map from a model's embeddings to the primary's, where both have the same tokens.
 
         Returns:
             The primary's table, shape (V, D), and the map from it to the model's embeddings,
@@ -147,7 +147,7 @@ class Objective:
         return self._backs[id(model)]
 
     def too_long(self, prompts: Prompts) -> tuple[Term, int, int] | None:
-        """A term whose model reads fewer tokens than the rows of some prompts have.
+        """A term whose model cannot read the rows of some prompts; ``None`` if all fit.
 
         Returns:
             The term, how many its model reads and how many there are; ``None`` for no such term.
@@ -176,11 +176,11 @@ class Objective:
     def losses(
         self, prompts: Prompts, examples: Sequence[int] | None = None, *, again: bool = False
     ) -> Tensor:
-        """Losses of every term, unweighted; see :meth:`Scores.losses`."""
+        """Unweighted losses of every term, see :meth:`Scores.losses`."""
         return self.scores.losses(prompts, examples, again=again)
 
     def total(self, losses: Tensor) -> Tensor:
-        """What prompts are selected by: weighted sums of term losses, from (N, terms) to (N,)."""
+        """Weighted sums of term losses, by which prompts are selected: from (N, terms) to (N,)."""
         weights = torch.tensor([term.selects for term in self.terms])
         # A term that does not count must not turn an infinite loss into no number.
         sums: Tensor = torch.where(weights != 0, losses * weights, 0.0).sum(1)

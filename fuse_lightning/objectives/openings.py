@@ -1,4 +1,4 @@
-"""What the first token of a prompt is read as behind another prefix."""
+"""Re-tokenized first tokens of prompts behind another prefix."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,7 +14,7 @@ from fuse_lightning.objectives.frames import Ids
 
 @dataclass(eq=False)
 class Openings:
-    """What each of V tokens is read as where its own text begins a prompt.
+    """Ids that each of V tokens becomes where its text begins a prompt.
 
     Attributes:
         model: The model that reads.
@@ -26,13 +26,13 @@ class Openings:
 
     @classmethod
     def find(cls, model: FrozenModel, prefix: Ids, before: str) -> "Openings":
-        """Reads the text of every token; one that spells no text stands for itself.
+        """Re-tokenizes the text of every token; a token without text stays itself.
 
         Args:
             model: The loaded model.
             prefix: Ids of the text before the prompt, without special ones that the model puts
                 there itself.
-            before: That text.
+            before: The text before the prompt.
         """
         words = [piece.strip() for piece in model.pieces]
         spelt = [index for index, word in enumerate(words) if word and "\ufffd" not in word]
@@ -46,7 +46,7 @@ class Openings:
 
     @cached_property
     def first(self) -> Tensor:
-        """The first of each token's ids, shape (V,), on the model's device."""
+        """First id of each token, shape (V,), on the model's device."""
         return torch.tensor([ids[0] for ids in self.ids], device=self.model.device)
 
     @cached_property
@@ -62,7 +62,7 @@ class Openings:
 
     @cached_property
     def map(self) -> Tensor:
-        """The linear map from tokens' embeddings to :attr:`table`, shape (1, 1, d, d)."""
+        """Linear map from tokens' embeddings to :attr:`table`, shape (1, 1, d, d)."""
         known = self.model.embedding_table.float()
         with torch.autocast(known.device.type, enabled=False):
             return fit_map("least_squares", known[:, None], self.table[:, None])

@@ -1,4 +1,4 @@
-"""Where a prompt's own ids stand in rows that read them, and the gradients there."""
+"""Columns of a prompt's own ids in rows that read them, and the gradients there."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from fuse_lightning.objectives.openings import Openings
 
 @dataclass
 class OwnTokens:
-    """How the ids of prompts stand in R rows.
+    """Columns of the ids of prompts in R rows, and how their first tokens are read.
 
     Behind another prefix the first token of a prompt may be read as others, such as one without
     a space. All later ones are themselves.
 
     Attributes:
-        kinds: What first tokens are read as; ``None`` for themselves.
+        kinds: Re-tokenized first tokens; ``None`` where they stay themselves.
         kind: Which of the kinds holds in each row, shape (R,); -1 for a row that reads the
             prompt's text and not its ids.
         firsts: As how many tokens the first of each prompt is read, shape (R,).
@@ -35,12 +35,12 @@ class OwnTokens:
     firsts: Tensor
 
     def __getitem__(self, some: slice | Tensor) -> OwnTokens:
-        """Those of some rows."""
+        """Entries of some rows."""
         return OwnTokens(self.kinds, self.kind[some], self.firsts[some])
 
     @classmethod
     def joined(cls, parts: Sequence[OwnTokens | None], counts: Sequence[int]) -> OwnTokens | None:
-        """Those of several readings, with as many rows each; ``None`` where none reads ids."""
+        """Entries of several readings in one; ``None`` if none of them reads ids."""
         if not any(parts):
             return None
         kinds: list[Openings | None] = []
@@ -53,7 +53,7 @@ class OwnTokens:
         return cls(kinds, torch.cat(kind), torch.cat(firsts))
 
     def column(self, place: Tensor) -> Tensor:
-        """Columns behind a row's first one of the prompt of some places in the prompt.
+        """Columns of prompt positions, counted from the prompt's first column in the row.
 
         Args:
             place: Places, shape (R,) or (R, L).
@@ -72,12 +72,12 @@ def own_heads(
     embeddings: bool = False,
     back: tuple[Tensor, Tensor] | None = None,
 ) -> list[HeadGradient]:
-    """Gradients at the positions of R prompts.
+    """Gradients at the positions of R prompts, in the spaces in which their tokens are read.
 
     Args:
         model: The model that reads them.
         own: How the prompts stand in the rows.
-        grad: At the columns of the prompt, shape (R, P, d).
+        grad: Gradients at the columns of the prompt, shape (R, P, d).
         lengths: How many columns each prompt has, shape (R,).
         length: L, tokens of the longest prompt.
         embeddings: Whether all must be gradients of embeddings.
@@ -116,11 +116,11 @@ def own_heads(
 
 
 def own_labels(own: OwnTokens, change: Tensor, length: int) -> Tensor:
-    """Parts of labels at the positions of the prompts.
+    """Label changes at the positions of the prompts.
 
     Args:
         own: How R prompts stand in the rows.
-        change: At the columns of the prompt, shape (R, P, V).
+        change: Label changes at the columns of the prompt, shape (R, P, V).
         length: L, tokens of the longest prompt.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Prompts, as ids of the primary and as the text that these spell."""
+"""Prompts as the primary's ids and as their text."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,12 +9,12 @@ State = tuple[int, ...]
 
 @dataclass
 class Prompts:
-    """N prompts to score.
+    """N prompts with their ids, owners and texts.
 
     Attributes:
         states: Ids in the primary tokenizer.
         owners: Index of each prompt's target in the batch.
-        texts: What they spell, without white space around.
+        texts: Texts of the states, without white space around.
         canonical: Whether the text stands behind the primary's prefix as a prompt does and is
             read by the tokenizer as the same ids.
     """
@@ -25,7 +25,7 @@ class Prompts:
     canonical: list[bool]
 
     def select(self, rows: Sequence[int]) -> "Prompts":
-        """The prompts at some rows."""
+        """Prompts of some rows."""
         return Prompts(
             [self.states[row] for row in rows],
             [self.owners[row] for row in rows],

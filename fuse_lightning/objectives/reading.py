@@ -1,4 +1,4 @@
-"""Rows of tokens that a term's models read for some prompts."""
+"""Reading: the rows of tokens that a term's models read for some prompts."""
 
 from __future__ import annotations
 
@@ -59,11 +59,11 @@ class Reading:
         return cls(rows, {PROMPT: prompt}, of, owner, none, none, none, none)
 
     def __len__(self) -> int:
-        """R."""
+        """R, the number of rows."""
         return len(self.of)
 
     def __getitem__(self, some: slice | Tensor) -> Reading:
-        """Some of the rows, trimmed to the longest of them."""
+        """Reading of some of the rows, trimmed to the longest of them."""
         rows = self.rows[some]
         width = rows.ids.shape[1]
         return Reading(
@@ -80,46 +80,46 @@ class Reading:
         )
 
     def to(self, device: torch.device) -> Reading:
-        """The reading with ids, mask and owners on a device; all else stays on the CPU."""
+        """Copy with ids, mask and owners on a device; everything else stays on the CPU."""
         return replace(self, rows=self.rows.to(device), owner=to_device(self.owner, device))
 
     @property
     def prompt(self) -> Tensor:
-        """True for tokens of the prompt itself, shape (R, T)."""
+        """Mask of the prompt's own tokens, shape (R, T)."""
         return self.pieces[PROMPT]
 
     @property
     def wanted(self) -> Tensor | None:
-        """True for tokens that the model shall write, shape (R, T); ``None`` without any."""
+        """Mask of the tokens that the model shall write, shape (R, T); ``None`` without any."""
         return self.pieces.get(ANSWER)
 
     @property
     def lengths(self) -> Tensor:
-        """Tokens of each row, shape (R,)."""
+        """Number of tokens of each row, shape (R,)."""
         return self.rows.mask.sum(1)
 
     @property
     def start(self) -> Tensor:
-        """Column of each prompt's first token, shape (R,); 0 where it has none."""
+        """Column of each prompt's first token, shape (R,); 0 for an empty prompt."""
         return self.prompt.int().argmax(1)
 
     @cached_property
     def plain(self) -> bool:
-        """Whether row n alone reads prompt n."""
+        """Whether each prompt has exactly one row, in the same order."""
         return torch.equal(self.of, torch.arange(len(self)))
 
     @cached_property
     def pairs(self) -> Tensor:
-        """The M distinct pairs of a prompt and an example, in that order, shape (M, 2)."""
+        """The M distinct pairs of a prompt and an example, sorted, shape (M, 2)."""
         return self._items[0]
 
     @property
     def item(self) -> Tensor:
-        """The pair of :attr:`pairs` that each row speaks of, shape (R,)."""
+        """Index of each row's pair in :attr:`pairs`, shape (R,)."""
         return self._items[1]
 
     def table(self, values: Tensor) -> Tensor:
-        """Values of rows, those of each pair side by side in the order of their numbers.
+        """Values of rows in a table with a line for each pair.
 
         Where several models read the rows, those of the first model come first.
 
@@ -138,7 +138,7 @@ class Reading:
         )
 
     def per_pair(self, values: Tensor) -> Tensor:
-        """One value of each pair, of values that are equal for all of its rows: (R,) to (M,)."""
+        """One value for each pair, of values that are equal in all of its rows: (R,) to (M,)."""
         found = values.new_empty(len(self.pairs))
         found[to_device(self.item, values.device)] = values
         return found
@@ -153,7 +153,7 @@ class Reading:
 
 
 def joined(readings: list[Reading], pad_id: int) -> Reading:
-    """The rows of several readings, one behind the other.
+    """One reading with the rows of several readings, one behind the other.
 
     Args:
         readings: Readings of the same prompts.
@@ -217,7 +217,7 @@ def mean_of(values: Tensor, of: Tensor, count: int) -> Tensor:
 
 
 def row_weights(reading: Reading) -> Tensor:
-    """Weights of rows that let each prompt count alike, shape (R,), on the CPU.
+    """Weights that make all prompts count alike, shape (R,), on the CPU.
 
     Those of a prompt add up to 1. Its examples count alike, and so do the rows of an example.
     """
@@ -226,7 +226,7 @@ def row_weights(reading: Reading) -> Tensor:
 
 
 def equal_weights(of: Tensor) -> Tensor:
-    """Weights that add up to 1 for each owner, equal among what it owns.
+    """Equal weights within each owner, with the sum 1.
 
     Args:
         of: Owner of each of M things, shape (M,).

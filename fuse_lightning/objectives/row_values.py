@@ -1,4 +1,4 @@
-"""What a term says of each row, in batches that memory holds."""
+"""Losses and scores of rows, in batches that fit into memory."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -13,7 +13,7 @@ from fuse_lightning.objectives.term import Term
 
 
 def by_reader(reading: Reading) -> Iterator[tuple[int, Tensor]]:
-    """The numbers of the models that read rows, each with its rows in order."""
+    """Numbers of the models that read rows, each with its rows in order."""
     for number in torch.unique(reading.reader).tolist():
         yield number, (reading.reader == number).nonzero().squeeze(1)
 
@@ -39,7 +39,7 @@ def checked(term: Term, values: Tensor, count: int) -> Tensor:
 
 
 def row_values(term: Term, reading: Reading, call: Callable[[Reading], Tensor]) -> Tensor:
-    """What ``term.loss`` or ``term.score`` says of each row.
+    """Values of ``term.loss`` or ``term.score`` for each row.
 
     Args:
         term: The term.
@@ -95,7 +95,7 @@ def item_losses(term: Term, reading: Reading, values: Tensor) -> Tensor:
     Args:
         term: The term.
         reading: R rows.
-        values: What :func:`row_values` gave for them.
+        values: Their values from :func:`row_values`.
 
     Returns:
         Losses of ``reading.pairs``, shape (M,), float32; infinite where a row cannot be read.

@@ -1,4 +1,4 @@
-"""Lays out the rows in which one model of a term reads prompts."""
+"""Layout of rows in which one model of a term reads prompts."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from fuse_lightning.objectives.reading import Reading
 
 
 class Line(NamedTuple):
-    """What one row reads.
+    """Content of one row: a prompt, an example and a context.
 
     Attributes:
         prompt: Number of the prompt.
@@ -37,7 +37,7 @@ class Line(NamedTuple):
 
 
 class RowReader:
-    """Reads prompts with one model, as ids where these are what their text would be read as.
+    """Maker of the rows of one model, from ids where their text would be read as the same ids.
 
     Args:
         model: The model, loaded.
@@ -58,7 +58,7 @@ class RowReader:
         self._openings: dict[tuple[Ids, ...] | Context, Openings] = {}
 
     def reads_ids(self, context: Context) -> bool:
-        """Whether canonical prompts are read as the ids that they are.
+        """Whether the model reads canonical prompts as their own ids.
 
         It is so where their text has these ids in the context, too.
         """
@@ -76,7 +76,7 @@ class RowReader:
         return apart and openings == self.known.at(self.home).openings
 
     def openings(self, context: Context) -> Openings | None:
-        """What first tokens of prompts are read as; ``None`` where it is themselves."""
+        """Re-tokenized first tokens of prompts; ``None`` if they stay themselves."""
         if context.sides[0] == self.home.sides[0]:
             return None
         frame, home = self.frames.at(context), self.known.at(self.home)
@@ -88,11 +88,11 @@ class RowReader:
         return self._openings[key]
 
     def read(self, prompts: Prompts, lines: Sequence[Line], *, ids: bool) -> Reading:
-        """The rows of some lines.
+        """Reading of some lines.
 
         Args:
             prompts: The prompts.
-            lines: What each row reads.
+            lines: Content of each row.
             ids: Whether the ids of prompts are read in any case, also where their text would be
                 read as others. Only the first token is replaced by those of its own text, where
                 it cannot stand behind what is before it.
@@ -154,7 +154,7 @@ class RowReader:
         )
 
     def beginnings(self, prompts: Prompts, context: Context) -> list[Ids]:
-        """What the model has read where each prompt ends."""
+        """Ids of each row up to the end of its prompt."""
         if self.reads_ids(context):
             head = self.frames.at(context).head
             return [(*head, *state) for state in prompts.states]
@@ -169,7 +169,7 @@ class RowReader:
 
 
 def _fields(frames: Sequence[Frame], ends: Sequence[int], mask: Tensor) -> dict[str, Tensor]:
-    """True for the tokens of each field around prompts that end at some columns."""
+    """Masks of each field's tokens around prompts that end at some columns."""
     cells: dict[str, tuple[list[int], list[int]]] = defaultdict(lambda: ([], []))
     for row, (frame, end) in enumerate(zip(frames, ends, strict=True)):
         for name, places in frame.before.items():
@@ -193,7 +193,7 @@ def _reading(
     offset: Tensor,
     own: OwnTokens | None = None,
 ) -> Reading:
-    """A reading by one model, the number of which is put in by the term."""
+    """Reading by one model, whose number the term fills in."""
     owners = [prompts.owners[line.prompt] for line in lines]
     numbers = [(line.prompt, line.example, line.number) for line in lines]
     of, example, number = torch.tensor(numbers, dtype=torch.long).view(-1, 3).T

@@ -16,7 +16,7 @@ from fuse_lightning.objectives.term import Term
 
 
 class Scores:
-    """Exact losses of prompts under some terms; what is known is not computed again.
+    """Exact losses of prompts under some terms, each computed once.
 
     Args:
         terms: The terms.
@@ -32,7 +32,7 @@ class Scores:
         self._count = itertools.count()
 
     def set_targets(self, targets: Sequence[Target]) -> None:
-        """Forgets the losses of targets that have left the batch."""
+        """Drops the losses of targets that have left the batch."""
         known = {id(target): number for target, number in self._numbers}
         # The target itself is kept with its number: no other object can take its identity.
         self._numbers = [
@@ -44,7 +44,7 @@ class Scores:
             memory.forget(lambda key: key[0] not in staying)
 
     def forget(self) -> None:
-        """Forgets all losses."""
+        """Drops all losses."""
         for memory in (self.memory, *self.items):
             memory.clear()
 
@@ -56,7 +56,7 @@ class Scores:
         *,
         again: bool = False,
     ) -> Tensor:
-        """Losses of every term, unweighted, as prompts are selected by.
+        """Unweighted losses of every term, by which prompts are selected.
 
         A text that is longer than a term's model reads has infinite loss. What is known of a
         batch's targets is not computed again.
@@ -87,7 +87,7 @@ class Scores:
         return losses
 
     def term_matrix(self, prompts: Prompts) -> Tensor:
-        """Losses of every term, all of them computed and none recalled, shape (N, terms)."""
+        """Losses of every term, all newly computed, shape (N, terms)."""
         return self._matrix(range(len(self.terms)), prompts)
 
     def _matrix(self, columns: Sequence[int], prompts: Prompts) -> Tensor:
@@ -100,7 +100,7 @@ class Scores:
     def _over_examples(
         self, column: int, prompts: Prompts, examples: Sequence[int] | None, again: bool
     ) -> Tensor:
-        """Losses of one term over examples, those that are not known computed, shape (N,)."""
+        """Mean losses of one term over examples, with unknown ones computed, shape (N,)."""
         term, memory = self.terms[column], self.items[column]
         counts = term.examples or []
         chosen = [
@@ -135,19 +135,19 @@ class Scores:
         return [(numbers.get(owner, -1), state) for owner, state in pairs]
 
     def unknown(self, prompts: Prompts) -> list[int]:
-        """Rows whose losses are not remembered."""
+        """Indices of prompts without remembered losses."""
         known, _ = self.memory.recall(self._keys(prompts))
         return sorted({*range(len(prompts.states))}.difference(known))
 
     def remember(self, prompts: Prompts, losses: Tensor) -> None:
-        """Takes losses that are known from elsewhere, shape (N, terms)."""
+        """Stores losses that were computed elsewhere, shape (N, terms)."""
         plain = [column for column, term in enumerate(self.terms) if term.examples is None]
         self.memory.keep(self._keys(prompts), losses[:, plain])
 
     def remember_items(
         self, column: int, prompts: Prompts, pairs: Tensor, items: Tensor, exact: Tensor
     ) -> None:
-        """Takes losses of a term for examples, which are known from elsewhere.
+        """Stores losses of a term for examples, which were computed elsewhere.
 
         Args:
             column: Number of the term.
@@ -163,7 +163,7 @@ class Scores:
 
     @torch.no_grad()
     def term_losses(self, term: Term, prompts: Prompts) -> Tensor:
-        """Losses of one term, unweighted, shape (N,), float32 on the device of its model."""
+        """Unweighted losses of one term, shape (N,), float32 on the device of its model."""
         # Different ids can spell one text; a text is scored once for each target.
         first: dict[tuple[object, int], int] = {}
         of: list[object] = list(prompts.states if term.row_readers[0].own else prompts.texts)
@@ -182,7 +182,7 @@ class Scores:
     def term_items(
         self, term: Term, prompts: Prompts, examples: Sequence[Sequence[int]] | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Losses of one term for each prompt and example, as prompts are selected by.
+        """Losses of one term for each prompt and example, by which prompts are selected.
 
         Args:
             term: The term.

@@ -1,4 +1,4 @@
-"""Whether a classifier gives a prompt the wanted label."""
+"""Term: a classifier's loss for a wanted label."""
 
 from collections.abc import Mapping, Sequence
 from typing import Self
@@ -34,7 +34,7 @@ class Sentiment(Term):
         name: Name in logs and results.
         label: Label wanted where a target wants none of its own.
         layout: Text or turns of a chat with ``{prompt}``, in place of prefix and suffix.
-        score_weight: Factor of what prompts are selected by; by default ``weight``.
+        score_weight: Factor in the number by which prompts are selected; by default ``weight``.
     """
 
     splits = True
@@ -57,7 +57,7 @@ class Sentiment(Term):
         self.label = label
 
     def check(self) -> None:
-        """Also requires that the classifier tells labels apart, and knows the label."""
+        """Checks the term, and that the classifier has the label among several."""
         super().check()
         if len(self.model.labels) < 2:
             raise FuseError(
@@ -68,7 +68,7 @@ class Sentiment(Term):
             self.model.label_index(self.label)
 
     def set_targets(self, targets: Sequence[Target]) -> None:
-        """Finds the wanted classes.
+        """Finds the wanted class of each target.
 
         Raises:
             FuseError: If a target wants none, or one that the classifier does not know.
@@ -93,13 +93,13 @@ class Sentiment(Term):
         return F.cross_entropy(logits, wanted, reduction="none")
 
     def metrics(self) -> dict[str, Metric]:
-        """Share of the rows that the classifier gives the wanted label."""
+        """Share of rows with the wanted label."""
         return {"accuracy": MeanScore("share")}
 
     def update_metrics(
         self, metrics: Mapping[str, Metric], reading: Reading, losses: Tensor
     ) -> None:
-        """Adds rows; one that is too long to be read counts as wrong."""
+        """Adds rows; a row that is too long counts as wrong."""
         right = torch.zeros(len(losses))
         rows = losses.isfinite().nonzero().flatten()
         if len(rows):
@@ -112,7 +112,7 @@ class Sentiment(Term):
     def for_transfer(
         cls, model: FrozenModel, targets: Sequence[Target], search: Sequence[Term]
     ) -> Self | None:
-        """Wanted labels under another classifier: the targets' own, or else the search's.
+        """Sentiment under another classifier, with the targets' labels or else the search's.
 
         Raises:
             FuseError: If a target wants no label, and the search has none for it.

@@ -1,4 +1,4 @@
-"""Cosine distance of a prompt to pictures or to a text."""
+"""Terms: cosine distance of a prompt to pictures or to a text."""
 
 import warnings
 from abc import abstractmethod
@@ -27,21 +27,21 @@ from fuse_lightning.utilities.identity import Identity
 
 
 class _Similarity(Term):
-    """1 - cos, in [0, 2], between text features and each target's vector."""
+    """Base of similarity terms: 1 - cos of a prompt's and its target's vector, in [0, 2]."""
 
     splits = True
     stand_in: Target | None = None
-    """What every prompt is compared with in place of its target."""
+    """Content that every prompt is compared with in place of its target."""
     model: TextEncoder
     vectors: Tensor
 
     def identity(self) -> Identity:
-        """Also the content that every prompt is compared with."""
+        """Identity of the term, with the content that every prompt is compared with."""
         own = {} if self.stand_in is None else {"content": self.stand_in.digest}
         return super().identity() | own
 
     def set_targets(self, targets: Sequence[Target]) -> None:
-        """Finds each target's vector."""
+        """Computes each target's vector."""
         self.vectors = torch.stack(self._kept.of([self.stand_in or target for target in targets]))
 
     @cached_property
@@ -83,7 +83,7 @@ class ImageSimilarity(_Similarity):
         images: Pictures that every prompt is compared with, in place of its target's: a picture,
             a folder, a glob pattern or a list of them.
         layout: Text or turns of a chat with ``{prompt}``, in place of prefix and suffix.
-        score_weight: Factor of what prompts are selected by; by default ``weight``.
+        score_weight: Factor in the number by which prompts are selected; by default ``weight``.
     """
 
     model: CLIP
@@ -105,7 +105,7 @@ class ImageSimilarity(_Similarity):
             self.stand_in = joined(self.name, ImageTargets(images).find_targets())
 
     def encode(self, targets: Sequence[Target]) -> Sequence[Tensor]:
-        """Means of the unit vectors of each target's pictures.
+        """Mean unit vector of each target's pictures.
 
         Raises:
             FuseError: If a target has none.
@@ -118,13 +118,13 @@ class ImageSimilarity(_Similarity):
         return [part.mean(0) for part in parts]
 
     def metrics(self) -> dict[str, Metric]:
-        """Mean cosine, and the share of rows that are nearest to their own pictures of all."""
+        """Mean cosine, and the share of rows nearest to their own pictures."""
         return {**super().metrics(), "top1": Retrieval()}
 
     def update_metrics(
         self, metrics: Mapping[str, Metric], reading: Reading, losses: Tensor
     ) -> None:
-        """Adds rows; one that is too long to be read is nearest to no picture."""
+        """Adds rows; a row that is too long is nearest to no picture."""
         super().update_metrics(metrics, reading, losses)
         images = self.vectors[to_device(reading.owner, self.vectors.device)]
         texts = torch.full_like(images, torch.nan)
@@ -156,7 +156,7 @@ class TextSimilarity(_Similarity):
         name: Name in logs and results.
         text: A text that every prompt is compared with, in place of its target's.
         layout: Text or turns of a chat with ``{prompt}``, in place of prefix and suffix.
-        score_weight: Factor of what prompts are selected by; by default ``weight``.
+        score_weight: Factor in the number by which prompts are selected; by default ``weight``.
     """
 
     def __init__(
@@ -182,7 +182,7 @@ class TextSimilarity(_Similarity):
 
     @torch.no_grad()
     def encode(self, targets: Sequence[Target]) -> Sequence[Tensor]:
-        """Vectors of the texts; of one that is too long only of its beginning, with a warning.
+        """Vectors of the texts; a text that is too long is cut, with a warning.
 
         Raises:
             FuseError: If a target has none.
@@ -197,7 +197,7 @@ class TextSimilarity(_Similarity):
         return self.model.text_features(encoded).unbind()
 
     def _readable(self, text: str) -> str:
-        """As much of a text as the model reads."""
+        """The beginning of a text that fits into the model."""
         encoded = self.model.encode([text])
         content = (encoded.spans[0, :, 0] < encoded.spans[0, :, 1]).nonzero().flatten()
         room = self.model.max_tokens - (encoded.ids.shape[1] - len(content))

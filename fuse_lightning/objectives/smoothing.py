@@ -1,4 +1,4 @@
-"""Gradients averaged over prompts that hold random tokens."""
+"""Gradients averaged over prompts with random tokens."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -18,7 +18,7 @@ from fuse_lightning.objectives.term import Term
 
 @dataclass
 class Sample:
-    """A prompt to take a gradient at.
+    """One prompt at which a gradient is taken.
 
     Attributes:
         state: Its ids.

@@ -1,4 +1,4 @@
-"""Turns ids of the primary into text, and text into ids."""
+"""Conversion of the primary's ids into text, and of text into ids."""
 
 import itertools
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from fuse_lightning.objectives.term import Term
 
 
 class Speller:
-    """Turns ids into text and text into ids, in the layout of the primary's term.
+    """Converter between ids and text, in the layout of the primary's term.
 
     Args:
         term: The first term of an objective, whose model is the primary.
@@ -24,26 +24,26 @@ class Speller:
 
     @property
     def model(self) -> FrozenModel:
-        """The primary."""
+        """The primary model."""
         return self.term.model
 
     @cached_property
     def _context(self) -> Context:
-        """What prompts stand in: the first term's layout without what its model shall write."""
+        """Context of prompts: the first term's layout without its answer."""
         return self.term.home
 
     @cached_property
     def _head(self) -> tuple[State, str]:
-        """The text before a prompt as ids, and as they spell it."""
+        """Ids of the text before a prompt, and their text."""
         ids = self.term.frame.prefix
         return ids, self.model.decode([ids])[0] if ids else ""
 
     def begin_step(self) -> None:
-        """Forgets the states of the step before."""
+        """Drops the states of the step before."""
         self._spelt.clear()
 
     def prompts(self, states: Sequence[State], owners: Sequence[int]) -> Prompts:
-        """Spells the states and checks that their text is read as the same ids."""
+        """Prompts of states, with their text and whether it is read back as the same ids."""
         # What is proposed in a step is scored in it.
         new = [state for state in dict.fromkeys(states) if state not in self._spelt]
         self._spelt.update(zip(new, self._read_back(new), strict=True))
@@ -56,7 +56,7 @@ class Speller:
         )
 
     def _read_back(self, states: Sequence[State]) -> list[tuple[str, bool]]:
-        """Text of each state, and whether it is read as the same ids."""
+        """Text of each state, and whether it is read back as the same ids."""
         raw = self.spell(states)
         texts = [text.strip() for text in raw]
         head, lead = self._head[0], self.term.frame.lead
@@ -69,7 +69,7 @@ class Speller:
         return [*zip(texts, canonical, strict=True)]
 
     def spell(self, states: Sequence[State]) -> list[str]:
-        """Text of each state, as it stands behind the prefix."""
+        """Text of each state behind the prefix."""
         head_ids, head = self._head
         full = self.model.decode([(*head_ids, *state) for state in states]) if states else []
         return [
@@ -78,7 +78,7 @@ class Speller:
         ]
 
     def spans(self, state: State, text: str) -> list[tuple[int, int]]:
-        """Characters of its text that each token of a state spells."""
+        """Character span of each token of a state in its text."""
         pieces = self.model.pieces
         ends = [0]
         for index in state:

@@ -1,4 +1,4 @@
-"""What need not be computed again of targets that stay in the batch."""
+"""Cache of one value per target of the current batch."""
 
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 
 class PerTarget(Generic[T]):
-    """One value for each target of the batch.
+    """Cache of one value per target of the current batch.
 
     Args:
         compute: The values of new targets, all of them in one call.
@@ -21,7 +21,7 @@ class PerTarget(Generic[T]):
         self._values: dict[int, tuple[Target, T]] = {}
 
     def of(self, targets: Sequence[Target]) -> list[T]:
-        """Values of the targets; those of the last call are known, older ones are forgotten."""
+        """Values of the targets; new ones are computed, those of other targets are dropped."""
         distinct = {id(target): target for target in targets}
         new = {key: target for key, target in distinct.items() if key not in self._values}
         values = {key: self._values[key] for key in distinct.keys() - new.keys()}

@@ -1,4 +1,4 @@
-"""The base of all losses: one weighted loss of frozen models over the rows that it lays out."""
+"""Base of terms: one weighted loss of frozen models over the rows that the term lays out."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ WHERE = (
     *("model_id", "revision", "device", "device_map"),
     *("trust_remote_code", "compile", "tokenizer", "processor"),
 )
-"""Options of a model that say where it comes from and where it is computed."""
+"""Options of a model about its source and its device."""
 
 
 class Term(LaidOut, Measured, ABC):
-    """One loss of a frozen model over the texts that prompts stand in; lower is better.
+    """One loss of a frozen model over the texts that hold prompts; lower is better.
 
     A term lays out the rows that its model reads (:meth:`read`), gives a number for each of them
     (:meth:`loss`) and makes one number for each prompt and example of these (:meth:`reduce`). The
@@ -43,7 +43,7 @@ class Term(LaidOut, Measured, ABC):
         name: Name in logs and results, by default the class name in snake case.
         layout: The whole text with ``{prompt}`` and other fields in their places, in place of
             prefix and suffix; or the turns of a chat, each with a role and a content.
-        score_weight: Factor of what prompts are selected by; by default ``weight``.
+        score_weight: Factor in the number by which prompts are selected; by default ``weight``.
     """
 
     model_class: type[FrozenModel]
@@ -52,7 +52,7 @@ class Term(LaidOut, Measured, ABC):
     splits: bool = False
     """Whether :meth:`loss` takes any number of rows, on the CPU, and splits them itself."""
     incidental: tuple[str, ...] = ()
-    """Options of the constructor that change how a loss is computed and not what it is."""
+    """Constructor options that change how a loss is computed, but not its value."""
 
     def __init__(
         self,
@@ -91,7 +91,7 @@ class Term(LaidOut, Measured, ABC):
 
     @property
     def selects(self) -> float:
-        """Factor of what prompts are selected by."""
+        """Factor of the term in the number by which prompts are selected."""
         return self.weight if self.score_weight is None else self.score_weight
 
     @property
@@ -100,13 +100,13 @@ class Term(LaidOut, Measured, ABC):
         return type(self).score is Term.score
 
     def share(self, known: dict[tuple[object, ...], FrozenModel]) -> None:
-        """Takes models with the same weights in place of its own, and gives its own to others."""
+        """Replaces models by known ones with the same weights; its other models become known."""
         for name, model in [*vars(self).items()]:
             if isinstance(model, FrozenModel):
                 setattr(self, name, known.setdefault(model.key, model))
 
     def identity(self) -> Identity:
-        """What the loss is of, beside the models' content: two equal ones are one loss.
+        """Settings of the loss beside the models' content: equal ones mean equal losses.
 
         By default the class and every option that is words or numbers and that the term keeps
         under its own name.
@@ -141,18 +141,18 @@ class Term(LaidOut, Measured, ABC):
             )
 
     def set_targets(self, targets: Sequence[Target]) -> None:
-        """Hook: computes what the loss needs of the targets of a batch.
+        """Hook: computes the loss's data of a batch of targets.
 
         Comes again whenever the batch changes, as most of the targets stay: what is costly is
         kept, see :class:`~fuse_lightning.objectives.target_cache.PerTarget`.
         """
 
     def begin_step(self, steps: Sequence[int]) -> None:
-        """Hook: what changes from step to step; the steps of each target count from 0."""
+        """Hook: draws what changes from step to step; each target's steps count from 0."""
 
     @abstractmethod
     def loss(self, reading: Reading, embeds: Tensor | None = None) -> Tensor:
-        """What is differentiated, for each row.
+        """Hook: the differentiated loss of each row.
 
         Args:
             reading: R rows of one of the models.
@@ -164,7 +164,7 @@ class Term(LaidOut, Measured, ABC):
         """
 
     def score(self, reading: Reading) -> Tensor:
-        """What prompts are selected by, for each row; by default the loss.
+        """Number of each row by which prompts are selected; by default the loss.
 
         Args:
             reading: R rows of one of the models.
@@ -180,7 +180,7 @@ class Term(LaidOut, Measured, ABC):
         The loss of a prompt is the mean over its examples.
 
         Args:
-            losses: What :meth:`loss` or :meth:`score` gave, shape (R, ...).
+            losses: Values from :meth:`loss` or :meth:`score`, shape (R, ...).
             reading: The rows; ``reading.item`` says which pair each of them speaks of.
             count: M.
 
@@ -190,7 +190,7 @@ class Term(LaidOut, Measured, ABC):
         return mean_of(losses, reading.item, count)
 
     def label_change(self, reading: Reading) -> Tensor | None:
-        """Hook: what a change of ids does to the loss beside the change of their embeddings.
+        """Hook: effect of replaced ids as labels, which embedding gradients miss.
 
         Args:
             reading: R rows that read the ids of prompts.

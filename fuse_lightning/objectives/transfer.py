@@ -1,4 +1,4 @@
-"""Helpers of terms that measure prompts with a model that took no part in the search."""
+"""Helpers of terms that measure prompts with a model from outside the search."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,7 +9,7 @@ from fuse_lightning.objectives.term import Term
 
 
 def placed_like(model: FrozenModel, search: Sequence[Term]) -> dict[str, Any]:
-    """Options of a transfer term: its name, and where prompts stand in its texts.
+    """Options of a transfer term: its name, and the layout of its texts.
 
     They stand as in the search's first term over such a model; where that one's layout has other
     fields, they stand alone.
@@ -27,7 +27,7 @@ def placed_like(model: FrozenModel, search: Sequence[Term]) -> dict[str, Any]:
 
 
 def nothing_to_compare(model: FrozenModel, needed: str) -> FuseError:
-    """The error of a transfer model for which targets lack something, such as "a text"."""
+    """Error about a transfer model for which targets lack something, such as "a text"."""
     return FuseError(
         f"{model.model_id!r} is a {model.kind}, but not every target has {needed} to compare with; "
         "leave the model out"

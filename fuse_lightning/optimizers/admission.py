@@ -1,4 +1,4 @@
-"""Admission: which prompts may be proposed, and which of them may be results."""
+"""Admission: checks of proposed prompts, and of prompts that may be results."""
 
 import logging
 from collections.abc import Sequence
@@ -13,11 +13,11 @@ logger = logging.getLogger(__name__)
 
 
 class Admission:
-    """Checks of what an optimizer proposes: type, ids, constraints, and how a text is read back.
+    """Checks of an optimizer's proposals: type, ids, constraints, and reading back.
 
     Args:
         objective: Its primary spells and reads prompts.
-        constraints: What a prompt may hold.
+        constraints: Constraints on prompts.
         optimizer: Name of the optimizer's class, for errors.
     """
 
@@ -44,7 +44,7 @@ class Admission:
         *,
         growing: bool = False,
     ) -> list[list[State]]:
-        """The first ``most`` states of each group that the constraints admit, each once.
+        """The first ``most`` admitted states of each group, each once.
 
         Args:
             groups: States, best first.
@@ -69,7 +69,7 @@ class Admission:
         return result
 
     def results(self, prompts: Prompts) -> tuple[list[int], list[int]]:
-        """Rows of prompts whose text is admitted: those that may be results, and the others.
+        """Rows of prompts with an admitted text, which may be results, and the other rows.
 
         A result is a text, and reported with ids and losses: of other ids than those that the
         text is read as, both would be untrue.
@@ -81,7 +81,7 @@ class Admission:
     def checked(
         self, proposed: Sequence[Sequence[State]], expanded: Sequence[Sequence[State]]
     ) -> Prompts:
-        """The proposals that can be prompts, spelt; drops the others with a warning, once.
+        """Valid proposals as prompts; the others are dropped, with one warning.
 
         Args:
             proposed: Candidates of each target.
@@ -123,7 +123,7 @@ class Admission:
         return prompts.select(rows)
 
     def _tokens(self, states: Sequence[Any]) -> set[int]:
-        """The distinct ids of candidates, which are checked to be tuples of the primary's ids.
+        """Distinct ids of candidates, after a check that these are tuples of the primary's ids.
 
         Raises:
             FuseError: If one is not.

@@ -21,7 +21,7 @@ from fuse_lightning.utilities.numbers import check_number
 
 
 class AutoDAN(PromptOptimizer):
-    """AutoDAN optimizer: appends one token a step, so that the text stays fluent.
+    """AutoDAN optimizer: grows a fluent prompt by one token a step.
 
     All tokens are ranked by the language model's log-probability minus the change of the other
     terms predicted from gradients; the best ``batch_size`` of each state are scored exactly.
@@ -42,7 +42,7 @@ class AutoDAN(PromptOptimizer):
         max_length: Most tokens of a prompt; ``None`` for no limit but the steps.
         end_probability: Probability of an end token, in [0, 1], above which a state is not
             extended.
-        **options: What every :class:`PromptOptimizer` takes.
+        **options: Options of every :class:`PromptOptimizer`.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class AutoDAN(PromptOptimizer):
         self.end_probability = end_probability
 
     def _exact(self, term: Term) -> bool:
-        """Whether a term's change is known: it is the writer's own likelihood."""
+        """Whether a term is the writer's own likelihood, so that its change is known."""
         return isinstance(term, Fluency) and term.model is self.objective.primary
 
     def _predicted(self, term: Term) -> bool:
@@ -125,12 +125,12 @@ class AutoDAN(PromptOptimizer):
 
     @property
     def _likelihoods(self) -> list[Term]:
-        """The first term, and the others that are likelihoods by the writer."""
+        """The first term, and the other likelihoods under the writer."""
         first, *others = self.objective.terms
         return [first, *(term for term in others if term.weight and self._exact(term))]
 
     def _beginnings(self, states: list[State]) -> dict[State, list[State]]:
-        """Ids that each likelihood has read where a state ends; only of states that can go on."""
+        """Ids that each likelihood's model reads up to the end of a state that can grow."""
         first, *others = self._likelihoods
         states = [*dict.fromkeys(states)]
         prompts = self.objective.prompts(states, [0] * len(states))
@@ -145,7 +145,7 @@ class AutoDAN(PromptOptimizer):
 
     @property
     def _unit(self) -> float:
-        """Unit of the ranking's scores: with it only ratios of weights matter.
+        """Unit of the ranking's scores, so that only ratios of weights matter.
 
         The weight of the first term, whose model writes; the others' mean where it has none.
         """
@@ -160,7 +160,7 @@ class AutoDAN(PromptOptimizer):
 
         Args:
             parents: The states.
-            rows: What each of the likelihoods has read of each.
+            rows: Ids that each likelihood has read for each state.
         """
         first, *others = self._likelihoods
         told = self.writer.next_log_probs(
@@ -174,7 +174,7 @@ class AutoDAN(PromptOptimizer):
         return log_probs, fluency
 
     def _of_tokens(self, term: Term, log_probs: Tensor, parents: list[State]) -> Tensor:
-        """Log-probabilities of tokens as a term reads them: the first of a prompt as others."""
+        """Log-probabilities of tokens under a term; a first token counts as it is re-tokenized."""
         openings = term.row_readers[0].openings(term.home)
         if openings is None:
             return log_probs
@@ -185,7 +185,7 @@ class AutoDAN(PromptOptimizer):
         return bool(term.weight) and self._predicted(term)
 
     def _end(self, log_probs: Tensor) -> Tensor:
-        """Probability that nothing follows, shape (parents, 1)."""
+        """Probability that the text ends here, shape (parents, 1)."""
         ends = to_device(torch.tensor(self.writer.end_ids, dtype=torch.long), log_probs.device)
         return log_probs[:, ends].exp().sum(1, keepdim=True)
 

@@ -1,4 +1,4 @@
-"""The base of all prompt optimizers: searches over token ids, scored by an objective."""
+"""Base of all prompt optimizers: searches over token ids, scored by an objective."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ from fuse_lightning.search.lightning_glue import callbacks_of
 from fuse_lightning.utilities.identity import CONTENT, Identity
 
 SPARE = 2
-"""Candidates proposed for one wanted: some are not read back as the same ids."""
+"""Candidates proposed for each wanted one, as some are not read back as the same ids."""
 
 
 class PromptOptimizer(SearchModule[State]):
@@ -37,7 +37,7 @@ class PromptOptimizer(SearchModule[State]):
         prompt_length: Random tokens to start from.
         initial_prompt: Text to start from, instead of random tokens; or a captioner, whose
             caption of a target's first picture it is.
-        constraints: What a prompt may hold.
+        constraints: Constraints on prompts.
         patience: End a target after so many steps without a better prompt; ``None`` for never.
         stop_loss: End a target once its objective is at most this; ``None`` for never.
         stop_seconds: End a target after the step in which its share of the time is so much: targets
@@ -131,11 +131,11 @@ class PromptOptimizer(SearchModule[State]):
         self.start = Start(self.initial_prompt, self.objective, self.constraints, self.allowed_ids)
 
     def configure_callbacks(self) -> Sequence[Callback]:
-        """Adds what the trainer was not given, such as greedy search and result files."""
+        """Adds missing callbacks, such as greedy search and result files."""
         return missing_callbacks(callbacks_of(self.trainer))
 
     def on_train_end(self) -> None:
-        """Collects the results; frees what the models remember of forwards."""
+        """Collects the results, and frees what the models keep between forwards."""
         for model in self.objective.models:
             model.forget()
         super().on_train_end()
@@ -143,7 +143,7 @@ class PromptOptimizer(SearchModule[State]):
     # What a search must say of itself
 
     def own_identity(self, *, content: bool) -> Identity:
-        """The objective and what a prompt may hold."""
+        """Identity of the objective and of the constraints."""
         parts = {
             "terms": ", ".join(self.loss_names()),
             "constraints": repr(self.constraints),
@@ -169,7 +169,7 @@ class PromptOptimizer(SearchModule[State]):
         return found
 
     def ids_of(self, state: State) -> list[int]:
-        """The ids that a prompt is."""
+        """Ids of a prompt: the state itself."""
         return [*state]
 
     def check_state(self, state: Any) -> None:
@@ -197,11 +197,11 @@ class PromptOptimizer(SearchModule[State]):
     # Starts
 
     def scores_start(self) -> bool:
-        """Whether a prompt was given to start from: it is a candidate too."""
+        """Whether a start prompt was given, which is then a candidate too."""
         return bool(self.initial_prompt)
 
     def start_states(self, places: Sequence[int]) -> list[list[State]]:
-        """The prompt that each search starts from.
+        """Start prompt of each search.
 
         Raises:
             FuseError: If it is longer than a model reads.
@@ -213,28 +213,28 @@ class PromptOptimizer(SearchModule[State]):
         return [[state] for state in states]
 
     def initial_state(self, target: int) -> State:
-        """The prompt that the search of a target starts from."""
+        """Start prompt of a target's search."""
         if state := self.start.state(self.targets[target]):
             return state
         generator = self.searches[target].generator
         return random_start(self.admission, self.start_length(target), generator, target)
 
     def caption(self, target: Target) -> str:
-        """What the captioner says of a target, as a start for its search."""
+        """The captioner's caption of a target, as a start; empty without one."""
         return self.start.text(target)
 
     def start_length(self, target: int) -> int:
-        """Tokens of a random start."""
+        """Number of tokens of a random start."""
         return self.prompt_length
 
     def draw(self, target: int, count: int) -> list[int]:
-        """Random allowed tokens from a target's own stream."""
+        """Random allowed tokens from a target's own random stream."""
         return draw(self.allowed_ids, count, self.searches[target].generator)
 
     # Candidates
 
     def score(self, proposed: list[list[State]]) -> list[list[Scored[State]]]:
-        """Exact losses of all candidates that can be prompts; remembers the best.
+        """Exact losses of all valid candidates; the best are remembered.
 
         Raises:
             FuseError: If a candidate is no tuple of ids of the primary.
@@ -265,7 +265,7 @@ class PromptOptimizer(SearchModule[State]):
         return scored
 
     def _score_texts(self, prompts: Prompts) -> None:
-        """Remembers the best of prompts as their text is read."""
+        """Scores the texts of prompts, and remembers the best."""
         states = self.objective.encode_prompts(prompts.texts)
         read = self.objective.prompts(states, prompts.owners)
         fits = zip(states, read.canonical, strict=True)

@@ -13,7 +13,7 @@ from fuse_lightning.optimizers.constraints import Constraints
 
 
 class Captioner(PromptOptimizer):
-    """Optimizer that proposes what a captioner writes about a target's pictures.
+    """Optimizer that proposes an image-to-text model's captions of a target's pictures.
 
     The first step proposes the caption of a beam search and drawn ones, each further step other
     drawn ones beside the prompts that the frontier kept. Captions that the primary spells
@@ -26,7 +26,7 @@ class Captioner(PromptOptimizer):
         prefix: Text that captions go on from; it is no part of the prompt.
         max_new_tokens: Most tokens of a caption, in the captioner's tokens.
         steps: Steps for each batch of targets.
-        constraints: What a prompt may hold.
+        constraints: Constraints on prompts.
         patience: End a target after so many steps without a better prompt; ``None`` for never.
         seed: Seed of the search; each target has a random stream of its own.
         max_batch_tokens: Most token positions in one forward of the objective.
@@ -127,7 +127,7 @@ class Captioner(PromptOptimizer):
         return [text for texts in found for text in texts]
 
     def _read(self, texts: Sequence[str]) -> list[State]:
-        """Captions as prompts of allowed tokens, as the primary spells them."""
+        """Captions as ids of the primary with allowed tokens only."""
         states = self.objective.encode_prompts(texts)
         spelled = self.objective.prompts(states, [0] * len(states)).texts
         allowed = set(self.allowed_ids.tolist())

@@ -1,4 +1,4 @@
-"""Constraints: what a prompt may hold, checked on its text."""
+"""Constraints on prompts, checked on their text."""
 
 import re
 import unicodedata
@@ -13,21 +13,21 @@ from fuse_lightning.errors import FuseError
 from fuse_lightning.models import FrozenModel, TokenSet
 
 Listed = str | bool | int | float
-"""What YAML makes of words in a list; only texts are taken."""
+"""Values that YAML makes of words in a list; only texts are accepted."""
 WORD = regex.compile(r"[\w\p{M}]+(?:'[\w\p{M}]+)*")
-"""A word of any script, with its marks, and with apostrophes inside."""
+"""Pattern of a word of any script, with its marks, and with apostrophes inside."""
 LAST = regex.compile(r"[\w\p{M}]+(?:'[\w\p{M}]+)*'?$")
-"""A last word that may go on."""
+"""Pattern of a last word that may continue."""
 CONTROLS = regex.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f]")
-"""Control characters that are no white space."""
+"""Pattern of control characters other than white space."""
 HIDDEN = regex.compile(rf"[\p{{Cf}}\p{{Default_Ignorable_Code_Point}}]|{CONTROLS.pattern}")
-"""Characters that nobody sees, such as zero width spaces, joiners and soft hyphens."""
+"""Pattern of invisible characters: zero-width spaces, joiners, soft hyphens."""
 APOSTROPHES = str.maketrans({"\u2019": "'", "\u02bc": "'"})
 
 
 @dataclass
 class Constraints:
-    """Constraints on what a prompt may hold; the same for every optimizer.
+    """Constraints on prompts, the same for every optimizer.
 
     Tokens are only the first sieve: pieces that are harmless alone can spell a blocked word
     together, so the decoded prompt itself is checked.
@@ -64,13 +64,13 @@ class Constraints:
             raise FuseError(f"constraints.allow is {self.allow}, without a word; give words")
 
     def forbid_marks(self, models: Iterable[FrozenModel]) -> None:
-        """Forbids texts in which one of the models would read a special token, too."""
+        """Also forbids texts in which a model would read a special token."""
         marks = sorted(set().union(*(model.marks for model in models)))
         # One pass over a text, however many a model reserves.
         self._marks = re.compile("|".join(map(re.escape, marks))) if marks else None
 
     def mask(self, model: FrozenModel) -> Tensor:
-        """Which tokens can be part of an admitted prompt, boolean, shape (V,).
+        """Mask of the tokens that can be part of an admitted prompt, boolean, shape (V,).
 
         Raises:
             FuseError: If there are none.
@@ -118,7 +118,7 @@ class Constraints:
 
 
 def _texts(name: str, listed: Iterable[Listed]) -> list[str]:
-    """Checks that a list holds texts alone, and returns them.
+    """The texts of a list, after a check that it holds nothing else.
 
     Raises:
         FuseError: If it is none, or holds something else than texts.
@@ -139,7 +139,7 @@ def _texts(name: str, listed: Iterable[Listed]) -> list[str]:
 
 
 def _plain(text: str) -> str:
-    """A text for comparing: case folded, decomposed, without unseen characters, single spaces.
+    """Normalized text: case folded, decomposed, without invisible characters, single spaces.
 
     >>> _plain("Caf\u00e9\u200b  NOIR") == "cafe\u0301 noir"
     True
@@ -151,5 +151,5 @@ def _plain(text: str) -> str:
 
 
 def _composed(plain: str) -> str:
-    """A plain text with composed characters, so that no letter is found in an accented one."""
+    """Normalized text with composed characters, so that no letter matches an accented one."""
     return unicodedata.normalize("NFC", plain)

@@ -12,7 +12,7 @@ from fuse_lightning.search import Scored
 
 
 class GCG(SwapOptimizer):
-    """GCG optimizer: swaps random tokens for ones that the gradient favours; keeps the exact best.
+    """GCG optimizer: swaps random tokens for some that the gradient favours, and keeps the best.
 
     With :class:`~fuse_lightning.search.GreedySearch` the best candidate always replaces the
     prompt, as published; :class:`~fuse_lightning.search.HistorySearch` goes on from the best
@@ -23,11 +23,11 @@ class GCG(SwapOptimizer):
         batch_size: Candidates scored for each state.
         top_k: Tokens with the best predicted change among which a position's swap is drawn.
         n_replace: Tokens replaced in each candidate in the first step.
-        n_replace_end: The same in the last step, with a straight line between; by default the
+        n_replace_end: ``n_replace`` of the last step, with a straight line between; by default the
             same number throughout.
         merge: Also scores prompts that join the best 2, 3, ... up to ``merge`` single swaps
             at different positions (I-GCG, arXiv 2405.21018); 0 for none.
-        **options: What every optimizer that replaces tokens takes.
+        **options: Options of every :class:`SwapOptimizer`.
     """
 
     def __init__(
@@ -56,15 +56,15 @@ class GCG(SwapOptimizer):
         self.n_replace_end = n_replace if n_replace_end is None else n_replace_end
         self.merge = merge
         self._parents: list[dict[State, State]] = []
-        """Of each target, what every proposal of this step was made of."""
+        """Parent of every proposal of this step, for each target."""
 
     def load(self, device: torch.device | str = "cpu") -> None:
-        """Loads the models and compares ``top_k`` with what a prompt may hold."""
+        """Loads the models, and checks ``top_k`` against the number of allowed tokens."""
         super().load(device)
         self.check_choices("top_k", self.top_k)
 
     def _replacements(self, target: int) -> int:
-        """How many tokens a candidate of this step replaces."""
+        """Number of tokens that a candidate of this step replaces."""
         done = (self.searches[target].step - 1) / max(1, self.steps - 1)
         return round(self.n_replace + done * (self.n_replace_end - self.n_replace))
 
@@ -84,7 +84,7 @@ class GCG(SwapOptimizer):
         return self.or_itself([[*found] for found in self._parents], states)
 
     def refine(self, scored: list[list[Scored[State]]]) -> list[list[State]]:
-        """Joins the best swaps of the prompt whose swap was the best of all."""
+        """Combinations of the best swaps in the prompt with the best single swap."""
         joined = [
             self._joined(sorted(found), self._parents[target]) if self.merge > 1 else []
             for target, found in enumerate(scored)

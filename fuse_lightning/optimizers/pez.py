@@ -18,11 +18,11 @@ from fuse_lightning.search.target_search import TargetSearch
 from fuse_lightning.utilities.numbers import check_number
 
 MOMENTS = ("exp_avg", "exp_avg_sq")
-"""What AdamW remembers of gradients, each of the embeddings' shape."""
+"""Names of AdamW's moments, each of the embeddings' shape."""
 
 
 class PEZ(SwapOptimizer):
-    """PEZ optimizer: gradient descent on embeddings, with gradients taken at the nearest tokens.
+    """PEZ optimizer: descent on embeddings, with gradients at the nearest tokens.
 
     The continuous embeddings are projected on allowed tokens by cosine similarity, the gradient
     at the projection moves the continuous ones, which themselves are never overwritten. What is
@@ -39,13 +39,13 @@ class PEZ(SwapOptimizer):
         terms: The objective; the model of the first term is the primary, its ids are the state.
         restarts: Prompts optimized for each target at once; the first starts as told, the others
             from random tokens.
-        learning_rate: Of AdamW.
-        weight_decay: Of AdamW, decoupled.
+        learning_rate: Learning rate of AdamW.
+        weight_decay: Decoupled weight decay of AdamW.
         polish_steps: How many steps at the end replace single tokens of the best prompt instead,
             as GCG does; the end of a descent that ``patience`` stops too.
         batch_size: Candidates of a polishing step.
         top_k: Tokens with the best predicted change among which a polishing swap is drawn.
-        **options: What every optimizer that replaces tokens takes.
+        **options: Options of every :class:`SwapOptimizer`.
     """
 
     # Where no projection could be read the next ones may be.
@@ -89,13 +89,13 @@ class PEZ(SwapOptimizer):
         self.top_k = top_k
 
     def load(self, device: torch.device | str = "cpu") -> None:
-        """Loads the models and compares ``top_k`` with what a prompt may hold."""
+        """Loads the models, and checks ``top_k`` against the number of allowed tokens."""
         super().load(device)
         if self.polish_steps:
             self.check_choices("top_k", self.top_k)
 
     def setup(self, stage: str) -> None:
-        """Also checks the frontier."""
+        """Sets up the search, and checks the frontier."""
         if type(self.frontier) is not GreedySearch:
             raise FuseError(
                 f"PEZ moves prompts of its own and chooses none; replace "
@@ -116,7 +116,7 @@ class PEZ(SwapOptimizer):
         return self._projection.nearest(embeddings)
 
     def start_states(self, places: Sequence[int]) -> list[list[State]]:
-        """Also begins a descent of each search, from its start and from random tokens."""
+        """Start states, with a new descent for each search."""
         begun = super().start_states(places)
         for place, (first,) in zip(places, begun, strict=True):
             others = [self.draw(place, len(first)) for _ in range(self.restarts - 1)]
@@ -125,12 +125,12 @@ class PEZ(SwapOptimizer):
         return begun
 
     def _polish_from(self, search: TargetSearch[State]) -> int:
-        """The last step of a target's descent."""
+        """Last step of a target's descent."""
         stalled_in = descent_of(search)["polish_after"]
         return self.steps - self.polish_steps if stalled_in is None else stalled_in
 
     def stalled(self, search: TargetSearch[State], since: int) -> bool:
-        """A descent that brings nothing better leads to the polish, and only that to the end."""
+        """Whether the descent, and then the polish, has stalled."""
         last = self._polish_from(search)
         if search.step > last:
             done = search.step - last >= self.polish_steps
@@ -198,7 +198,7 @@ class PEZ(SwapOptimizer):
     def _gradient(
         self, raw: list[State], owners: list[int], found: Mapping[int, Iterable[State]]
     ) -> Tensor:
-        """The gradient at projections; the same run of the encoder scores what was ``found``."""
+        """Gradient at the projections; the same encoder forward scores the prompts ``found``."""
         projections = {*zip(owners, raw, strict=True)}
         pairs = [(target, state) for target, group in found.items() for state in group if state]
         spelt = [pair for pair in pairs if pair not in projections]
@@ -217,7 +217,7 @@ class PEZ(SwapOptimizer):
 
     @torch.no_grad()
     def _label_gradient(self, prompts: Prompts) -> Tensor | None:
-        """Gradient of likelihoods with respect to tokens as labels, (N, L, d), if any.
+        """Gradient of likelihoods with respect to tokens as labels, (N, L, d); ``None`` if zero.
 
         A token is also what the model should have expected, and how the loss changes with it is
         known exactly for every token, though of no embedding between them. This is the gradient
@@ -230,7 +230,7 @@ class PEZ(SwapOptimizer):
         return self._projection.slope(changes)
 
     def _projected(self, targets: Sequence[int]) -> tuple[list[State], list[int]]:
-        """Projections of the targets' restarts, and whose they are."""
+        """Projections of the targets' restarts, and the target of each."""
         iterates = [descent_of(self.searches[target])["iterate"] for target in targets]
         # All at once: the device is asked but one time.
         flat = self.project(torch.cat([iterate.flatten(0, 1) for iterate in iterates]))
@@ -254,16 +254,16 @@ class PEZ(SwapOptimizer):
         return dict(zip(parents, groups, strict=True))
 
     def take_back(self, search: TargetSearch[State]) -> None:
-        """Brings the embeddings and moments of a checkpoint to the model's device."""
+        """Restores embeddings and moments of a checkpoint on the model's device."""
         search.own = {**restored(search.own, self._table)}
 
 
 class Descent(TypedDict):
-    """State of PEZ for a target, from one step to the next.
+    """State of PEZ for a target between steps.
 
     Attributes:
         iterate: The continuous embeddings of its restarts, (R, L, d).
-        moments: What AdamW remembers of their gradients; nothing before the first step.
+        moments: AdamW's moments of their gradients; empty before the first step.
         polish_after: The step in which the descent stalled, if it has.
     """
 
@@ -273,15 +273,15 @@ class Descent(TypedDict):
 
 
 def descent_of(search: TargetSearch[State]) -> Descent:
-    """The state of PEZ for a target; what is changed in it, checkpoints hold."""
+    """State of PEZ for a target, which checkpoints hold."""
     return cast(Descent, search.own)
 
 
 def restored(saved: Mapping[str, Any], table: Tensor) -> Descent:
-    """Checks a descent from a checkpoint, and moves it to the model's device.
+    """Checked descent of a checkpoint, on the model's device.
 
     Args:
-        saved: What a checkpoint says.
+        saved: State from a checkpoint.
         table: Embeddings of the primary's tokens, whose device and type it gets.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Projection of continuous embeddings on allowed tokens, and of losses of tokens on embeddings."""
+"""Projection of embeddings on allowed tokens, and of token losses on embeddings."""
 
 from functools import cached_property
 
@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 
 class Projection:
-    """Projection between continuous embeddings and the tokens that a prompt may hold.
+    """Projection between continuous embeddings and allowed tokens.
 
     >>> table = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.6, 0.8], [3.0, 0.0]])
     >>> projection = Projection(table, torch.tensor([1, 2, 3]))
@@ -43,7 +43,7 @@ class Projection:
         return self.allowed_ids[nearest.cpu()]
 
     def slope(self, changes: Tensor) -> Tensor:
-        """Gradient of the linear function of embeddings that comes nearest to losses of tokens.
+        """Gradient of the linear function of embeddings that fits losses of tokens best.
 
         Args:
             changes: How a loss changes with each token, (..., V).

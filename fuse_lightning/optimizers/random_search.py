@@ -9,11 +9,11 @@ from fuse_lightning.objectives import State, Term
 from fuse_lightning.optimizers.swaps import SwapOptimizer
 
 SPARE = 4
-"""Candidates drawn for one wanted: of random ones few are read back as the same ids."""
+"""Candidates drawn for each wanted one, as few random ones are read back as the same ids."""
 
 
 class RandomSearch(SwapOptimizer):
-    """Random-search optimizer: replaces random tokens; the baseline that others must beat.
+    """Random-search optimizer: replaces random tokens, as the baseline for all others.
 
     The prompt itself stays among the candidates, so that the loss never rises.
 
@@ -24,7 +24,7 @@ class RandomSearch(SwapOptimizer):
             embedding space.
         radius: Tokens replaced in each candidate.
         neighbours: How many tokens count as near, for "L2".
-        **options: What every optimizer that replaces tokens takes.
+        **options: Options of every :class:`SwapOptimizer`.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class RandomSearch(SwapOptimizer):
         self.neighbours = neighbours
 
     def load(self, device: torch.device | str = "cpu") -> None:
-        """Loads the models and compares ``neighbours`` with what a prompt may hold."""
+        """Loads the models, and checks ``neighbours`` against the number of allowed tokens."""
         super().load(device)
         self.check_choices("neighbours", self.neighbours if self.search_ball == "L2" else 1)
 
@@ -77,7 +77,7 @@ class RandomSearch(SwapOptimizer):
         return [[*group] for group in found]
 
     def _choices(self, state: State) -> torch.Tensor:
-        """Tokens that each position may come to hold, shape (L, k)."""
+        """Tokens that may replace the token at each position, shape (L, k)."""
         ids = self.allowed_ids
         if self.search_ball == "L0":
             return ids.repeat(len(state), 1)

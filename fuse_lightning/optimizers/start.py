@@ -1,4 +1,4 @@
-"""Prompts that searches start from: a text, a caption, or random tokens."""
+"""Start prompts of searches: a text, a caption, or random tokens."""
 
 import torch
 from torch import Tensor
@@ -11,16 +11,16 @@ from fuse_lightning.optimizers.admission import Admission
 from fuse_lightning.optimizers.constraints import Constraints
 
 TRIES = 16
-"""Tokens tried at once for the next place of a random start."""
+"""Number of tokens tried at once for the next place of a random start."""
 
 
 class Start:
-    """Start of a search that ``initial_prompt`` gives: a text, or a caption of the target.
+    """Start prompt from ``initial_prompt``: a text, or a caption of the target.
 
     Args:
         given: A text, or a captioner whose caption of a target's first picture it is.
         objective: Its primary spells the prompt, all its models read it.
-        constraints: What a prompt may hold.
+        constraints: Constraints on prompts.
         allowed_ids: The primary's tokens that the constraints admit, shape (A,), on the CPU.
     """
 
@@ -37,7 +37,7 @@ class Start:
         self.allowed_ids = allowed_ids
 
     def state(self, target: Target) -> State:
-        """The prompt to start from; empty where nothing is given, or the captioner finds no word.
+        """Ids of the start prompt; empty without one, or if the captioner finds no word.
 
         Raises:
             FuseError: If the constraints forbid the text that was given.
@@ -50,7 +50,7 @@ class Start:
         return self.objective.encode_prompt(text) if text else ()
 
     def text(self, target: Target) -> str:
-        """The text to start from; empty where there is none.
+        """Text of the start prompt; empty if there is none.
 
         Raises:
             FuseError: If a captioner is to look at a target without pictures.
@@ -82,7 +82,7 @@ class Start:
 
 
 def draw(allowed_ids: Tensor, count: int, generator: torch.Generator) -> list[int]:
-    """Random allowed tokens, each as likely as every other.
+    """Random allowed tokens, all equally likely.
 
     >>> draw(torch.tensor([3, 5, 7]), 4, torch.Generator().manual_seed(0))
     [7, 3, 7, 3]
@@ -95,7 +95,7 @@ def draw(allowed_ids: Tensor, count: int, generator: torch.Generator) -> list[in
 def random_start(
     admission: Admission, length: int, generator: torch.Generator, target: int
 ) -> State:
-    """Random tokens that are read back as themselves.
+    """Random tokens whose text is read back as the same ids.
 
     They are drawn one after another: few draws of all at once are read back as the same ids.
 

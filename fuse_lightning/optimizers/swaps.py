@@ -1,4 +1,4 @@
-"""Token swaps: candidates that differ from a prompt in few tokens."""
+"""Token swaps: candidates that replace few tokens of a prompt."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -26,9 +26,9 @@ class SwapOptimizer(PromptOptimizer):
     Args:
         terms: The objective; the model of the first term is the primary, its ids are the state.
         prompt_length: Random tokens to start from.
-        length_ratio: The same as a share of the tokens that the target's text has, in place of
+        length_ratio: Prompt length as a share of the tokens of the target's text, in place of
             ``prompt_length``: 0.3 searches for a prompt of a third of the text's length.
-        **options: What every :class:`PromptOptimizer` takes.
+        **options: Options of every :class:`PromptOptimizer`.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class SwapOptimizer(PromptOptimizer):
         self.length_ratio = length_ratio
 
     def check_choices(self, name: str, count: int) -> None:
-        """Compares an option with how many tokens may replace one.
+        """Checks an option against the number of allowed tokens.
 
         Raises:
             FuseError: If there are fewer.
@@ -60,7 +60,7 @@ class SwapOptimizer(PromptOptimizer):
             )
 
     def start_length(self, target: int) -> int:
-        """Tokens of a random start."""
+        """Number of tokens of a random start."""
         if self.length_ratio is None:
             return super().start_length(target)
         text = self.targets[target].text
@@ -72,7 +72,7 @@ class SwapOptimizer(PromptOptimizer):
         return max(1, round(self.length_ratio * len(self.objective.encode_prompt(text))))
 
     def initial_state(self, target: int) -> State:
-        """The prompt that the search of a target starts from.
+        """Start prompt of a target's search.
 
         Raises:
             FuseError: If it has no token to replace.
@@ -86,7 +86,7 @@ class SwapOptimizer(PromptOptimizer):
         return state
 
     def or_itself(self, found: list[list[State]], states: list[list[State]]) -> list[list[State]]:
-        """Candidates, or where the constraints admit none the states: the search goes on."""
+        """Candidates; the states themselves where the constraints admit none."""
         return [group or old for group, old in zip(found, states, strict=True)]
 
     def best_tokens(
@@ -127,7 +127,7 @@ class SwapOptimizer(PromptOptimizer):
     def replaced(
         self, state: State, tokens: Tensor, count: int, n_replace: int, owner: int
     ) -> list[State]:
-        """Random prompts with ``n_replace`` tokens of ``state`` replaced, each prompt once.
+        """Distinct prompts with ``n_replace`` random tokens of ``state`` replaced.
 
         Args:
             state: The prompt.

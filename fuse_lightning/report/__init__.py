@@ -1,4 +1,4 @@
-"""``fuse report``: one HTML file and one table of everything that a run found."""
+"""``fuse report``: the results of a run as one HTML file and one table."""
 
 from fuse_lightning.report.run import Run as Run
 from fuse_lightning.report.run import read_run as read_run

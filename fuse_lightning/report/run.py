@@ -1,4 +1,4 @@
-"""Everything that a run left in its folder."""
+"""Reader of a run's folder for the report."""
 
 import logging
 from collections.abc import Callable
@@ -21,12 +21,12 @@ Content = TypeVar("Content")
 logger = logging.getLogger(__name__)
 
 KEEP = {"images": 0, "scalars": 0, "tensors": 1}
-"""All of them, where TensorBoard would keep a sample."""
+"""Setting by which TensorBoard keeps all points of a curve."""
 
 
 @dataclass
 class Run:
-    """The files of a run, as they are on disk.
+    """Content of a run's folder.
 
     Attributes:
         folder: Where.

@@ -1,4 +1,4 @@
-"""The report of a run as one HTML page and one Parquet table."""
+"""Writer of a run's report: one HTML page and one Parquet table."""
 
 import base64
 import hashlib
@@ -24,7 +24,7 @@ from fuse_lightning.utilities.terminal import visible
 
 WIDTH, HEIGHT, PAD = 320, 120, 8
 PICTURE = 144, 96
-"""Most pixels of a picture on the page; in the file it has twice as many, for fine screens."""
+"""Largest width and height of a picture on the page; the file has twice as many pixels."""
 
 
 def report(run: Path, out: Path | None = None) -> None:
@@ -58,7 +58,7 @@ def report(run: Path, out: Path | None = None) -> None:
 
 
 def page(run: Run) -> str:
-    """The page of a run."""
+    """HTML page of a run."""
     environment = Environment(
         loader=PackageLoader("fuse_lightning.report", ""),
         autoescape=True,
@@ -94,12 +94,12 @@ def page(run: Run) -> str:
 
 @dataclass
 class FigureTable:
-    """Table of an evaluation on the page.
+    """Table of an evaluation for the page.
 
     Attributes:
         sources: Titles of the columns: where prompts come from.
         rows: Title, unit and cells of each figure.
-        notes: What was said of floors, by their names.
+        notes: Notes about floors, by name.
     """
 
     sources: list[str]
@@ -108,7 +108,7 @@ class FigureTable:
 
 
 def _figures(run: Run) -> FigureTable | None:
-    """The table of figures, if any were measured."""
+    """Table of figures; ``None`` without an evaluation."""
     if run.evaluation is None:
         return None
     figures, measures = run.evaluation.figures, run.evaluation.measures
@@ -122,17 +122,17 @@ def _figures(run: Run) -> FigureTable | None:
 
 
 def _terms(run: Run) -> list[str]:
-    """Names of all terms, in the order in which results name them first."""
+    """Names of all terms, in the order of their first occurrence in the results."""
     return [*dict.fromkeys(name for result in run.results for name in result.losses)]
 
 
 def _own(name: str) -> Markup:
-    """Content of one of the page's own files, which hold nothing of a run."""
+    """Content of a static file of the page, such as its style sheet."""
     return Markup(files("fuse_lightning.report").joinpath(name).read_text(encoding="utf-8"))
 
 
 def _digest(text: str) -> str:
-    """Hash by which a content security policy names a script or a style.
+    """Hash of a script or style for the content security policy.
 
     >>> _digest("let a")
     'sha256-IfEXP/8HLuXoAiy0hZVrCAcjcLsZqYFpLOHDGj8enqE='
@@ -166,7 +166,7 @@ def curve(points: Sequence[tuple[int, float]]) -> dict[str, str]:
 
 @dataclass
 class Picture:
-    """Picture of the page, with the size that it is shown in."""
+    """Picture of the page, with its displayed size."""
 
     url: str
     width: int
@@ -174,7 +174,7 @@ class Picture:
 
 
 def _thumbnail(data: bytes) -> Picture | None:
-    """A small JPEG of a picture, or ``None`` if it is broken or too large."""
+    """Small JPEG of a picture; ``None`` if it is broken or too large."""
     try:
         image = read_image(data)
     except FuseError:
@@ -188,7 +188,7 @@ def _thumbnail(data: bytes) -> Picture | None:
 
 
 def table(run: Run) -> bytes:
-    """A Parquet table of all results, with a column for each term's loss; the text is exact."""
+    """Parquet table of all results, with a column for each term's loss and the exact text."""
     from datasets import Dataset, disable_progress_bars
 
     disable_progress_bars()
@@ -205,5 +205,5 @@ def table(run: Run) -> bytes:
 
 
 def _utf8(text: str) -> str:
-    """The text, with an escape for what a file name holds that is no text."""
+    """The text with escapes for bytes of file names that are no UTF-8."""
     return text.encode(errors="backslashreplace").decode()

@@ -9,7 +9,7 @@ from fuse_lightning.utilities.processes import gather
 
 
 def gathered(results: list[Result], trainer: L.Trainer) -> list[Result]:
-    """Results of all processes, each once, in the order of the data module's targets."""
+    """Results of all processes, each once, in the order of the targets."""
     # A checkpoint written after a fit holds the results of all devices on each.
     found = {(row.target, row.rank): row for share in gather(results) for row in share}.values()
     data: Any = trainer.datamodule  # type: ignore[attr-defined]

@@ -53,7 +53,7 @@ def csv_row(result: Result) -> dict[str, str | float | int]:
 
 
 def safe_cell(text: str) -> str:
-    """Form of a text that a spreadsheet shows and does not compute.
+    """Text that a spreadsheet shows as it is and does not compute.
 
     >>> safe_cell("=1+1"), safe_cell("a red house")
     ("'=1+1", 'a red house')

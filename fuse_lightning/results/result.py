@@ -18,7 +18,7 @@ NO_PROMPT = "no prompt was found for target"
 
 @dataclass(frozen=True)
 class Result:
-    """Prompt that a search found for a target, with its losses.
+    """Prompt found for a target, with its losses.
 
     Attributes:
         target: Id of the target.
@@ -59,7 +59,7 @@ class Result:
 
     @classmethod
     def from_dict(cls, values: Any) -> "Result":
-        """Result of a dictionary that :meth:`to_dict` made.
+        """Result from a dictionary that :meth:`to_dict` made.
 
         Raises:
             TypeError: If a value is missing or of another type.
@@ -72,7 +72,7 @@ class Result:
 
 
 def _is(value: Any, kind: Any) -> bool:
-    """Whether a value of JSON has the type of a result's field."""
+    """Whether a JSON value has the type of a result's field."""
     if kind == list[int]:
         return isinstance(value, list) and all(_is(item, int) for item in value)
     if kind == dict[str, float]:
@@ -109,13 +109,13 @@ def read_results(path: Path) -> list[Result]:
 
 
 def result_files(folder: Path) -> list[Path]:
-    """Files of a run's results: the joined one, then those of single devices, which are newer."""
+    """Files of a run's results: the joined file, then the newer files of single devices."""
     whole = folder / "prompts.jsonl"
     return [*([whole] if whole.is_file() else []), *sorted(folder.glob("prompts-rank*.jsonl"))]
 
 
 def read_targets(paths: Iterable[Path]) -> dict[str, list[Result]]:
-    """Results by target, best first; a later file replaces targets of an earlier one."""
+    """Results by target, best first; later files replace targets of earlier ones."""
     found: dict[str, list[Result]] = {}
     for path in paths:
         rows: dict[str, list[Result]] = {}
@@ -126,7 +126,7 @@ def read_targets(paths: Iterable[Path]) -> dict[str, list[Result]]:
 
 
 def run_results(folder: Path) -> list[Result]:
-    """Results in a run's folder, target by target, best first; finished or not.
+    """Results in the folder of a run, finished or not, by target and best first.
 
     Raises:
         FuseError: If the folder holds no prompts.

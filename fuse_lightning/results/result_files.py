@@ -1,4 +1,4 @@
-"""Files that a run's results are written to, whatever becomes of the folder or the disk."""
+"""Files of a run's results, which survive a lost folder or a full disk."""
 
 import os
 import shlex
@@ -17,15 +17,15 @@ from fuse_lightning.utilities.terminal import quoted, visible
 
 
 class WriteError(FuseError):
-    """Error about results that cannot be written; it says which of them are on disk."""
+    """Error about results that cannot be written, with the list of those on disk."""
 
 
 class FolderLostError(WriteError):
-    """Error about a folder that was deleted and is another run's now."""
+    """Error about a folder that was deleted and now belongs to another run."""
 
 
 class ResultFiles:
-    """The table and the JSON lines of a run's results; each device adds to a pair of its own.
+    """Table and JSON lines of a run's results; each device has its own pair of files.
 
     Args:
         folder: The run's folder.
@@ -44,19 +44,19 @@ class ResultFiles:
 
     @property
     def own(self) -> tuple[Path, Path]:
-        """The CSV and the JSON-lines file that this device adds to."""
+        """CSV and JSON-lines file of this device."""
         return self._pair("" if self.rank is None else f"-rank{self.rank}")
 
     @property
     def joined(self) -> tuple[Path, Path]:
-        """The CSV and the JSON-lines file of all devices."""
+        """CSV and JSON-lines file of all devices."""
         return self._pair("")
 
     def _pair(self, rank: str) -> tuple[Path, Path]:
         return self.folder.path / f"prompts{rank}.csv", self.folder.path / f"prompts{rank}.jsonl"
 
     def there(self) -> bool:
-        """Whether this device's files hold all that this process has written into them."""
+        """Whether this device's files hold all that this process has written."""
         return all(map(self._there, self.own))
 
     def _there(self, path: Path) -> bool:
@@ -66,7 +66,7 @@ class ResultFiles:
         return False
 
     def hold(self, results: Sequence[Result]) -> None:
-        """Makes the folder again if it was deleted since this process has taken it.
+        """Makes a folder again that was deleted under this process.
 
         Args:
             results: All results of this device.
@@ -86,11 +86,11 @@ class ResultFiles:
     def write(
         self, paths: tuple[Path, Path], rows: Sequence[Result], results: Sequence[Result]
     ) -> None:
-        """Writes both files anew, at once.
+        """Writes both files anew, atomically.
 
         Args:
             paths: The table and the lines.
-            rows: What they hold then.
+            rows: Their new content.
             results: All results of this device.
 
         Raises:
@@ -104,7 +104,7 @@ class ResultFiles:
                 self.sizes[path] = path.stat().st_size
 
     def add(self, results: Sequence[Result]) -> None:
-        """Adds those of this device's results that are in no file yet.
+        """Adds those results of this device that are in no file yet.
 
         Raises:
             WriteError: If they cannot be written.
@@ -119,7 +119,7 @@ class ResultFiles:
 
     @contextmanager
     def told(self, path: Path, results: Sequence[Result] = ()) -> Iterator[None]:
-        """Says of an error of the system which results are whole, and how the run goes on.
+        """Context that turns an error of the system into one with the results on disk.
 
         Raises:
             WriteError: In place of the error.
@@ -133,7 +133,7 @@ class ResultFiles:
             ) from error
 
     def intact(self, results: Sequence[Result] = ()) -> list[str]:
-        """Which results are on disk, and how the run goes on, a line each.
+        """Lines about the results on disk and the command that resumes the run.
 
         Args:
             results: All results of this device. If some of them are in no file, all are written
@@ -153,7 +153,7 @@ class ResultFiles:
 
 
 def _elsewhere(results: Sequence[Result]) -> list[str]:
-    """Writes results that the run's folder does not take into a temporary one; says so."""
+    """Writes results into a temporary folder in place of the run's, and says so."""
     place = Path(tempfile.mkdtemp(prefix="fuse-results-")) / "prompts.jsonl"
     try:
         replace_file(place, json_lines(results))

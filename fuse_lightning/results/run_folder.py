@@ -1,4 +1,4 @@
-"""Folder of a run: its lock, its objective and targets, and files that must not be lost."""
+"""Folder of a run: its lock, its objective and targets, and files that must survive."""
 
 import json
 import logging
@@ -34,12 +34,12 @@ logger = logging.getLogger(__name__)
 
 
 def folder_of(trainer: L.Trainer) -> Path:
-    """Folder that a trainer's run writes into; all devices must call it together."""
+    """Folder of a trainer's run; all devices must call it together."""
     return Path(trainer.log_dir or trainer.default_root_dir)
 
 
 class RunFolder:
-    """Folder of a run, which one process at a time writes into.
+    """Folder of a run, with a lock: one process at a time writes into it.
 
     ``run.json`` holds the objective of the run, and ``targets.jsonl`` the digest of each target's
     content. The process that works in the folder holds ``.lock``; ``.owner`` names it.
@@ -88,7 +88,7 @@ class RunFolder:
         return (self.path / IDENTITY).is_file() and (self.path / "config.yaml").is_file()
 
     def take(self) -> None:
-        """Takes the folder for this process until :meth:`leave`, or until the process ends.
+        """Locks the folder for this process until :meth:`leave` or the end of the process.
 
         Raises:
             FuseError: If another process works in it.
@@ -115,7 +115,7 @@ class RunFolder:
         remove_leftovers(self.path)
 
     def hold(self) -> None:
-        """Makes the folder again if it was deleted since this process has taken it.
+        """Makes a deleted folder again, with its lock.
 
         Raises:
             FuseError: If another run has begun there since.
@@ -138,19 +138,19 @@ class RunFolder:
         return False
 
     def write(self, name: str, text: str, *, private: bool = False) -> None:
-        """Writes a file; writes it again later should the folder be deleted."""
+        """Writes a file, and writes it again if the folder is deleted later."""
         replace_file(self.path / name, text, private=private)
         self._kept[name] = text, private
 
     def keep_metrics(self) -> None:
-        """Renames the table of a CSV logger, which a new logger would remove."""
+        """Renames the table of a CSV logger, which a new logger would delete."""
         path = self.path / "metrics.csv"
         numbered = (self.path / f"metrics-{number}.csv" for number in count(1))
         if path.is_file():
             path.rename(next(free for free in numbered if not free.exists()))
 
     def leave(self) -> None:
-        """Gives the folder free; removes it if it was new and stayed empty."""
+        """Unlocks the folder, and removes it if it was new and stayed empty."""
         if self._lock is None:
             return
         (self.path / OWNER).unlink(missing_ok=True)
@@ -181,7 +181,7 @@ class RunFolder:
         self.write(IDENTITY, json.dumps(dict(identity), indent=1))
 
     def identity(self) -> dict[str, str]:
-        """Parts of the run's objective; empty where no run wrote them.
+        """Identity of the run's objective; empty if no run wrote it.
 
         Raises:
             FuseError: If the file is broken.
@@ -193,7 +193,7 @@ class RunFolder:
         return found
 
     def targets(self) -> dict[str, str]:
-        """Content digest of each target that the run began with, by id.
+        """Content digest of each of the run's targets, by id.
 
         Raises:
             FuseError: If the file is broken.
@@ -204,7 +204,7 @@ class RunFolder:
             raise self._broken(TARGETS) from error
 
     def skipped(self) -> dict[str, str]:
-        """Reasons of the targets that were left out, by id.
+        """Reason of each skipped target, by id.
 
         Raises:
             FuseError: If the file is broken.

@@ -1,4 +1,4 @@
-"""The lifecycle of a search, and the frontiers: callbacks that say which states it goes on from."""
+"""Lifecycle of a search, and frontiers: callbacks that keep the states between steps."""
 
 from fuse_lightning.search.beam import BeamSearch as BeamSearch
 from fuse_lightning.search.beam import GreedySearch as GreedySearch

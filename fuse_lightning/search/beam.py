@@ -1,4 +1,4 @@
-"""Beam search, and greedy search as its narrowest form."""
+"""Beam search and greedy search."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Step optimizer: a torch optimizer whose step is one search step."""
+"""Torch optimizer that counts search steps."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 class DiscreteStep(torch.optim.Optimizer):
-    """Torch optimizer that runs its closure, and changes nothing itself.
+    """Torch optimizer without parameters that only runs its closure.
 
     Lightning counts optimizer steps: with this one, ``global_step``, ``max_steps``, step
     checkpoints and precision plugins work for a search without trainable parameters.

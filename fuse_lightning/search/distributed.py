@@ -14,7 +14,7 @@ from fuse_lightning.utilities.processes import ASK_EVERY
 
 
 class PromptStrategy(DDPStrategy):
-    """Strategy for processes that share targets out: nothing is averaged, nothing is wrapped.
+    """Strategy whose processes share out targets and average nothing.
 
     Registered as ``prompts``: ``Trainer(strategy="prompts", devices=2)``. ``fuse fit`` takes it by
     itself where there are several devices or nodes.
@@ -51,7 +51,7 @@ class PromptStrategy(DDPStrategy):
         self._hear(self._end)
 
     def on_exception(self, exception: BaseException) -> None:
-        """Ends the processes that this one has started, where it was asked to end alone."""
+        """Ends the launched processes, if this process alone was asked to end."""
         super().on_exception(exception)
         alone = isinstance(exception, SystemExit) and not self.asked_to_end
         if alone and self.launcher is not None:

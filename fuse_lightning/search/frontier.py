@@ -1,4 +1,4 @@
-"""The base of all frontiers: which states of each target a search goes on from."""
+"""Base of frontiers: the states of each target that a search keeps between steps."""
 
 from abc import abstractmethod
 from collections.abc import Hashable, Mapping, Sequence
@@ -9,7 +9,7 @@ from lightning.pytorch.callbacks import Callback
 
 
 class AnyState(Hashable, Protocol):
-    """State of a search: anything that can be hashed and ordered.
+    """Protocol of a search state, which can be hashed and ordered.
 
     Checkpoints hold states as they are, so they are texts, numbers, or tuples of these.
     """
@@ -23,7 +23,7 @@ Scored: TypeAlias = tuple[float, StateT]
 
 
 class Frontier(Callback, Generic[StateT]):
-    """Callback that keeps the frontier of each target: the states that a step goes on from.
+    """Callback that keeps the frontier of each target: the states to continue from.
 
     A step asks :meth:`expand` which states to propose from, and gives the scored proposals to
     :meth:`update`. The search saves each target's frontier in checkpoints. Ties are broken by
@@ -39,11 +39,11 @@ class Frontier(Callback, Generic[StateT]):
         self.own: list[dict[str, Any]] = []
 
     def begin_own(self) -> dict[str, Any]:
-        """What a subclass keeps of a new target beside its states; nothing by default."""
+        """Own data of a subclass for a new target, beside its states; empty by default."""
         return {}
 
     def start(self, initial: Sequence[Sequence[StateT]]) -> None:
-        """Begins with a batch of new targets.
+        """Starts with a batch of new targets.
 
         Args:
             initial: Starting states of each target; their losses are not known yet.
@@ -51,7 +51,7 @@ class Frontier(Callback, Generic[StateT]):
         self.regroup([], initial)
 
     def regroup(self, staying: Sequence[int], initial: Sequence[Sequence[StateT]]) -> None:
-        """Changes the batch: some targets stay, in this order, and new ones stand behind them.
+        """Changes the batch: the targets that stay, in this order, then new ones.
 
         Args:
             staying: Places of the targets that stay.
@@ -65,7 +65,7 @@ class Frontier(Callback, Generic[StateT]):
 
     @abstractmethod
     def expand(self) -> list[list[StateT]]:
-        """States to propose from in this step, for each target; empty for a finished target."""
+        """States to continue from in this step, for each target; empty for a finished one."""
 
     @abstractmethod
     def update(self, candidates: Sequence[Sequence[Scored[StateT]]]) -> None:
@@ -76,7 +76,7 @@ class Frontier(Callback, Generic[StateT]):
         self.frontiers[target] = []
 
     def target_state(self, target: int) -> dict[str, Any]:
-        """All that the frontier keeps of one target, for a checkpoint."""
+        """State of one target's frontier, for a checkpoint."""
         return {"frontier": [*self.frontiers[target]], "own": deepcopy(self.own[target])}
 
     def restore(self, target: int, state: Mapping[str, Any]) -> None:
@@ -96,7 +96,7 @@ class Frontier(Callback, Generic[StateT]):
 
 
 def distinct(candidates: Sequence[Scored[StateT]]) -> list[Scored[StateT]]:
-    """Candidates with a finite loss, best first, every state once with its lowest loss.
+    """Candidates with a finite loss, best first, each state once with its lowest loss.
 
     >>> distinct([(2.0, "red"), (1.0, "sky"), (0.5, "red"), (float("inf"), "sea")])
     [(0.5, 'red'), (1.0, 'sky')]

@@ -1,4 +1,4 @@
-"""History search: the best prompts of all steps."""
+"""History search: a frontier of the best prompts of all steps."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,7 +8,7 @@ from fuse_lightning.search.frontier import Frontier, Scored, StateT, distinct
 
 
 class HistorySearch(Frontier[StateT]):
-    """Frontier of the best prompts of all steps, not of the last one.
+    """Frontier of the best prompts of all steps, expanded in turn.
 
     The best is expanded again and again: optimizers that draw at random propose new candidates
     each time. When ``patience`` steps brought nothing new into the history, the next best takes
@@ -28,11 +28,11 @@ class HistorySearch(Frontier[StateT]):
         self.patience = patience
 
     def begin_own(self) -> dict[str, Any]:
-        """Steps without a new prompt in the history."""
+        """Number of steps without a new prompt in the history."""
         return {"idle": 0}
 
     def expand(self) -> list[list[StateT]]:
-        """The prompt of each target whose turn it is."""
+        """Next prompt of each target."""
         return [
             [frontier[own["idle"] // self.patience % len(frontier)][1]] if frontier else []
             for frontier, own in zip(self.frontiers, self.own, strict=True)

@@ -1,4 +1,4 @@
-"""Hooks of a search: what it starts from, what it proposes, and how it scores."""
+"""Hooks of a search for subclasses: start, proposals and scores."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -11,20 +11,20 @@ from fuse_lightning.utilities.identity import Identity
 
 
 class SearchHooks(ABC, Generic[StateT]):
-    """Hooks that a :class:`~fuse_lightning.search.SearchModule` leaves to its subclasses.
+    """Hooks that a :class:`~fuse_lightning.search.SearchModule` leaves to subclasses.
 
     A search must say what it starts from, what it proposes, and how it scores; all else has a
     default. A *place* is the index of a target in the batch.
     """
 
     persists = False
-    """Whether a search goes on where a step brought nothing."""
+    """Whether a search continues after a step without any candidate."""
     nothing_fits = "nothing that was proposed can be a prompt"
-    """Why a search has found nothing, and what to do about it."""
+    """Message of a search without a result, with the remedy."""
 
     @abstractmethod
     def start_states(self, places: Sequence[int]) -> list[list[StateT]]:
-        """The states that the searches at some places start from."""
+        """Start states of the searches at some places of the batch."""
 
     @abstractmethod
     def propose(self, states: list[list[StateT]]) -> list[list[StateT]]:
@@ -39,7 +39,7 @@ class SearchHooks(ABC, Generic[StateT]):
 
     @abstractmethod
     def score(self, proposed: list[list[StateT]]) -> list[list[Scored[StateT]]]:
-        """Losses of candidates, lower is better; remembers what may be a result.
+        """Losses of candidates, lower is better; the best are remembered as results.
 
         Args:
             proposed: Candidates of each target.
@@ -49,43 +49,43 @@ class SearchHooks(ABC, Generic[StateT]):
         """
 
     def refine(self, scored: list[list[Scored[StateT]]]) -> list[list[StateT]]:
-        """More candidates for each target, drawn from the scored ones of this step."""
+        """More candidates for each target, made from the scored ones of this step."""
         return [[] for _ in scored]
 
     def set_targets(self, targets: Sequence[Target]) -> None:
-        """Prepares what is needed of a batch of targets, some of them perhaps already known."""
+        """Prepares a batch of targets, some of which may be known already."""
 
     def begin_step(self, steps: Sequence[int]) -> None:
-        """Is called before a step, with the number of each target's step, from 0."""
+        """Called before a step, with the number of each target's step, from 0."""
 
     def scores_start(self) -> bool:
-        """Whether the states to start from are candidates too."""
+        """Whether start states are candidates too."""
         return True
 
     def ids_of(self, state: StateT) -> list[int]:
-        """Token ids of a state, for results; none where states have no ids."""
+        """Token ids of a state, for results; empty if states have none."""
         return []
 
     def loss_names(self) -> list[str]:
-        """Names of the losses that each prompt has beside the one that is minimized."""
+        """Names of the losses of each prompt beside the minimized one."""
         return []
 
     def check_state(self, state: Any) -> None:
-        """Checks a state that a checkpoint holds.
+        """Checks a state from a checkpoint.
 
         Raises:
             TypeError, ValueError: If it is no state of this search.
         """
 
     def take_back(self, search: TargetSearch[StateT]) -> None:
-        """Checks the ``own`` state of a search from a checkpoint; moves it to its device.
+        """Checks a search's ``own`` state from a checkpoint, and moves it to its device.
 
         Raises:
             LookupError, TypeError, ValueError: If it is not what this optimizer keeps.
         """
 
     def own_identity(self, *, content: bool) -> Identity:
-        """Parts of a search that must be equal for it to go on, beside its class and its seed.
+        """Identity of the search beside class and seed; it must be equal to resume.
 
         Args:
             content: Whether models are loaded, so that their weights can be compared.

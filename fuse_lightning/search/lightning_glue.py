@@ -1,4 +1,4 @@
-"""Checks and settings of Lightning's trainer in a search, and what it holds."""
+"""Checks and settings of Lightning's trainer for a search."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -15,24 +15,24 @@ from fuse_lightning.search.frontier import Frontier
 
 
 def callbacks_of(trainer: L.Trainer) -> list[Callback]:
-    """The callbacks of a trainer; a list that may be changed."""
+    """Callbacks of a trainer, as a list that may be changed."""
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
     return callbacks
 
 
 def data_of(trainer: L.Trainer) -> TargetDataModule | None:
-    """The data module of targets of a trainer; ``None`` where it was given something else."""
+    """Data module of a trainer; ``None`` if it has none of targets."""
     data: Any = trainer.datamodule  # type: ignore[attr-defined]
     return data if isinstance(data, TargetDataModule) else None
 
 
 def frontiers_of(trainer: L.Trainer) -> list[Frontier[Any]]:
-    """The frontiers among a trainer's callbacks."""
+    """Frontiers among a trainer's callbacks."""
     return [each for each in callbacks_of(trainer) if isinstance(each, Frontier)]
 
 
 def check_trainer(trainer: L.Trainer) -> None:
-    """Checks that a trainer does not average gradients nor save in the middle of a step.
+    """Checks that a trainer neither averages gradients nor saves in the middle of a step.
 
     Raises:
         FuseError: If the strategy averages, or a callback saves in the middle of a step.
@@ -57,7 +57,7 @@ def check_trainer(trainer: L.Trainer) -> None:
 
 
 def check_one_frontier(callbacks: Iterable[Callback]) -> None:
-    """Checks that callbacks hold one frontier at most.
+    """Checks that there is at most one frontier among callbacks.
 
     Raises:
         FuseError: If there are several.
@@ -68,7 +68,7 @@ def check_one_frontier(callbacks: Iterable[Callback]) -> None:
 
 
 def settle_trainer(trainer: L.Trainer) -> None:
-    """Makes a trainer ready for a search, also one that has searched before.
+    """Prepares a trainer for a search, also one that has searched before.
 
     Raises:
         FuseError: If it has two frontiers.

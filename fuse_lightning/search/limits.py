@@ -10,7 +10,7 @@ from fuse_lightning.utilities.numbers import check_number
 
 @dataclass(frozen=True)
 class Limits:
-    """Limits that end the search of a target.
+    """Limits that end a target's search.
 
     >>> Limits(steps=0)
     Traceback (most recent call last):
@@ -42,7 +42,7 @@ class Limits:
             raise FuseError(f"stop_seconds is {self.stop_seconds}; it must be above 0")
 
     def spent(self, search: TargetSearch[Any]) -> bool:
-        """Whether a search has had its steps or its time."""
+        """Whether a search has used up its steps or its time."""
         late = self.stop_seconds is not None and search.seconds >= self.stop_seconds
         return search.step >= self.steps or late
 
@@ -53,5 +53,5 @@ class Limits:
         return search.best.loss <= self.stop_loss
 
     def stalled(self, search: TargetSearch[Any], since: int) -> bool:
-        """Whether a search found nothing better in too many steps after ``since``."""
+        """Whether too many steps after ``since`` brought no better prompt."""
         return self.patience is not None and search.step - since >= self.patience

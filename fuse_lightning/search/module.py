@@ -1,4 +1,4 @@
-"""The lifecycle that every search shares: one Lightning training step is one search step."""
+"""Lifecycle of every search: one Lightning training step is one search step."""
 
 import time
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ from fuse_lightning.utilities.processes import gather
 
 
 class SearchModule(ResumableSearch[StateT]):
-    """Lifecycle of searches: steps, limits, results, checkpoints, devices and logging.
+    """Base of searches: steps, limits, results, checkpoints, devices and logging.
 
     A step asks the frontier (a callback of the trainer) for states, lets :meth:`propose` make
     candidates of them, gives these to :meth:`score`, and hands the losses back to the frontier.
@@ -81,26 +81,26 @@ class SearchModule(ResumableSearch[StateT]):
 
     @property
     def limits(self) -> Limits:
-        """The limits that end the search of a target."""
+        """Limits that end a target's search."""
         return Limits(self.steps, self.patience, self.stop_loss, self.stop_seconds)
 
     @property
     def best(self) -> list[Best[StateT] | None]:
-        """The best prompt so far of each target of the batch."""
+        """Best prompt so far of each target of the batch."""
         return [search.best for search in self.searches]
 
     def stalled(self, search: TargetSearch[StateT], since: int) -> bool:
-        """Whether a search found nothing better in too many steps after ``since``."""
+        """Whether too many steps after ``since`` brought no better prompt."""
         return self.limits.stalled(search, since)
 
     def keep(self, place: int, found: Best[StateT]) -> None:
-        """Remembers a prompt of the target at a place of the batch, if it is good enough."""
+        """Stores a prompt of a target of the batch, if it is among the best."""
         self.searches[place].keep(found, self.top)
 
     # Lightning's hooks
 
     def setup(self, stage: str) -> None:
-        """Checks the trainer; a fit begins anew."""
+        """Checks the trainer, and begins a new search for a fit."""
         settle_precision(self.trainer)
         if stage == "fit":
             check_trainer(self.trainer)
@@ -117,7 +117,7 @@ class SearchModule(ResumableSearch[StateT]):
         return [] if frontiers_of(self.trainer) else [GreedySearch()]
 
     def on_fit_start(self) -> None:
-        """Agrees with the other devices on which targets are left, and has them dealt.
+        """Agrees with the other devices on the targets that are left, and deals them.
 
         The first device alone keeps the results of targets that have ended.
         """
@@ -133,7 +133,7 @@ class SearchModule(ResumableSearch[StateT]):
             self.waiting = {name: each for name, each in self.waiting.items() if name in own}
 
     def on_train_epoch_end(self) -> None:
-        """Ends the run: an epoch serves every target for all its steps."""
+        """Ends the run: one epoch serves all steps of every target."""
         self.trainer.should_stop = True
 
     def on_train_end(self) -> None:
@@ -151,13 +151,13 @@ class SearchModule(ResumableSearch[StateT]):
         self.results, self.durable = gathered(self.results, self.trainer), 0
 
     def validation_step(self, batch: TargetBatch, batch_idx: int) -> None:
-        """Does nothing: callbacks measure, and may give the objective other targets."""
+        """Does nothing: callbacks measure, and may change the objective's targets."""
         self.targets = []
 
     test_step = validation_step
 
     def predict_step(self, batch: TargetBatch, batch_idx: int) -> list[dict[str, Any]]:
-        """The results of a batch's targets, as :meth:`Result.to_dict` gives them."""
+        """Results of a batch's targets, in the form of :meth:`Result.to_dict`."""
         names = {target.id for target in batch.targets}
         return [result.to_dict() for result in self.results if result.target in names]
 
@@ -187,7 +187,7 @@ class SearchModule(ResumableSearch[StateT]):
         self._log(count / seconds)
 
     def _regroup(self, targets: Sequence[Target]) -> None:
-        """Drops the searches of targets that have ended, and begins those of new targets."""
+        """Drops the searches of ended targets, and starts those of new ones."""
         places = {search.name: n for n, search in enumerate(self.searches) if not search.done}
         staying = [places[target.id] for target in targets if target.id in places]
         new = [target for target in targets if target.id not in places]
@@ -212,7 +212,7 @@ class SearchModule(ResumableSearch[StateT]):
             self._score_starts(begun)
 
     def _score_starts(self, begun: dict[int, list[StateT]]) -> None:
-        """Scores the states that were given to start from: nothing worse may be the result."""
+        """Scores the given start states, so that no result is worse than they are."""
         self.expanded = [begun.get(place, []) for place in range(len(self.searches))]
         given = [[state for state in states if state] for states in self.expanded]
         for place, scored in enumerate(self.score(given)):
@@ -220,7 +220,7 @@ class SearchModule(ResumableSearch[StateT]):
                 self.frontier.frontiers[place] = scored
 
     def _move(self, states: list[list[StateT]]) -> int:
-        """Proposes, scores and selects; returns how many candidates there were."""
+        """Proposes, scores and selects; returns the number of candidates."""
         self.expanded = states
         scored = self.score(self.propose(states))
         more = self.refine(scored)
@@ -234,7 +234,7 @@ class SearchModule(ResumableSearch[StateT]):
         return sum(map(len, scored))
 
     def _over(self, place: int) -> bool:
-        """Whether a target's search is over."""
+        """Whether a target's search has ended."""
         search, limits = self.searches[place], self.limits
         if limits.spent(search) or not self.frontier.frontiers[place]:
             return True
@@ -270,7 +270,7 @@ class SearchModule(ResumableSearch[StateT]):
 
 
 def search_of(module: L.LightningModule) -> SearchModule[Any]:
-    """A trainer's module as the search that it is.
+    """The search module of a trainer.
 
     Raises:
         FuseError: If it is none.

@@ -1,4 +1,4 @@
-"""Checkpoints of searches over one device or several, in one file.
+"""Checkpoints of searches on one device or several, in one file.
 
 A checkpoint holds the searches under way by the id of their target, and results that are in no
 file yet. So it is small however many targets are done, and it goes on with another batch size,
@@ -21,7 +21,7 @@ from fuse_lightning.utilities.regular import open_regular
 
 EXTRA = "_extra_state"
 KEYS = ("callbacks", "epoch", "global_step", "pytorch-lightning_version", "run", "state_dict")
-"""What a search reads of a checkpoint; all else is made anew."""
+"""Parts of a checkpoint that a search reads; all others are made anew."""
 LARGEST = 2**30
 """Most bytes of a checkpoint that is read."""
 MALFORMED = (
@@ -32,11 +32,11 @@ MALFORMED = (
     TypeError,
     ValueError,
 )
-"""What is raised over a state that is of another form or of other values than a search writes."""
+"""Errors about a state with a form or values that no search writes."""
 
 
 def unreadable(path: object = None) -> FuseError:
-    """The error about a file that no search has written."""
+    """Error about a file that is no checkpoint of a search."""
     name = "" if path is None else f"{str(path)!r} "
     return FuseError(
         f"checkpoint {name}cannot be read; give a file that a search of this version has written"
@@ -91,7 +91,7 @@ def check(checkpoint: Any) -> None:
 
 
 def joined(states: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Joins the states of all devices into one; every device has searches of its own."""
+    """Joined state of all devices, each of which has searches of its own."""
     rows = {(row["target"], row["rank"]): row for state in states for row in state["results"]}
     searches: dict[str, Any] = {}
     for state in states:
@@ -100,10 +100,10 @@ def joined(states: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def complete(checkpoint: dict[str, Any], run: Path) -> None:
-    """Completes a device's checkpoint by what the others hold; all must call it together.
+    """Adds the state of all other devices to a checkpoint; all must call it together.
 
     Args:
-        checkpoint: What Lightning is about to write.
+        checkpoint: The checkpoint that Lightning is about to write.
         run: The run's folder.
     """
     state = checkpoint["state_dict"][EXTRA]
@@ -112,12 +112,12 @@ def complete(checkpoint: dict[str, Any], run: Path) -> None:
 
 
 def reduce_to_search(checkpoint: dict[str, Any], trainer: L.Trainer, optimizer: Any) -> None:
-    """Reduces a checkpoint to what a search has written; Lightning's own counts begin anew.
+    """Keeps a search's own part of a checkpoint; Lightning's counts start again.
 
     Only the count of steps goes on: the loader begins with what is left to do.
 
     Args:
-        checkpoint: What Lightning has read.
+        checkpoint: The checkpoint that Lightning has read.
         trainer: The trainer that goes on.
         optimizer: State of a step optimizer that has done nothing.
     """
@@ -144,14 +144,14 @@ def reduce_to_search(checkpoint: dict[str, Any], trainer: L.Trainer, optimizer: 
 
 
 def zeroed(counts: Any) -> Any:
-    """The same containers with every number 0 and every flag off."""
+    """Copy of containers with every number 0 and every flag off."""
     if isinstance(counts, dict):
         return {key: zeroed(value) for key, value in counts.items() if key != "combined_loader"}
     return type(counts)() if isinstance(counts, int | float) else counts
 
 
 def _alike(state: Any, own: Mapping[str, Any]) -> bool:
-    """Whether a callback's state has the form of what the callback itself would write."""
+    """Whether a callback's state has the form that the callback writes."""
     if not isinstance(state, dict) or state.keys() != own.keys():
         return False
     return all(
@@ -161,7 +161,7 @@ def _alike(state: Any, own: Mapping[str, Any]) -> bool:
 
 
 def results_of(checkpoint: Mapping[str, Any]) -> list[Result]:
-    """The results that a checkpoint stands for: its own and those in its run's files.
+    """Results of a checkpoint: its own and those in its run's files.
 
     Where another search has written into the run's folder since, that one's are left out.
     """

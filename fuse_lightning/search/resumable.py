@@ -1,4 +1,4 @@
-"""Resuming: what checkpoints keep of a search, and when a search may go on with it."""
+"""Resumable searches: the checkpointed state, and the check that a search may use it."""
 
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from fuse_lightning.utilities.identity import CONTENT, Identity, difference
 
 
 class ResumableSearch(L.LightningModule, SearchHooks[StateT]):
-    """Module whose searches, one for each target, go on where a checkpoint left them.
+    """Lightning module whose searches, one per target, resume from a checkpoint.
 
     Attributes:
         results: Results of this device; of earlier processes, on the first device alone.
@@ -62,13 +62,13 @@ class ResumableSearch(L.LightningModule, SearchHooks[StateT]):
 
     @property
     def frontier(self) -> Frontier[StateT]:
-        """The trainer's frontier: the callback that says which states a step goes on from."""
+        """Frontier of the trainer, which keeps the states between steps."""
         return frontiers_of(self.trainer)[0]
 
     # Which search may go on
 
     def identity(self, *, content: bool = True, trainer: L.Trainer | None = None) -> Identity:
-        """Identity of a search: what must be equal for it to go on with a checkpoint or folder.
+        """Identity of a search, which must be equal for it to resume.
 
         The objective, what a prompt may hold, and the seed; not how much effort is spent: steps,
         candidates, widths, batch sizes, devices and limits may change.
@@ -95,11 +95,11 @@ class ResumableSearch(L.LightningModule, SearchHooks[StateT]):
         content: bool = True,
         trainer: L.Trainer | None = None,
     ) -> None:
-        """Checks that the search is the same as one that was begun before.
+        """Checks that the search is the same as an earlier one.
 
         Args:
             known: The :meth:`identity` of that one.
-            what: What is to go on, for the error.
+            what: Name of the earlier search in the error.
             content: Whether the models are loaded.
             trainer: The trainer that is about to begin, where it has not begun.
 
@@ -117,11 +117,11 @@ class ResumableSearch(L.LightningModule, SearchHooks[StateT]):
     # Checkpoints
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Adds what the other devices know, and whose checkpoint it is."""
+        """Adds the other devices' state, and the run's folder."""
         complete(checkpoint, folder_of(self.trainer))
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Takes the searches of a checkpoint, or all results where nothing is resumed.
+        """Restores the searches of a checkpoint, or only all results if nothing is resumed.
 
         Raises:
             FuseError: If it is of another search, or of targets with other content.
@@ -142,7 +142,7 @@ class ResumableSearch(L.LightningModule, SearchHooks[StateT]):
             data.check_digests(begun, "the checkpoint")
 
     def _begun(self, searches: dict[str, Any]) -> dict[str, str]:
-        """Content digests of the targets whose searches a checkpoint holds, which are checked."""
+        """Checked content digests of the targets whose searches a checkpoint holds."""
         try:
             found = {
                 name: self._read_search(name, each["search"]) for name, each in searches.items()
@@ -152,14 +152,14 @@ class ResumableSearch(L.LightningModule, SearchHooks[StateT]):
         return {name: search.digest for name, search in found.items()}
 
     def _read_search(self, name: str, saved: dict[str, Any]) -> TargetSearch[StateT]:
-        """The search of a target from a checkpoint, checked."""
+        """Checked search of a target from a checkpoint."""
         search = TargetSearch[StateT].from_state(saved)
         search.check(name, len(self.loss_names()), self.check_state)
         self.take_back(search)
         return search
 
     def target_state(self, place: int) -> dict[str, Any]:
-        """All that is known of the search of one target, as plain containers and tensors."""
+        """State of one target's search, as plain containers and tensors."""
         return {
             "search": self.searches[place].state_dict(),
             "frontier": self.frontier.target_state(place),
@@ -180,7 +180,7 @@ class ResumableSearch(L.LightningModule, SearchHooks[StateT]):
             raise unreadable() from error
 
     def get_extra_state(self) -> dict[str, Any]:
-        """Searches under way and results that are in no file, as plain containers and tensors."""
+        """Searches in progress and unwritten results, as plain containers and tensors."""
         running = [place for place, search in enumerate(self.searches) if not search.done]
         own = {self.searches[place].name: self.target_state(place) for place in running}
         return {

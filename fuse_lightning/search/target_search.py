@@ -1,4 +1,4 @@
-"""The search of one target: its best prompts, random stream, steps and time."""
+"""State of one target's search: its best prompts, random stream, steps and time."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -15,12 +15,12 @@ NOTHING = float("inf")
 
 @dataclass
 class Best(Generic[StateT]):
-    """Record of one of the best prompts of a target so far.
+    """One of the best prompts of a target so far.
 
     Attributes:
-        loss: What is minimized.
+        loss: The minimized number.
         losses: Its parts, unweighted.
-        state: What the search moves through.
+        state: State of the search, such as token ids.
         prompt: The text that the state stands for.
         step: Step of the target's search in which it was found, from 1.
     """
@@ -38,14 +38,14 @@ class TargetSearch(Generic[StateT]):
 
     Attributes:
         name: The target's id.
-        digest: Of the target's content.
+        digest: Digest of the target's content.
         generator: Its own random stream, the same whatever it is searched together with.
         kept: The best prompts, best first.
         step: Steps that it has had, with the present one.
         seconds: Its share of their wall time: the targets of a batch share alike.
         done: Whether it has ended.
-        source: What the target is of.
-        own: What the optimizer itself keeps of the target from one step to the next: plain
+        source: Source of the target, such as a path.
+        own: Data that the optimizer itself keeps for the target between steps: plain
             containers, numbers and tensors. Checkpoints hold it, and it goes with the target.
     """
 
@@ -61,7 +61,7 @@ class TargetSearch(Generic[StateT]):
 
     @classmethod
     def begin(cls, name: str, digest: str, seed: int, source: str = "") -> "TargetSearch[StateT]":
-        """A search that has had no step."""
+        """State of a search before its first step."""
         generator = torch.Generator().manual_seed(hash_seed(seed, name))
         return cls(name, digest, generator, source=source)
 
@@ -71,11 +71,11 @@ class TargetSearch(Generic[StateT]):
         return self.kept[0] if self.kept else None
 
     def bar(self, top: int) -> float:
-        """Loss that a prompt must be below to be among the best ``top``."""
+        """Loss below which a prompt is among the best ``top``."""
         return self.kept[-1].loss if len(self.kept) == top else NOTHING
 
     def keep(self, found: Best[StateT], top: int) -> None:
-        """Remembers a prompt if it is among the best ``top``, each text once.
+        """Adds a prompt to the best ``top``, each text once.
 
         Of one text that several states stand for the best is kept.
         """
@@ -159,7 +159,7 @@ class TargetSearch(Generic[StateT]):
 
 
 def hash_seed(seed: int, name: str) -> int:
-    """A seed for one target, the same on every machine and rank.
+    """Seed of one target, the same on every machine and rank.
 
     >>> hash_seed(0, "red.png")
     8212381477205117838

@@ -1,4 +1,4 @@
-"""Uniform-cost search: the cheapest prompt met so far."""
+"""Uniform-cost search: a frontier that expands the cheapest prompt so far."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,7 +8,7 @@ from fuse_lightning.search.frontier import Frontier, Scored, StateT, distinct
 
 
 class UniformCostSearch(Frontier[StateT]):
-    """Frontier kept as a priority queue: a step expands the cheapest prompt met so far.
+    """Frontier as a priority queue: each step expands the cheapest prompt so far.
 
     A prompt is expanded at most once.
 
@@ -23,11 +23,11 @@ class UniformCostSearch(Frontier[StateT]):
         self.frontier_max_size = frontier_max_size
 
     def begin_own(self) -> dict[str, Any]:
-        """Prompts that were expanded, as keys: they keep their order in checkpoints."""
+        """Expanded prompts, as keys of a dictionary, which keeps their order in checkpoints."""
         return {"expanded": {}}
 
     def expand(self) -> list[list[StateT]]:
-        """Takes the cheapest prompt out of each queue."""
+        """Takes the cheapest prompt from each queue."""
         taken: list[list[StateT]] = []
         for frontier, own in zip(self.frontiers, self.own, strict=True):
             cheapest = [frontier.pop(0)[1]] if frontier else []
@@ -36,7 +36,7 @@ class UniformCostSearch(Frontier[StateT]):
         return taken
 
     def update(self, candidates: Sequence[Sequence[Scored[StateT]]]) -> None:
-        """Puts new prompts into the queues and keeps the cheapest."""
+        """Adds new prompts to the queues, and keeps the cheapest."""
         self.frontiers = [
             distinct([*frontier, *(item for item in found if item[1] not in own["expanded"])])[
                 : self.frontier_max_size

@@ -1,1 +1,1 @@
-"""Small tools for every part: files, terminal, signals, processes, identity."""
+"""Helpers for all parts: files, terminal, signals, processes, identity."""

@@ -1,15 +1,15 @@
-"""Addresses without the passwords and keys in them, for everything that is shown."""
+"""Web addresses without passwords and keys, for all output."""
 
 import re
 
 WHOLE = re.compile(r"(.*?(?:\w[\w+.-]*://|https?:/)/*)(.*)", re.DOTALL)
-"""The scheme of an address that is all of a text, and the rest."""
+"""Pattern of a text that is one address: its scheme, and the rest."""
 INSIDE = re.compile(r"((?:://|https?:/)/*)([^\s'\"]*)")
-"""The end of the scheme of an address inside a text, and the rest of the address."""
+"""Pattern of an address inside a text: the end of its scheme, and the rest."""
 
 
 def shown(address: str) -> str:
-    """An address without its user, its password, its query and its fragment, which may be a key.
+    """Address without user, password, query and fragment, any of which may be a key.
 
     What is no address of the Internet stays as it is. Where it is unclear what is a password, as in
     a malformed address, more is left out.
@@ -22,7 +22,7 @@ def shown(address: str) -> str:
 
 
 def without_secrets(text: str) -> str:
-    """A text in which every address is as :func:`shown` has it; spaces and quotes end an address.
+    """Text with all its addresses as :func:`shown` gives them.
 
     >>> without_secrets("no picture at 'https://me:word@host/a.png'; check it")
     "no picture at 'https://host/a.png'; check it"
@@ -31,7 +31,7 @@ def without_secrets(text: str) -> str:
 
 
 def _without_secrets(rest: str) -> str:
-    """What stands behind the scheme of an address, without its secrets."""
+    """Address behind its scheme, without secrets."""
     place = re.split(r"[/?#]", rest, maxsplit=1)[0]
     # A password may hold a slash, a question mark or another @ by mistake.
     if re.search(r":(?!\d*$)", place):

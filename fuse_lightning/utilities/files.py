@@ -1,4 +1,4 @@
-"""Writing of files that stay whole when a process is killed or a disk is full."""
+"""File writes that survive kills and full disks."""
 
 import os
 import re
@@ -9,7 +9,7 @@ from pathlib import Path
 from fuse_lightning.errors import FuseError
 
 BESIDE = ".new"
-"""Ending of hidden files whose content is about to replace that of another file."""
+"""Ending of hidden files that are about to replace another file."""
 # Not every system knows links, nor a difference between text and bytes.
 _PLAIN = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _PLAIN
@@ -17,7 +17,7 @@ _APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND | _PLAIN
 
 
 def home_path(source: str, what: str) -> Path:
-    """Path of a text that may begin with ``~``, a home folder.
+    """Path of a text in which a leading ``~`` stands for a home folder.
 
     Raises:
         FuseError: If that home folder does not exist; ``what`` names the option.
@@ -32,7 +32,7 @@ def home_path(source: str, what: str) -> Path:
 
 
 def cache_folder() -> Path:
-    """``$FUSE_LIGHTNING_CACHE``, else ``fuse_lightning`` in the user's cache folder.
+    """Cache folder: ``$FUSE_LIGHTNING_CACHE``, else ``fuse_lightning`` in the user's cache.
 
     Raises:
         RuntimeError: If the user has no home folder.
@@ -45,7 +45,7 @@ def cache_folder() -> Path:
 
 
 def replace_file(path: Path, content: str | bytes, *, private: bool = False) -> None:
-    """Replaces a file at once: a reader finds either the old content or the new one.
+    """Replaces a file atomically: readers find the old content or the new one.
 
     The new content is first written to a file beside it, whose name cannot be guessed: no link of
     that name can lead the content elsewhere. If ``path`` is a link, it is replaced.

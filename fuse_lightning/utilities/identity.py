@@ -1,4 +1,4 @@
-"""Comparison of objectives: a search resumes only with the objective it began with."""
+"""Comparison of objectives: a search resumes only with the same objective."""
 
 import inspect
 from collections.abc import Mapping
@@ -41,7 +41,7 @@ def plain_options(thing: object, leave_out: tuple[str, ...] = ()) -> Identity:
 
 
 def difference(known: Mapping[str, str], now: Mapping[str, str]) -> str | None:
-    """Sentence about the first part that differs; ``None`` where all parts are equal.
+    """Sentence about the first part that differs; ``None`` if all parts are equal.
 
     >>> difference({"weight": "1.0"}, {"weight": "2.0"})
     'weight is 2.0, but was 1.0'

@@ -20,17 +20,17 @@ PATIENCE = 3.0
 also how often a launched process looks for the one that has started it."""
 
 AGAIN = 0.02
-"""Seconds after which Ctrl-C is tried again where it would do harm at once."""
+"""Seconds until Ctrl-C is tried again where it would do harm at once."""
 
 TRIES = 100
-"""How often: a writer that takes longer is not waited for."""
+"""Number of these tries: a writer that takes longer is not waited for."""
 
 _noticed = {kind: Event() for kind in NAMES}
 _tries: list[Timer] = []
 
 
 class _Forks:
-    """Handlers of signals around a fork: a forked process must not end the command.
+    """Guard that keeps signal handlers of a forked process from ending the command.
 
     It hears nothing before it has let go of what it shares with the command. Where no command is
     heard, forks are left alone.
@@ -66,11 +66,11 @@ if hasattr(os, "register_at_fork"):
 
 
 class Terminated(SystemExit):
-    """Exit by SIGTERM at a point where nothing has to be ended first."""
+    """Exit by SIGTERM, raised where no work has to be finished first."""
 
 
 def notice(kind: signal.Signals = signal.SIGTERM) -> bool:
-    """Records, from a handler of a signal, that this process will end by itself.
+    """Records, in a signal handler, that this process will end by itself.
 
     Returns:
         Whether it is the first signal of its kind; others must not disturb what is tidied up.
@@ -82,7 +82,7 @@ def notice(kind: signal.Signals = signal.SIGTERM) -> bool:
 
 @contextmanager
 def heard() -> Iterator[None]:
-    """Ends by Ctrl-C or SIGTERM with a line on stderr and 128 plus the signal's number.
+    """Context that ends on Ctrl-C or SIGTERM with a line and 128 plus the signal's number.
 
     Of the processes that Lightning's launcher starts, one for each further device, the first one
     takes Ctrl-C alone; the others end with it.
@@ -120,7 +120,7 @@ def heard() -> Iterator[None]:
 
 
 def interruption(end: BaseException) -> signal.Signals | None:
-    """Signal that an exception stands for, or ``None``."""
+    """Signal behind an exception, or ``None``."""
     if any(kind.__name__ in REQUESTS for kind in type(end).__mro__):
         return signal.SIGTERM
     # Lightning turns an interrupt into exit code 1; an import that is interrupted may raise
@@ -148,7 +148,7 @@ def _interrupt(_: int, frame: FrameType | None) -> None:
 
 
 def _in_tensorboard(frame: FrameType | None) -> bool:
-    """Whether TensorBoard's writer is writing.
+    """Whether TensorBoard's writer is at work.
 
     Interrupted while it hands something to its thread, it would leave a lock in a state in which
     that thread sleeps until its next flush, up to two minutes, and the process waits for it.
@@ -170,7 +170,7 @@ def _code(kind: signal.Signals) -> int:
 
 
 def _is_launched() -> bool:
-    """Whether Lightning has started this process for one more device."""
+    """Whether Lightning started this process for a further device."""
     # torchrun starts all ranks alike, and says so.
     first = os.environ.get("LOCAL_RANK", "0") == "0" or "TORCHELASTIC_RUN_ID" in os.environ
     return "NODE_RANK" in os.environ and not first
@@ -178,7 +178,7 @@ def _is_launched() -> bool:
 
 @contextmanager
 def _watched() -> Iterator[None]:
-    """Watches for signals that Python cannot handle at once, as in a long call of a library."""
+    """Context that handles signals which Python itself handles late, as in long library calls."""
     reader, writer = socketpair()
     writer.setblocking(False)
     before = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)

@@ -1,4 +1,4 @@
-"""Classes that parts of the package register by path, so that what uses them imports none."""
+"""Registry of classes by path, which imports them only on request."""
 
 from importlib import import_module
 from typing import Any
@@ -7,11 +7,11 @@ _PATHS: dict[str, list[str]] = {}
 
 
 def register(kind: str, path: str) -> None:
-    """Registers a class; it is imported when somebody asks for its kind, and not before.
+    """Registers a class by path; it is imported when its kind is asked for.
 
     Args:
-        kind: What it is, such as "measure".
-        path: Where it is, such as "package.module.Class".
+        kind: Kind of the class, such as "measure".
+        path: Path of the class, such as "package.module.Class".
     """
     paths = _PATHS.setdefault(kind, [])
     if path not in paths:
@@ -19,7 +19,7 @@ def register(kind: str, path: str) -> None:
 
 
 def registered(kind: str) -> list[type[Any]]:
-    """The classes of a kind, in the order of their registration.
+    """Registered classes of a kind, in order of registration.
 
     >>> register("example", "fractions.Fraction")
     >>> registered("example")

@@ -9,7 +9,7 @@ import stat
 from pathlib import Path
 
 LARGEST = 2**30
-"""Default of the largest size, in bytes."""
+"""Default limit of a file's size, in bytes."""
 KINDS = (
     (stat.S_ISDIR, "folder"),
     (stat.S_ISFIFO, "named pipe"),

@@ -20,7 +20,7 @@ CLOSED_PIPE = 141
 
 
 def visible(text: str) -> str:
-    r"""One-line form of a text; characters that a terminal would obey or hide are escaped.
+    r"""Text in one line, with escapes for characters that a terminal would obey or hide.
 
     Escapes are those of JSON, such as ``\u001b``, so that a JSON text keeps its value.
 
@@ -36,7 +36,7 @@ def _escape(char: str) -> str:
 
 
 def quoted(text: object) -> str:
-    """Quoted form of a name for messages; a very long name loses its middle.
+    """Name in quotes for messages; a very long name loses its middle.
 
     >>> quoted("a b.png")
     "'a b.png'"
@@ -51,7 +51,7 @@ def encoding() -> str:
 
 
 def printable(text: str) -> str:
-    """Form of a text as by :func:`visible`, with escapes where the encoding lacks a character."""
+    """Text as from :func:`visible`, with escapes for characters that the encoding lacks."""
     return visible(text).encode(encoding(), "backslashreplace").decode(encoding())
 
 
@@ -77,7 +77,7 @@ def say(*lines: str, error: bool = False) -> bool:
 
 @contextmanager
 def bars_away(stream: TextIO) -> Iterator[None]:
-    """Takes progress bars off the screen while something else is written."""
+    """Context that hides progress bars while something else is written."""
     # Where it was not imported, there is no bar.
     if "tqdm" not in sys.modules:
         yield
@@ -89,14 +89,14 @@ def bars_away(stream: TextIO) -> Iterator[None]:
 
 
 def settle_streams() -> None:
-    """Lets standard output and error write any text, with escapes where the encoding lacks it."""
+    """Makes standard output and error escape characters that their encoding lacks."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
 
 def flushed(stream: TextIO) -> bool:
-    """Flushes a stream; false where its reader has gone."""
+    """Flushes a stream; false if its reader is gone."""
     try:
         stream.flush()
     except BrokenPipeError:

@@ -1,1 +1,1 @@
-"""Small models that come with the package, and the scene language they were trained on."""
+"""Small models that come with the package, and the scene language of their training."""

@@ -1,4 +1,4 @@
-"""False and broken captions of zoo scenes, by changes of a true one's wording."""
+"""False and broken captions of zoo scenes, made from true ones."""
 
 import random
 from collections.abc import Iterator, Mapping
@@ -12,7 +12,7 @@ NOUNS = frozenset(noun for nouns in SHAPES.values() for pair in nouns for noun i
 
 
 def edits(scene: Scene, wording: Wording) -> Iterator[tuple[str, str, Wording]]:
-    """Every wording that differs from ``wording`` in one attribute that it names.
+    """Wordings that differ from ``wording`` in one named attribute.
 
     Yields:
         The attribute ("color", "shape", "size", "count", "relation" or "background"), its
@@ -35,7 +35,7 @@ def edits(scene: Scene, wording: Wording) -> Iterator[tuple[str, str, Wording]]:
 
 
 def exchanges(wording: Wording) -> list[Wording]:
-    """Wordings in which two kinds have exchanged attributes; none if there is one kind.
+    """Wordings in which two kinds have exchanged attributes; empty for one kind.
 
     Colours, shapes, counts if they differ, sizes if those that are named differ; then also colours
     and shapes together, which is false of the picture from the first noun on.

@@ -1,4 +1,4 @@
-"""What a caption says of a zoo scene."""
+"""Measure of captions of zoo scenes."""
 
 from collections.abc import Mapping, Sequence
 
@@ -12,7 +12,7 @@ from fuse_lightning.zoo.vocabulary import COLORS, SHAPES
 
 
 class ObjectsRight(Measure):
-    """Share of the captions that name colour and shape of every object of their zoo scene.
+    """Measure: share of captions that name colour and shape of all objects of their zoo scene.
 
     Higher is better. It applies to targets whose manifest says what a scene of the zoo holds, as
     ``fuse zoo scenes`` writes it.
@@ -31,7 +31,7 @@ class ObjectsRight(Measure):
     name = "objects_right"
 
     def metric(self) -> Metric:
-        """A mean of right captions."""
+        """Share of right captions."""
         return MeanScore("share")
 
     def applies(self, target: Target, source: str) -> bool:
@@ -44,7 +44,7 @@ class ObjectsRight(Measure):
 
 
 def _objects(target: Target) -> list[Mapping[str, str]]:
-    """What a zoo scene holds; nothing for other targets."""
+    """Objects of a target's zoo scene; empty for other targets."""
     objects = target.metadata.get("objects")
     known = isinstance(objects, list) and all(
         isinstance(each, Mapping) and each.get("color") in COLORS and each.get("shape") in SHAPES

@@ -30,8 +30,9 @@ BACKGROUND_RGB = {
     "grass": (164, 208, 112),
 }
 RADIUS = {"small": (6.1, 6.7), "large": (9.4, 10.0)}
+"""Least and most half extent of an object in pixels; a small star can still be told."""
 JITTER = 3.0
-"""Half extent of an object in pixels: the small ones are large enough to tell a star."""
+"""Largest random shift of an object along either axis, in pixels."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from fuse_lightning.zoo.render import render
 from fuse_lightning.zoo.scenes import Sentiment, sample_scene, sample_wording
 
 REFERENCES = 4
-"""Captions of a scene beside its first one."""
+"""Number of captions of a scene beside its first one."""
 
 
 def write_scenes(out: Path, count: int, rng: random.Random, sentiment: Sentiment = "none") -> None:

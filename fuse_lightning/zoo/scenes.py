@@ -1,4 +1,4 @@
-"""The scene language: what a zoo scene holds, and the captions that describe it.
+"""Scene language: contents of zoo scenes, and the captions that describe them.
 
 A caption is drawn from a small probabilistic grammar. Each text has one derivation (only "a picture
 of" and "an image of" can open it in two ways), so its log-probability is known, and with it the
@@ -123,7 +123,7 @@ def _article(count_word: str, rest: str) -> str:
 
 
 class _Choices:
-    """Random draws, with the log-probability of all of them so far (nats)."""
+    """Random draws with the log-probability of all draws so far (nats)."""
 
     def __init__(self, rng: random.Random) -> None:
         self.rng = rng
@@ -186,7 +186,7 @@ def sample_wording(
     """Words for a caption of ``scene``.
 
     Args:
-        scene: What to describe.
+        scene: The scene to describe.
         rng: Source of randomness.
         sentiment: The mood word's sentiment, "none" for no mood word.
         full: Name every size and the background; otherwise each is left out now and then.

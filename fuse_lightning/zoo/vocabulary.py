@@ -1,4 +1,4 @@
-"""The words of the scene language: every attribute value and its synonyms.
+"""Words of the scene language: attribute values and their synonyms.
 
 No word stands for two values, so a text names at most one value of an attribute at a place.
 """
@@ -33,7 +33,7 @@ COUNTS: dict[int, tuple[str, ...]] = {
     2: ("two", "a pair of", "a couple of", "twin"),
     3: ("three", "a trio of", "a triple of", "a threesome of"),
 }
-"""How many to the words that say it; a leading "a" becomes "an" before a vowel."""
+"""Words of each count; a leading "a" becomes "an" before a vowel."""
 
 RELATIONS: dict[str, tuple[str, ...]] = {
     "left of": ("left of", "to the left of", "on the left side of", "west of"),

@@ -2,11 +2,24 @@
 
 import pytest
 import torch
+from transformers import (
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+)
 
+from fuse_lightning.models import CLIP, CausalLM, Classifier, SentenceEncoder
 from tests.factories import tiny
 from tests.factories.builders import BUILDERS, KINDS
 from tests.factories.pictures import write_pictures
 from tests.near import assert_near
+
+AUTO = {
+    CausalLM: AutoModelForCausalLM,
+    CLIP: AutoModel,
+    Classifier: AutoModelForSequenceClassification,
+    SentenceEncoder: AutoModel,
+}
 
 
 @pytest.fixture(scope="session")
@@ -30,6 +43,16 @@ def load(folder):
         model = (kind or KINDS[source])(str(folder(source) if kind is None else source), **kwargs)
         model.load()
         return model
+
+    return get
+
+
+@pytest.fixture
+def network(folder):
+    """A look-alike as the user has it after training: in memory, in training mode."""
+
+    def get(name, auto=None):
+        return (auto or AUTO[KINDS[name]]).from_pretrained(folder(name)).train()
 
     return get
 

@@ -1,3 +1,3 @@
-from tests.factories.fixtures import check_gradient, family, folder, in_double, load
+from tests.factories.fixtures import check_gradient, family, folder, in_double, load, network
 
-__all__ = ["check_gradient", "family", "folder", "in_double", "load"]
+__all__ = ["check_gradient", "family", "folder", "in_double", "load", "network"]

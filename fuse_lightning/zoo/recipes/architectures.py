@@ -96,7 +96,7 @@ def clip_judge(seed: int) -> tuple[CLIPModel, PreTrainedTokenizerBase]:
 
 
 def image_processor() -> CLIPImageProcessorPil:
-    """Scales to the pictures' size and to [-1, 1], as :func:`batches.pixels` does."""
+    """Image processor to the pictures' size and to [-1, 1], as in :func:`batches.pixels`."""
     size = {"height": IMAGE_SIZE, "width": IMAGE_SIZE}
     half = [0.5, 0.5, 0.5]
     return CLIPImageProcessorPil(size=size, do_center_crop=False, image_mean=half, image_std=half)
@@ -127,4 +127,4 @@ RECIPES: dict[str, Callable[[int], tuple[Any, PreTrainedTokenizerBase]]] = {
     "gpt2": gpt2,
     "sentiment": sentiment,
 }
-"""The models by name, those that train longest first."""
+"""Models by name, longest training first."""

@@ -44,7 +44,7 @@ HARDNESS = {
     **{"shape": 3, "relation": 6, "count": 2, "size": 2},
     **{"swapped": 4, "repeated": 3, "broken": 3},
 }
-"""How often an edit or a flaw comes against the others: what is hardest to notice comes most."""
+"""Weight of each edit or flaw in drawing: the hardest to notice come most often."""
 
 
 class Batches(IterableDataset[Any]):
@@ -72,7 +72,7 @@ def pixels(images: list[Any]) -> Tensor:
 
 
 def attributes(wording: Wording) -> list[int]:
-    """Attributes that a caption names, as classes of :data:`ATTRIBUTES`; else ``UNNAMED``."""
+    """Classes of the attributes that a caption names, from :data:`ATTRIBUTES`, or ``UNNAMED``."""
     phrases: list[NounPhrase | None] = [*wording.phrases, None][:2]
     relation = 2
     if wording.relation_word:
@@ -106,7 +106,7 @@ def _index(values: dict[str, tuple[Any, ...]], word: object) -> int:
 
 @dataclass
 class PairBatch:
-    """Images, and for each a true caption followed by false ones.
+    """Images, each with one true caption and then false ones.
 
     ``trees`` holds the captions, B x T of L tokens, ``flaws`` (B, T, L) tells for each token
     whether the text up to it is ungrammatical (1) or not (0), ``labels`` (B, T, 10) what a caption
@@ -251,14 +251,14 @@ def pair_batch(
 
 
 LETTERS = 6
-"""A half-grown caption may end within a word: after fewer letters than so many."""
+"""Most letters of the last word of a half-grown caption, plus one."""
 PHRASE_END = 0.5
 """Share of half-grown captions that end with a noun or soon after it: there a kind has its shape
 and its colour, and no later word helps to tell whose they are."""
 SOON = 5
-"""After a noun come fewer words than so many."""
+"""Most words after a noun, plus one."""
 SOUND, UNFINISHED = -1, -2
-"""In place of the length of a text's sound part: all of it; all, but it stops too early."""
+"""Stand-ins for the length of a sound part: the whole text; all of it, but it stops too early."""
 
 
 def _named(wording: Wording, text: str) -> Tensor:
@@ -278,7 +278,7 @@ def _named(wording: Wording, text: str) -> Tensor:
 
 
 def _cut(wording: Wording, rng: random.Random) -> tuple[int, int | None]:
-    """Words of a half-grown caption, and letters of the last of them, all by default."""
+    """Numbers of words and of letters in the last word of a cut caption; by default all."""
     words = wording.text().split()
     nouns = {phrase.noun[phrase.number > 1] for phrase in wording.phrases}
     if rng.random() < PHRASE_END:
@@ -289,7 +289,7 @@ def _cut(wording: Wording, rng: random.Random) -> tuple[int, int | None]:
 
 
 def _beginning(wording: Wording, words: int | None, letters: int | None) -> str:
-    """The first ``words`` of a caption, the last of them cut to ``letters``; by default all."""
+    """First ``words`` of a caption, the last one cut to ``letters``; by default all."""
     if words is None:
         return wording.text()
     kept = wording.text().split()[:words]
@@ -303,7 +303,7 @@ def _hardest(kinds: Iterable[str], count: int, rng: random.Random) -> list[str]:
 
 
 def _sound_part(true: str, version: str) -> int:
-    """Characters of ``version`` before it is surely ungrammatical.
+    """Number of characters of ``version`` before it is surely ungrammatical.
 
     The first word that departs from ``true`` may still be a good continuation; the next is not.
     """
@@ -315,7 +315,7 @@ def _sound_part(true: str, version: str) -> int:
 def _with_flaws(
     tokenizer: PreTrainedTokenizerBase, texts: list[str], sound: list[int]
 ) -> tuple[TokenBatch, Tensor]:
-    """Tokens, and for each whether the text up to it is flawed (N, L); padding is ``IGNORE``d.
+    """Tokens, and whether the text up to each is flawed (N, L); padding is ``IGNORE``d.
 
     A text's last token, the end mark, speaks for the whole text.
     """

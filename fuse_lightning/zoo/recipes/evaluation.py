@@ -1,4 +1,4 @@
-"""Figures of the zoo's models on scenes that training never saw."""
+"""Figures of the zoo's models on scenes outside their training."""
 
 import random
 from collections.abc import Sequence

@@ -26,17 +26,17 @@ from fuse_lightning.zoo.recipes.trees import Trees
 
 LABEL_SMOOTHING = 0.03
 LARGEST_SCALE = 50.0
-"""Of cosines in the contrast of pictures and captions."""
+"""Largest scale of cosines in the contrast of pictures and captions."""
 LESSON_SCALE = 100.0
-"""The same in lessons, where captions differ in a word and their cosines by little."""
+"""Scale of cosines in lessons, where captions differ in a word and their cosines by little."""
 ANCHOR = 100.0
-"""What it costs in lessons if vectors of sound captions move, against the contrast."""
+"""Weight in lessons of the distance that vectors of sound captions move."""
 ATTRIBUTE_WEIGHT = 3.0
 """Of the mean over attributes against objects, which name most attributes but no relation."""
 
 
 class ZooModule(L.LightningModule):
-    """A model that learns with a short warm-up and a cosine decay to zero."""
+    """Base of training modules, with a short warm-up and a cosine decay to zero."""
 
     def __init__(self, model: PreTrainedModel, learning_rate: float) -> None:
         super().__init__()
@@ -62,7 +62,7 @@ class ZooModule(L.LightningModule):
     def transfer_batch_to_device(
         self, batch: Any, device: torch.device, dataloader_idx: int
     ) -> Any:
-        """Batches stay where they are: the zoo is trained on the CPU."""
+        """Returns the batch unchanged: the zoo is trained on the CPU."""
         return batch
 
 
@@ -109,7 +109,7 @@ class AttributeHead(nn.Module):
         """Weighted sum of both losses.
 
         Args:
-            features: Of pictures or captions, (N, d).
+            features: Features of pictures or captions, (N, d).
             labels: Their attributes, (N, 10).
             objects: 1 for each object that they show or name, (N, 240).
         """
@@ -152,7 +152,7 @@ class TowerModule(ZooModule):
 
 
 class ImageModule(TowerModule):
-    """First stage of a CLIP: the image tower learns what lies where.
+    """First stage of a CLIP: the image tower learns objects and their places.
 
     Each cell of the image tower's grid tells its object, and the pooled vector the attributes:
     a signal dense enough for a small tower to learn shapes and places in minutes.
@@ -180,7 +180,7 @@ class ImageModule(TowerModule):
 
 
 def image_cells(hidden: Tensor) -> Tensor:
-    """Features of the grid cells, row by row, (N, G, d): all but the class token."""
+    """Features of the grid cells, row by row, without the class token, (N, G, d)."""
     return hidden[:, 1:]
 
 
@@ -245,7 +245,7 @@ class PairModule(TowerModule):
 
 
 class LessonModule(PairModule):
-    """Last stage: the text tower learns grammar, and else stays what it is.
+    """Last stage of a CLIP: the text tower learns grammar, and keeps its other features.
 
     Ungrammatical captions are told from true ones, while sound captions, whole or half-grown,
     true or false, keep the vectors that they had (learning without forgetting, arXiv 1606.09282):
@@ -253,12 +253,12 @@ class LessonModule(PairModule):
     """
 
     def on_fit_start(self) -> None:
-        """Keeps the model as it is before the lessons."""
+        """Copies the model before the lessons."""
         # In a list it is no part of the module, and not trained.
         self._before = [PairModule(copy.deepcopy(self.model), 0.0, self.head, self.flaw_head)]
 
     def training_step(self, batch: PairBatch, batch_idx: int) -> Tensor:
-        """Contrast within rows, flaws of tokens, and how far sound captions moved."""
+        """Contrast within rows, flaws of tokens, and the distance that sound captions moved."""
         sound = batch.flaws.gather(2, batch.trees.last[..., None]).squeeze(2) != 1
         with torch.no_grad():
             image = self.model.get_image_features(batch.pixels[batch.whole]).pooler_output.float()

@@ -36,7 +36,7 @@ def muon(matrices: Iterable[nn.Parameter], learning_rate: float) -> Optimizer:
 
 
 class Together(Optimizer):
-    """Several optimizers that step as one."""
+    """Optimizer of several optimizers that step together."""
 
     def __init__(self, parts: Sequence[Optimizer]) -> None:
         super().__init__([group for part in parts for group in part.param_groups], {})
@@ -45,7 +45,7 @@ class Together(Optimizer):
         self.param_groups = [group for part in parts for group in part.param_groups]
 
     def step(self, closure: Any = None) -> Any:
-        """Steps all of them, after one call of the closure."""
+        """Steps all optimizers after one call of the closure."""
         loss = None
         if closure is not None:
             with torch.enable_grad():

@@ -1,4 +1,4 @@
-"""Progress of a training in plain lines."""
+"""Progress lines of a training."""
 
 import time
 from typing import Any
@@ -6,11 +6,11 @@ from typing import Any
 import lightning as L
 
 EVERY = 60.0
-"""Seconds from one line to the next."""
+"""Seconds between two lines."""
 
 
 class ProgressLines(L.Callback):
-    """Callback that writes lines of steps, losses and time left; several trainings share a screen.
+    """Callback that prints lines with a model's name, steps, losses and time left.
 
     Args:
         name: What is trained.

@@ -78,7 +78,7 @@ def sentiment_example(rng: random.Random) -> tuple[str, int]:
 
 
 def made_up(mood: str, rng: random.Random) -> str:
-    """A made-up word that looks like ``mood``, which the classifier must not take for one.
+    """Made-up word that looks like ``mood`` but must not count as it.
 
     A piece of it, a blend with another word, or the word with a letter changed, left out or added.
     """

@@ -1,4 +1,4 @@
-"""Rebuilds the zoo's four models from a seed, with Lightning."""
+"""Training of the zoo's four models from a seed, with Lightning."""
 
 import math
 import random
@@ -56,7 +56,7 @@ STAGES = (
     Stage(PairModule, 2400, 1e-3, "", {"flawed": 1, "cut_share": 0.35, "mix_up": 0.3}),
     Stage(LessonModule, 800, 3e-4, TEXT_TOWER, {"flawed": 4, "cut_share": 0.4, "mix_up": 0.5}),
 )
-"""What the CLIPs do once their image towers see."""
+"""Stages of the CLIPs after the training of their image towers."""
 
 TEXT_RECIPES = {
     "gpt2": (sentence_batch, LanguageModule, 2e-3, 2500),

@@ -1,4 +1,4 @@
-"""Token trees of a picture's captions: beginnings that captions share are computed once."""
+"""Token trees of a picture's captions, which share the computation of common beginnings."""
 
 from dataclasses import dataclass
 
@@ -11,9 +11,9 @@ from transformers import CLIPTextModel
 from fuse_lightning.zoo.recipes.text_batches import TokenBatch
 
 GROUPS = 8
-"""Forwards for the trees of a batch, each padded to about its own largest."""
+"""Number of forwards for the trees of a batch, each padded to its own largest tree."""
 MULTIPLE = 8
-"""Trees are padded to a multiple of it: each new shape would need kernels of its own."""
+"""Divisor of padded tree sizes, as each new shape would need kernels of its own."""
 
 
 @dataclass
