@@ -7,3 +7,4 @@ from fuse_lightning.optimizers.constraints import Constraints as Constraints
 from fuse_lightning.optimizers.gcg import GCG as GCG
 from fuse_lightning.optimizers.pez import PEZ as PEZ
 from fuse_lightning.optimizers.random_search import RandomSearch as RandomSearch
+from fuse_lightning.optimizers.swaps import SwapOptimizer as SwapOptimizer
