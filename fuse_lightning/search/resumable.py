@@ -26,6 +26,9 @@ from fuse_lightning.search.rank_checkpoints import (
 from fuse_lightning.search.target_search import TargetSearch
 from fuse_lightning.utilities.identity import CONTENT, Identity, difference
 
+COMMON = {"optimizer", "frontier", "seed", "precision"}
+"""Parts of the identity of every search."""
+
 
 class ResumableSearch(L.LightningModule, SearchHooks[StateT]):
     """Module whose searches, one for each target, go on where a checkpoint left them.
@@ -108,6 +111,11 @@ class ResumableSearch(L.LightningModule, SearchHooks[StateT]):
             FuseError: If it is another one; names the first difference.
         """
         now = self.identity(content=content, trainer=trainer)
+        if not known.keys() >= COMMON:
+            raise FuseError(
+                f"{what} is of another version of this package; start a new run, with "
+                "data.skip_finished for what that one has finished"
+            )
         if not content:
             known = {name: text for name, text in known.items() if not name.startswith(CONTENT)}
         if other := difference(known, now):

@@ -18,9 +18,7 @@ from fuse_lightning.search.checks import check_plain
 from tests.search.spelling import WORDS, Spelling
 
 KEYS = st.text() | st.integers() | st.tuples(st.integers(), st.text())
-LEAVES = st.one_of(
-    st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), st.text()
-)
+LEAVES = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), st.text())
 VALUES = st.recursive(
     LEAVES | st.sets(KEYS),
     lambda inner: (
@@ -34,21 +32,25 @@ VALUES = st.recursive(
 )
 
 
-def search(folder, frontier, module=None, **trainer):
-    """The results of a short search with a frontier."""
-    module = module or Spelling(steps=4)
-    runner = L.Trainer(
+def trainer_of(folder, *callbacks, **options):
+    """A trainer of searches in a folder."""
+    return L.Trainer(
         accelerator="cpu",
         devices=1,
         max_epochs=1,
-        callbacks=[frontier, PromptWriter()],
+        callbacks=[*callbacks],
         default_root_dir=folder,
         logger=False,
         enable_progress_bar=False,
         enable_model_summary=False,
-        enable_checkpointing=False,
-        **trainer,
+        **options,
     )
+
+
+def search(folder, frontier, module=None):
+    """The results of a short search with a frontier."""
+    module = module or Spelling(steps=4)
+    runner = trainer_of(folder, frontier, PromptWriter(), enable_checkpointing=False)
     runner.fit(module, TextTargets(WORDS[:3], batch_size=2))
     return module.results
 
@@ -205,14 +207,14 @@ def test_what_begins_with_nothing_may_become_anything_and_goes_on(tmp_path):
     whole = search(tmp_path / "whole", Own({"seen": None}, {"seen": 3}))
     frontier = Own({"seen": None}, {"seen": 3})
     saver = ModelCheckpoint(tmp_path / "saved", every_n_train_steps=1, save_top_k=-1)
-    options = {"accelerator": "cpu", "devices": 1, "max_epochs": 1, "logger": False}
-    options |= {"enable_progress_bar": False, "enable_model_summary": False}
-    options |= {"default_root_dir": tmp_path / "cut", "callbacks": [frontier, saver]}
-    data = TextTargets(WORDS[:3], batch_size=2)
-    L.Trainer(**options, max_steps=2).fit(Spelling(steps=4), data)
+    trainer_of(tmp_path / "cut", frontier, saver, max_steps=2).fit(
+        Spelling(steps=4), TextTargets(WORDS[:3], batch_size=2)
+    )
     module = Spelling(steps=4)
     (path,) = (tmp_path / "saved").glob("*step=2.ckpt")
-    L.Trainer(**options).fit(module, TextTargets(WORDS[:3], batch_size=2), ckpt_path=path)
+    trainer_of(tmp_path / "cut", frontier).fit(
+        module, TextTargets(WORDS[:3], batch_size=2), ckpt_path=path
+    )
     assert frontier.own
     assert [(row.prompt, row.loss) for row in module.results] == [
         (row.prompt, row.loss) for row in whole
@@ -249,3 +251,12 @@ def test_a_search_that_wants_more_steps_than_it_was_dealt_keeps_its_results(tmp_
     ]
     assert len(found) == 3
     assert all(row.finished for row in found)
+
+
+def test_a_run_of_another_version_is_said_to_be_one(tmp_path):
+    module = Spelling()
+    now = module.identity(trainer=trainer_of(tmp_path, BeamSearch(2)))
+    known = {name: text for name, text in now.items() if name != "frontier"}
+    known |= {"search strategy": "BeamSearch"}
+    with pytest.raises(FuseError, match=r"the run is of another version of this package; start a"):
+        module.check_identity(known, "the run", trainer=trainer_of(tmp_path, BeamSearch(2)))
