@@ -203,6 +203,8 @@ class ResumableSearch(L.LightningModule, SearchHooks[StateT]):
             self.frontier.restore(place, state["frontier"])
             for _, each in self.frontier.frontiers[place]:
                 self.check_state(each)
+        except FuseError:
+            raise
         except MALFORMED as error:
             raise unreadable() from error
 

@@ -260,3 +260,14 @@ def test_a_run_of_another_version_is_said_to_be_one(tmp_path):
     known |= {"search strategy": "BeamSearch"}
     with pytest.raises(FuseError, match=r"the run is of another version of this package; start a"):
         module.check_identity(known, "the run", trainer=trainer_of(tmp_path, BeamSearch(2)))
+
+
+def test_a_frontier_that_was_edited_since_is_named_where_it_goes_on(tmp_path):
+    saver = ModelCheckpoint(tmp_path / "saved", every_n_train_steps=1, save_top_k=-1)
+    data = TextTargets(WORDS[:3], batch_size=2)
+    frontier = Own({"seen": 0}, {"seen": 3})
+    trainer_of(tmp_path, frontier, saver, max_steps=2).fit(Spelling(steps=4), data)
+    (path,) = (tmp_path / "saved").glob("*step=2.ckpt")
+    edited = trainer_of(tmp_path, Own({"met": 0}, {"met": 3}))
+    with pytest.raises(FuseError, match=r"{'seen': 3} is not what Own keeps .*with {'met': 0}"):
+        edited.fit(Spelling(steps=4), TextTargets(WORDS[:3], batch_size=2), ckpt_path=path)
