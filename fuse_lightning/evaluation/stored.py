@@ -16,9 +16,12 @@ def all_targets(trainer: L.Trainer) -> list[Target]:
         FuseError: If the trainer has no data module of targets.
     """
     data: object = trainer.datamodule  # type: ignore[attr-defined]
+    if data is None:
+        raise FuseError("the trainer has no data module; give it to validate, test or predict")
     if not isinstance(data, TargetDataModule):
         raise FuseError(
-            "the trainer has no data module of targets; give one to validate, test or predict"
+            f"the trainer's data module is {type(data).__name__}, which has no targets; give a "
+            "TargetDataModule"
         )
     return data.targets
 

@@ -53,7 +53,7 @@ class Note(Callback):
     def on_fit_start(self, trainer, pl_module):
         terms = [term for term in pl_module.objective.terms]
         data = trainer.datamodule
-        used = [self, pl_module, pl_module.strategy, data, terms[0], terms[0].model]
+        used = [self, pl_module, pl_module.frontier, data, terms[0], terms[0].model]
         print("used", *(f"{type(each).__module__}.{type(each).__name__}" for each in used))
 """
 

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from lightning.pytorch import LightningDataModule
 from torchmetrics import Metric
 
 from fuse_lightning.callbacks import Evaluation
@@ -106,3 +107,12 @@ def test_a_search_without_an_objective_is_named_where_prompts_are_measured(tmp_p
     runner = trainer_of(tmp_path, Evaluation())
     with pytest.raises(FuseError, match=r"Evaluation scores prompts .*, and Spelling has none"):
         runner.validate(Spelling(), TextTargets(["bead"]), verbose=False)
+
+
+def test_a_data_module_without_targets_is_named(tmp_path):
+    class Other(LightningDataModule):
+        def val_dataloader(self):
+            return [1]
+
+    with pytest.raises(FuseError, match="the trainer's data module is Other, which has no targets"):
+        measured(Other(), tmp_path)
