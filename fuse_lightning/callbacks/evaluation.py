@@ -7,6 +7,7 @@ import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback
 
+from fuse_lightning.callbacks.objectives import objective_of
 from fuse_lightning.callbacks.transfer import TransferModels
 from fuse_lightning.data.targets import Target
 from fuse_lightning.errors import FuseError
@@ -17,8 +18,9 @@ from fuse_lightning.evaluation.stored import all_targets, matched, without
 from fuse_lightning.evaluation.table import Figures, print_figures, write_figures
 from fuse_lightning.evaluation.term_metrics import TermMetrics, transfer
 from fuse_lightning.models import Classifier
-from fuse_lightning.objectives import Objective
 from fuse_lightning.results.run_folder import folder_of
+from fuse_lightning.search import search_of
+from fuse_lightning.utilities.stops import no_stop
 from fuse_lightning.utilities.terminal import visible
 
 
@@ -79,7 +81,7 @@ class Evaluation(Callback):
         targets = all_targets(trainer)
         self._measures = all_measures([*_brought(trainer, "measures"), *self.measures])
         self._floors = all_floors([*_brought(trainer, "floors"), *self.floors])
-        self.objective: Objective = pl_module.objective  # type: ignore[assignment]
+        self.objective = objective_of(pl_module, type(self).__name__)
         classifier, ids = self._models(trainer)
         self.others = [
             transfer(name, self.objective, targets, Classifier if name == classifier else None)
@@ -110,7 +112,8 @@ class Evaluation(Callback):
     @torch.no_grad()
     def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Loads the other models and prepares the floors."""
-        targets, results = matched(trainer, pl_module)
+        search = search_of(pl_module)
+        targets, results = matched(all_targets(trainer), search.results)
         self.found = {name: rows[0] for name, rows in results.items()}
         self.missing = without(targets, results)
         own = [TermMetrics(self.objective, term, own=True) for term in self.objective.terms]
@@ -119,11 +122,10 @@ class Evaluation(Callback):
         for objective in self.objectives:
             objective.load(pl_module.device)
         loader: Any = trainer.val_dataloaders if trainer.validating else trainer.test_dataloaders
-        search: Any = pl_module
         setting = FloorSetting(
             targets,
             self.found,
-            None if search.captioner is None else search.caption,
+            search.captions(),
             lambda texts: self._mean_losses(loader, texts, pl_module.device),
         )
         self.offered = [floor for floor in self._floors if floor.offered(setting)]
@@ -158,6 +160,7 @@ class Evaluation(Callback):
         """Targets of a batch that have a prompt."""
         return [target for target in targets if target.id in self.found]
 
+    @no_stop
     @torch.inference_mode(False)
     @torch.no_grad()
     def on_validation_batch_end(
@@ -211,7 +214,14 @@ class Evaluation(Callback):
 
 
 def _brought(trainer: L.Trainer, what: str) -> list[Any]:
-    """Measures or floors of the data module for its own targets."""
+    """Measures or floors of the data module for its own targets.
+
+    Raises:
+        FuseError: If it brings no list.
+    """
     data: Any = trainer.datamodule  # type: ignore[attr-defined]
     brings = getattr(data, what, None)
-    return [] if brings is None else list(brings())
+    found: Any = [] if brings is None else brings()
+    if not isinstance(found, Sequence) or isinstance(found, str):
+        raise FuseError(f"{type(data).__name__}.{what} gives {found!r}; return a list of them")
+    return [*found]

@@ -7,6 +7,7 @@ from dataclasses import replace
 import lightning as L
 from lightning.pytorch.callbacks import Callback
 
+from fuse_lightning.callbacks.objectives import objective_of
 from fuse_lightning.callbacks.table import print_results
 from fuse_lightning.data.targets import Target
 from fuse_lightning.errors import FuseError
@@ -37,12 +38,7 @@ class JoinedPrompt(Callback):
         found, data = search_of(pl_module).results, data_of(trainer)
         if not (trainer.is_global_zero and found and data):
             return
-        objective = getattr(pl_module, "objective", None)
-        if not isinstance(objective, Objective):
-            raise FuseError(
-                f"JoinedPrompt scores prompts with an objective, and {type(pl_module).__name__} "
-                "has none; remove it from trainer.callbacks"
-            )
+        objective = objective_of(pl_module, type(self).__name__)
         try:
             results = joined(objective, found, data.targets)
         except FuseError as error:

@@ -9,10 +9,11 @@ from lightning.pytorch.callbacks import Callback
 
 from fuse_lightning.callbacks.table import print_results
 from fuse_lightning.errors import FuseError
-from fuse_lightning.evaluation.stored import matched, without
+from fuse_lightning.evaluation.stored import all_targets, matched, without
 from fuse_lightning.results.distributed import gathered
 from fuse_lightning.results.export import csv_text, json_lines
 from fuse_lightning.results.result import Result
+from fuse_lightning.search import search_of
 from fuse_lightning.utilities.files import replace_file
 from fuse_lightning.utilities.terminal import visible
 
@@ -34,7 +35,7 @@ class Predictions(Callback):
 
     def on_predict_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Checks that there are prompts."""
-        matched(trainer, pl_module)
+        matched(all_targets(trainer), search_of(pl_module).results)
         self.results = []
 
     def on_predict_batch_end(
@@ -59,7 +60,7 @@ class Predictions(Callback):
             as_lines = self.out.suffix == ".jsonl"
             replace_file(self.out, json_lines(results) if as_lines else csv_text(results))
             print(f"wrote {len(results)} prompts to {self.out}")
-        targets, found = matched(trainer, pl_module)
+        targets, found = matched(all_targets(trainer), search_of(pl_module).results)
         if missing := without(targets, found):
             names = ", ".join(map(visible, missing))
             count = f"{len(missing)} of {len(targets)}"

@@ -5,7 +5,7 @@ from pathlib import Path
 import lightning as L
 from lightning.pytorch.callbacks import Callback
 
-from fuse_lightning.evaluation.stored import matched
+from fuse_lightning.evaluation.stored import all_targets, matched
 from fuse_lightning.results import run_results
 from fuse_lightning.search import search_of
 
@@ -26,5 +26,6 @@ class StoredPrompts(Callback):
         Raises:
             FuseError: If there are none, or they are not those of the data's targets.
         """
-        search_of(pl_module).results = run_results(self.run)
-        matched(trainer, pl_module)
+        search = search_of(pl_module)
+        search.results = run_results(self.run)
+        matched(all_targets(trainer), search.results)

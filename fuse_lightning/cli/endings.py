@@ -8,13 +8,17 @@ from typing import Any
 import lightning as L
 from lightning.pytorch.callbacks import Timer
 
+from fuse_lightning.data import TargetDataModule
 from fuse_lightning.results.result import NO_PROMPT
 from fuse_lightning.results.run_folder import folder_of
+from fuse_lightning.search import SearchModule
 from fuse_lightning.utilities.processes import gather
 from fuse_lightning.utilities.terminal import visible
 
 
-def ending(trainer: L.Trainer, module: Any, data: Any) -> tuple[int, str]:
+def ending(
+    trainer: L.Trainer, module: SearchModule[Any], data: TargetDataModule
+) -> tuple[int, str]:
     """Exit code of a finished run, and the line about targets without a prompt.
 
     Targets that cannot be read, and that the user told to skip, do not make a run fail. Those
@@ -53,7 +57,7 @@ def ending(trainer: L.Trainer, module: Any, data: Any) -> tuple[int, str]:
     return 0, ""
 
 
-def _skipped(trainer: L.Trainer, data: Any) -> Mapping[str, str]:
+def _skipped(trainer: L.Trainer, data: TargetDataModule) -> Mapping[str, str]:
     """Reasons of skipped targets by id, including those from before a resume."""
     reasons: dict[str, str] = {}
     try:

@@ -24,8 +24,10 @@ from fuse_lightning.cli.own_config import own_config
 from fuse_lightning.cli.own_folder import OwnFolder
 from fuse_lightning.cli.texts import plain
 from fuse_lightning.cli.trainer_options import averages, check_callbacks, check_strategy
+from fuse_lightning.data import TargetDataModule
 from fuse_lightning.errors import FuseError
 from fuse_lightning.results.run_folder import RunFolder, folder_of
+from fuse_lightning.search import search_of
 from fuse_lightning.search.lightning_glue import settle_precision
 from fuse_lightning.search.rank_checkpoints import read_checkpoint
 from fuse_lightning.utilities.addresses import without_secrets
@@ -46,10 +48,10 @@ class WholeConfig(SaveConfigCallback):
         if trainer.is_global_zero and not trainer.fast_dev_run:  # type: ignore[attr-defined]
             path = folder / self.config_filename
             text = self.parser.dump(self.config, skip_none=False)
-            text = own_config(text, path if pl_module.goes_on else None)
+            search = search_of(pl_module)
+            text = own_config(text, path if search.goes_on else None)
             # A run that goes on needs the whole address of a picture, with a password or a key.
-            taken: Any = pl_module.folder
-            run_folder = taken or RunFolder(folder)
+            run_folder = search.folder or RunFolder(folder)
             run_folder.write(path.name, text, private=without_secrets(text) != text)
             remember(folder, used_folders())
 
@@ -108,13 +110,19 @@ class FuseCLI(LightningCLI):
             raise FuseError(f"seed_everything is {seed}; it must be from 0 to {LARGEST_SEED}")
         _check_checkpoint(options.get("ckpt_path"))
 
+    @property
+    def targets(self) -> TargetDataModule:
+        """The data module."""
+        assert isinstance(self.datamodule, TargetDataModule)
+        return self.datamodule
+
     def after_fit(self) -> None:
         """Prints the line about targets without a prompt.
 
         Raises:
             SystemExit: With 1 if a target has no prompt.
         """
-        code, line = ending(self.trainer, self.model, self.datamodule)
+        code, line = ending(self.trainer, search_of(self.model), self.targets)
         if self.trainer.is_global_zero:
             if line:
                 say(line, error=True)
@@ -129,7 +137,7 @@ class FuseCLI(LightningCLI):
         """
         try:
             super().instantiate_classes()
-            self.own.prepare(self.datamodule)
+            self.own.prepare(self.targets)
         except (MisconfigurationException, RuntimeError, TypeError, ValueError) as error:
             line = explain(error, own_failure(error))
             remedy = "; an option is null that needs a value" if "NoneType" in line else ""
@@ -142,7 +150,7 @@ class FuseCLI(LightningCLI):
             FuseError: If the folder holds another run, or another process works in it.
         """
         given = self.config[self.config.subcommand].get("ckpt_path")
-        self.own.take(self.trainer, self.model, None if given is None else str(given))
+        self.own.take(self.trainer, search_of(self.model), None if given is None else str(given))
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Builds the trainer, after a check that a search can use its callbacks and strategy."""

@@ -8,8 +8,10 @@ from typing import Any
 
 import lightning as L
 
+from fuse_lightning.data import TargetDataModule
 from fuse_lightning.errors import FuseError
 from fuse_lightning.results.run_folder import RunFolder, folder_of
+from fuse_lightning.search import SearchModule
 from fuse_lightning.search.rank_checkpoints import read_checkpoint
 from fuse_lightning.utilities.terminal import quoted
 
@@ -32,7 +34,7 @@ class OwnFolder:
     measured: Path | None = None
     folder: RunFolder | None = field(default=None, repr=False)
 
-    def take(self, trainer: L.Trainer, module: Any, checkpoint: str | None) -> None:
+    def take(self, trainer: L.Trainer, module: SearchModule[Any], checkpoint: str | None) -> None:
         """Locks the run's folder on the first device; of numbered folders, the next free one.
 
         Args:
@@ -79,7 +81,7 @@ class OwnFolder:
         elif self.overwrite:
             folder.clear(beside_too=True)
 
-    def prepare(self, data: Any) -> None:
+    def prepare(self, data: TargetDataModule) -> None:
         """Gives the data module the targets of the earlier run, and keeps the run's metrics."""
         run = self.goes_on or self.measured
         if run is None:

@@ -104,9 +104,7 @@ def run(words: list[str], own: OwnFolder | None = None) -> None:
             # Lightning warns if it is given the words that it would read itself.
             args=None if attached(words) == sys.argv[1:] else attached(words),
         )
-        if dist.is_available() and dist.is_initialized():
-            # Threads that still wait for messages would abort the process at its end.
-            dist.destroy_process_group()
+        _leave_group()
     except FuseError:
         raise
     except Exception as error:
@@ -120,4 +118,17 @@ def run(words: list[str], own: OwnFolder | None = None) -> None:
             raise
         raise FuseError(explain(error)) from error
     finally:
+        _leave_group(failed=True)
         own.leave()
+
+
+def _leave_group(*, failed: bool = False) -> None:
+    """Leaves the processes of a run, whose threads would abort this one at its end.
+
+    Args:
+        failed: Whether the others may not leave with this one. NCCL would wait for them.
+    """
+    if not (dist.is_available() and dist.is_initialized()):
+        return
+    if not failed or dist.get_backend() == "gloo":
+        dist.destroy_process_group()

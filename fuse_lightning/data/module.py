@@ -5,7 +5,7 @@ import logging
 from abc import ABC, abstractmethod
 from collections import Counter, deque
 from collections.abc import Collection, Mapping, Sequence
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import lightning as L
 import torch
@@ -108,7 +108,7 @@ class TargetDataModule(L.LightningDataModule, ABC):
         for name in self.begun:
             finished.digests.pop(name, None)
         self.finished = set(finished.digests)
-        found = self.all_targets()
+        found = _listed(self.all_targets(), type(self).__name__)
         if not found:
             raise FuseError("the data has no targets; give it at least one")
         chosen = self._choose(found, finished)
@@ -270,6 +270,19 @@ class TargetDataModule(L.LightningDataModule, ABC):
         rank, ranks = self.trainer.global_rank, self.trainer.world_size
         queue = TargetQueue(targets[rank::ranks], self.batch_size, steps, self.skip)
         return TargetLoader(queue, len(targets[::ranks]) if ranks > 1 else None)
+
+
+def _listed(found: Any, module: str) -> list[Target]:
+    """What a data module's ``all_targets`` gave, which may be that of a user's own class.
+
+    Raises:
+        FuseError: If it is no list of targets.
+    """
+    listed = isinstance(found, Sequence) and not isinstance(found, str)
+    wrong = [each for each in found if not isinstance(each, Target)] if listed else [found]
+    if wrong:
+        raise FuseError(f"{module}.all_targets gives {wrong[0]!r}; return a list of Target")
+    return [*found]
 
 
 def _turn(seed: int, name: str) -> bytes:

@@ -76,6 +76,10 @@ class TargetQueue:
         """Records that a target's search has ended with this batch."""
         self._left[name] = 0
 
+    def is_last(self, name: str) -> bool:
+        """Whether a target leaves the batch behind this step, as it has had all its batches."""
+        return self._left.get(name, 1) < 1
+
     def leave(self) -> None:
         """Removes ended targets from the batch, and frees their pictures."""
         for target in self._running:

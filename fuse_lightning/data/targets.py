@@ -74,8 +74,12 @@ class Target:
         """Makes the id printable, as file names may hold bytes that are no text.
 
         Raises:
-            FuseError: If the text, or a reference, is no Unicode.
+            FuseError: If the id is no text, or the text or a reference is no Unicode.
         """
+        if not isinstance(self.id, str):
+            raise FuseError(
+                f"a target's id is {self.id!r}, of type {type(self.id).__name__}; give a text"
+            )
         self.id = clean(self.id)
         self.source = self.source.encode(errors="backslashreplace").decode()
         try:

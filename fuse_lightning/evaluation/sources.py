@@ -56,7 +56,7 @@ class SourceFigures:
         self.objective = MeanCost().to(device)
         self.terms = [(term, _on(device, term.metrics())) for term in terms]
         self.measures = [
-            (measure, measure.metric().to(device))
+            (measure, _metric(measure).to(device))
             for measure in measures
             if any(measure.applies(target, source) for target in targets)
         ]
@@ -78,7 +78,7 @@ class SourceFigures:
 
         Comes also where there are none, so that all devices have the same states.
         """
-        prompts = [(owner, self.prompt(target)) for owner, target in enumerate(targets)]
+        prompts = [(owner, self._text(target)) for owner, target in enumerate(targets)]
         owners = [owner for owner, text in prompts if text is not None]
         texts = [text for _, text in prompts if text is not None]
         self.count.update(len(texts))
@@ -98,6 +98,26 @@ class SourceFigures:
                 metric, [each for each in judged if measure.applies(each.target, self.source)]
             )
 
+    def _text(self, target: Target) -> str | None:
+        """The source's prompt of a target.
+
+        Raises:
+            FuseError: If it is no text.
+        """
+        text: object = self.prompt(target)
+        try:
+            if text is None:
+                return None
+            if isinstance(text, str):
+                text.encode()
+                return text
+        except UnicodeEncodeError:
+            pass
+        raise FuseError(
+            f"floor {self.source!r} gives target {target.id!r} the prompt {text!r}, which is no "
+            "text; return a text, or None for no prompt"
+        )
+
     def compute(self) -> dict[str, float]:
         """Every figure over all devices, which must call it together; nan for no values."""
         count = float(self.count.compute())
@@ -115,13 +135,26 @@ def _on(device: torch.device, metrics: dict[str, Metric]) -> dict[str, Metric]:
 
 
 def _number(name: str, metric: Metric) -> float:
-    value = metric.compute()
+    # Hours of measuring are not lost for one of many figures.
+    try:
+        value = metric.compute()
+    except Exception as error:
+        logger.warning("%s is left out: its metric raises %r", name, error)
+        return math.nan
     try:
         return float(value)
-    # Hours of measuring are not lost for one of many figures.
     except (RuntimeError, TypeError, ValueError):
         logger.warning("%s is left out: its metric computes %r, which is no number", name, value)
         return math.nan
+
+
+def _metric(measure: Measure) -> Metric:
+    metric: object = measure.metric()
+    if not isinstance(metric, Metric):
+        raise FuseError(
+            f"{type(measure).__name__}.metric returns {metric!r}; return a metric of torchmetrics"
+        )
+    return metric
 
 
 def mean_losses(

@@ -1,10 +1,10 @@
 """Matching of a search's results with the targets of the data."""
 
-from typing import Any
+from collections.abc import Iterable
 
 import lightning as L
 
-from fuse_lightning.data.targets import Target
+from fuse_lightning.data import Target, TargetDataModule
 from fuse_lightning.errors import FuseError
 from fuse_lightning.results.result import Result
 
@@ -13,17 +13,21 @@ def all_targets(trainer: L.Trainer) -> list[Target]:
     """Targets of all devices, in order.
 
     Raises:
-        FuseError: If the trainer has no data module.
+        FuseError: If the trainer has no data module of targets.
     """
-    data: Any = trainer.datamodule  # type: ignore[attr-defined]
+    data: object = trainer.datamodule  # type: ignore[attr-defined]
     if data is None:
         raise FuseError("the trainer has no data module; give it to validate, test or predict")
-    targets: list[Target] = data.targets
-    return targets
+    if not isinstance(data, TargetDataModule):
+        raise FuseError(
+            f"the trainer's data module is {type(data).__name__}, which has no targets; give a "
+            "TargetDataModule"
+        )
+    return data.targets
 
 
 def matched(
-    trainer: L.Trainer, pl_module: L.LightningModule
+    targets: list[Target], results: Iterable[Result]
 ) -> tuple[list[Target], dict[str, list[Result]]]:
     """Targets with results, and their results, best first.
 
@@ -31,9 +35,7 @@ def matched(
         FuseError: If there is no result, or one of a target that the data does not have, or that
             has other content now.
     """
-    targets = all_targets(trainer)
     found: dict[str, list[Result]] = {}
-    results: list[Result] = pl_module.results  # type: ignore[assignment]
     for result in results:
         found.setdefault(result.target, []).append(result)
     if not found:

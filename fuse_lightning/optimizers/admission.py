@@ -8,6 +8,7 @@ from typing import Any
 from fuse_lightning.errors import FuseError
 from fuse_lightning.objectives import Objective, Prompts, State
 from fuse_lightning.optimizers.constraints import Constraints
+from fuse_lightning.search.checks import shortened
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +75,9 @@ class Admission:
         A result is a text, and reported with ids and losses: of other ids than those that the
         text is read as, both would be untrue.
         """
-        rows = [row for row, text in enumerate(prompts.texts) if self.constraints.admits(text)]
+        texts = enumerate(prompts.texts)
+        # An empty prompt is none: a search that has found nothing else has found nothing.
+        rows = [row for row, text in texts if text.strip() and self.constraints.admits(text)]
         other = [row for row in rows if not prompts.canonical[row]]
         return [row for row in rows if prompts.canonical[row]], other
 
@@ -93,9 +96,9 @@ class Admission:
         """
         remedy = "return a list of candidates for each target"
         for groups in (proposed, *(proposed if isinstance(proposed, Sequence) else ())):
-            if not isinstance(groups, Sequence):
+            if not isinstance(groups, Sequence) or isinstance(groups, str):
                 raise FuseError(
-                    f"{self.optimizer} proposes {_short(groups)}, which is no list; {remedy}"
+                    f"{self.optimizer} proposes {shortened(groups)}, which is no list; {remedy}"
                 )
         if len(proposed) != len(expanded):
             raise FuseError(
@@ -138,7 +141,7 @@ class Admission:
         for state in states:
             if type(state) is not tuple:
                 raise FuseError(
-                    f"{self.optimizer} proposes {_short(state)}, which is a "
+                    f"{self.optimizer} proposes {shortened(state)}, which is a "
                     f"{type(state).__name__}; {remedy}"
                 )
         bad, token = next(
@@ -148,7 +151,7 @@ class Admission:
             if type(token) is not int or not 0 <= token < size
         )
         raise FuseError(
-            f"{self.optimizer} proposes {_short(bad)}, whose {_short(token)} is no id of "
+            f"{self.optimizer} proposes {shortened(bad)}, whose {shortened(token)} is no id of "
             f"{self.objective.primary.model_id!r}; {remedy}"
         )
 
@@ -163,8 +166,3 @@ class Admission:
             proposed,
             dropped,
         )
-
-
-def _short(value: Any) -> str:
-    text = " ".join(repr(value).split())
-    return text if len(text) <= 60 else f"{text[:60]}…"

@@ -1,7 +1,7 @@
 """Base of all prompt optimizers: searches over token ids, scored by an objective."""
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -222,6 +222,10 @@ class PromptOptimizer(SearchModule[State]):
     def caption(self, target: Target) -> str:
         """The captioner's caption of a target, as a start; empty without one."""
         return self.start.text(target)
+
+    def captions(self) -> Callable[[Target], str] | None:
+        """The captioner's captions; ``None`` without a captioner."""
+        return None if self.captioner is None else self.caption
 
     def start_length(self, target: int) -> int:
         """Number of tokens of a random start."""

@@ -7,6 +7,9 @@ from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 from lightning.pytorch.callbacks import Callback
 
+from fuse_lightning.errors import FuseError
+from fuse_lightning.search.checks import shortened
+
 
 class AnyState(Hashable, Protocol):
     """Protocol of a search state, which can be hashed and ordered.
@@ -61,7 +64,16 @@ class Frontier(Callback, Generic[StateT]):
         self.frontiers += [
             [(float("inf"), state) for state in dict.fromkeys(states)] for states in initial
         ]
-        self.own = [*(self.own[place] for place in staying), *(self.begin_own() for _ in initial)]
+        self.own = [*(self.own[place] for place in staying), *(self._new_own() for _ in initial)]
+
+    def _new_own(self) -> dict[str, Any]:
+        own = self.begin_own()
+        if not isinstance(own, dict):
+            raise FuseError(
+                f"{type(self).__name__}.begin_own returns {shortened(own)}, which is no dict; "
+                "return {} for nothing"
+            )
+        return own
 
     @abstractmethod
     def expand(self) -> list[list[StateT]]:
@@ -76,23 +88,37 @@ class Frontier(Callback, Generic[StateT]):
         self.frontiers[target] = []
 
     def target_state(self, target: int) -> dict[str, Any]:
-        """State of one target's frontier, for a checkpoint."""
+        """State of one target's frontier, for a checkpoint.
+
+        Raises:
+            FuseError: If ``own`` is not what ``begin_own`` begins with.
+        """
+        self._check_own(self.own[target])
         return {"frontier": [*self.frontiers[target]], "own": deepcopy(self.own[target])}
 
     def restore(self, target: int, state: Mapping[str, Any]) -> None:
         """Restores the :meth:`target_state` of a target that has just entered the batch.
 
         Raises:
+            FuseError: If ``own`` is not what the class keeps.
             KeyError, TypeError, ValueError: If the state is no such state.
         """
         found = [(float(loss), each) for loss, each in state["frontier"]]
         # States are told apart by their hash, which a list does not have.
         hash(tuple(found))
-        own, new = state["own"], self.begin_own()
-        alike = isinstance(own, dict) and [*map(type, own.values())] == [*map(type, new.values())]
-        if not alike or own.keys() != new.keys():
-            raise TypeError(f"{own!r} is not what {type(self).__name__} keeps of a target")
-        self.frontiers[target], self.own[target] = found, own
+        self._check_own(state["own"])
+        self.frontiers[target], self.own[target] = found, state["own"]
+
+    def _check_own(self, own: Any) -> None:
+        """Checks that what is kept of a target has the names and types that it begins with."""
+        new = self._new_own()
+        alike = isinstance(own, dict) and own.keys() == new.keys()
+        # What begins with None may become anything.
+        if not alike or any(new[n] is not None and type(own[n]) is not type(new[n]) for n in new):
+            raise FuseError(
+                f"{shortened(own)} is not what {type(self).__name__} keeps of a target; it begins "
+                f"with {shortened(new)}: keep the same names and types in begin_own"
+            )
 
 
 def distinct(candidates: Sequence[Scored[StateT]]) -> list[Scored[StateT]]:

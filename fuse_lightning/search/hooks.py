@@ -1,7 +1,7 @@
 """Hooks of a search for subclasses: start, proposals and scores."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Generic
 
 from fuse_lightning.data import Target
@@ -83,6 +83,10 @@ class SearchHooks(ABC, Generic[StateT]):
         Raises:
             LookupError, TypeError, ValueError: If it is not what this optimizer keeps.
         """
+
+    def captions(self) -> Callable[[Target], str] | None:
+        """What a captioner of the search says of a target; ``None`` where it has none."""
+        return None
 
     def own_identity(self, *, content: bool) -> Identity:
         """Identity of the search beside class and seed; it must be equal to resume.

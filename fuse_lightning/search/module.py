@@ -14,6 +14,7 @@ from fuse_lightning.errors import FuseError
 from fuse_lightning.results.distributed import gathered
 from fuse_lightning.results.result import NO_PROMPT
 from fuse_lightning.search.beam import GreedySearch
+from fuse_lightning.search.checks import check_expanded, check_kept
 from fuse_lightning.search.discrete_step import DiscreteStep
 from fuse_lightning.search.frontier import StateT
 from fuse_lightning.search.lightning_glue import (
@@ -27,6 +28,7 @@ from fuse_lightning.search.limits import Limits
 from fuse_lightning.search.resumable import ResumableSearch
 from fuse_lightning.search.target_search import Best, TargetSearch
 from fuse_lightning.utilities.processes import gather
+from fuse_lightning.utilities.stops import no_stop
 
 
 class SearchModule(ResumableSearch[StateT]):
@@ -161,6 +163,7 @@ class SearchModule(ResumableSearch[StateT]):
         names = {target.id for target in batch.targets}
         return [result.to_dict() for result in self.results if result.target in names]
 
+    @no_stop
     def training_step(self, batch: TargetBatch, batch_idx: int) -> None:
         """One search step for every target of the batch."""
         optimizer = self.optimizers()
@@ -178,11 +181,15 @@ class SearchModule(ResumableSearch[StateT]):
             search.step += 1
         self.begin_step([search.step - 1 for search in self.searches])
         states = self.frontier.expand()
+        check_expanded(states, len(self.searches), type(self.frontier).__name__)
         count = self._move(states) if any(states) else 0
         seconds = time.perf_counter() - begin
         for place, search in enumerate(self.searches):
             search.seconds += seconds / len(self.searches)
-            if self._over(place):
+            if search.step == 1:
+                # What no checkpoint can hold shows before much has been searched.
+                self.target_state(place)
+            if self._over(place) or batch.queue.is_last(search.name):
                 self._finish(place, batch)
         self._log(count / seconds)
 
@@ -228,6 +235,7 @@ class SearchModule(ResumableSearch[StateT]):
             scored = [a + b for a, b in zip(scored, self.score(more), strict=True)]
         before = self.frontier.frontiers
         self.frontier.update(scored)
+        check_kept(self.frontier.frontiers, len(scored), type(self.frontier).__name__)
         if self.persists:
             now = self.frontier.frontiers
             self.frontier.frontiers = [new or old for new, old in zip(now, before, strict=True)]

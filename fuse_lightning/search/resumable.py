@@ -10,6 +10,7 @@ from fuse_lightning.errors import FuseError
 from fuse_lightning.results.result import Result
 from fuse_lightning.results.run_folder import RunFolder, folder_of
 from fuse_lightning.search.beam import GreedySearch
+from fuse_lightning.search.checks import check_plain, shortened
 from fuse_lightning.search.discrete_step import DiscreteStep
 from fuse_lightning.search.frontier import Frontier, StateT
 from fuse_lightning.search.hooks import SearchHooks
@@ -24,6 +25,9 @@ from fuse_lightning.search.rank_checkpoints import (
 )
 from fuse_lightning.search.target_search import TargetSearch
 from fuse_lightning.utilities.identity import CONTENT, Identity, difference
+
+COMMON = {"optimizer", "frontier", "seed", "precision"}
+"""Parts of the identity of every search."""
 
 
 class ResumableSearch(L.LightningModule, SearchHooks[StateT]):
@@ -107,6 +111,11 @@ class ResumableSearch(L.LightningModule, SearchHooks[StateT]):
             FuseError: If it is another one; names the first difference.
         """
         now = self.identity(content=content, trainer=trainer)
+        if not known.keys() >= COMMON:
+            raise FuseError(
+                f"{what} is of another version of this package; start a new run, with "
+                "data.skip_finished for what that one has finished"
+            )
         if not content:
             known = {name: text for name, text in known.items() if not name.startswith(CONTENT)}
         if other := difference(known, now):
@@ -159,11 +168,29 @@ class ResumableSearch(L.LightningModule, SearchHooks[StateT]):
         return search
 
     def target_state(self, place: int) -> dict[str, Any]:
-        """State of one target's search, as plain containers and tensors."""
-        return {
-            "search": self.searches[place].state_dict(),
-            "frontier": self.frontier.target_state(place),
-        }
+        """State of one target's search, as plain containers and tensors.
+
+        Raises:
+            FuseError: If a part of it is such that no search could go on with it.
+        """
+        search, frontier = self.searches[place], self.frontier
+        kept, name = frontier.target_state(place), type(frontier).__name__
+        if not isinstance(search.own, dict):
+            raise FuseError(
+                f"{type(self).__name__} keeps {shortened(search.own)} in the own state of "
+                f"{search.name!r}; keep a dict"
+            )
+        check_plain(search.own, f"{type(self).__name__} keeps {shortened(search.own)}")
+        check_plain(kept, f"{name} keeps {shortened(kept['own'] or kept['frontier'])}")
+        for _, state in kept["frontier"]:
+            try:
+                self.check_state(state)
+            except MALFORMED as error:
+                raise FuseError(
+                    f"{name} keeps {shortened(state)}, which is no state of "
+                    f"{type(self).__name__} ({error}); keep states as they were given"
+                ) from error
+        return {"search": search.state_dict(), "frontier": kept}
 
     def restore_target(self, place: int, state: dict[str, Any]) -> None:
         """Restores the :meth:`target_state` of a target that has just entered the batch.
@@ -176,6 +203,8 @@ class ResumableSearch(L.LightningModule, SearchHooks[StateT]):
             self.frontier.restore(place, state["frontier"])
             for _, each in self.frontier.frontiers[place]:
                 self.check_state(each)
+        except FuseError:
+            raise
         except MALFORMED as error:
             raise unreadable() from error
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from fuse_lightning.data import ImageTargets, SentimentTargets, Target
+from fuse_lightning.data import ImageTargets, SentimentTargets, Target, TargetDataModule
 from fuse_lightning.errors import FuseError
 
 WHOLE = ["pictures/a.png", "pictures/b.jpg", "pictures/c.PNG", "pictures/style"]
@@ -306,3 +306,32 @@ class TestExamples:
             Target("a", examples=[{"text": object()}])
         with pytest.raises(FuseError, match="no plain data"):
             Target("a", examples=["text"])
+
+
+class Listed(TargetDataModule):
+    """A data module that lists what it is given."""
+
+    def __init__(self, listed):
+        super().__init__()
+        self.listed = listed
+
+    def all_targets(self):
+        return self.listed
+
+
+@pytest.mark.parametrize("listed", [None, "ab", {"a": 1}, iter([Target("a")]), [Target("a"), "b"]])
+def test_what_is_no_list_of_targets_is_named(listed):
+    with pytest.raises(FuseError, match=r"Listed.all_targets gives .*; return a list of Target"):
+        Listed(listed).setup("fit")
+
+
+def test_targets_may_be_a_tuple():
+    data = Listed((Target("a"), Target("b")))
+    data.setup("fit")
+    assert [target.id for target in data.targets] == ["a", "b"]
+
+
+@pytest.mark.parametrize("name", [None, 5, Path("a.png")])
+def test_an_id_that_is_no_text_is_named(name):
+    with pytest.raises(FuseError, match=r"a target's id is .*, of type \w+; give a text"):
+        Target(name)

@@ -68,6 +68,7 @@ def test_what_is_no_tuple_of_ids_is_refused_in_one_line(told, message, folders, 
     [
         ([[], []], "Homemade proposes for 2 targets, but there are 1; return a list"),
         (None, "Homemade proposes None, which is no list; return a list of candidates for each"),
+        ("a", "Homemade proposes 'a', which is no list; return a list of candidates for each"),
         ([None], "Homemade proposes None, which is no list; return a list"),
         (
             torch.zeros(1, 1, 2),
@@ -135,6 +136,13 @@ def test_where_all_is_dropped_the_run_says_so(folders, pictures, tmp_path, caplo
     ):
         run(folders, pictures, tmp_path, told=lambda module: [letters(module)], good=())
     assert any(line.startswith(WARNING.format(1, 1)) for line in caplog.messages)
+
+
+def test_an_empty_prompt_is_no_result(folders, pictures, tmp_path):
+    module = run(folders, pictures, tmp_path / "some", told=lambda _: [()])
+    assert [result.prompt for result in module.results] == ["red star"]
+    with pytest.raises(FuseError, match="no prompt was found for target"):
+        run(folders, pictures, tmp_path / "none", told=lambda _: [()], good=())
 
 
 def test_what_a_search_stands_at_may_stay_whatever_it_is(folders, caplog):
