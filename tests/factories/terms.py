@@ -6,6 +6,7 @@ from torch.nn import functional as F
 from fuse_lightning.engine.devices import to_device
 from fuse_lightning.models import CausalLM
 from fuse_lightning.objectives.causal_term import CausalTerm
+from fuse_lightning.objectives.id_rows import IdRow, read_id_rows
 from fuse_lightning.objectives.term import Term
 
 
@@ -93,3 +94,56 @@ class Doubled(Term):
 
     def score(self, reading):
         return 2 * self.loss(reading)
+
+
+class Reasoning(CausalTerm):
+    """-log P(answer | question, prompt, chain, extractor), the chain written by the model itself.
+
+    Chains are written greedily, in one batch for all prompts and examples that have none yet.
+    """
+
+    splits = True
+    extractor = " so"
+    new_tokens = 6
+
+    def ids(self, text):
+        return tuple(self.model.tokenizer(text, add_special_tokens=False).input_ids)
+
+    def set_targets(self, targets):
+        self.questions = [target.metadata["questions"] for target in targets]
+        self.examples = [len(questions) for questions in self.questions]
+        self.chains, self.written = {}, 0
+
+    def reads_ids(self, prompts):
+        return True
+
+    def read(self, prompts, examples=None, *, ids=False):
+        places = [
+            (number, owner, example, state)
+            for number, (owner, state) in enumerate(
+                zip(prompts.owners, prompts.states, strict=True)
+            )
+            for example in (range(self.examples[owner]) if examples is None else examples[number])
+        ]
+        heads = [
+            (*self.model.start_ids, *self.ids(f" {self.questions[owner][example][0]}"))
+            for _, owner, example, _ in places
+        ]
+        new = {
+            place[1:]: (*head, *place[3])
+            for place, head in zip(places, heads, strict=True)
+            if place[1:] not in self.chains
+        }
+        if new:
+            found = self.model.generate([*new.values()], self.new_tokens, stop_ids=())
+            self.chains.update(zip(new, map(tuple, found.ids), strict=True))
+            self.written += len(new)
+        rows = []
+        for (number, owner, example, state), head in zip(places, heads, strict=True):
+            answer = self.ids(f" {self.questions[owner][example][1]}")
+            tail = (*self.chains[owner, example, state], *self.ids(self.extractor), *answer)
+            rows.append(IdRow(number, head, state, tail, len(answer), example))
+        return read_id_rows(rows, prompts, self.model.pad_id)
+
+    def loss(self, reading, embeds=None):
+        return self.mean_nll(reading, reading.wanted, embeds)
