@@ -28,7 +28,7 @@ class Objective:
         max_batch_tokens: Most token positions in one forward.
 
     Raises:
-        FuseError: If there is no term, or all weights are zero.
+        FuseError: If there is no term, or all weights or all score weights are zero.
     """
 
     def __init__(
@@ -41,6 +41,10 @@ class Objective:
             raise FuseError("the objective has no terms; give at least one")
         if not any(term.weight for term in terms):
             raise FuseError("all weights of the objective are 0; give a term a weight")
+        if not any(term.selects for term in terms):
+            raise FuseError(
+                "all score weights of the objective are 0, so that nothing selects; give a term one"
+            )
         if max_batch_tokens < 1:
             raise FuseError(f"max_batch_tokens is {max_batch_tokens}; it must be at least 1")
         self.terms = list(terms)

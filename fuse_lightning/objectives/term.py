@@ -98,8 +98,9 @@ class Term(Measured, ABC):
     @property
     def models(self) -> list[FrozenModel]:
         """The frozen models that the term keeps, :attr:`model` first."""
-        found = [each for each in vars(self).values() if isinstance(each, FrozenModel)]
-        return [self.model, *(each for each in found if each is not self.model)]
+        # Two of them may be one object, as of a model that is compared with itself.
+        named = (name for name, each in vars(self).items() if isinstance(each, FrozenModel))
+        return [self.model, *(getattr(self, name) for name in named if name != "model")]
 
     @property
     def selects(self) -> float:
@@ -229,7 +230,12 @@ class Term(Measured, ABC):
         for number, owner in enumerate(prompts.owners):
             count = 1 if self.examples is None else self.examples[owner]
             for example in range(count) if examples is None else examples[number]:
-                for row, fields in enumerate(self.contents(owner, example)):
+                if not (rows := self.contents(owner, example)):
+                    raise FuseError(
+                        f"{self.name} lays out no row for example {example} of target {owner}; "
+                        "contents of a term must give at least one"
+                    )
+                for row, fields in enumerate(rows):
                     lines.append(Line(number, example, row, self._context(fields)))
         return lines
 
