@@ -15,6 +15,8 @@ SHARE = 0.8
 """Of the free memory, what one forward may take."""
 SPARED = 32
 """Padded positions too few to end a batch for: a forward has a cost of its own."""
+FULL = ("can't allocate memory", "out of memory", "ALLOC_FAILED")
+"""What errors say that are not of their own class: of CPUs, of MPS and drivers, of libraries."""
 
 
 class Budget:
@@ -101,4 +103,4 @@ class Budget:
 
 def _memory(error: RuntimeError) -> bool:
     """Whether an error says that memory ran out, on an accelerator or a CPU."""
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+    return isinstance(error, torch.OutOfMemoryError) or any(mark in str(error) for mark in FULL)

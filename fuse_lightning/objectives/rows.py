@@ -64,8 +64,6 @@ class RowReader:
         """
         if not self.own:
             return False
-        if context is self.home:
-            return True
         (before, behind), (first, last) = context.sides, self.home.sides
         frame = self.frames.at(context)
         if before == first and behind == last and not frame.tail:

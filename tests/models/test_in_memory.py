@@ -134,36 +134,6 @@ def test_a_network_is_put_back_as_it_was(name, network):
     assert torch.equal(outputs(model), expected)
 
 
-@pytest.mark.parametrize("first", [0, 1])
-def test_a_network_of_two_models_is_put_back_by_the_last(first, network):
-    given = network("gpt2")
-    before = state(given)
-    models = [CausalLM(given), CausalLM(given, start="none")]
-    for model in models:
-        model.load()
-    assert [model.shares for model in models] == [True, True]
-    last = models[1 - first]
-    expected = outputs(last)
-    models[first].unload()
-    assert not given.training
-    assert not any(weight.requires_grad for weight in given.parameters())
-    assert torch.equal(outputs(last), expected)
-    last.unload()
-    assert_same(state(given), before)
-
-
-def test_a_network_of_two_models_lies_on_one_device(network):
-    with accelerators():
-        given = network("gpt2")
-        first, second = CausalLM(given), CausalLM(given, start="none")
-        first.load("cuda:0")
-        with pytest.raises(FuseError, match="is on cuda:0 for another model"):
-            second.load("cuda:1")
-        assert lies(next(given.parameters())) == torch.device("cuda:0")
-        first.unload()
-        assert lies(next(given.parameters())) == torch.device("cpu")
-
-
 def test_a_network_that_is_refused_late_is_put_back(network):
     given = network("masked_lm", AutoModelForCausalLM)
     before = state(given)

@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from fuse_lightning.data import Target
-from fuse_lightning.objectives import Fluency, Objective, embedding_gradient
+from fuse_lightning.objectives import Fluency, Objective, Sentiment, embedding_gradient
 from fuse_lightning.objectives.openings import Openings
+from tests.factories import tiny
 from tests.factories.terms import Wanted
 from tests.near import assert_near
 
@@ -56,6 +57,19 @@ def test_no_character_behind_a_prompt_is_lost(causal_folders):
     for ids in (False, True):
         (row,) = objective.terms[0].read(prompts, ids=ids).rows.rows
         assert objective.primary.decode([row])[0].endswith("4 at 7s red")
+
+
+def test_losses_of_a_gradient_at_other_tokens_are_not_taken_for_those_of_the_text(tmp_path):
+    """``##s`` follows a word, ``s`` a full stop: one tail does not stand for both."""
+    folder = tiny.classifier(tmp_path / "pieces")
+    objective = Objective([Sentiment(folder, layout="{prompt}s", label="positive")])
+    objective.load()
+    objective.set_targets([Target("one")])
+    prompts = objective.prompts(objective.encode_prompts(["two at sea", "box."]), [0, 0])
+    assert prompts.canonical == [True, True]
+    _, told = embedding_gradient(objective, prompts)
+    assert told.isnan().squeeze(1).tolist() == [False, True]
+    assert_near(told[0], objective.losses(prompts)[0])
 
 
 def test_what_first_tokens_are_read_as_is_found_once_for_many_texts(monkeypatch):
