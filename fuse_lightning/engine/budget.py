@@ -15,6 +15,8 @@ SHARE = 0.8
 """Share of the free memory that one forward may take."""
 SPARED = 32
 """Padded positions that do not end a batch: a further forward would cost more."""
+FULL = ("can't allocate memory", "out of memory", "ALLOC_FAILED")
+"""Words of errors of other classes that mean memory ran out: of CPUs, MPS, drivers, libraries."""
 
 
 class Budget:
@@ -101,4 +103,4 @@ class Budget:
 
 def _memory(error: RuntimeError) -> bool:
     """Whether an error means that memory ran out, on an accelerator or a CPU."""
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+    return isinstance(error, torch.OutOfMemoryError) or any(mark in str(error) for mark in FULL)

@@ -65,6 +65,7 @@ class _Asked:
         self.model = model
         self.ids = ids
         self.counted = counted
+        self.count = int(counted.sum())
         self.embeds = embeds
         self.cells: list[Cells] = []
         self.found: list[Tensor] = []
@@ -139,8 +140,10 @@ class _Asked:
             None if positions is None else there(positions),
         )
         order = there((places.flatten().cumsum(0) - 1).view(places.shape)[row, column])
+        # Both or neither: memory may run out in the middle, and the part is visited again.
+        found = logits.logsumexp(-1)[order] - logits[order, there(self.ids[cell])]
         self.cells.append(cell)
-        self.found.append(logits.logsumexp(-1)[order] - logits[order, there(self.ids[cell])])
+        self.found.append(found)
 
     def result(self) -> Tensor:
         """-log P of the tokens, 0 elsewhere, shape (N, T)."""
@@ -148,9 +151,15 @@ class _Asked:
         if not self.found:
             return torch.zeros(self.ids.shape, device=device)
         values = torch.cat(self.found)
-        cells = tuple(
-            to_device(torch.cat(parts), device) for parts in zip(*self.cells, strict=True)
-        )
+        row, column = (torch.cat(parts) for parts in zip(*self.cells, strict=True))
+        if len(row) > self.count:
+            # A row is visited again where memory ran out between its trunk and its end. Only the
+            # last visit counts, or gradients would be added twice.
+            number, last = torch.arange(len(row)), torch.zeros(self.ids.shape, dtype=torch.long)
+            last[row, column] = number
+            some = (last[row, column] == number).nonzero().squeeze(1)
+            row, column, values = row[some], column[some], values[to_device(some, device)]
+        cells = to_device(row, device), to_device(column, device)
         return values.new_zeros(self.ids.shape).index_put(cells, values)
 
 

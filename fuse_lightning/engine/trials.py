@@ -32,7 +32,8 @@ def try_sharing(model: Network, measure: Callable[[], Tensor]) -> None:
         measure: Computes something of rows that begin alike, whose attention matters.
     """
     plain = model.text_config._attn_implementation
-    if plain != "sdpa":
+    # A network in memory may be shared by a model that was loaded before.
+    if plain not in ("sdpa", NAME):
         _tell(model, f"its attention is {plain or 'of its own'}, not sdpa")
         return
     expected = measure()

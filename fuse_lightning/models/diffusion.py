@@ -14,7 +14,7 @@ from transformers import CLIPTextModel, PretrainedConfig
 from fuse_lightning.engine.token_batch import TokenBatch
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models.base import FrozenModel
-from fuse_lightning.models.in_memory import IN_MEMORY, borrow, move
+from fuse_lightning.models.in_memory import IN_MEMORY, borrow
 from fuse_lightning.models.loading import load_module, resolve, unreadable
 from fuse_lightning.models.options import DType, PipelineSource
 
@@ -151,8 +151,7 @@ class Diffusion(FrozenModel):
         else:
             self.unet, self.vae = self.pipeline.unet, self.pipeline.vae
             for part in (self.unet, self.vae):
-                self.put_back.push(borrow(part))
-                move(part, self.device, self.put_back)
+                self.put_back.push(borrow(part, self.device, self.model_id))
         self.image_size: int = self.unet.config.sample_size * 2 ** (
             len(self.vae.config.block_out_channels) - 1
         )

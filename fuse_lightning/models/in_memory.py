@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import nn
@@ -117,22 +118,70 @@ def refuse_for_networks(name: str, options: Mapping[str, object]) -> None:
             )
 
 
-def borrow(network: nn.Module) -> ExitStack:
-    """Freezes a network and puts it into eval mode.
+class _Loan:
+    """A network that models have borrowed: how many of them, and what puts it back."""
+
+    def __init__(self) -> None:
+        self.models = 0
+        self.undo = ExitStack()
+
+
+_loans: WeakKeyDictionary[nn.Module, _Loan] = WeakKeyDictionary()
+
+
+def borrow(network: nn.Module, device: torch.device | None, name: str) -> ExitStack:
+    """Freezes a network, puts it into eval mode and moves it.
+
+    Several models may hold one network, such as two that begin texts otherwise. The last of them
+    puts it back.
+
+    Args:
+        network: The network.
+        device: Where it shall lie; ``None`` for where it is.
+        name: The model in messages.
 
     Returns:
-        What puts it back when it is closed: modes, gradients, configuration and attention.
+        What puts it back when it is closed: modes, gradients, configuration, attention and device.
+
+    Raises:
+        FuseError: If another model holds it on another device.
     """
+    loan = _loans.get(network)
+    there = next(network.parameters()).device
+    if loan is not None and device is not None and device != there:
+        raise FuseError(
+            f"{name!r} is on {there} for another model that is loaded, and shall be on {device}; "
+            "give both models one device"
+        )
+    if loan is None:
+        loan = _loans[network] = _Loan()
+        _freeze(network, loan.undo)
+        if device is not None and device != there:
+            network.to(device)
+            loan.undo.callback(network.to, there)
+    loan.models += 1
     stack = ExitStack()
+    stack.callback(_give_back, network)
+    return stack
+
+
+def _give_back(network: nn.Module) -> None:
+    loan = _loans[network]
+    loan.models -= 1
+    if not loan.models:
+        del _loans[network]
+        loan.undo.close()
+
+
+def _freeze(network: nn.Module, undo: ExitStack) -> None:
     for part in network.modules():
         for name in PUT_BACK:
-            stack.callback(setattr, part, name, getattr(part, name))
+            undo.callback(setattr, part, name, getattr(part, name))
     for weight in network.parameters():
-        stack.callback(weight.requires_grad_, weight.requires_grad)
+        undo.callback(weight.requires_grad_, weight.requires_grad)
     for config in _configs(network):
-        stack.callback(_put_back, vars(config), dict(vars(config)))
+        undo.callback(_put_back, vars(config), dict(vars(config)))
     network.eval().requires_grad_(False)
-    return stack
 
 
 def _configs(network: nn.Module) -> Iterator[PretrainedConfig]:
@@ -161,11 +210,3 @@ def stays(network: nn.Module) -> bool:
     """Whether a network cannot be moved: it is spread over devices or disk, or quantized."""
     places = {tensor.device for tensor in network.parameters()}
     return len(places) > 1 or torch.device("meta") in places or is_quantized(network)
-
-
-def move(network: nn.Module, device: torch.device, stack: ExitStack) -> None:
-    """Moves a network to a device, and back once the stack is closed."""
-    before = next(network.parameters()).device
-    if before != device:
-        network.to(device)
-        stack.callback(network.to, before)

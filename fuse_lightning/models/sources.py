@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerBase
 
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models.gguf_files import check_size
-from fuse_lightning.models.in_memory import borrow, home_of, move, stays
+from fuse_lightning.models.in_memory import borrow, home_of, stays
 from fuse_lightning.models.loading import (
     check_tokenizer,
     load_config,
@@ -103,9 +103,9 @@ def take(model: FrozenModel, network: Any, device: torch.device) -> Loaded:
             + (f"give a {wanted}" if known else "give one")
         )
     tokenizer = find_tokenizer(model, home_of(network), None)
-    model.put_back.push(borrow(network))
-    if not stays(network):
-        move(network, device, model.put_back)
+    fixed = stays(network)
+    model.put_back.push(borrow(network, None if fixed else device, model.model_id))
+    if not fixed:
         return Loaded(network, tokenizer, device)
     if model.placement.device is not None:
         raise FuseError(

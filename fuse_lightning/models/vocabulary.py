@@ -80,14 +80,16 @@ class Vocabulary:
             return NotImplemented
         if self is other:
             return True
-        return hash(self) == hash(other) and self.digest == other.digest
+        same = hash(self) == hash(other) and self.digest == other.digest
+        # Some classes of tokenizers spell otherwise than their file says, such as CLIP's.
+        return same and self.pieces == other.pieces
 
     def __hash__(self) -> int:
         return hash((self.size, self.lower))
 
     @cached_property
     def digest(self) -> str:
-        """Digest of 32 hex digits, equal for equal vocabularies."""
+        """Digest of the tokenizer's file, 32 hex digits, equal for equal vocabularies."""
         state = json.loads(self.tokenizer.backend_tokenizer.to_str())
         # An added token without a row is none of the vocabulary's.
         state["added_tokens"] = [

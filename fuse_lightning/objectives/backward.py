@@ -108,10 +108,8 @@ def backward(term: Term, reading: Reading, families: Families, count: int) -> Ba
     rows = families.readable.nonzero().squeeze(1)
     if not reading.plain:
         # Rows of one example begin alike where the prompt stands behind it.
-        keys = torch.stack([reading.of, reading.example, reading.owner])[:, rows]
-        for key in keys:
-            rows = rows[key.argsort(stable=True)]
-            keys = keys[:, key.argsort(stable=True)]
+        for key in (reading.of, reading.example, reading.owner):
+            rows = rows[key[rows].argsort(stable=True)]
     part = reading[rows]
     mean = type(term).reduce is Term.reduce
     values = None if mean or not len(rows) else row_values(term, part, term.loss)
@@ -170,6 +168,9 @@ def _differentiate(
             loss = checked(term, term.loss(given, embeds), len(part))
             counted = loss if shares is None else loss * to_device(shares[some], loss.device)
             total = term.weight * counted.sum()
+        if not seen:
+            seen.append(torch.empty(len(reading), *loss.shape[1:], device=device))
+        seen[0][to_device(some, device)] = to_device(loss.detach().float(), device)
         # Nothing reads the last token of a prompt: its likelihood has no gradient there.
         if total.requires_grad:
             (grad,) = torch.autograd.grad(total, embeds)
@@ -177,10 +178,8 @@ def _differentiate(
             columns = columns.clamp(max=grad.shape[1] - 1)
             picked = grad[there(torch.arange(len(some))[:, None]), there(columns)].float()
             family = place[families.family[rows[some]]]
+            # Last of all: where memory runs out before, the rows come again.
             grads[number].index_add_(0, there(family), picked)
-        if not seen:
-            seen.append(torch.empty(len(reading), *loss.shape[1:], device=device))
-        seen[0][to_device(some, device)] = to_device(loss.detach().float(), device)
 
     for number in torch.unique(families.reader).tolist():
         model, own = term.models[number], families.reader == number

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -32,6 +33,8 @@ class Frame:
         lead: White space with which the ids of a prompt begin their text.
         openings: Ids of words of every kind as the first of a prompt; ``None`` where they change
             the ids around them, or the other way round.
+        firsts: The same behind the text before alone, whatever follows.
+        apart: Whether nothing stands right behind a prompt that could be one token with its end.
         before: Places in the head of the tokens of each field.
         behind: Places in the tail of the tokens of each field.
     """
@@ -41,6 +44,8 @@ class Frame:
     tail: Ids
     lead: str
     openings: tuple[Ids, ...] | None
+    firsts: tuple[Ids, ...] | None
+    apart: bool
     before: Columns
     behind: Columns
 
@@ -51,6 +56,7 @@ class _Joint:
 
     lead: str
     openings: tuple[Ids, ...] | None
+    firsts: tuple[Ids, ...] | None
 
 
 class Frames:
@@ -86,6 +92,8 @@ class Frames:
         bare, full = (self._cut(new, ["a"], special=special) for special in (False, True))
         for context, (plain,), (whole,) in zip(new, bare, full, strict=True):
             joint = self._joint(context)
+            if not whole.clean:
+                whole = self._clean(context) or whole
             tail = whole.behind
             if isinstance(self.model, CausalLM):
                 tail = tail if context.fill("a").answer else ()
@@ -95,19 +103,41 @@ class Frames:
                 tail,
                 joint.lead,
                 joint.openings,
+                joint.firsts,
+                self._apart(context.sides[1]),
                 {name: places for name, (places, _) in whole.fields.items()},
                 {name: places for name, (_, places) in whole.fields.items()} if tail else {},
             )
 
+    def _clean(self, context: Context) -> "_Cut | None":
+        """Ids around the first kind of word of which no token spells what follows, too."""
+        (cuts,) = self._cut([context], KINDS, special=True)
+        return next((cut for cut in cuts if cut.clean), None)
+
+    def _apart(self, behind: str) -> bool:
+        """Whether a text behind prompts is never one token with their ends."""
+        return not behind or behind[0].isspace() or behind.startswith(self._marks)
+
+    @cached_property
+    def _marks(self) -> tuple[str, ...]:
+        return tuple(self.model.marks)
+
     def _joint(self, context: Context) -> _Joint:
-        before, behind = key = context.sides
+        before, behind = context.sides
         if self.model.words.separable:
-            # Words are cut at spaces. A word before the last one stands for all of the text.
-            (last,), (first,) = BEFORE.findall(before)[:1], BEHIND.findall(behind)
-            key = f"a{last}" if last.startswith(" ") else last, first
+            (behind,) = BEHIND.findall(behind)
+        key = self.nearest(before), behind
         if key not in self._joints:
             self._joints[key] = self._found(*key)
         return self._joints[key]
+
+    def nearest(self, before: str) -> str:
+        """As much of a text before a prompt as tells what the prompt's first token is read as."""
+        if not self.model.words.separable:
+            return before
+        # Words are cut at spaces. A word before the last one stands for all of the text.
+        (last,) = BEFORE.findall(before)[:1]
+        return f"a{last}" if last.startswith(" ") else last
 
     def _found(self, before: str, behind: str) -> _Joint:
         """Joint of two texts, found by reading words of every kind between them."""
@@ -116,13 +146,14 @@ class Frames:
         head, text = self.model.decode([word.before, (*word.before, *word.inside)])
         text = text[len(head) if word.before else 0 :]
         (alone,), (whole,) = (self._cut([each], KINDS, special=False) for each in (first, both))
-        plain = all(row.before == word.before and row.inside for row in alone)
-        plain = plain and len({row.behind for row in whole}) == 1
+        begins = all(row.before == word.before and row.inside for row in alone)
+        plain = begins and len({row.behind for row in whole}) == 1
         same = [(row.before, row.inside) for row in alone]
         plain = plain and same == [(row.before, row.inside) for row in whole]
         return _Joint(
             text[: len(text) - len(text.lstrip())],
             tuple(row.inside for row in alone) if plain else None,
+            tuple(row.inside for row in alone) if begins else None,
         )
 
     def _cut(
@@ -137,6 +168,8 @@ class Frames:
             name: covered(encoded, texts, [each.spans.get(name, (0, 0)) for each in filled])
             for name in names
         }
+        ends = torch.tensor([each.prompt[1] for each in filled])[:, None]
+        crossed = ((encoded.spans[..., 0] < ends) & (ends < encoded.spans[..., 1])).any(1).tolist()
         cuts = []
         for row, mask in enumerate(encoded.mask):
             ids = encoded.ids[row][mask].tolist()
@@ -144,7 +177,7 @@ class Frames:
                 name: tuple(found[row][mask].nonzero().flatten().tolist())
                 for name, found in places.items()
             }
-            cuts.append(_cut(ids, inside))
+            cuts.append(_cut(ids, inside, clean=not crossed[row]))
         size = len(words)
         return [cuts[start : start + size] for start in range(0, len(cuts), size)]
 
@@ -155,9 +188,11 @@ class _Cut:
     inside: Ids
     behind: Ids
     fields: dict[str, tuple[tuple[int, ...], tuple[int, ...]]]
+    clean: bool
+    """Whether no token spells both the prompt's end and what follows."""
 
 
-def _cut(ids: list[int], places: Columns) -> _Cut:
+def _cut(ids: list[int], places: Columns, *, clean: bool) -> _Cut:
     """Ids before, at and behind a prompt, whose tokens lie together."""
     prompt = places[PROMPT]
     start, stop = (prompt[0], prompt[-1] + 1) if prompt else (len(ids), len(ids))
@@ -169,7 +204,7 @@ def _cut(ids: list[int], places: Columns) -> _Cut:
         for name, found in places.items()
         if name != PROMPT
     }
-    return _Cut(tuple(ids[:start]), tuple(ids[start:stop]), tuple(ids[stop:]), fields)
+    return _Cut(tuple(ids[:start]), tuple(ids[start:stop]), tuple(ids[stop:]), fields, clean)
 
 
 def _around(before: str, behind: str) -> Context:

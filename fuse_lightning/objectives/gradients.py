@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -9,11 +10,12 @@ from torch.nn import functional as F
 
 from fuse_lightning.adapters import AlignedWord, HeadGradient, align
 from fuse_lightning.engine.devices import to_device
+from fuse_lightning.models import CausalLM
 from fuse_lightning.objectives.backward import SHARE, Families, backward
 from fuse_lightning.objectives.objective import Objective
 from fuse_lightning.objectives.own_tokens import own_heads, own_labels
 from fuse_lightning.objectives.prompts import Prompts
-from fuse_lightning.objectives.reading import Reading, mean_of
+from fuse_lightning.objectives.reading import Reading, row_weights
 from fuse_lightning.objectives.speller import Speller
 from fuse_lightning.objectives.term import Term
 
@@ -151,7 +153,7 @@ def _fixed(
     places = []
     for row, number, own in zip(families.row.tolist(), families.of.tolist(), words, strict=True):
         if kinds[row] >= 0:
-            place = min(slots[number])
+            place = min(slots[number], default=0)
             places.append(place + firsts[row] - 1 if place else 0)
         else:
             places.append(min((n for word in own for n in word.target), default=width))
@@ -193,14 +195,16 @@ def read_as_text(term: Term, prompts: Prompts) -> Tensor:
     if term.reads_ids(prompts) or not any(reader.own for reader in term.row_readers):
         return torch.ones(len(prompts.states), dtype=torch.bool)
     ids, text = (term.read(prompts, ids=ids) for ids in (True, False))
-    rows = zip(_asked(ids), _asked(text), strict=True)
+    causal = isinstance(term.model, CausalLM)
+    rows = zip(_asked(ids, causal=causal), _asked(text, causal=causal), strict=True)
     of = text.of[[row for row, (one, other) in enumerate(rows) if one != other]]
     return ~torch.isin(torch.arange(len(prompts.states)), of)
 
 
-def _asked(reading: Reading) -> list[list[int]]:
-    """Ids of each row up to the last token with a loss."""
+def _asked(reading: Reading, *, causal: bool) -> list[list[int]]:
+    """Ids of each row up to the last token with a loss, or all of them."""
     asked = reading.prompt if reading.wanted is None else reading.wanted
+    asked = asked if causal else reading.rows.mask
     ends = (asked * torch.arange(1, asked.shape[1] + 1)).amax(1).tolist()
     return [row[:end] for row, end in zip(reading.rows.ids.tolist(), ends, strict=True)]
 
@@ -229,22 +233,29 @@ def label_changes(objective: Objective, prompts: Prompts) -> Tensor | float:
 
 def _label_part(term: Term, prompts: Prompts, length: int) -> Tensor | None:
     """Label changes of one term, shape (N, L, V), in slices of rows, as logits are large."""
-    reading = term.read(prompts, ids=True)
+    whole = term.read(prompts, ids=True)
+    # Prompts that are too long to be read have no part.
+    rows = Families.find(term, whole).readable.nonzero().squeeze(1)
+    reading = whole[rows]
     own = reading.own
-    if own is None:
+    if own is None or not len(rows):
         return None
     width = length + int(own.firsts.max()) - 1
     parts: list[Tensor] = []
 
     def together(chosen: slice) -> None:
-        rows = torch.arange(len(reading))[chosen]
-        change = term.label_change(reading[rows])
+        change = term.label_change(reading[chosen])
         if change is not None:
             more = width - change.shape[1]
-            parts.append(own_labels(own[rows], F.pad(change, (0, 0, 0, more)), length))
+            parts.append(own_labels(own[chosen], F.pad(change, (0, 0, 0, more)), length))
 
     term.model.budget.run(reading.lengths.tolist(), together, share=SHARE)
     if not parts:
         return None
     part = torch.cat(parts)
-    return part if reading.plain else mean_of(part, reading.of, len(prompts.states))
+    if reading.plain and len(reading) == len(prompts.states):
+        return part
+    there = partial(to_device, device=part.device)
+    part = part * there(row_weights(reading))[:, None, None]
+    total = part.new_zeros(len(prompts.states), *part.shape[1:])
+    return total.index_add_(0, there(reading.of), part)

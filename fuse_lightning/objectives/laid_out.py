@@ -38,8 +38,9 @@ class LaidOut:
     @property
     def models(self) -> list[FrozenModel]:
         """Frozen models of the term, :attr:`model` first."""
-        found = [each for each in vars(self).values() if isinstance(each, FrozenModel)]
-        return [self.model, *(each for each in found if each is not self.model)]
+        # Two of them may be one object, as of a model that is compared with itself.
+        named = (name for name, each in vars(self).items() if isinstance(each, FrozenModel))
+        return [self.model, *(getattr(self, name) for name in named if name != "model")]
 
     def stand_beside(self, first: LaidOut) -> None:
         """Sets the first term of an objective, in whose layout prompts are spelt."""

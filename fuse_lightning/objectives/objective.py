@@ -28,7 +28,7 @@ class Objective:
         max_batch_tokens: Most token positions in one forward.
 
     Raises:
-        FuseError: If there is no term, or all weights are zero.
+        FuseError: If there is no term, or all weights or all score weights are zero.
     """
 
     def __init__(
@@ -47,6 +47,10 @@ class Objective:
                 )
         if not any(term.weight for term in terms):
             raise FuseError("all weights of the objective are 0; give a term a weight")
+        if not any(term.selects for term in terms):
+            raise FuseError(
+                "all score weights of the objective are 0, so that nothing selects; give a term one"
+            )
         if max_batch_tokens < 1:
             raise FuseError(f"max_batch_tokens is {max_batch_tokens}; it must be at least 1")
         self.terms = list(terms)
@@ -99,15 +103,7 @@ class Objective:
         self.scores.set_targets(targets)
         for term in self.terms:
             term.set_targets(targets)
-            counts = term.examples
-            if counts is None:
-                continue
-            good = isinstance(counts, Sequence) and len(counts) == len(targets)
-            if not good or not all(type(count) is int and count > 0 for count in counts):
-                raise FuseError(
-                    f"examples of {term.name} is {counts!r:.60}; set_targets must make it a list "
-                    "of how many examples each target has, at least 1"
-                )
+            _check_examples(term, targets)
 
     def begin_step(self, steps: Sequence[int]) -> None:
         """Tells the terms which step of each target begins, from 0."""
@@ -185,3 +181,25 @@ class Objective:
         # A term that does not count must not turn an infinite loss into no number.
         sums: Tensor = torch.where(weights != 0, losses * weights, 0.0).sum(1)
         return torch.where(torch.isfinite(losses[:, weights != 0]).all(1), sums, torch.inf)
+
+
+def _check_examples(term: Term, targets: Sequence[Target]) -> None:
+    """Checks how many examples a term says that each target of a batch has.
+
+    Raises:
+        FuseError: If it says so for other targets, or one has none.
+    """
+    counts = term.examples
+    if counts is None:
+        return
+    good = isinstance(counts, Sequence) and len(counts) == len(targets)
+    if not good or not all(type(count) is int and count >= 0 for count in counts):
+        raise FuseError(
+            f"examples of {term.name} is {counts!r:.60}; set_targets must make it a list of how "
+            "many examples each target has"
+        )
+    for target, count in zip(targets, counts, strict=True):
+        if not count:
+            raise FuseError(
+                f"target {target.id!r} has no example, which {term.name} needs; give it one"
+            )

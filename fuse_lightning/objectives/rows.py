@@ -55,7 +55,7 @@ class RowReader:
         self.frames = frames
         self.known = known
         self.own = model is primary or model.vocabulary == primary.vocabulary
-        self._openings: dict[tuple[Ids, ...] | Context, Openings] = {}
+        self._openings: dict[tuple[Ids, ...] | str, Openings] = {}
 
     def reads_ids(self, context: Context) -> bool:
         """Whether the model reads canonical prompts as their own ids.
@@ -64,16 +64,20 @@ class RowReader:
         """
         if not self.own:
             return False
-        if context is self.home:
-            return True
         (before, behind), (first, last) = context.sides, self.home.sides
+        frame = self.frames.at(context)
+        if before == first and behind == last and not frame.tail:
+            return True
+        if not frame.apart:
+            # An answer without a space, say: only the whole text says where its tokens begin.
+            return False
         # Nothing that follows behind a text or a space changes the ids of a prompt.
         spaced = behind[:1] == " " and not behind[1:2].isspace()
         if before == first and (behind == last or (behind.startswith(last) and (last or spaced))):
             return True
-        openings = self.frames.at(context).openings
-        apart = openings is not None and self.model.words.separable
-        return apart and openings == self.known.at(self.home).openings
+        openings = frame.openings
+        separate = openings is not None and self.model.words.separable
+        return separate and openings == self.known.at(self.home).openings
 
     def openings(self, context: Context) -> Openings | None:
         """Re-tokenized first tokens of prompts; ``None`` if they stay themselves."""
@@ -82,7 +86,7 @@ class RowReader:
         frame, home = self.frames.at(context), self.known.at(self.home)
         if frame.openings is not None and frame.openings == home.openings:
             return None
-        key = frame.openings or context
+        key = frame.firsts or self.frames.nearest(context.sides[0])
         if key not in self._openings:
             self._openings[key] = Openings.find(self.model, frame.prefix, context.sides[0])
         return self._openings[key]

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from fuse_lightning.data.targets import Target
 from fuse_lightning.engine.devices import to_device
+from fuse_lightning.errors import FuseError
 from fuse_lightning.objectives.memory import LossMemory
 from fuse_lightning.objectives.prompts import Prompts, State
 from fuse_lightning.objectives.reading import mean_of
@@ -69,6 +70,9 @@ class Scores:
 
         Returns:
             Shape (N, terms), float32 on the CPU; lower is better.
+
+        Raises:
+            FuseError: If a number is below 0, or a target has none of the examples.
         """
         keys = self._keys(prompts)
         losses = torch.empty(len(keys), len(self.terms))
@@ -102,11 +106,8 @@ class Scores:
     ) -> Tensor:
         """Mean losses of one term over examples, with unknown ones computed, shape (N,)."""
         term, memory = self.terms[column], self.items[column]
-        counts = term.examples or []
-        chosen = [
-            range(counts[owner]) if examples is None else [n for n in examples if n < counts[owner]]
-            for owner in prompts.owners
-        ]
+        by_owner = {owner: self._chosen(term, owner, examples) for owner in {*prompts.owners}}
+        chosen = [by_owner[owner] for owner in prompts.owners]
         keys = self._keys(prompts)
         cells = [(*key, n) for key, some in zip(keys, chosen, strict=True) for n in some]
         known, values = memory.recall([] if again else cells)
@@ -116,7 +117,8 @@ class Scores:
         if missing := sorted({*range(len(cells))}.difference(known)):
             fresh = {*missing}
             places = iter(range(len(cells)))
-            left = [[n for n in some if next(places) in fresh] for some in chosen]
+            # One that is asked for twice is read once, and counts twice.
+            left = [[*dict.fromkeys(n for n in s if next(places) in fresh)] for s in chosen]
             rows = [row for row, some in enumerate(left) if some]
             pairs, items = self.term_items(term, prompts.select(rows), [left[row] for row in rows])
             # Pairs come in the order of prompts and then of examples.
@@ -125,8 +127,27 @@ class Scores:
             at = [(row, n) for row, some in enumerate(chosen) for n in some]
             found[missing] = torch.tensor([told[at[place]] for place in missing])
             memory.keep([cells[place] for place in missing], found[missing][:, None])
-        sizes = torch.tensor([len(some) for some in chosen])
+        sizes = torch.tensor([len(some) for some in chosen], dtype=torch.long)
         return mean_of(found, torch.arange(len(chosen)).repeat_interleave(sizes), len(chosen))
+
+    def _chosen(self, term: Term, owner: int, examples: Sequence[int] | None) -> Sequence[int]:
+        """Those of the examples that a target has, at least one.
+
+        Raises:
+            FuseError: If there is none, whose mean would be the best of all losses.
+        """
+        count = (term.examples or [])[owner]
+        asked = range(count) if examples is None else [int(number) for number in examples]
+        if min(asked, default=0) < 0:
+            raise FuseError(f"examples of {term.name} are {[*asked]}; give numbers of 0 or more")
+        if found := [number for number in asked if number < count]:
+            return found
+        which = f" numbered {[*asked]}" if count else ""
+        name = f" {self._numbers[owner][0].id!r}" if owner < len(self._numbers) else ""
+        raise FuseError(
+            f"target{name} has {count} examples for {term.name}, none{which}; give it some"
+            + (", or ask for others" if count else "")
+        )
 
     def _keys(self, prompts: Prompts) -> list[tuple[int, State]]:
         # An objective that needs no targets may have none.

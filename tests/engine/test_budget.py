@@ -8,11 +8,18 @@ from hypothesis import strategies as st
 from fuse_lightning.engine.budget import FIRST, SPARED, Budget
 from fuse_lightning.engine.token_batch import pad
 
+MESSAGES = {
+    "cpu": "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to",
+    "mps": "MPS backend out of memory (MPS allocated: 9 GB, other allocations: 1 GB)",
+    "driver": "CUDA error: out of memory",
+    "library": "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+}
+
 
 def memory_error(kind):
     if kind == "cuda":
         return torch.OutOfMemoryError("CUDA out of memory.")
-    return RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to")
+    return RuntimeError(MESSAGES[kind])
 
 
 @given(st.lists(st.integers(1, 9)), st.integers(1, 40))
@@ -41,7 +48,7 @@ def test_padding_ends_a_batch():
     assert SPARED > 3
 
 
-@pytest.mark.parametrize("kind", ["cuda", "cpu"])
+@pytest.mark.parametrize("kind", ["cuda", *MESSAGES])
 def test_memory_that_runs_out_halves_the_batch_for_good(kind):
     budget, sizes = Budget(64), []
 

@@ -31,7 +31,6 @@ from fuse_lightning.optimizers import RandomSearch
 from fuse_lightning.search import GreedySearch
 from tests.factories.builders import KINDS
 from tests.factories.pictures import write_pictures
-from tests.factories.virtual import accelerators, lies
 from tests.optimizers.runs import close, fit, found
 
 TEXTS = ["a red house by the sea", "hello", "A small dog!"]
@@ -335,27 +334,3 @@ def test_a_search_over_networks_is_that_over_their_folders(request, folder, netw
     assert size == pytest.approx(named_size, rel=0.05)
     for each, kept in zip(networks, before, strict=True):
         assert_same(state(each), kept)
-
-
-def test_a_network_is_moved_to_the_search_and_back(network):
-    with accelerators():
-        given = network("gpt2")
-        model = CausalLM(given)
-        model.load("cuda:1")
-        assert model.device == torch.device("cuda:1")
-        assert {lies(weight) for weight in given.parameters()} == {torch.device("cuda:1")}
-        assert lies(outputs(model)) == torch.device("cuda:1")
-        model.unload()
-        assert {lies(weight) for weight in given.parameters()} == {torch.device("cpu")}
-        own = CausalLM(given, device="cuda:0")
-        own.load("cpu")
-        assert own.device == torch.device("cuda:0")
-
-
-def test_a_network_over_several_devices_stays_where_it_is(network):
-    with accelerators():
-        given = network("gpt2")
-        given.transformer.h[1].to("cuda:1")
-        with pytest.raises(FuseError, match=r"is spread over devices .* leave device out"):
-            CausalLM(given, device="cuda:0").load()
-        assert given.training

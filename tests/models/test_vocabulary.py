@@ -189,6 +189,17 @@ def test_one_added_token_in_place_of_another_makes_another_vocabulary():
     assert Vocabulary(special) != Vocabulary(plain)
 
 
+def test_a_class_that_spells_otherwise_than_its_file_makes_another_vocabulary():
+    clip = made.clip_tokenizer()
+    plain = PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer.from_str(clip.backend_tokenizer.to_str()),
+        **{name: getattr(clip, name) for name in ("bos_token", "eos_token", "pad_token")},
+    )
+    one, other = Vocabulary(clip), Vocabulary(plain)
+    assert one.pieces != other.pieces
+    assert one != other
+
+
 def test_an_added_token_without_a_row_does_not_count():
     tokenizer = made.gpt2_tokenizer()
     size = len(tokenizer)

@@ -1,0 +1,109 @@
+"""Examples that losses are asked of, and prompts that cannot be read."""
+
+import pytest
+import torch
+
+from fuse_lightning.data import Target
+from fuse_lightning.errors import FuseError
+from fuse_lightning.objectives import Fluency, Objective, embedding_gradient
+from fuse_lightning.objectives.gradients import label_changes
+from tests.factories.terms import Labels, Surprise
+from tests.near import assert_near
+
+EXAMPLES = [("a red star", 0), ("a box", 1), ("two tiles", 1)]
+LAYOUT = "{text} {prompt}{answer}"
+
+
+@pytest.fixture
+def objective():
+    found = Objective([Labels("zoo/gpt2", ["happy", "sad"], layout=LAYOUT)])
+    found.load()
+    found.set_targets(
+        [
+            Target("three", metadata={"examples": EXAMPLES}),
+            Target("one", metadata={"examples": EXAMPLES[:1]}),
+        ]
+    )
+    return found
+
+
+def prompts_of(objective, owners=(0, 1)):
+    texts = ["so small", "night"][: len(owners)]
+    return objective.prompts(objective.encode_prompts(texts), owners)
+
+
+@pytest.mark.parametrize(
+    ("some", "message"),
+    [
+        ([-1], "below|0 or more"),
+        ([2], "target 'one' has 1 examples"),
+        ([], "target .* none"),
+    ],
+)
+def test_a_target_without_any_of_the_examples_is_refused(objective, some, message):
+    with pytest.raises(FuseError, match=message):
+        objective.losses(prompts_of(objective), some)
+
+
+def test_a_target_without_examples_is_refused(objective):
+    with pytest.raises(FuseError, match="target 'empty' has no example, which labels needs"):
+        objective.set_targets([Target("empty", metadata={"examples": []})])
+
+
+def test_an_example_that_is_asked_for_twice_counts_twice_and_is_read_once(objective, monkeypatch):
+    prompts, rows, loss = prompts_of(objective, (0,)), [], Labels.loss
+    monkeypatch.setattr(Labels, "loss", lambda *given: rows.append(len(given[1])) or loss(*given))
+    found = objective.losses(prompts, [2, 0, 2])
+    assert sum(rows) == 4
+    first, last = objective.losses(prompts, [0]), objective.losses(prompts, torch.tensor([2]))
+    assert_near(found, (first + 2 * last) / 3)
+    assert_near(objective.losses(prompts, [0, 2]), (first + last) / 2)
+
+
+def test_losses_of_no_prompts_are_none(objective):
+    assert objective.losses(objective.prompts([], [])).shape == (0, 1)
+
+
+def test_a_term_that_lays_out_no_row_is_refused(objective, monkeypatch):
+    monkeypatch.setattr(Labels, "contents", lambda *_: [])
+    with pytest.raises(FuseError, match=r"contents of labels gives \[\] for example 0"):
+        objective.losses(prompts_of(objective))
+
+
+def test_an_empty_prompt_beside_another_has_a_loss_and_no_gradient(objective):
+    state = objective.encode_prompt("so small")
+    prompts = objective.prompts([(), state], [0, 0])
+    gradient, losses = embedding_gradient(objective, prompts)
+    assert losses.isfinite().all()
+    assert not gradient[0].any()
+    alone, _ = embedding_gradient(objective, objective.prompts([state], [0]))
+    assert_near(gradient[1], alone[0])
+
+
+def test_weights_that_select_nothing_are_refused():
+    with pytest.raises(FuseError, match="score weights"):
+        Objective([Fluency("zoo/gpt2", score_weight=0.0)])
+
+
+def test_changes_of_labels_are_those_of_prompts_that_can_be_read():
+    objective = Objective([Fluency("zoo/gpt2"), Fluency("zoo/gpt2", prefix="a red box " * 5)])
+    objective.load()
+    objective.set_targets([Target("one")])
+    state = objective.encode_prompt("two dots")
+    long = state[:1] * (objective.primary.max_tokens - 6)
+    together = label_changes(objective, objective.prompts([long, state], [0, 0]))
+    alone = label_changes(objective, objective.prompts([state], [0]))
+    assert together.isfinite().all()
+    assert_near(together[1, : len(state)], alone[0], share=1e-4)
+
+
+def test_a_model_is_compared_with_itself(tmp_path):
+    from tests.factories import tiny
+
+    folder = tiny.gpt2(tmp_path / "one")
+    objective = Objective([Surprise(folder, folder)])
+    objective.load()
+    objective.set_targets([Target("one")])
+    assert len(objective.models) == 1
+    found = objective.losses(objective.prompts([objective.encode_prompt("two red")], [0]))
+    assert_near(found, torch.zeros(1, 1), size=1.0)
