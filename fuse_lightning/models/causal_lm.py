@@ -100,12 +100,12 @@ class CausalLM(FrozenModel):
     @cached_property
     def start_ids(self) -> tuple[int, ...]:
         """Ids before every text, see ``start``."""
-        return find_start(self, self.start)
+        return find_start(self, self.start, self.token_nll)
 
     @cached_property
     def openings(self) -> frozenset[int]:
         """Special tokens that make a text need no other start."""
-        return find_openings(self)
+        return find_openings(self, self.start)
 
     @cached_property
     def end_ids(self) -> tuple[int, ...]:
@@ -123,7 +123,9 @@ class CausalLM(FrozenModel):
         token, such as a chat, where the tokenizer puts nothing there itself.
         """
         plain = super().encode(texts, special=False)
-        return begin(self, plain) if special and self.start_ids else plain
+        if not special or not self.start_ids:
+            return plain
+        return begin(plain, self.start_ids, self.openings, self.pad_id)
 
     def logits(self, ids: Tensor, mask: Tensor, embeds: Tensor | None = None) -> Tensor:
         """Next-token logits.

@@ -1,8 +1,6 @@
 """Start of a text: the ids that a causal language model reads before it."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -10,9 +8,10 @@ from torch.nn import functional as F
 
 from fuse_lightning.engine.token_batch import TokenBatch, pad
 from fuse_lightning.errors import FuseError
+from fuse_lightning.models.base import FrozenModel
 
-if TYPE_CHECKING:
-    from fuse_lightning.models.causal_lm import CausalLM
+Likelihood = Callable[[Tensor, Tensor], Tensor]
+"""-log P of counted tokens, of ids and a mask: see :meth:`CausalLM.token_nll`."""
 
 ASKED, ANSWERED = "fuse asks", "fuse answers"
 EXAMPLES = (
@@ -24,12 +23,13 @@ EXAMPLES = (
 """Ordinary texts with common beginnings."""
 
 
-def find_start(model: CausalLM, start: str) -> tuple[int, ...]:
+def find_start(model: FrozenModel, start: str, nll: Likelihood) -> tuple[int, ...]:
     """Ids before every text.
 
     Args:
         model: The loaded model.
         start: "auto", "tokenizer", "none" or a text, see :class:`CausalLM`.
+        nll: The model's likelihoods.
 
     Raises:
         FuseError: If the text has no tokens, or some that the network does not know.
@@ -55,39 +55,43 @@ def find_start(model: CausalLM, start: str) -> tuple[int, ...]:
     if start == "auto" and ids and tokenizer.convert_ids_to_tokens(ids[0]) in turn_marks(model):
         others = (tokenizer.unk_token_id, tokenizer.pad_token_id)
         more = [index for index in others if index is not None and index < model.vocab_size]
-        return (likeliest_start(model, [*dict.fromkeys([*ids, *more])]),)
+        return (likeliest_start(model, [*dict.fromkeys([*ids, *more])], nll),)
     return tuple(ids[:1])
 
 
-def find_openings(model: CausalLM) -> frozenset[int]:
+def find_openings(model: FrozenModel, start: str) -> frozenset[int]:
     """Special tokens that make a text need no other start.
 
     None where the tokenizer itself puts its start before any text, or the user does.
     """
-    if model.start not in ("auto", "tokenizer") or placed_start(model):
+    if start not in ("auto", "tokenizer") or placed_start(model):
         return frozenset()
     return model.vocabulary.special_ids
 
 
-def begin(model: CausalLM, plain: TokenBatch) -> TokenBatch:
+def begin(
+    plain: TokenBatch, start_ids: tuple[int, ...], openings: frozenset[int], pad_id: int
+) -> TokenBatch:
     """Texts with their start, unless they already begin with it or need none.
 
     Args:
-        model: The loaded model, which has a start.
         plain: N texts without any special tokens.
+        start_ids: Ids of the start.
+        openings: Special tokens that make a text need no other start.
+        pad_id: Id that pads short rows.
     """
-    start = torch.tensor(model.start_ids)
+    start = torch.tensor(start_ids)
     size = len(start)
     longer = TokenBatch(
         torch.cat([start.expand(len(plain.ids), -1), plain.ids], dim=1),
         F.pad(plain.mask, (size, 0), value=True),
         F.pad(plain.spans, (0, 0, size, 0)),
     )
-    begun = _begun(plain, start, model.openings)
+    begun = _begun(plain, start, openings)
     if not begun.any():
         return longer
     plain = TokenBatch(
-        F.pad(plain.ids, (0, size), value=model.pad_id),
+        F.pad(plain.ids, (0, size), value=pad_id),
         F.pad(plain.mask, (0, size)),
         F.pad(plain.spans, (0, 0, 0, size)),
     )
@@ -109,7 +113,7 @@ def _begun(plain: TokenBatch, start: Tensor, openings: frozenset[int]) -> Tensor
     return opened.any(1) | same.all(1)
 
 
-def placed_start(model: CausalLM) -> tuple[int, ...]:
+def placed_start(model: FrozenModel) -> tuple[int, ...]:
     """Ids that the tokenizer itself adds before a text."""
     whole: list[int] = model.tokenizer("a")["input_ids"]
     plain: list[int] = model.tokenizer("a", add_special_tokens=False)["input_ids"]
@@ -119,7 +123,7 @@ def placed_start(model: CausalLM) -> tuple[int, ...]:
     return ()
 
 
-def turn_marks(model: CausalLM) -> set[str]:
+def turn_marks(model: FrozenModel) -> set[str]:
     """Special tokens that begin or end a turn of a chat."""
     if not getattr(model.tokenizer, "chat_template", None):
         return set()
@@ -133,7 +137,7 @@ def turn_marks(model: CausalLM) -> set[str]:
 
 
 @torch.no_grad()
-def likeliest_start(model: CausalLM, starts: list[int]) -> int:
+def likeliest_start(model: FrozenModel, starts: list[int], nll: Likelihood) -> int:
     """Start token under which ordinary texts have the highest likelihood."""
     means = []
     for start in starts:
@@ -144,6 +148,5 @@ def likeliest_start(model: CausalLM, starts: list[int]) -> int:
         batch = pad(rows, None, model.pad_id)
         ids, counted = batch.ids[:, : model.max_tokens], batch.mask[:, : model.max_tokens].clone()
         counted[:, 0] = False
-        nll = model.token_nll(ids, counted)
-        means.append(float(nll.sum()) / max(1, int(counted.sum())))
+        means.append(float(nll(ids, counted).sum()) / max(1, int(counted.sum())))
     return starts[means.index(min(means))]

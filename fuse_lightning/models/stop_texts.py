@@ -1,14 +1,9 @@
 """Stop texts: search of generated ids for the first of some texts, across token boundaries."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from fuse_lightning.errors import FuseError
-
-if TYPE_CHECKING:
-    from fuse_lightning.models.causal_lm import CausalLM
+from fuse_lightning.models.base import FrozenModel
 
 
 class StopTexts:
@@ -22,7 +17,7 @@ class StopTexts:
         FuseError: If a stop text is empty.
     """
 
-    def __init__(self, model: CausalLM, texts: Sequence[str]) -> None:
+    def __init__(self, model: FrozenModel, texts: Sequence[str]) -> None:
         if isinstance(texts, str) or not all(texts):
             raise FuseError(f"stop is {texts!r}; give a list of texts, none of them empty")
         self.model = model
