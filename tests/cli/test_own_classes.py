@@ -133,6 +133,7 @@ def test_every_kind_of_class_may_be_the_users_own(capsys):
     assert used in capsys.readouterr().out
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_two_processes_and_a_run_that_goes_on_from_another_folder(tmp_path):
     module("beside/own_beside.py")

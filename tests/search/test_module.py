@@ -95,7 +95,7 @@ def process(folder, last, devices):
     return subprocess.run(words, cwd=root, capture_output=True, text=True, timeout=200)
 
 
-@pytest.mark.parametrize("devices", [1, 2])
+@pytest.mark.parametrize("devices", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_run_that_is_killed_goes_on_in_its_folder(whole, devices, tmp_path):
     done = process(tmp_path, 8, devices)
     assert done.returncode == -signal.SIGKILL, done.stderr
@@ -109,6 +109,7 @@ def test_a_run_that_is_killed_goes_on_in_its_folder(whole, devices, tmp_path):
     assert told(read_results(tmp_path / "prompts.jsonl")) == whole[1]
 
 
+@pytest.mark.slow
 def test_two_devices_find_what_one_does(whole, tmp_path):
     done = process(tmp_path, -1, 2)
     assert done.returncode == 0, done.stderr
