@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from fuse_lightning.engine.devices import to_device
-from fuse_lightning.objectives.reading import Reading, mean_of
+from fuse_lightning.objectives.reading import Reading, mean_of, row_weights
 from fuse_lightning.objectives.row_values import checked, reduced, row_values
 from fuse_lightning.objectives.term import Term
 
@@ -127,9 +127,8 @@ def backward(term: Term, reading: Reading, families: Families, count: int) -> Ba
 
 def _equal_shares(reading: Reading) -> Tensor | None:
     """Weight of each row in the loss of its prompt where means are taken; ``None`` for 1."""
-    item, of = reading.item, reading.pairs[:, 0]
-    alike = item.bincount()[item] * of.bincount()[reading.of]
-    return None if bool((alike == 1).all()) else 1.0 / alike
+    weights = row_weights(reading)
+    return None if bool((weights == 1).all()) else weights
 
 
 def _shares(term: Term, reading: Reading, values: Tensor) -> Tensor:
@@ -166,7 +165,11 @@ def _differentiate(
             embeds = model.embed(there(part.rows.ids)).detach().requires_grad_()
             given = part if term.splits else part.to(model.device)
             loss = checked(term, term.loss(given, embeds), len(part))
-            counted = loss if shares is None else loss * to_device(shares[some], loss.device)
+            counted = (
+                loss
+                if shares is None
+                else loss * to_device(shares[to_device(some, shares.device)], loss.device)
+            )
             total = term.weight * counted.sum()
         if not seen:
             seen.append(torch.empty(len(reading), *loss.shape[1:], device=device))

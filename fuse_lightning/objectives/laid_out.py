@@ -160,21 +160,34 @@ class LaidOut:
         if self.examples is None and type(self).contents is LaidOut.contents:
             return [Line(number, 0, 0, self.home) for number in range(len(prompts.owners))]
         lines = []
+        # All prompts of a target meet the same examples.
+        known: dict[tuple[int, int], list[Context]] = {}
         for number, owner in enumerate(prompts.owners):
             count = 1 if self.examples is None else self.examples[owner]
             for example in range(count) if examples is None else examples[number]:
-                rows = self.contents(owner, example)
-                if isinstance(rows, Mapping) or not rows:
-                    raise FuseError(
-                        f"contents of {self.name} gives {rows!r:.60} for example {example} of "
-                        f"target {owner}; give a list of at least one row, each a dict of texts"
-                    )
-                for row, fields in enumerate(rows):
-                    lines.append(Line(number, example, row, self._context(fields)))
+                if (owner, example) not in known:
+                    known[owner, example] = self._contexts_of(owner, example)
+                for row, context in enumerate(known[owner, example]):
+                    lines.append(Line(number, example, row, context))
         return lines
+
+    def _contexts_of(self, owner: int, example: int) -> list[Context]:
+        """Contexts of the rows of one example.
+
+        Raises:
+            FuseError: If there is none, or its fields are not as they must be.
+        """
+        rows = self.contents(owner, example)
+        if isinstance(rows, Mapping) or not rows:
+            raise FuseError(
+                f"contents of {self.name} gives {rows!r:.60} for example {example} of "
+                f"target {owner}; give a list of at least one row, each a dict of texts"
+            )
+        return [self._context(fields) for fields in rows]
 
     def reads_ids(self, prompts: Prompts) -> bool:
         """Whether all models read canonical prompts as the ids that they are."""
-        contexts = {line.context for line in self._lines(prompts)}
+        firsts = {owner: number for number, owner in enumerate(prompts.owners)}
+        contexts = {line.context for line in self._lines(prompts.select([*firsts.values()]))}
         readers = [self.row_readers[number] for number in self.readers]
         return all(reader.reads_ids(context) for reader in readers for context in contexts)

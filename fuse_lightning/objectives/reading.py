@@ -210,9 +210,10 @@ def mean_of(values: Tensor, of: Tensor, count: int) -> Tensor:
         >>> mean_of(torch.tensor([1.0, 3.0, 5.0]), torch.tensor([0, 0, 1]), 2)
         tensor([2., 5.])
     """
-    of = to_device(of, values.device)
-    sums = values.new_zeros(count, *values.shape[1:]).index_add(0, of, values)
-    counts = of.bincount(minlength=count).clamp(min=1)
+    there = partial(to_device, device=values.device)
+    sums = values.new_zeros(count, *values.shape[1:]).index_add(0, there(of), values)
+    # Counted where the owners lie, on the CPU: a CUDA device would be waited for.
+    counts = there(of.bincount(minlength=count).clamp(min=1))
     return sums / counts.view(-1, *[1] * (values.dim() - 1))
 
 

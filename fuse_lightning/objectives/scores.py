@@ -123,7 +123,8 @@ class Scores:
             pairs, items = self.term_items(term, prompts.select(rows), [left[row] for row in rows])
             # Pairs come in the order of prompts and then of examples.
             of, number = pairs.T.tolist()
-            told = {(rows[row], n): item for row, n, item in zip(of, number, items, strict=True)}
+            cells_of = zip(of, number, items.tolist(), strict=True)
+            told = {(rows[row], n): item for row, n, item in cells_of}
             at = [(row, n) for row, some in enumerate(chosen) for n in some]
             found[missing] = torch.tensor([told[at[place]] for place in missing])
             memory.keep([cells[place] for place in missing], found[missing][:, None])

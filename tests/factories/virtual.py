@@ -27,7 +27,12 @@ INDEXED = {
     aten._unsafe_index_put.default,
 }
 """Here indices may lie on the CPU, as with a real accelerator."""
-READS = {aten._local_scalar_dense.default, aten.nonzero.default, aten.masked_select.default}
+READS = {
+    aten._local_scalar_dense.default,
+    aten.bincount.default,
+    aten.masked_select.default,
+    aten.nonzero.default,
+}
 
 
 def lies(tensor):
