@@ -4,7 +4,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from os.path import isfile
 from pathlib import Path
@@ -52,6 +52,10 @@ class Target:
         text: A text whose meaning is wanted.
         references: Known good captions, for evaluation.
         examples: Items of a target that holds many, such as labelled texts: plain data by name.
+            The steps of a search read these.
+        select: Items by which prompts are chosen; none to choose by ``examples`` too.
+        test: Items that report the quality of prompts. No search reads them.
+        labels: Classes of labelled examples, each with the words that stand for it.
         metadata: Other columns of its row in the manifest.
         source: Origin of the target: paths or addresses, a table and its row, or a text.
 
@@ -66,6 +70,9 @@ class Target:
     text: str | None = None
     references: Sequence[str] = ()
     examples: Sequence[Example] = ()
+    select: Sequence[Example] = ()
+    test: Sequence[Example] = ()
+    labels: Mapping[str, Sequence[str]] = field(default_factory=dict)
     metadata: Mapping[str, Any] = field(default_factory=dict)
     source: str = field(default="", compare=False)
     _known: _Known = field(default_factory=_Known, repr=False, compare=False)
@@ -89,7 +96,7 @@ class Target:
                 f"target {self.id!r} has a text that is no Unicode; write it in UTF-8"
             ) from error
         try:
-            json.dumps([dict(example) for example in self.examples]).encode()
+            json.dumps(self._items()).encode()
         except (TypeError, ValueError) as error:
             raise FuseError(
                 f"target {self.id!r} has an example that is no plain data ({error}); give dicts "
@@ -107,7 +114,7 @@ class Target:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of the target's pictures, text, sentiment and examples, in hex.
+        """SHA-256 of the target's pictures, text, sentiment, examples and labels, in hex.
 
         Names, references and metadata do not count: targets of equal content are one search.
 
@@ -116,9 +123,40 @@ class Target:
         """
         content: dict[str, Any] = {"pictures": self._digests()}
         content |= {"sentiment": self.sentiment, "text": self.text}
-        if self.examples:
-            content["examples"] = [dict(example) for example in self.examples]
+        content |= self._items()
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    def _items(self) -> dict[str, Any]:
+        """The examples of each split and the labels, as far as there are some."""
+        splits = {"examples": self.examples, "select": self.select, "test": self.test}
+        found: dict[str, Any] = {
+            name: [dict(example) for example in split] for name, split in splits.items() if split
+        }
+        if self.labels:
+            found["labels"] = {name: list(words) for name, words in self.labels.items()}
+        return found
+
+    @property
+    def seen(self) -> list[Example]:
+        """Examples that a search may read, by their number: ``examples``, then ``select``.
+
+        >>> Target("a", examples=[{"x": 1}], select=[{"x": 2}], test=[{"x": 3}]).seen
+        [{'x': 1}, {'x': 2}]
+        """
+        return [*self.examples, *self.select]
+
+    @property
+    def choosing(self) -> range:
+        """Numbers of the :attr:`seen` examples by which prompts are chosen.
+
+        >>> Target("a", examples=[{"x": 1}], select=[{"x": 2}, {"x": 3}]).choosing
+        range(1, 3)
+        """
+        return range(len(self.examples) if self.select else 0, len(self.seen))
+
+    def tested(self) -> "Target":
+        """Target whose examples are the ``test`` examples, in place of all others."""
+        return replace(self, examples=self.test, select=(), test=())
 
     def release(self) -> None:
         """Frees the images in memory; they are read again on the next use."""
