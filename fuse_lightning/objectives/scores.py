@@ -1,7 +1,8 @@
 """Exact losses of prompts, remembered by target, state and example."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -15,6 +16,17 @@ from fuse_lightning.objectives.reading import mean_of
 from fuse_lightning.objectives.row_values import item_losses, row_values
 from fuse_lightning.objectives.term import Term
 
+MOST_ITEMS = 2**19
+"""Most losses for single examples that are remembered of a term."""
+Cell = tuple[int, int]
+Work = Callable[[Sequence[Cell]], list[float]]
+Split = Callable[[Work, Sequence[Cell]], list[float]]
+
+
+def alone(work: Work, cells: Sequence[Cell]) -> list[float]:
+    """Does all of some work on this device."""
+    return work(cells)
+
 
 class Scores:
     """Exact losses of prompts under some terms, each computed once.
@@ -27,8 +39,10 @@ class Scores:
         self.terms = terms
         self.memory = LossMemory()
         """Losses of terms without examples, by number of the target and state."""
-        self.items = [LossMemory() for _ in terms]
+        self.items_known = [LossMemory(MOST_ITEMS) for _ in terms]
         """Losses of each other term for one example, by number of the target, state, example."""
+        self.split: Split = alone
+        """Shares work out over the devices of a run that search the same targets."""
         self._numbers: list[tuple[Target, int]] = []
         self._count = itertools.count()
 
@@ -41,19 +55,19 @@ class Scores:
             for target in targets
         ]
         staying = {number for _, number in self._numbers}
-        for memory in (self.memory, *self.items):
+        for memory in (self.memory, *self.items_known):
             memory.forget(lambda key: key[0] not in staying)
 
     def forget(self) -> None:
         """Drops all losses."""
-        for memory in (self.memory, *self.items):
+        for memory in (self.memory, *self.items_known):
             memory.clear()
 
     @torch.no_grad()
     def losses(
         self,
         prompts: Prompts,
-        examples: Sequence[int] | None = None,
+        examples: Sequence[Sequence[int]] | None = None,
         *,
         again: bool = False,
     ) -> Tensor:
@@ -64,8 +78,8 @@ class Scores:
 
         Args:
             prompts: N prompts.
-            examples: Numbers of the examples that count, of targets that have some; by default
-                all. A target has the same loss by more examples as by the mean of their losses.
+            examples: Numbers of the examples that count for each prompt, where its target has
+                some; by default those of the step. Its loss is the mean over them.
             again: Compute all of them, also known ones.
 
         Returns:
@@ -101,49 +115,93 @@ class Scores:
         # Read once, when all of it is under way.
         return torch.stack(found, dim=1).cpu()
 
-    def _over_examples(
-        self, column: int, prompts: Prompts, examples: Sequence[int] | None, again: bool
+    @torch.no_grad()
+    def items(
+        self,
+        column: int,
+        prompts: Prompts,
+        examples: Sequence[Sequence[int]],
+        *,
+        again: bool = False,
     ) -> Tensor:
-        """Mean losses of one term over examples, with unknown ones computed, shape (N,)."""
-        term, memory = self.terms[column], self.items[column]
-        by_owner = {owner: self._chosen(term, owner, examples) for owner in {*prompts.owners}}
-        chosen = [by_owner[owner] for owner in prompts.owners]
+        """Losses of one term for single examples, each computed once.
+
+        Args:
+            column: Number of the term, which has examples.
+            prompts: N prompts.
+            examples: Numbers of the examples of each of them.
+            again: Compute all of them, also known ones.
+
+        Returns:
+            One behind the other, prompt by prompt, shape (sum of counts,), float32 on the CPU.
+        """
+        term, memory = self.terms[column], self.items_known[column]
         keys = self._keys(prompts)
-        cells = [(*key, n) for key, some in zip(keys, chosen, strict=True) for n in some]
+        places = [(row, n) for row, some in enumerate(examples) for n in some]
+        cells = [(*keys[row], n) for row, n in places]
         known, values = memory.recall([] if again else cells)
         found = torch.empty(len(cells))
         if known:
             found[known] = values[:, 0]
         if missing := sorted({*range(len(cells))}.difference(known)):
-            fresh = {*missing}
-            places = iter(range(len(cells)))
             # One that is asked for twice is read once, and counts twice.
-            left = [[*dict.fromkeys(n for n in s if next(places) in fresh)] for s in chosen]
-            rows = [row for row, some in enumerate(left) if some]
-            pairs, items = self.term_items(term, prompts.select(rows), [left[row] for row in rows])
-            # Pairs come in the order of prompts and then of examples.
-            of, number = pairs.T.tolist()
-            cells_of = zip(of, number, items.tolist(), strict=True)
-            told = {(rows[row], n): item for row, n, item in cells_of}
-            at = [(row, n) for row, some in enumerate(chosen) for n in some]
-            found[missing] = torch.tensor([told[at[place]] for place in missing])
+            wanted = [*dict.fromkeys(places[place] for place in missing)]
+            told = dict(
+                zip(wanted, self.split(partial(self._read, term, prompts), wanted), strict=True)
+            )
+            found[missing] = torch.tensor([told[places[place]] for place in missing])
             memory.keep([cells[place] for place in missing], found[missing][:, None])
+        return found
+
+    def _read(self, term: Term, prompts: Prompts, wanted: Sequence[tuple[int, int]]) -> list[float]:
+        """Losses of pairs of a prompt and an example, which come sorted by prompt."""
+        by_row: dict[int, list[int]] = {}
+        for row, number in wanted:
+            by_row.setdefault(row, []).append(number)
+        pairs, items = self.term_items(term, prompts.select([*by_row]), [*by_row.values()])
+        rows = [*by_row]
+        of, number = pairs.T.tolist()
+        told = {
+            (rows[row], n): item for row, n, item in zip(of, number, items.tolist(), strict=True)
+        }
+        return [told[pair] for pair in wanted]
+
+    def _over_examples(
+        self,
+        column: int,
+        prompts: Prompts,
+        examples: Sequence[Sequence[int]] | None,
+        again: bool,
+    ) -> Tensor:
+        """Mean losses of one term over examples, with unknown ones computed, shape (N,)."""
+        term = self.terms[column]
+        if examples is None:
+            by_owner = {owner: term.numbers(owner) for owner in {*prompts.owners}}
+            chosen = [by_owner[owner] for owner in prompts.owners]
+        else:
+            known: dict[tuple[int, ...], Sequence[int]] = {}
+            pairs = zip(prompts.owners, examples, strict=True)
+            asked = [(owner, *map(int, some)) for owner, some in pairs]
+            for owner, *some in {*asked}:
+                known[owner, *some] = self.check_examples(term, owner, some)
+            chosen = [known[some] for some in asked]
+        found = self.items(column, prompts, chosen, again=again)
         sizes = torch.tensor([len(some) for some in chosen], dtype=torch.long)
         return mean_of(found, torch.arange(len(chosen)).repeat_interleave(sizes), len(chosen))
 
-    def _chosen(self, term: Term, owner: int, examples: Sequence[int] | None) -> Sequence[int]:
+    def check_examples(self, term: Term, owner: int, examples: Sequence[int]) -> Sequence[int]:
         """Those of the examples that a target has, at least one.
 
         Raises:
             FuseError: If there is none, whose mean would be the best of all losses.
         """
         count = (term.examples or [])[owner]
-        asked = range(count) if examples is None else [int(number) for number in examples]
+        asked = [int(number) for number in examples]
         if min(asked, default=0) < 0:
-            raise FuseError(f"examples of {term.name} are {[*asked]}; give numbers of 0 or more")
+            raise FuseError(f"examples of {term.name} are {asked}; give numbers of 0 or more")
         if found := [number for number in asked if number < count]:
             return found
-        which = f" numbered {[*asked]}" if count else ""
+        which = f" numbered {asked}" if count else ""
         name = f" {self._numbers[owner][0].id!r}" if owner < len(self._numbers) else ""
         raise FuseError(
             f"target{name} has {count} examples for {term.name}, none{which}; give it some"
@@ -181,7 +239,7 @@ class Scores:
         keys = self._keys(prompts)
         rows = exact[pairs[:, 0]].nonzero().squeeze(1)
         cells = [(*keys[number], example) for number, example in pairs[rows].tolist()]
-        self.items[column].keep(cells, items.cpu()[rows, None])
+        self.items_known[column].keep(cells, items.cpu()[rows, None])
 
     @torch.no_grad()
     def term_losses(self, term: Term, prompts: Prompts) -> Tensor:
