@@ -1,8 +1,7 @@
 """Exact losses of prompts, remembered by target, state and example."""
 
 import itertools
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -10,22 +9,12 @@ from torch import Tensor
 from fuse_lightning.data.targets import Target
 from fuse_lightning.engine.devices import to_device
 from fuse_lightning.errors import FuseError
+from fuse_lightning.objectives.example_scores import ExampleScores
 from fuse_lightning.objectives.memory import LossMemory
 from fuse_lightning.objectives.prompts import Prompts, State
 from fuse_lightning.objectives.reading import mean_of
 from fuse_lightning.objectives.row_values import item_losses, row_values
 from fuse_lightning.objectives.term import Term
-
-MOST_ITEMS = 2**19
-"""Most losses for single examples that are remembered of a term."""
-Cell = tuple[int, int]
-Work = Callable[[Sequence[Cell]], list[float]]
-Split = Callable[[Work, Sequence[Cell]], list[float]]
-
-
-def alone(work: Work, cells: Sequence[Cell]) -> list[float]:
-    """Does all of some work on this device."""
-    return work(cells)
 
 
 class Scores:
@@ -39,10 +28,8 @@ class Scores:
         self.terms = terms
         self.memory = LossMemory()
         """Losses of terms without examples, by number of the target and state."""
-        self.items_known = [LossMemory(MOST_ITEMS) for _ in terms]
-        """Losses of each other term for one example, by number of the target, state, example."""
-        self.split: Split = alone
-        """Shares work out over the devices of a run that search the same targets."""
+        self.by_example = [ExampleScores(term) for term in terms]
+        """Losses of each other term for single examples."""
         self._numbers: list[tuple[Target, int]] = []
         self._count = itertools.count()
 
@@ -55,12 +42,12 @@ class Scores:
             for target in targets
         ]
         staying = {number for _, number in self._numbers}
-        for memory in (self.memory, *self.items_known):
+        for memory in (self.memory, *(each.memory for each in self.by_example)):
             memory.forget(lambda key: key[0] not in staying)
 
     def forget(self) -> None:
         """Drops all losses."""
-        for memory in (self.memory, *self.items_known):
+        for memory in (self.memory, *(each.memory for each in self.by_example)):
             memory.clear()
 
     @torch.no_grad()
@@ -88,7 +75,7 @@ class Scores:
         Raises:
             FuseError: If a number is below 0, or a target has none of the examples.
         """
-        keys = self._keys(prompts)
+        keys = self.keys(prompts)
         losses = torch.empty(len(keys), len(self.terms))
         plain = [column for column, term in enumerate(self.terms) if term.examples is None]
         if plain:
@@ -115,57 +102,6 @@ class Scores:
         # Read once, when all of it is under way.
         return torch.stack(found, dim=1).cpu()
 
-    @torch.no_grad()
-    def items(
-        self,
-        column: int,
-        prompts: Prompts,
-        examples: Sequence[Sequence[int]],
-        *,
-        again: bool = False,
-    ) -> Tensor:
-        """Losses of one term for single examples, each computed once.
-
-        Args:
-            column: Number of the term, which has examples.
-            prompts: N prompts.
-            examples: Numbers of the examples of each of them.
-            again: Compute all of them, also known ones.
-
-        Returns:
-            One behind the other, prompt by prompt, shape (sum of counts,), float32 on the CPU.
-        """
-        term, memory = self.terms[column], self.items_known[column]
-        keys = self._keys(prompts)
-        places = [(row, n) for row, some in enumerate(examples) for n in some]
-        cells = [(*keys[row], n) for row, n in places]
-        known, values = memory.recall([] if again else cells)
-        found = torch.empty(len(cells))
-        if known:
-            found[known] = values[:, 0]
-        if missing := sorted({*range(len(cells))}.difference(known)):
-            # One that is asked for twice is read once, and counts twice.
-            wanted = [*dict.fromkeys(places[place] for place in missing)]
-            told = dict(
-                zip(wanted, self.split(partial(self._read, term, prompts), wanted), strict=True)
-            )
-            found[missing] = torch.tensor([told[places[place]] for place in missing])
-            memory.keep([cells[place] for place in missing], found[missing][:, None])
-        return found
-
-    def _read(self, term: Term, prompts: Prompts, wanted: Sequence[tuple[int, int]]) -> list[float]:
-        """Losses of pairs of a prompt and an example, which come sorted by prompt."""
-        by_row: dict[int, list[int]] = {}
-        for row, number in wanted:
-            by_row.setdefault(row, []).append(number)
-        pairs, items = self.term_items(term, prompts.select([*by_row]), [*by_row.values()])
-        rows = [*by_row]
-        of, number = pairs.T.tolist()
-        told = {
-            (rows[row], n): item for row, n, item in zip(of, number, items.tolist(), strict=True)
-        }
-        return [told[pair] for pair in wanted]
-
     def _over_examples(
         self,
         column: int,
@@ -185,7 +121,7 @@ class Scores:
             for owner, *some in {*asked}:
                 known[owner, *some] = self.check_examples(term, owner, some)
             chosen = [known[some] for some in asked]
-        found = self.items(column, prompts, chosen, again=again)
+        found = self.by_example[column].losses(self.keys(prompts), prompts, chosen, again=again)
         sizes = torch.tensor([len(some) for some in chosen], dtype=torch.long)
         return mean_of(found, torch.arange(len(chosen)).repeat_interleave(sizes), len(chosen))
 
@@ -208,7 +144,8 @@ class Scores:
             + (", or ask for others" if count else "")
         )
 
-    def _keys(self, prompts: Prompts) -> list[tuple[int, State]]:
+    def keys(self, prompts: Prompts) -> list[tuple[int, State]]:
+        """Names of prompts under which their losses are remembered."""
         # An objective that needs no targets may have none.
         numbers = {place: number for place, (_, number) in enumerate(self._numbers)}
         pairs = zip(prompts.owners, prompts.states, strict=True)
@@ -216,13 +153,13 @@ class Scores:
 
     def unknown(self, prompts: Prompts) -> list[int]:
         """Indices of prompts without remembered losses."""
-        known, _ = self.memory.recall(self._keys(prompts))
+        known, _ = self.memory.recall(self.keys(prompts))
         return sorted({*range(len(prompts.states))}.difference(known))
 
     def remember(self, prompts: Prompts, losses: Tensor) -> None:
         """Stores losses that were computed elsewhere, shape (N, terms)."""
         plain = [column for column, term in enumerate(self.terms) if term.examples is None]
-        self.memory.keep(self._keys(prompts), losses[:, plain])
+        self.memory.keep(self.keys(prompts), losses[:, plain])
 
     def remember_items(
         self, column: int, prompts: Prompts, pairs: Tensor, items: Tensor, exact: Tensor
@@ -236,10 +173,10 @@ class Scores:
             items: Their losses, shape (M,).
             exact: For which prompts they are those of the text, shape (N,).
         """
-        keys = self._keys(prompts)
+        keys = self.keys(prompts)
         rows = exact[pairs[:, 0]].nonzero().squeeze(1)
         cells = [(*keys[number], example) for number, example in pairs[rows].tolist()]
-        self.items_known[column].keep(cells, items.cpu()[rows, None])
+        self.by_example[column].keep(cells, items.cpu()[rows])
 
     @torch.no_grad()
     def term_losses(self, term: Term, prompts: Prompts) -> Tensor:
