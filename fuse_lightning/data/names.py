@@ -53,8 +53,8 @@ def short_digest(text: str) -> str:
 def turn(seed: int, name: str) -> bytes:
     """Place of a name in an order by chance, the same on every machine and whatever else is there.
 
-    >>> sorted(["a", "b", "c"], key=lambda name: turn(1, name))
-    ['b', 'a', 'c']
+    >>> sorted(["a", "b", "c"], key=lambda name: turn(2, name))
+    ['c', 'a', 'b']
     """
     return hashlib.sha256(f"{seed}/{name}".encode(errors="surrogatepass")).digest()
 
