@@ -1,6 +1,7 @@
 """Terms, and objectives as their weighted sums."""
 
 from fuse_lightning.objectives.causal_term import CausalTerm as CausalTerm
+from fuse_lightning.objectives.classification import Classification as Classification
 from fuse_lightning.objectives.continuation import Continuation as Continuation
 from fuse_lightning.objectives.denoising import Denoising as Denoising
 from fuse_lightning.objectives.fluency import Fluency as Fluency

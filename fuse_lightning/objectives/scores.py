@@ -9,6 +9,7 @@ from torch import Tensor
 from fuse_lightning.data.targets import Target
 from fuse_lightning.engine.devices import to_device
 from fuse_lightning.errors import FuseError
+from fuse_lightning.objectives.example_scores import ExampleScores
 from fuse_lightning.objectives.memory import LossMemory
 from fuse_lightning.objectives.prompts import Prompts, State
 from fuse_lightning.objectives.reading import mean_of
@@ -27,8 +28,8 @@ class Scores:
         self.terms = terms
         self.memory = LossMemory()
         """Losses of terms without examples, by number of the target and state."""
-        self.items = [LossMemory() for _ in terms]
-        """Losses of each other term for one example, by number of the target, state, example."""
+        self.by_example = [ExampleScores(term) for term in terms]
+        """Losses of each other term for single examples."""
         self._numbers: list[tuple[Target, int]] = []
         self._count = itertools.count()
 
@@ -41,19 +42,19 @@ class Scores:
             for target in targets
         ]
         staying = {number for _, number in self._numbers}
-        for memory in (self.memory, *self.items):
+        for memory in (self.memory, *(each.memory for each in self.by_example)):
             memory.forget(lambda key: key[0] not in staying)
 
     def forget(self) -> None:
         """Drops all losses."""
-        for memory in (self.memory, *self.items):
+        for memory in (self.memory, *(each.memory for each in self.by_example)):
             memory.clear()
 
     @torch.no_grad()
     def losses(
         self,
         prompts: Prompts,
-        examples: Sequence[int] | None = None,
+        examples: Sequence[Sequence[int]] | None = None,
         *,
         again: bool = False,
     ) -> Tensor:
@@ -64,8 +65,8 @@ class Scores:
 
         Args:
             prompts: N prompts.
-            examples: Numbers of the examples that count, of targets that have some; by default
-                all. A target has the same loss by more examples as by the mean of their losses.
+            examples: Numbers of the examples that count for each prompt, where its target has
+                some; by default those of the step. Its loss is the mean over them.
             again: Compute all of them, also known ones.
 
         Returns:
@@ -74,7 +75,7 @@ class Scores:
         Raises:
             FuseError: If a number is below 0, or a target has none of the examples.
         """
-        keys = self._keys(prompts)
+        keys = self.keys(prompts)
         losses = torch.empty(len(keys), len(self.terms))
         plain = [column for column, term in enumerate(self.terms) if term.examples is None]
         if plain:
@@ -102,55 +103,49 @@ class Scores:
         return torch.stack(found, dim=1).cpu()
 
     def _over_examples(
-        self, column: int, prompts: Prompts, examples: Sequence[int] | None, again: bool
+        self,
+        column: int,
+        prompts: Prompts,
+        examples: Sequence[Sequence[int]] | None,
+        again: bool,
     ) -> Tensor:
         """Mean losses of one term over examples, with unknown ones computed, shape (N,)."""
-        term, memory = self.terms[column], self.items[column]
-        by_owner = {owner: self._chosen(term, owner, examples) for owner in {*prompts.owners}}
-        chosen = [by_owner[owner] for owner in prompts.owners]
-        keys = self._keys(prompts)
-        cells = [(*key, n) for key, some in zip(keys, chosen, strict=True) for n in some]
-        known, values = memory.recall([] if again else cells)
-        found = torch.empty(len(cells))
-        if known:
-            found[known] = values[:, 0]
-        if missing := sorted({*range(len(cells))}.difference(known)):
-            fresh = {*missing}
-            places = iter(range(len(cells)))
-            # One that is asked for twice is read once, and counts twice.
-            left = [[*dict.fromkeys(n for n in s if next(places) in fresh)] for s in chosen]
-            rows = [row for row, some in enumerate(left) if some]
-            pairs, items = self.term_items(term, prompts.select(rows), [left[row] for row in rows])
-            # Pairs come in the order of prompts and then of examples.
-            of, number = pairs.T.tolist()
-            cells_of = zip(of, number, items.tolist(), strict=True)
-            told = {(rows[row], n): item for row, n, item in cells_of}
-            at = [(row, n) for row, some in enumerate(chosen) for n in some]
-            found[missing] = torch.tensor([told[at[place]] for place in missing])
-            memory.keep([cells[place] for place in missing], found[missing][:, None])
+        term = self.terms[column]
+        if examples is None:
+            by_owner = {owner: term.numbers(owner) for owner in {*prompts.owners}}
+            chosen = [by_owner[owner] for owner in prompts.owners]
+        else:
+            known: dict[tuple[int, ...], Sequence[int]] = {}
+            pairs = zip(prompts.owners, examples, strict=True)
+            asked = [(owner, *map(int, some)) for owner, some in pairs]
+            for owner, *some in {*asked}:
+                known[owner, *some] = self.check_examples(term, owner, some)
+            chosen = [known[some] for some in asked]
+        found = self.by_example[column].losses(self.keys(prompts), prompts, chosen, again=again)
         sizes = torch.tensor([len(some) for some in chosen], dtype=torch.long)
         return mean_of(found, torch.arange(len(chosen)).repeat_interleave(sizes), len(chosen))
 
-    def _chosen(self, term: Term, owner: int, examples: Sequence[int] | None) -> Sequence[int]:
+    def check_examples(self, term: Term, owner: int, examples: Sequence[int]) -> Sequence[int]:
         """Those of the examples that a target has, at least one.
 
         Raises:
             FuseError: If there is none, whose mean would be the best of all losses.
         """
         count = (term.examples or [])[owner]
-        asked = range(count) if examples is None else [int(number) for number in examples]
+        asked = [int(number) for number in examples]
         if min(asked, default=0) < 0:
-            raise FuseError(f"examples of {term.name} are {[*asked]}; give numbers of 0 or more")
+            raise FuseError(f"examples of {term.name} are {asked}; give numbers of 0 or more")
         if found := [number for number in asked if number < count]:
             return found
-        which = f" numbered {[*asked]}" if count else ""
+        which = f" numbered {asked}" if count else ""
         name = f" {self._numbers[owner][0].id!r}" if owner < len(self._numbers) else ""
         raise FuseError(
             f"target{name} has {count} examples for {term.name}, none{which}; give it some"
             + (", or ask for others" if count else "")
         )
 
-    def _keys(self, prompts: Prompts) -> list[tuple[int, State]]:
+    def keys(self, prompts: Prompts) -> list[tuple[int, State]]:
+        """Names of prompts under which their losses are remembered."""
         # An objective that needs no targets may have none.
         numbers = {place: number for place, (_, number) in enumerate(self._numbers)}
         pairs = zip(prompts.owners, prompts.states, strict=True)
@@ -158,13 +153,13 @@ class Scores:
 
     def unknown(self, prompts: Prompts) -> list[int]:
         """Indices of prompts without remembered losses."""
-        known, _ = self.memory.recall(self._keys(prompts))
+        known, _ = self.memory.recall(self.keys(prompts))
         return sorted({*range(len(prompts.states))}.difference(known))
 
     def remember(self, prompts: Prompts, losses: Tensor) -> None:
         """Stores losses that were computed elsewhere, shape (N, terms)."""
         plain = [column for column, term in enumerate(self.terms) if term.examples is None]
-        self.memory.keep(self._keys(prompts), losses[:, plain])
+        self.memory.keep(self.keys(prompts), losses[:, plain])
 
     def remember_items(
         self, column: int, prompts: Prompts, pairs: Tensor, items: Tensor, exact: Tensor
@@ -178,10 +173,10 @@ class Scores:
             items: Their losses, shape (M,).
             exact: For which prompts they are those of the text, shape (N,).
         """
-        keys = self._keys(prompts)
+        keys = self.keys(prompts)
         rows = exact[pairs[:, 0]].nonzero().squeeze(1)
         cells = [(*keys[number], example) for number, example in pairs[rows].tolist()]
-        self.items[column].keep(cells, items.cpu()[rows, None])
+        self.by_example[column].keep(cells, items.cpu()[rows])
 
     @torch.no_grad()
     def term_losses(self, term: Term, prompts: Prompts) -> Tensor:
