@@ -9,6 +9,8 @@ from fuse_lightning.data.arrow_files import ArrowFiles
 from fuse_lightning.data.table import Table, first_line, sound
 from fuse_lightning.errors import FuseError
 
+HUB = "hub:"
+"""Beginning of sources that are data sets of the hub."""
 BATCH = 16
 SHUFFLED_TOGETHER = 256
 """Rows of a stream that are kept in memory and shuffled together."""
@@ -31,6 +33,17 @@ class ArrowTable(Table):
 
     def _cell(self, row: int, column: str) -> Any:
         return sound(self.table.column(column).slice(row, 1))[0].as_py()
+
+
+def hub_name(source: str) -> str:
+    """Name of a data set of the hub: the source without the end of a slice and without ``@train``.
+
+    The first rows of a split are the same rows, however many there are.
+
+    >>> hub_name("hub:user/data@train[:100]"), hub_name("hub:user/data@test[5:10]")
+    ('hub:user/data', 'hub:user/data@test[5:10]')
+    """
+    return re.sub(r"\[:[^]:]*\]$", "", source).removesuffix("@train")
 
 
 def hub_table(

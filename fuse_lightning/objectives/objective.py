@@ -57,6 +57,7 @@ class Objective:
         self.settings = adapter or AdapterSettings()
         self.max_batch_tokens = max_batch_tokens
         self.scores = Scores(self.terms)
+        self.drawn: Sequence[Sequence[int]] | None = None
         self.speller = Speller(self.terms[0])
         self._adapters: dict[int, FuseAdapter] = {}
         self._backs: dict[int, tuple[Tensor, Tensor]] = {}
@@ -125,6 +126,7 @@ class Objective:
                 for owner, some in enumerate(numbers):
                     self.scores.check_examples(term, owner, some)
             term.drawn = numbers
+        self.drawn = numbers
 
     def prompts(self, states: Sequence[State], owners: Sequence[int]) -> Prompts:
         """Prompts of some targets, with their text and whether it is read back as the same ids."""

@@ -75,8 +75,17 @@ class Scores:
         Raises:
             FuseError: If a number is below 0, or a target has none of the examples.
         """
+        losses = self.plain(prompts, again=again)
+        for column, term in enumerate(self.terms):
+            if term.examples is not None:
+                losses[:, column] = self._over_examples(column, prompts, examples, again)
+        return losses
+
+    @torch.no_grad()
+    def plain(self, prompts: Prompts, *, again: bool = False) -> Tensor:
+        """Losses of the terms without examples, and 0 for the others, shape (N, terms)."""
         keys = self.keys(prompts)
-        losses = torch.empty(len(keys), len(self.terms))
+        losses = torch.zeros(len(keys), len(self.terms))
         plain = [column for column, term in enumerate(self.terms) if term.examples is None]
         if plain:
             known, values = self.memory.recall([] if again else keys)
@@ -86,9 +95,6 @@ class Scores:
                 found = self._matrix(plain, prompts.select(fresh))
                 losses[torch.tensor(fresh)[:, None], torch.tensor(plain)] = found
                 self.memory.keep([keys[row] for row in fresh], found)
-        for column, term in enumerate(self.terms):
-            if term.examples is not None:
-                losses[:, column] = self._over_examples(column, prompts, examples, again)
         return losses
 
     def term_matrix(self, prompts: Prompts) -> Tensor:

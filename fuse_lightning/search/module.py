@@ -233,6 +233,8 @@ class SearchModule(ResumableSearch[StateT]):
         more = self.refine(scored)
         if any(more):
             scored = [a + b for a, b in zip(scored, self.score(more), strict=True)]
+        if self.frontier.compares:
+            self.frontier.frontiers = self.again(self.frontier.frontiers)
         before = self.frontier.frontiers
         self.frontier.update(scored)
         check_kept(self.frontier.frontiers, len(scored), type(self.frontier).__name__)
@@ -271,7 +273,8 @@ class SearchModule(ResumableSearch[StateT]):
         mean = torch.tensor([[best.loss, *best.losses] for best in found]).mean(0)
         names = ["best", *self.loss_names()]
         self.log_dict(
-            {f"train/{name}": value for name, value in zip(names, mean, strict=True)},
+            {f"train/{name}": value for name, value in zip(names, mean, strict=True)}
+            | self.figures(),
             batch_size=size,
         )
         self.log("train/candidates_per_second", rate, batch_size=size)
