@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -15,14 +16,16 @@ from fuse_lightning.data.targets import Example, Target
 from fuse_lightning.engine.devices import to_device
 from fuse_lightning.errors import FuseError
 from fuse_lightning.metrics import MeanLoss, MeanScore
-from fuse_lightning.models import CausalLM
+from fuse_lightning.models import CausalLM, FrozenModel
 from fuse_lightning.models.options import ModelSource
 from fuse_lightning.objectives.causal_term import CausalTerm
 from fuse_lightning.objectives.context import Context
 from fuse_lightning.objectives.layout import ANSWER, Fields, Layout, Message, Piece
 from fuse_lightning.objectives.reading import Reading
 from fuse_lightning.objectives.target_cache import PerTarget
-from fuse_lightning.objectives.verbalizers import NONE, Verbalizers, Words
+from fuse_lightning.objectives.term import Term
+from fuse_lightning.objectives.transfer import nothing_to_compare
+from fuse_lightning.objectives.verbalizers import NONE, Verbalizers
 from fuse_lightning.utilities.numbers import check_number
 
 LABEL = "label"
@@ -81,7 +84,7 @@ class Classification(CausalTerm):
     ) -> None:
         super().__init__(model, weight, name=name, layout=layout, score_weight=score_weight)
         check_number("error_weight", error_weight, 0)
-        self.words: Words | None = words
+        self.words = words
         self.error_weight = error_weight
         self._labelled = PerTarget(lambda targets: [self._read(target) for target in targets])
 
@@ -89,7 +92,11 @@ class Classification(CausalTerm):
     def form(self) -> Layout:
         """Layout of the loaded model; a space before the answer belongs to the words."""
         assert self.layout is not None
-        form = Layout.read(self.layout, self.model.tokenizer)
+        return self.up_to_answer(Layout.read(self.layout, self.model.tokenizer))
+
+    @staticmethod
+    def up_to_answer(form: Layout) -> Layout:
+        """Layout without the space before its answer."""
         *before, last = form.pieces
         if last.name == ANSWER and before and before[-1].text.endswith(" "):
             text = before.pop().text.rstrip(" ")
@@ -243,3 +250,20 @@ class Classification(CausalTerm):
     ) -> None:
         """Adds the answers to the examples of some prompts."""
         metrics["accuracy"].update(self.correct(losses, reading))
+
+    @classmethod
+    def for_transfer(
+        cls, model: FrozenModel, targets: Sequence[Target], search: Sequence[Term]
+    ) -> Self | None:
+        """The term of another model, with the layout and words of the search's first such term.
+
+        Raises:
+            FuseError: If a target has no labels.
+        """
+        own = next((term for term in search if isinstance(term, Classification)), None)
+        if own is None or not isinstance(model, cls.model_class):
+            return None
+        if not all(target.labels for target in targets):
+            raise nothing_to_compare(model, "labelled examples")
+        assert own.layout is not None
+        return cls(model, own.layout, own.words, name=model.model_id)
