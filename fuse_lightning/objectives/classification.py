@@ -187,6 +187,20 @@ class Classification(CausalTerm):
                 "shorten them or leave them out"
             )
 
+    def shown(self, owner: int, example: int) -> str:
+        """Text of an example with the word of its class, as a demonstration in a prompt.
+
+        It has the layout's own words; those of a chat are left out.
+        """
+        labelled = self.batch[owner]
+        right = int(labelled.right[example])
+        fields = labelled.rows[example][labelled.verbalizers.of.index(right)]
+        if isinstance(self.layout, str):
+            text = self.form.fill("", fields).text.strip()
+            return text if ANSWER in self.form.names else f"{text} {fields[ANSWER].strip()}"
+        texts = [text for name, text in fields.items() if name != ANSWER]
+        return "\n".join([*texts, fields[ANSWER].strip()])
+
     def contents(self, owner: int, example: int) -> Sequence[Fields]:
         """Fields of an example, once with each word as the answer."""
         return self.batch[owner].rows[example]
