@@ -8,7 +8,7 @@ import torch
 
 from fuse_lightning.errors import FuseError
 from fuse_lightning.evaluation.judging import Answers, judge
-from fuse_lightning.evaluation.paired import holm
+from fuse_lightning.evaluation.paired import holm, needed_examples
 from tests.factories.answers import answers, labels
 
 CLASSES = ["bad", "good"]
@@ -51,9 +51,11 @@ def test_of_equally_likely_labels_the_first_is_the_answer():
 
 def test_half_precision_answers_are_read():
     right, found, empty = small()
-    coarse = replace(found, probabilities=found.probabilities.bfloat16())
+    coarse = replace(found, probabilities=(1.01 * found.probabilities).bfloat16())
     verdict = judge([coarse], [empty], right, CLASSES)
-    assert verdict.chosen.cross_entropy == pytest.approx(-math.log(0.9 * 0.8 * 0.4) / 3, rel=0.01)
+    expected = -math.log(0.9 * 0.8 * 0.4) / 3
+    # Without the sum made 1 again, this would be 0.01 nats less.
+    assert verdict.chosen.cross_entropy == pytest.approx(expected, abs=0.003)
 
 
 def test_a_right_label_of_probability_0_makes_the_cross_entropy_infinite():
@@ -113,6 +115,7 @@ def test_each_floor_has_the_candidates_adjusted_for_their_number():
         assert [each.candidate for each in pairs] == [one.name for one in short]
         assert [each.adjusted for each in pairs] == holm([each.p for each in pairs])
         for each in pairs:
+            assert each.needed == needed_examples(each.wins, each.losses, 200, 0.05 / 4)
             shown = "better" if each.difference > 0 else "worse"
             assert each.word == (shown if each.adjusted <= 0.05 else "not shown")
 
