@@ -1,8 +1,14 @@
 """Classification prompts under models that took no part in the search."""
 
+import csv
+from pathlib import Path
+
 import pytest
 import torch
+import yaml
 
+from fuse_lightning.cli.main import main
+from fuse_lightning.data import LabelledExamples
 from fuse_lightning.data.targets import Target
 from fuse_lightning.errors import FuseError
 from fuse_lightning.evaluation import transfer
@@ -109,3 +115,56 @@ def test_prompts_that_leave_no_room_have_an_infinite_loss(tmp_path, target):
     prompts = as_prompts(gauge.objective, ["a", "a " * 40], [0, 0])
     losses = gauge.objective.losses(prompts)[:, 0]
     assert torch.isfinite(losses).tolist() == [True, False]
+
+
+def test_figures_of_labelled_targets_come_from_their_test_examples(tmp_path):
+    name = str(t5(tmp_path / "other"))
+    words = {"good": ["great", "good", "calm"], "bad": ["bad", "old"]}
+    rows = [
+        f"{article} {word} {thing},{label}"
+        for label, some in words.items()
+        for word in some
+        for thing in ("film", "dog", "house", "boat")
+        for article in ("the", "a")
+    ]
+    Path("rows.csv").write_text("\n".join(["text,label", *rows]) + "\n")
+    term = {"class_path": "Classification", "init_args": {"model": "zoo/gpt2", "layout": LAYOUT}}
+    options = {"data": "rows.csv", "select": 6, "test": 8}
+    config = {
+        "model": {
+            "class_path": "RandomSearch",
+            "init_args": {"steps": 1, "batch_size": 4, "terms": [term]},
+        },
+        "data": {"class_path": "LabelledExamples", "init_args": options},
+        "trainer": {
+            "accelerator": "cpu",
+            "enable_progress_bar": False,
+            "logger": {
+                "class_path": "TensorBoardLogger",
+                "init_args": {"save_dir": "logs", "name": "search"},
+            },
+        },
+    }
+    Path("run.yaml").write_text(yaml.safe_dump(config))
+    main(["fit", "--config", "run.yaml"])
+    run = Path("logs/search/version_0")
+    main(["test", "--run", str(run), "--transfer", name])
+    with (run / "evaluation.csv").open() as file:
+        found = next(row for row in csv.DictReader(file) if row["captions"] == "found")
+    with (run / "prompts.csv").open() as file:
+        prompt = next(csv.DictReader(file))["prompt"]
+    data = LabelledExamples(**options)
+    data.setup("test")
+    (target,) = data.targets
+    for column, alone in (
+        (f"{name}_cross_entropy", Seq2SeqClassification(name, LAYOUT)),
+        ("classification", Classification("zoo/gpt2", LAYOUT)),
+    ):
+        objective = Objective([alone])
+        objective.load()
+        losses = []
+        for each in (target.tested(), target):
+            objective.set_targets([each])
+            losses.append(float(objective.losses(as_prompts(objective, [prompt], [0]))))
+        assert float(found[column]) == pytest.approx(losses[0], rel=1e-4)
+        assert float(found[column]) != pytest.approx(losses[1], rel=1e-4)
