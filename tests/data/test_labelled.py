@@ -8,8 +8,12 @@ import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fuse_lightning.data import LabelledExamples
+from fuse_lightning.data.labelled_columns import field_name
+from fuse_lightning.objectives.layout import ANSWER, PROMPT, Layout
 from tests.data.labelled import all_of, error_of, parts, rows, target_of, write
 
 datasets.disable_progress_bars()
@@ -168,6 +172,8 @@ class TestColumns:
             ("label title text", ["title", "text"], "label"),
             ("label title content", ["title", "content"], "label"),
             ("text label label_text", ["text"], "label_text"),
+            ("review sentiment", ["text"], "sentiment"),
+            ("goal target final_target", ["text"], "target"),
         ],
     )
     def test_usual_names_are_guessed(self, columns, fields, label):
@@ -212,6 +218,15 @@ class TestColumns:
         assert message in told
         assert "table 'data.jsonl'" in told
 
+    @given(st.text())
+    def test_a_layout_can_hold_every_field(self, name):
+        field = field_name(name)
+        layout = Layout.read(f"{{prompt}} {{{field}}}{{answer}}")
+        assert layout.names == [field, "answer"]
+        assert field not in (PROMPT, ANSWER, "label")
+        if name.isidentifier() and name not in (PROMPT, ANSWER, "label"):
+            assert field == name
+
     def test_several_columns_of_classes(self):
         features = datasets.Features(
             {"text": FEATURES["text"], "coarse": FEATURES["label"], "fine": FEATURES["label"]}
@@ -237,8 +252,8 @@ class TestRows:
             ({"label": "good"}, "row 3 of table 'data.jsonl' has an empty text"),
             ({"text": 5, "label": "good"}, "has '5' of type int as text; data.text_column takes"),
             ({"text": ["a"], "label": "good"}, "of type list as text"),
-            ({"text": "a", "label": ""}, "has '' as label, which names no class"),
-            ({"text": "a"}, "has 'None' as label, which names no class"),
+            ({"text": "a", "label": " "}, "row 3 of table 'data.jsonl' has an empty label"),
+            ({"text": "a"}, "row 3 of table 'data.jsonl' has an empty label"),
             ({"text": "a", "label": 0.5}, "has '0.5' as label, which names no class"),
             ({"text": "a", "label": ["x"]}, "as label, which names no class"),
             ({"text": "\ud800", "label": "good"}, "has a text that is no Unicode"),

@@ -158,7 +158,7 @@ class TestAmounts:
             ({"select": 1.0}, "data.select is 1.0; give a whole number of examples, or a share"),
             ({"select": float("nan")}, "data.select is nan; give a whole number"),
             ({"shots": 13}, "data.shots is 13, but class 'bad' has 12 examples left for train"),
-            ({"test": 40}, "data.test asks for 40 of 40 examples; each class keeps one"),
+            ({"test": 40}, "data.test asks for 40 of 40 examples, but each class keeps one"),
             ({"test": 0.6, "select": 0.4}, "data.select asks for 16 of 40 examples"),
             ({"test": 1}, "class 'good' of table 'data.jsonl' has no example in test (1 in all)"),
             ({"test": 0.01}, "class 'bad' of table 'data.jsonl' has no example in test (0 in all)"),
