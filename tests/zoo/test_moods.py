@@ -2,6 +2,8 @@
 
 from collections import Counter
 
+from fuse_lightning.cli.main import main
+from fuse_lightning.data import LabelledExamples
 from fuse_lightning.data.labelled_rows import ZOO_MOODS
 from fuse_lightning.zoo.moods import mood_captions, moods_file
 from fuse_lightning.zoo.vocabulary import MOODS
@@ -27,3 +29,11 @@ def test_one_word_tells_the_mood():
 def test_the_first_captions_are_the_same_whatever_the_count():
     assert mood_captions(30) == mood_captions(100)[:30]
     assert mood_captions(30) != mood_captions(30, seed=1)
+
+
+def test_command_writes_labelled_examples(tmp_path):
+    main(["zoo", "moods", "--out", "few.csv", "--count", "50"])
+    assert ZOO_MOODS.read_text().startswith((tmp_path / "few.csv").read_text())
+    main(["zoo", "moods", "--out", "other.csv", "--count", "50", "--seed", "1"])
+    (target,) = LabelledExamples("few.csv", test_from="other.csv", select=0).find_targets()
+    assert [*map(len, (target.examples, target.test))] == [50, 50]
