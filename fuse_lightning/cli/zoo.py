@@ -1,4 +1,4 @@
-"""``fuse zoo``: pictures of scenes, captions of moods, and the training and evaluation of the zoo's models."""
+"""``fuse zoo``: pictures and captions of scenes, training and evaluation of the zoo's models."""
 
 import logging
 import os
