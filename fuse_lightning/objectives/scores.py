@@ -14,6 +14,7 @@ from fuse_lightning.objectives.prompts import Prompts, State
 from fuse_lightning.objectives.reading import mean_of
 from fuse_lightning.objectives.row_values import item_losses, row_values
 from fuse_lightning.objectives.term import Term
+from fuse_lightning.utilities.evaluations import Evaluations
 
 
 class Scores:
@@ -29,11 +30,14 @@ class Scores:
         """Losses of terms without examples, by number of the target and state."""
         self.items = [LossMemory() for _ in terms]
         """Losses of each other term for one example, by number of the target, state, example."""
+        self.evaluations: Sequence[Evaluations] = ()
+        """Takes the number of evaluations of each target of the batch; empty to count none."""
         self._numbers: list[tuple[Target, int]] = []
         self._count = itertools.count()
 
     def set_targets(self, targets: Sequence[Target]) -> None:
-        """Drops the losses of targets that have left the batch."""
+        """Drops the losses of targets that have left the batch, and counts no evaluations."""
+        self.evaluations = ()
         known = {id(target): number for target, number in self._numbers}
         # The target itself is kept with its number: no other object can take its identity.
         self._numbers = [
@@ -75,6 +79,8 @@ class Scores:
             FuseError: If a number is below 0, or a target has none of the examples.
         """
         keys = self._keys(prompts)
+        if all(term.examples is None for term in self.terms):
+            self._evaluated(prompts, None, again=again)
         losses = torch.empty(len(keys), len(self.terms))
         plain = [column for column, term in enumerate(self.terms) if term.examples is None]
         if plain:
@@ -108,6 +114,8 @@ class Scores:
         term, memory = self.terms[column], self.items[column]
         by_owner = {owner: self._chosen(term, owner, examples) for owner in {*prompts.owners}}
         chosen = [by_owner[owner] for owner in prompts.owners]
+        first = all(other.examples is None for other in self.terms[:column])
+        self._evaluated(prompts, chosen, again=again and first)
         keys = self._keys(prompts)
         cells = [(*key, n) for key, some in zip(keys, chosen, strict=True) for n in some]
         known, values = memory.recall([] if again else cells)
@@ -130,6 +138,16 @@ class Scores:
             memory.keep([cells[place] for place in missing], found[missing][:, None])
         sizes = torch.tensor([len(some) for some in chosen], dtype=torch.long)
         return mean_of(found, torch.arange(len(chosen)).repeat_interleave(sizes), len(chosen))
+
+    def _evaluated(
+        self, prompts: Prompts, examples: Sequence[Sequence[int]] | None, *, again: bool
+    ) -> None:
+        """Counts the evaluations of the targets, by prompts and their examples, if any."""
+        if not self.evaluations:
+            return
+        for row, (owner, state) in enumerate(zip(prompts.owners, prompts.states, strict=True)):
+            asked = (0,) if examples is None else examples[row]
+            self.evaluations[owner].add(state, asked, again=again)
 
     def _chosen(self, term: Term, owner: int, examples: Sequence[int] | None) -> Sequence[int]:
         """Those of the examples that a target has, at least one.
