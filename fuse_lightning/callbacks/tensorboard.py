@@ -80,7 +80,7 @@ class TensorBoardPrompts(Callback):
         for name in best[0].losses:
             final[f"final/{name}"] = fmean(result.losses[name] for result in best)
         for name in ("evaluations", "tokens", "seconds", "flops"):
-            final[f"used/{name}"] = fmean(getattr(result, name) for result in best)
+            final[f"final/{name}"] = fmean(getattr(result, name) for result in best)
         for logger in _loggers(trainer):
             logger.log_hyperparams(_options(module), final)
 

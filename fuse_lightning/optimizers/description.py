@@ -36,6 +36,6 @@ def terms_settings(terms: Sequence[Term]) -> dict[str, Any]:
 
 
 def models_work(models: Sequence[FrozenModel | None]) -> Work:
-    """Work of loaded models so far, each network once."""
-    loaded = [model for model in models if model is not None and model.loaded]
-    return total_work(meter for model in loaded for meter in model.meters)
+    """Work of models so far, each network once."""
+    # A model of a user's own may load itself, without meters.
+    return total_work(meter for model in models for meter in getattr(model, "meters", ()))

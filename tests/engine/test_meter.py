@@ -12,6 +12,7 @@ from transformers import GptOssConfig, GptOssForCausalLM, MixtralConfig, Mixtral
 
 from fuse_lightning.engine.meter import Meter, passed_parameters, stacks, total_work, watch
 from fuse_lightning.models import CLIP, CaptionModel, CausalLM, Diffusion
+from tests.engine.positions import counted
 from tests.engine.test_sharing import counted_of, random_rows
 from tests.engine.writing import prompts_of
 from tests.factories.builders import (
@@ -26,38 +27,6 @@ from tests.near import near
 
 TEXTS = ["a red house", "a red house by the sea", "a dog", "a red house"]
 PICTURES = [Image.new("RGB", (40, 56), color) for color in ("red", "blue")]
-
-
-def first_blocks(network):
-    """The first of each outermost list of blocks."""
-    for part in network.children():
-        if isinstance(part, nn.ModuleList):
-            yield part[0]
-        else:
-            yield from first_blocks(part)
-
-
-@contextmanager
-def counted(*networks):
-    """Positions that go into the first blocks of networks, and that a gradient comes back to."""
-    found = {"forward": 0, "backward": 0}
-
-    def positions(hidden):
-        return hidden.shape[:-1].numel()
-
-    def read(_, inputs, options):
-        found["forward"] += positions(inputs[0] if inputs else options["hidden_states"])
-
-    def back(_, __, grads):
-        found["backward"] += positions(grads[0])
-
-    with ExitStack() as stack:
-        for network in networks:
-            for block in first_blocks(network):
-                hook = block.register_forward_pre_hook(read, with_kwargs=True)
-                stack.callback(hook.remove)
-                stack.callback(block.register_full_backward_hook(back).remove)
-        yield found
 
 
 @contextmanager
