@@ -18,7 +18,6 @@ from fuse_lightning.optimizers.admission import Admission
 from fuse_lightning.optimizers.choice import Choice
 from fuse_lightning.optimizers.constraints import Constraints
 from fuse_lightning.optimizers.description import models_work, terms_identity, terms_settings
-from fuse_lightning.optimizers.minibatches import minibatch
 from fuse_lightning.optimizers.racing import Racing
 from fuse_lightning.optimizers.start import Start, draw, random_start
 from fuse_lightning.search import Best, Scored, SearchModule
@@ -115,7 +114,7 @@ class PromptOptimizer(SearchModule[State]):
             raise FuseError(f"examples_per_step is {examples_per_step}; it must be at least 1")
         self.examples_per_step = examples_per_step
         self.racing = racing or Racing()
-        self.choice = Choice(self.objective, self.racing, top, seed)
+        self.choice = Choice(self.objective, self.racing, top, seed, examples_per_step)
 
     @abstractmethod
     def propose(self, states: list[list[State]]) -> list[list[State]]:
@@ -207,35 +206,18 @@ class PromptOptimizer(SearchModule[State]):
         """Tells the objective which step of each target begins, and draws its examples."""
         self.objective.begin_step(steps)
         if self.chooses:
-            self._draw(steps)
+            self.choice.draw(self.targets, steps)
 
     # Examples
 
     @property
     def chooses(self) -> bool:
         """Whether prompts are chosen by other examples than those of a step."""
-        some = self.examples_per_step is not None
-        return bool(self.targets) and all(
-            target.examples and (target.select or some) for target in self.targets
-        )
-
-    def _draw(self, steps: Sequence[int]) -> None:
-        pairs = zip(self.targets, steps, strict=True)
-        size = self.examples_per_step
-        self.objective.draw([minibatch(target, n, size, self.seed) for target, n in pairs])
+        return bool(self.targets) and all(map(self.choice.applies, self.targets))
 
     def again(self, frontiers: list[list[Scored[State]]]) -> list[list[Scored[State]]]:
         """Losses of the frontier by the examples of this step."""
-        if not self.chooses:
-            return frontiers
-        found = [(owner, each) for owner, group in enumerate(frontiers) for each in group]
-        some = [(owner, state) for owner, (loss, state) in found if loss < float("inf")]
-        prompts = self.objective.prompts([state for _, state in some], [n for n, _ in some])
-        totals = iter(self.objective.total(self.objective.losses(prompts)).tolist())
-        return [
-            sorted((next(totals) if loss < float("inf") else loss, state) for loss, state in group)
-            for group in frontiers
-        ]
+        return self.choice.again(frontiers) if self.chooses else frontiers
 
     def figures(self) -> dict[str, float]:
         """Mean accuracy of the best prompts on the examples that choose, for curves."""
@@ -299,7 +281,7 @@ class PromptOptimizer(SearchModule[State]):
     def _score(self, prompts: Prompts) -> list[list[Scored[State]]]:
         if self.chooses and self.objective.drawn is None:
             # A given start is scored before the first step.
-            self._draw([search.step for search in self.searches])
+            self.choice.draw(self.targets, [search.step for search in self.searches])
         losses = self.objective.losses(prompts)
         rows, other = self.admission.results(prompts)
         if self.rescore and not self.chooses and torch.is_autocast_enabled(self.device.type):
