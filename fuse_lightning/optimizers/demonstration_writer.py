@@ -40,6 +40,27 @@ class DemonstrationWriter:
         self.separator = separator
         self.count = count
 
+    def check(self) -> None:
+        """Checks the texts between and before demonstrations.
+
+        Raises:
+            FuseError: If the primary has no tokens for one, or the constraints forbid it.
+        """
+        model = self.objective.primary.model_id
+        if self.admission.holds_forbidden(self.objective.encode_prompt(f"a{self.separator}a")):
+            raise FuseError(
+                f"separator is {self.separator!r}, for which {model!r} has no token; give another "
+                "one, such as ' '"
+            )
+        for text in filter(None, self.instructions):
+            state = self.objective.encode_prompt(text)
+            admitted = self.admission.constraints.admits(text)
+            if not admitted or self.admission.holds_forbidden(state):
+                raise FuseError(
+                    f"the instruction {text!r:.60} holds what the constraints forbid, or what "
+                    f"{model!r} has no token for; change it"
+                )
+
     def fresh(self, pool: Pool, rng: random.Random) -> Composition:
         """Random demonstrations of all classes alike, behind the first instruction."""
         return Composition(0, tuple(balanced_draw(pool.groups, self.count, rng)))

@@ -143,19 +143,13 @@ class Demonstrations(PromptOptimizer):
         return next(term for term in self.objective.terms if isinstance(term, Classification))
 
     def load(self, device: torch.device | str = "cpu") -> None:
-        """Loads the models, and checks the instructions against the constraints."""
+        """Loads the models, and checks the texts between and before demonstrations."""
         super().load(device)
         self.admission.allow_texts()
         self.writer = DemonstrationWriter(
             self.objective, self.admission, self.instructions, self.separator, self.count
         )
-        for text in filter(None, self.instructions):
-            state = self.objective.encode_prompt(text)
-            if not self.constraints.admits(text) or self.admission.holds_forbidden(state):
-                raise FuseError(
-                    f"the instruction {text!r:.60} holds what the constraints forbid or what the "
-                    "model has no token for; change it"
-                )
+        self.writer.check()
 
     def own_identity(self, *, content: bool) -> Identity:
         """Identity of the objective, of the constraints, and of what a prompt is made of."""

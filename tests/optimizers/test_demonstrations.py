@@ -9,11 +9,13 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 
 from fuse_lightning.data import Target
 from fuse_lightning.errors import FuseError
-from fuse_lightning.objectives import Classification, Fluency
+from fuse_lightning.models import Seq2SeqLM
+from fuse_lightning.objectives import Classification, Fluency, Seq2SeqClassification
 from fuse_lightning.objectives.example_scores import ExampleScores
 from fuse_lightning.optimizers import Constraints, Demonstrations
 from fuse_lightning.optimizers.demonstration_pool import divided
 from fuse_lightning.search import GreedySearch
+from tests.factories.builders import BUILDERS
 from tests.near import DOUBLE, near
 from tests.optimizers.families import STRATEGIES
 from tests.optimizers.runs import close, fit, found
@@ -287,3 +289,26 @@ def test_a_term_that_shows_examples_is_needed():
 def test_targets_that_leave_nothing_to_show_are_refused(tmp_path, options, message):
     with pytest.raises(FuseError, match=message):
         fit(search(**options), Given(target(6)), tmp_path, GreedySearch())
+
+
+def encoder_decoder(folder, name, **options):
+    layout = "{prompt} {text} it was {answer}"
+    model = Seq2SeqLM(str(BUILDERS[name](folder / name)))
+    return Demonstrations(
+        [Seq2SeqClassification(model, layout)], count=2, steps=2, batch_size=4, **options
+    )
+
+
+def test_a_separator_without_a_token_is_refused(tmp_path):
+    with pytest.raises(FuseError, match=r"separator is '\\n', for which .* has no token; give ano"):
+        encoder_decoder(tmp_path, "t5_adapted").load()
+
+
+def test_what_a_tokenizer_writes_otherwise_is_reported_as_it_is_read(tmp_path):
+    """A T5 reads a new line as a space."""
+    module = encoder_decoder(tmp_path, "t5")
+    fit(module, Given(target(8, 2)), tmp_path, GreedySearch())
+    (row,) = module.results
+    assert "\n" not in row.prompt
+    assert row.prompt.count("it was") == 2
+    assert module.objective.encode_prompt(row.prompt) == tuple(row.ids)
