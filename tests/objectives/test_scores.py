@@ -60,6 +60,17 @@ def test_an_example_that_is_asked_for_twice_counts_twice_and_is_read_once(object
     assert_near(objective.losses(prompts, [[0, 2]]), (first + last) / 2)
 
 
+def test_a_prompt_that_is_given_twice_is_read_once(objective, monkeypatch):
+    state = objective.encode_prompt("so small")
+    prompts, rows, loss = objective.prompts([state, state], [0, 0]), [], Labels.loss
+    monkeypatch.setattr(Labels, "loss", lambda *given: rows.append(len(given[1])) or loss(*given))
+    first, second = objective.losses(prompts, [[0, 1], [1, 2]])
+    assert sum(rows) == 6
+    assert_near(first, objective.losses(prompts.select([0]), [[0, 1]])[0])
+    assert_near(second, objective.losses(prompts.select([1]), [[1, 2]])[0])
+    assert sum(rows) == 6
+
+
 def test_losses_of_no_prompts_are_none(objective):
     assert objective.losses(objective.prompts([], [])).shape == (0, 1)
 

@@ -20,9 +20,7 @@ def target(train, select=0, name="a"):
 @given(st.integers(1, 30), st.integers(1, 30), st.integers(0, 5), st.integers(0, 99))
 def test_a_turn_holds_each_example_at_most_once(count, size, turn, seed):
     steps = max(1, count // size)
-    found = [
-        minibatch(target(count, 3), turn * steps + step, size, seed) for step in range(steps)
-    ]
+    found = [minibatch(target(count, 3), turn * steps + step, size, seed) for step in range(steps)]
     assert {len(numbers) for numbers in found} == {min(size, count)}
     times = Counter(number for numbers in found for number in numbers)
     assert max(times.values()) == 1

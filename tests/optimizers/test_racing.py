@@ -71,7 +71,11 @@ def test_without_dropping_a_race_gives_the_best_of_full_scoring(data):
     )
     numbers = [torch.randperm(examples, generator=generator).tolist() for _ in range(3)]
     found = race(
-        table, prompts_of(owners), numbers, places, Racing(block=data.draw(st.integers(2, 8)), alpha=0)
+        table,
+        prompts_of(owners),
+        numbers,
+        places,
+        Racing(block=data.draw(st.integers(2, 8)), alpha=0),
     )
     full = means(table, [*range(examples)])
     for owner in range(3):
@@ -114,7 +118,9 @@ def test_targets_race_apart_and_may_have_fewer_examples():
 def test_a_prompt_that_cannot_be_read_loses():
     losses = torch.zeros(2, 8)
     losses[0] = torch.inf
-    found = race(Table(losses, torch.zeros(2)), prompts_of([0, 0]), [[*range(8)]], 1, Racing(block=2))
+    found = race(
+        Table(losses, torch.zeros(2)), prompts_of([0, 0]), [[*range(8)]], 1, Racing(block=2)
+    )
     assert found.rows == [1]
 
 
