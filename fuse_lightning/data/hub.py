@@ -9,6 +9,8 @@ from fuse_lightning.data.arrow_files import ArrowFiles
 from fuse_lightning.data.table import Table, first_line, sound
 from fuse_lightning.errors import FuseError
 
+HUB = "hub:"
+"""Beginning of sources that are data sets of the hub."""
 BATCH = 16
 SHUFFLED_TOGETHER = 256
 """Rows of a stream that are kept in memory and shuffled together."""
@@ -31,6 +33,17 @@ class ArrowTable(Table):
 
     def _cell(self, row: int, column: str) -> Any:
         return sound(self.table.column(column).slice(row, 1))[0].as_py()
+
+
+def hub_name(source: str) -> str:
+    """Name of a data set of the hub: the source without the end of a slice and without ``@train``.
+
+    The first rows of a split are the same rows, however many there are.
+
+    >>> hub_name("hub:user/data@train[:100]"), hub_name("hub:user/data@test[5:10]")
+    ('hub:user/data', 'hub:user/data@test[5:10]')
+    """
+    return re.sub(r"\[:[^]:]*\]$", "", source).removesuffix("@train")
 
 
 def hub_table(
@@ -92,7 +105,7 @@ def _spooled(stream: Any, place: str) -> ArrowFiles:
 
     batches = stream.with_format("arrow").iter(BATCH)
     if (first := next(batches, None)) is None:
-        raise FuseError(f"{place} is empty; it needs a row for each target")
+        raise FuseError(f"{place} is empty; it needs at least one row")
     # An open file stays when it has lost its name; a system that keeps the name may do so.
     with TemporaryDirectory(prefix="fuse-rows-", ignore_cleanup_errors=True) as folder:
         path = Path(folder) / "rows.arrow"

@@ -1,6 +1,5 @@
 """Base of all data modules of targets."""
 
-import hashlib
 import logging
 from abc import ABC, abstractmethod
 from collections import Counter, deque
@@ -13,7 +12,7 @@ from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
 
 from fuse_lightning.data.finished import Finished
 from fuse_lightning.data.loader import TargetLoader
-from fuse_lightning.data.names import Root, some
+from fuse_lightning.data.names import Root, some, turn
 from fuse_lightning.data.queue import TargetBatch, TargetQueue
 from fuse_lightning.data.targets import Target
 from fuse_lightning.errors import FuseError
@@ -155,7 +154,7 @@ class TargetDataModule(L.LightningDataModule, ABC):
         order = list(range(len(targets)))
         if self.shuffle:
             # By its own hash each keeps its turn, whichever others are finished.
-            order.sort(key=lambda index: _turn(self.seed, targets[index].id))
+            order.sort(key=lambda index: turn(self.seed, targets[index].id))
         limit = self.limit or len(targets)
         left = deque(order)
         chosen: list[int] = []
@@ -283,10 +282,6 @@ def _listed(found: Any, module: str) -> list[Target]:
     if wrong:
         raise FuseError(f"{module}.all_targets gives {wrong[0]!r}; return a list of Target")
     return [*found]
-
-
-def _turn(seed: int, name: str) -> bytes:
-    return hashlib.sha256(f"{seed}/{name}".encode()).digest()
 
 
 @rank_zero_only

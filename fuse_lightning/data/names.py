@@ -50,6 +50,15 @@ def short_digest(text: str) -> str:
     return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:DIGITS]
 
 
+def turn(seed: int, name: str) -> bytes:
+    """Place of a name in an order by chance, the same on every machine and whatever else is there.
+
+    >>> sorted(["a", "b", "c"], key=lambda name: turn(2, name))
+    ['c', 'a', 'b']
+    """
+    return hashlib.sha256(f"{seed}/{name}".encode(errors="surrogatepass")).digest()
+
+
 def text_name(text: str) -> str:
     """Name of a text: the text itself, or the first words of a long one and a digest of it.
 

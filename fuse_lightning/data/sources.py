@@ -2,13 +2,13 @@
 
 import glob
 import os
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from fuse_lightning.data import images, manifest, tables
 from fuse_lightning.data.folders import ANY_DEPTH, UNREADABLE, listing, matching, tell_left, told
+from fuse_lightning.data.hub import HUB, hub_name
 from fuse_lightning.data.names import Root, address_name
 from fuse_lightning.data.pictures import Unreadable, WebPicture
 from fuse_lightning.data.rows import Columns, manifest_targets, table_targets
@@ -20,7 +20,6 @@ from fuse_lightning.utilities.addresses import shown
 from fuse_lightning.utilities.terminal import quoted
 
 ZOO_SCENES = Path(__file__).parents[1] / "zoo" / "images"
-HUB = "hub:"
 METADATA = ("metadata.jsonl", "metadata.csv", "metadata.parquet")
 NO_PICTURE = "no picture by its ending"
 
@@ -59,11 +58,8 @@ class Sources:
             return found
         if source.startswith(HUB):
             table = hub_table(source.removeprefix(HUB), self.revision, self.stream, self.seed)
-            # The first rows of a split are the same rows, however many there are.
-            name = re.sub(r"\[:[^]:]*\]$", "", source).removesuffix("@train")
-            return table_targets(
-                table, name, None, self.columns, Web(self.urls, hub=True), self.root
-            )
+            web = Web(self.urls, hub=True)
+            return table_targets(table, hub_name(source), None, self.columns, web, self.root)
         path = self.root.find(source, "image")
         if os.path.isdir(path):
             return self._folder(path)

@@ -43,6 +43,7 @@ def term_gradients(
     slots: Sequence[set[int]],
     *,
     embeddings: bool = False,
+    examples: Sequence[Sequence[int]] | None = None,
 ) -> Iterator[TermGradient]:
     """Gradients of weighted terms at positions of the prompts, one item per term.
 
@@ -52,6 +53,8 @@ def term_gradients(
         wanted: Which terms.
         slots: Positions of each prompt whose gradient is needed.
         embeddings: Whether all must be gradients of the primary's embeddings.
+        examples: Numbers of the examples that each prompt is read with, of terms that have some;
+            by default those of the step.
 
     Yields:
         The gradients of one term and its losses.
@@ -60,7 +63,8 @@ def term_gradients(
     for column, term in enumerate(objective.terms):
         if not term.weight or not wanted(term):
             continue
-        reading = term.read(prompts, ids=True)
+        some = None if term.examples is None else examples
+        reading = term.read(prompts, some, ids=True)
         families = Families.find(term, reading)
         words = _alignments(objective.speller, prompts, reading, families, slots)
         reading.fixed = _fixed(reading, families, words, slots)

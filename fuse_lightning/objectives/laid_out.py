@@ -34,6 +34,8 @@ class LaidOut:
     """Numbers of the :attr:`models` that read the rows: each of them reads every row."""
     examples: list[int] | None = None
     """Number of examples of each target of the batch; ``None`` for targets without examples."""
+    drawn: Sequence[Sequence[int]] | None = None
+    """Numbers of the examples of each target that a step reads; ``None`` for all of them."""
 
     @property
     def models(self) -> list[FrozenModel]:
@@ -139,7 +141,8 @@ class LaidOut:
 
         Args:
             prompts: N prompts.
-            examples: Numbers of the examples that each of them is read with; by default all.
+            examples: Numbers of the examples that each of them is read with; by default those
+                of the step.
             ids: Whether models with the primary's tokens read the ids of prompts in any case, as
                 gradients need; else where their text would be read as these.
 
@@ -163,13 +166,21 @@ class LaidOut:
         # All prompts of a target meet the same examples.
         known: dict[tuple[int, int], list[Context]] = {}
         for number, owner in enumerate(prompts.owners):
-            count = 1 if self.examples is None else self.examples[owner]
-            for example in range(count) if examples is None else examples[number]:
+            for example in self.numbers(owner) if examples is None else examples[number]:
                 if (owner, example) not in known:
                     known[owner, example] = self._contexts_of(owner, example)
                 for row, context in enumerate(known[owner, example]):
                     lines.append(Line(number, example, row, context))
         return lines
+
+    def numbers(self, owner: int) -> Sequence[int]:
+        """Numbers of a target's examples that a step reads."""
+        if self.examples is None:
+            return range(1)
+        count = self.examples[owner]
+        if self.drawn is None:
+            return range(count)
+        return [number for number in self.drawn[owner] if number < count]
 
     def _contexts_of(self, owner: int, example: int) -> list[Context]:
         """Contexts of the rows of one example.

@@ -57,6 +57,7 @@ class Objective:
         self.settings = adapter or AdapterSettings()
         self.max_batch_tokens = max_batch_tokens
         self.scores = Scores(self.terms)
+        self.drawn: Sequence[Sequence[int]] | None = None
         self.speller = Speller(self.terms[0])
         self._adapters: dict[int, FuseAdapter] = {}
         self._backs: dict[int, tuple[Tensor, Tensor]] = {}
@@ -101,6 +102,7 @@ class Objective:
     def set_targets(self, targets: Sequence[Target]) -> None:
         """Gives the terms the targets of a batch; known targets are not encoded again."""
         self.scores.set_targets(targets)
+        self.draw(None)
         for term in self.terms:
             term.set_targets(targets)
             _check_examples(term, targets)
@@ -114,6 +116,19 @@ class Objective:
                 evaluations.forget()
         for term in self.terms:
             term.begin_step(steps)
+
+    def draw(self, numbers: Sequence[Sequence[int]] | None) -> None:
+        """Sets the examples that losses and gradients are of until the next draw.
+
+        Args:
+            numbers: Numbers of the examples of each target; ``None`` for all of them.
+        """
+        for term in self.terms:
+            if numbers is not None and term.examples is not None:
+                for owner, some in enumerate(numbers):
+                    self.scores.check_examples(term, owner, some)
+            term.drawn = numbers
+        self.drawn = numbers
 
     def prompts(self, states: Sequence[State], owners: Sequence[int]) -> Prompts:
         """Prompts of some targets, with their text and whether it is read back as the same ids."""
@@ -172,7 +187,11 @@ class Objective:
             )
 
     def losses(
-        self, prompts: Prompts, examples: Sequence[int] | None = None, *, again: bool = False
+        self,
+        prompts: Prompts,
+        examples: Sequence[Sequence[int]] | None = None,
+        *,
+        again: bool = False,
     ) -> Tensor:
         """Unweighted losses of every term, see :meth:`Scores.losses`."""
         return self.scores.losses(prompts, examples, again=again)

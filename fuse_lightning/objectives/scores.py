@@ -9,6 +9,7 @@ from torch import Tensor
 from fuse_lightning.data.targets import Target
 from fuse_lightning.engine.devices import to_device
 from fuse_lightning.errors import FuseError
+from fuse_lightning.objectives.example_scores import ExampleScores
 from fuse_lightning.objectives.memory import LossMemory
 from fuse_lightning.objectives.prompts import Prompts, State
 from fuse_lightning.objectives.reading import mean_of
@@ -28,8 +29,8 @@ class Scores:
         self.terms = terms
         self.memory = LossMemory()
         """Losses of terms without examples, by number of the target and state."""
-        self.items = [LossMemory() for _ in terms]
-        """Losses of each other term for one example, by number of the target, state, example."""
+        self.by_example = [ExampleScores(term) for term in terms]
+        """Losses of each other term for single examples."""
         self.evaluations: Sequence[Evaluations] = ()
         """Takes the number of evaluations of each target of the batch; empty to count none."""
         self._numbers: list[tuple[Target, int]] = []
@@ -45,19 +46,19 @@ class Scores:
             for target in targets
         ]
         staying = {number for _, number in self._numbers}
-        for memory in (self.memory, *self.items):
+        for memory in (self.memory, *(each.memory for each in self.by_example)):
             memory.forget(lambda key: key[0] not in staying)
 
     def forget(self) -> None:
         """Drops all losses."""
-        for memory in (self.memory, *self.items):
+        for memory in (self.memory, *(each.memory for each in self.by_example)):
             memory.clear()
 
     @torch.no_grad()
     def losses(
         self,
         prompts: Prompts,
-        examples: Sequence[int] | None = None,
+        examples: Sequence[Sequence[int]] | None = None,
         *,
         again: bool = False,
     ) -> Tensor:
@@ -68,8 +69,8 @@ class Scores:
 
         Args:
             prompts: N prompts.
-            examples: Numbers of the examples that count, of targets that have some; by default
-                all. A target has the same loss by more examples as by the mean of their losses.
+            examples: Numbers of the examples that count for each prompt, where its target has
+                some; by default those of the step. Its loss is the mean over them.
             again: Compute all of them, also known ones.
 
         Returns:
@@ -78,10 +79,19 @@ class Scores:
         Raises:
             FuseError: If a number is below 0, or a target has none of the examples.
         """
-        keys = self._keys(prompts)
         if all(term.examples is None for term in self.terms):
             self._evaluated(prompts, None, again=again)
-        losses = torch.empty(len(keys), len(self.terms))
+        losses = self.plain(prompts, again=again)
+        for column, term in enumerate(self.terms):
+            if term.examples is not None:
+                losses[:, column] = self._over_examples(column, prompts, examples, again)
+        return losses
+
+    @torch.no_grad()
+    def plain(self, prompts: Prompts, *, again: bool = False) -> Tensor:
+        """Losses of the terms without examples, and 0 for the others, shape (N, terms)."""
+        keys = self.keys(prompts)
+        losses = torch.zeros(len(keys), len(self.terms))
         plain = [column for column, term in enumerate(self.terms) if term.examples is None]
         if plain:
             known, values = self.memory.recall([] if again else keys)
@@ -91,9 +101,6 @@ class Scores:
                 found = self._matrix(plain, prompts.select(fresh))
                 losses[torch.tensor(fresh)[:, None], torch.tensor(plain)] = found
                 self.memory.keep([keys[row] for row in fresh], found)
-        for column, term in enumerate(self.terms):
-            if term.examples is not None:
-                losses[:, column] = self._over_examples(column, prompts, examples, again)
         return losses
 
     def term_matrix(self, prompts: Prompts) -> Tensor:
@@ -108,36 +115,42 @@ class Scores:
         return torch.stack(found, dim=1).cpu()
 
     def _over_examples(
-        self, column: int, prompts: Prompts, examples: Sequence[int] | None, again: bool
+        self,
+        column: int,
+        prompts: Prompts,
+        examples: Sequence[Sequence[int]] | None,
+        again: bool,
     ) -> Tensor:
         """Mean losses of one term over examples, with unknown ones computed, shape (N,)."""
-        term, memory = self.terms[column], self.items[column]
-        by_owner = {owner: self._chosen(term, owner, examples) for owner in {*prompts.owners}}
-        chosen = [by_owner[owner] for owner in prompts.owners]
-        first = all(other.examples is None for other in self.terms[:column])
-        self._evaluated(prompts, chosen, again=again and first)
-        keys = self._keys(prompts)
-        cells = [(*key, n) for key, some in zip(keys, chosen, strict=True) for n in some]
-        known, values = memory.recall([] if again else cells)
-        found = torch.empty(len(cells))
-        if known:
-            found[known] = values[:, 0]
-        if missing := sorted({*range(len(cells))}.difference(known)):
-            fresh = {*missing}
-            places = iter(range(len(cells)))
-            # One that is asked for twice is read once, and counts twice.
-            left = [[*dict.fromkeys(n for n in s if next(places) in fresh)] for s in chosen]
-            rows = [row for row, some in enumerate(left) if some]
-            pairs, items = self.term_items(term, prompts.select(rows), [left[row] for row in rows])
-            # Pairs come in the order of prompts and then of examples.
-            of, number = pairs.T.tolist()
-            cells_of = zip(of, number, items.tolist(), strict=True)
-            told = {(rows[row], n): item for row, n, item in cells_of}
-            at = [(row, n) for row, some in enumerate(chosen) for n in some]
-            found[missing] = torch.tensor([told[at[place]] for place in missing])
-            memory.keep([cells[place] for place in missing], found[missing][:, None])
+        term = self.terms[column]
+        if examples is None:
+            by_owner = {owner: term.numbers(owner) for owner in {*prompts.owners}}
+            chosen = [by_owner[owner] for owner in prompts.owners]
+        else:
+            known: dict[tuple[int, ...], Sequence[int]] = {}
+            pairs = zip(prompts.owners, examples, strict=True)
+            asked = [(owner, *map(int, some)) for owner, some in pairs]
+            for owner, *some in {*asked}:
+                known[owner, *some] = self.check_examples(term, owner, some)
+            chosen = [known[some] for some in asked]
+        found = self.example_losses(column, prompts, chosen, again=again)
         sizes = torch.tensor([len(some) for some in chosen], dtype=torch.long)
         return mean_of(found, torch.arange(len(chosen)).repeat_interleave(sizes), len(chosen))
+
+    def example_losses(
+        self,
+        column: int,
+        prompts: Prompts,
+        examples: Sequence[Sequence[int]],
+        *,
+        again: bool = False,
+    ) -> Tensor:
+        """Losses of one term for single examples, see :meth:`ExampleScores.losses`."""
+        # All terms together evaluate a prompt once.
+        first = all(other.examples is None for other in self.terms[:column])
+        self._evaluated(prompts, examples, again=again and first)
+        scores = self.by_example[column]
+        return scores.losses(self.keys(prompts), prompts, examples, again=again)
 
     def _evaluated(
         self, prompts: Prompts, examples: Sequence[Sequence[int]] | None, *, again: bool
@@ -149,26 +162,27 @@ class Scores:
             asked = (0,) if examples is None else examples[row]
             self.evaluations[owner].add(state, asked, again=again)
 
-    def _chosen(self, term: Term, owner: int, examples: Sequence[int] | None) -> Sequence[int]:
+    def check_examples(self, term: Term, owner: int, examples: Sequence[int]) -> Sequence[int]:
         """Those of the examples that a target has, at least one.
 
         Raises:
             FuseError: If there is none, whose mean would be the best of all losses.
         """
         count = (term.examples or [])[owner]
-        asked = range(count) if examples is None else [int(number) for number in examples]
+        asked = [int(number) for number in examples]
         if min(asked, default=0) < 0:
-            raise FuseError(f"examples of {term.name} are {[*asked]}; give numbers of 0 or more")
+            raise FuseError(f"examples of {term.name} are {asked}; give numbers of 0 or more")
         if found := [number for number in asked if number < count]:
             return found
-        which = f" numbered {[*asked]}" if count else ""
+        which = f" numbered {asked}" if count else ""
         name = f" {self._numbers[owner][0].id!r}" if owner < len(self._numbers) else ""
         raise FuseError(
             f"target{name} has {count} examples for {term.name}, none{which}; give it some"
             + (", or ask for others" if count else "")
         )
 
-    def _keys(self, prompts: Prompts) -> list[tuple[int, State]]:
+    def keys(self, prompts: Prompts) -> list[tuple[int, State]]:
+        """Names of prompts under which their losses are remembered."""
         # An objective that needs no targets may have none.
         numbers = {place: number for place, (_, number) in enumerate(self._numbers)}
         pairs = zip(prompts.owners, prompts.states, strict=True)
@@ -176,13 +190,13 @@ class Scores:
 
     def unknown(self, prompts: Prompts) -> list[int]:
         """Indices of prompts without remembered losses."""
-        known, _ = self.memory.recall(self._keys(prompts))
+        known, _ = self.memory.recall(self.keys(prompts))
         return sorted({*range(len(prompts.states))}.difference(known))
 
     def remember(self, prompts: Prompts, losses: Tensor) -> None:
         """Stores losses that were computed elsewhere, shape (N, terms)."""
         plain = [column for column, term in enumerate(self.terms) if term.examples is None]
-        self.memory.keep(self._keys(prompts), losses[:, plain])
+        self.memory.keep(self.keys(prompts), losses[:, plain])
 
     def remember_items(
         self, column: int, prompts: Prompts, pairs: Tensor, items: Tensor, exact: Tensor
@@ -196,10 +210,10 @@ class Scores:
             items: Their losses, shape (M,).
             exact: For which prompts they are those of the text, shape (N,).
         """
-        keys = self._keys(prompts)
+        keys = self.keys(prompts)
         rows = exact[pairs[:, 0]].nonzero().squeeze(1)
         cells = [(*keys[number], example) for number, example in pairs[rows].tolist()]
-        self.items[column].keep(cells, items.cpu()[rows, None])
+        self.by_example[column].keep(cells, items.cpu()[rows])
 
     @torch.no_grad()
     def term_losses(self, term: Term, prompts: Prompts) -> Tensor:

@@ -1,6 +1,7 @@
 """Gradients averaged over prompts with random tokens."""
 
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -97,13 +98,15 @@ def smoothed_gradient(
     prompts = objective.prompts(
         [sample.state for sample in samples], [owners[sample.group] for sample in samples]
     )
+    dealt = _dealt(objective, samples, owners)
     length = max(len(sample.state) for sample in samples)
     counted = torch.zeros(len(samples), length, dtype=torch.bool)
     for row, sample in enumerate(samples):
         counted[row, list(sample.slots)] = True
     group = torch.tensor([sample.group for sample in samples])
     means = []
-    for found in term_gradients(objective, prompts, wanted, [sample.slots for sample in samples]):
+    slots = [sample.slots for sample in samples]
+    for found in term_gradients(objective, prompts, wanted, slots, examples=dealt):
         for head in found.heads:
             groups = to_device(group, head.grad.device)
             weight = (head.valid & to_device(counted, head.grad.device)).float()
@@ -115,6 +118,28 @@ def smoothed_gradient(
             mean = total / number.clamp(min=1).unsqueeze(-1)
             means.append(HeadGradient(head.table, mean, number > 0, head.known))
     return means
+
+
+def _dealt(
+    objective: Objective, samples: Sequence[Sample], owners: Sequence[int]
+) -> list[Sequence[int]] | None:
+    """Numbers of the examples that each sample is read with.
+
+    The examples of a step are dealt to the samples of a prompt: a mean over all of them with
+    every sample would cost as many times more as there are samples, and tell hardly more.
+    """
+    term = next((term for term in objective.terms if term.examples is not None), None)
+    if term is None:
+        return None
+    counts = Counter(sample.group for sample in samples)
+    turns: Counter[int] = Counter()
+    dealt: list[Sequence[int]] = []
+    for sample in samples:
+        numbers = term.numbers(owners[sample.group])
+        turn, count = turns[sample.group], counts[sample.group]
+        dealt.append(numbers[turn % len(numbers) :: count])
+        turns[sample.group] += 1
+    return dealt
 
 
 def predicted_change(

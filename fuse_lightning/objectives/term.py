@@ -189,6 +189,18 @@ class Term(LaidOut, Measured, ABC):
         """
         return mean_of(losses, reading.item, count)
 
+    def correct(self, values: Tensor, reading: Reading) -> Tensor | None:
+        """Hook: whether the model's answer is right, for terms that ask for one.
+
+        Args:
+            values: Values from :meth:`score`, shape (R, ...).
+            reading: The R rows.
+
+        Returns:
+            1 or 0 for each of ``reading.pairs``, shape (M,); ``None`` for no answers.
+        """
+        return None
+
     def label_change(self, reading: Reading) -> Tensor | None:
         """Hook: effect of replaced ids as labels, which embedding gradients miss.
 

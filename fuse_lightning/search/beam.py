@@ -13,6 +13,8 @@ class BeamSearch(Frontier[StateT]):
         beam_width: Prompts kept for each target.
     """
 
+    compares = False
+
     def __init__(self, beam_width: int = 4) -> None:
         if beam_width < 1:
             raise FuseError(f"beam_width is {beam_width}; it must be at least 1")

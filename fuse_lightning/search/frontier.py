@@ -37,6 +37,9 @@ class Frontier(Callback, Generic[StateT]):
         own: For each target what a subclass keeps beside them: plain containers and numbers.
     """
 
+    compares: bool = True
+    """Whether candidates are compared with states of earlier steps, which must be scored alike."""
+
     def __init__(self) -> None:
         self.frontiers: list[list[Scored[StateT]]] = []
         self.own: list[dict[str, Any]] = []

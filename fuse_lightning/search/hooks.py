@@ -53,6 +53,13 @@ class SearchHooks(ABC, Generic[StateT]):
         """More candidates for each target, made from the scored ones of this step."""
         return [[] for _ in scored]
 
+    def again(self, frontiers: list[list[Scored[StateT]]]) -> list[list[Scored[StateT]]]:
+        """Frontiers with losses that those of this step's candidates can be compared with.
+
+        They change where a step scores by examples of its own.
+        """
+        return frontiers
+
     def set_targets(self, targets: Sequence[Target]) -> None:
         """Prepares a batch of targets, some of which may be known already."""
 
@@ -73,6 +80,10 @@ class SearchHooks(ABC, Generic[StateT]):
     def ids_of(self, state: StateT) -> list[int]:
         """Token ids of a state, for results; empty if states have none."""
         return []
+
+    def figures(self) -> dict[str, float]:
+        """Further numbers that are logged after each step, by name."""
+        return {}
 
     def loss_names(self) -> list[str]:
         """Names of the losses of each prompt beside the minimized one."""

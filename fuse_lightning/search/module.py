@@ -206,7 +206,7 @@ class SearchModule(ResumableSearch[StateT]):
                 self._finish(place, batch)
         if told := curves(self.searches, self.loss_names()):
             told["train/candidates_per_second"] = count / seconds
-            self.log_dict(told, batch_size=len(self.searches))
+            self.log_dict(told | self.figures(), batch_size=len(self.searches))
 
     def _regroup(self, targets: Sequence[Target]) -> None:
         """Drops the searches of ended targets, and starts those of new ones."""
@@ -248,6 +248,8 @@ class SearchModule(ResumableSearch[StateT]):
         more = self.refine(scored)
         if any(more):
             scored = [a + b for a, b in zip(scored, self.score(more), strict=True)]
+        if self.frontier.compares:
+            self.frontier.frontiers = self.again(self.frontier.frontiers)
         before = self.frontier.frontiers
         self.frontier.update(scored)
         check_kept(self.frontier.frontiers, len(scored), type(self.frontier).__name__)

@@ -199,13 +199,13 @@ def test_losses_of_examples_are_remembered_and_none_is_read_twice(monkeypatch):
         return loss(self, reading, embeds)
 
     monkeypatch.setattr(type(term), "loss", counted)
-    first = objective.losses(prompts, [0])[:, 0]
+    first = objective.losses(prompts, [[0]] * len(prompts.owners))[:, 0]
     assert len(read) == len(PROMPTS) * len(WORDS)
-    both = objective.losses(prompts, [0, 1])[:, 0]
+    both = objective.losses(prompts, [[0, 1]] * len(prompts.owners))[:, 0]
     assert_near(objective.losses(prompts)[:, 0], whole, share=CLOSE)
     pairs = sum(len([*SETS.values()][owner]) for owner in OWNERS)
     assert len(read) == pairs * len(WORDS)
-    assert_near(objective.losses(prompts, [0])[:, 0], first, share=0)
+    assert_near(objective.losses(prompts, [[0]] * len(prompts.owners))[:, 0], first, share=0)
     assert len(read) == pairs * len(WORDS)
     for row, (state, owner) in enumerate(zip(prompts.states, OWNERS, strict=True)):
         plain = Plain(objective.primary)

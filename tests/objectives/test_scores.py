@@ -43,7 +43,7 @@ def prompts_of(objective, owners=(0, 1)):
 )
 def test_a_target_without_any_of_the_examples_is_refused(objective, some, message):
     with pytest.raises(FuseError, match=message):
-        objective.losses(prompts_of(objective), some)
+        objective.losses(prompts_of(objective), [some, some])
 
 
 def test_a_target_without_examples_is_refused(objective):
@@ -54,11 +54,11 @@ def test_a_target_without_examples_is_refused(objective):
 def test_an_example_that_is_asked_for_twice_counts_twice_and_is_read_once(objective, monkeypatch):
     prompts, rows, loss = prompts_of(objective, (0,)), [], Labels.loss
     monkeypatch.setattr(Labels, "loss", lambda *given: rows.append(len(given[1])) or loss(*given))
-    found = objective.losses(prompts, [2, 0, 2])
+    found = objective.losses(prompts, [[2, 0, 2]])
     assert sum(rows) == 4
-    first, last = objective.losses(prompts, [0]), objective.losses(prompts, torch.tensor([2]))
+    first, last = objective.losses(prompts, [[0]]), objective.losses(prompts, [torch.tensor([2])])
     assert_near(found, (first + 2 * last) / 3)
-    assert_near(objective.losses(prompts, [0, 2]), (first + last) / 2)
+    assert_near(objective.losses(prompts, [[0, 2]]), (first + last) / 2)
 
 
 def test_each_pair_of_a_prompt_and_an_example_is_one_evaluation(objective):

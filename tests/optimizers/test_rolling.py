@@ -11,8 +11,8 @@ from fuse_lightning.data.loader import TargetLoader
 from fuse_lightning.data.queue import TargetQueue
 from fuse_lightning.errors import FuseError
 from tests.near import SINGLE
+from tests.optimizers.families import OPTIMIZERS, STRATEGIES
 from tests.optimizers.runs import close, fit, found
-from tests.optimizers.test_every_optimizer import OPTIMIZERS, STRATEGIES
 
 pytestmark = pytest.mark.slow
 
@@ -24,6 +24,9 @@ RUNS = [
     ("l0", "beam"),
     ("l2", "greedy"),
     ("pez", "greedy"),
+    ("autoprompt", "greedy"),
+    ("autoprompt_sgd", "greedy"),
+    ("fluent_prompt", "greedy"),
 ]
 
 
