@@ -45,6 +45,7 @@ class ExampleSearch(SearchModule[State]):
 
     def begin_step(self, steps: Sequence[int]) -> None:
         """Tells the objective which step of each target begins, and draws its examples."""
+        self.objective.scores.evaluations = [search.evaluated for search in self.searches]
         self.objective.begin_step(steps)
         if self.chooses:
             self.draw_examples(steps)
