@@ -5,6 +5,7 @@ from collections.abc import Callable
 from lightning.pytorch.callbacks import Callback, RichProgressBar, TQDMProgressBar
 
 from fuse_lightning.callbacks import (
+    FinalVerdict,
     PromptProgressBar,
     PromptTable,
     PromptWriter,
@@ -24,6 +25,7 @@ DEFAULTS: tuple[tuple[type[Callback], Callable[[], Callback]], ...] = (
     (PromptTable, PromptTable),
     (Evaluation, Evaluation),
     (Predictions, Predictions),
+    (FinalVerdict, FinalVerdict),
 )
 """Kinds of callbacks, and the function that makes a missing one."""
 

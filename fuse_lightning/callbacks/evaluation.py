@@ -174,8 +174,10 @@ class Evaluation(Callback):
     ) -> None:
         """Measures the prompts of a batch's targets."""
         targets = self._known(batch.targets)
+        # What chose a prompt does not report it.
+        asked = [target.tested() if target.test else target for target in targets]
         for objective in self.objectives if targets else ():
-            give_targets(objective, targets)
+            give_targets(objective, asked)
         for source in self.sources:
             source.update(targets)
 

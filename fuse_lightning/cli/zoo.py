@@ -1,4 +1,4 @@
-"""``fuse zoo``: pictures of scenes, and the training and evaluation of the zoo's models."""
+"""``fuse zoo``: pictures and captions of scenes, training and evaluation of the zoo's models."""
 
 import logging
 import os
@@ -11,13 +11,18 @@ from pathlib import Path
 from fuse_lightning.cli.quiet import quiet, quiet_transformers
 from fuse_lightning.cli.tools import run_tool
 from fuse_lightning.errors import FuseError
+from fuse_lightning.zoo.moods import COUNT, moods_file
 from fuse_lightning.zoo.scene_folder import write_scenes
 from fuse_lightning.zoo.scenes import Sentiment
 
 
 def command(words: Sequence[str]) -> None:
     """Runs the command."""
-    run_tool({"scenes": scenes, "train": train, "evaluate": evaluate}, words[0], words[1:])
+    run_tool(
+        {"scenes": scenes, "moods": moods, "train": train, "evaluate": evaluate},
+        words[0],
+        words[1:],
+    )
 
 
 def scenes(out: Path, count: int = 64, seed: int = 0, sentiment: Sentiment = "none") -> None:
@@ -33,6 +38,20 @@ def scenes(out: Path, count: int = 64, seed: int = 0, sentiment: Sentiment = "no
         raise FuseError(f"count is {count}; it must be at least 1")
     write_scenes(out, count, random.Random(f"scenes-{seed}"), sentiment)
     print(f"wrote {count} scenes to {out}")
+
+
+def moods(out: Path, count: int = COUNT, seed: int = 0) -> None:
+    """Writes captions of good or bad mood as a CSV file with the columns text and label.
+
+    Args:
+        out: The file to write.
+        count: How many captions, half of each mood.
+        seed: Seed of the captions; with 0, the first ones are those of "zoo/moods".
+    """
+    if count < 1:
+        raise FuseError(f"count is {count}; it must be at least 1")
+    out.write_text(moods_file(count, seed), encoding="utf-8", newline="\n")
+    print(f"wrote {count} captions to {out}")
 
 
 def train(

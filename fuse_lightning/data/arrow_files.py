@@ -36,7 +36,7 @@ class ArrowFiles(Table):
     def __init__(self, paths: Sequence[Path], place: str) -> None:
         with reading(place):
             if not paths:
-                raise FuseError(f"{place} is empty; it needs a row for each target")
+                raise FuseError(f"{place} is empty; it needs at least one row")
             self.parts = [_Part(path) for path in paths]
             schema = self.parts[0].schema
             for path, part in zip(paths, self.parts, strict=True):

@@ -105,7 +105,7 @@ def _spooled(stream: Any, place: str) -> ArrowFiles:
 
     batches = stream.with_format("arrow").iter(BATCH)
     if (first := next(batches, None)) is None:
-        raise FuseError(f"{place} is empty; it needs a row for each target")
+        raise FuseError(f"{place} is empty; it needs at least one row")
     # An open file stays when it has lost its name; a system that keeps the name may do so.
     with TemporaryDirectory(prefix="fuse-rows-", ignore_cleanup_errors=True) as folder:
         path = Path(folder) / "rows.arrow"

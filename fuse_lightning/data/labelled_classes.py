@@ -64,7 +64,10 @@ def class_words(
             f"{MOST_CLASSES} are taken: check data.label_column"
         )
     order = [*names, *sorted({*found} - {*names}, key=_by_number)]
-    words = {name: [name] for name in order} if labels is None else _given(labels, order, names)
+    if labels is None:
+        words = {name: [name] for name in order}
+    else:
+        words = _given(labels, order, names, place)
     if without := [name for name in order if name in found and name not in words]:
         raise FuseError(
             f"data.labels has no word for class {without[0]!r} of {place}; give each class one"
@@ -78,7 +81,9 @@ def class_words(
     return words
 
 
-def _given(labels: Words, order: Sequence[str], names: Sequence[str]) -> dict[str, list[str]]:
+def _given(
+    labels: Words, order: Sequence[str], names: Sequence[str], place: str
+) -> dict[str, list[str]]:
     words: dict[str, list[str]] = {}
     for given, each in labels.items():
         # YAML makes numbers and truth values of some names.
@@ -87,8 +92,10 @@ def _given(labels: Words, order: Sequence[str], names: Sequence[str]) -> dict[st
         if key not in order and key.isdecimal() and int(key) < len(names):
             name = names[int(key)]
         if name not in order:
+            quote = "" if isinstance(given, str) else " in quotes"
             raise FuseError(
-                f"data.labels names the class {given!r}; there are {some(order)}: name one of them"
+                f"data.labels names the class {given!r}, which {place} has not; name one of "
+                f"{some(order)}{quote}"
             )
         if name in words:
             raise FuseError(f"data.labels names the class {name!r} twice; give all its words once")

@@ -1,6 +1,5 @@
 """Columns of labelled examples: which hold the texts and which the class."""
 
-import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -18,17 +17,20 @@ TEXTS = (
     ("question1", "question2"),
     ("question", "sentence"),
     ("question", "passage"),
+    ("question", "context"),
     ("title", "content"),
     ("title", "text"),
     ("text",),
     ("sentence",),
     ("content",),
+    ("review",),
     ("x",),
     ("input",),
     ("question",),
+    ("goal",),
 )
 """Usual names of text columns; the first group that is there whole counts."""
-LABELS = ("label_text", "label", "y", "target", "answer", "class")
+LABELS = ("label_text", "label", "y", "target", "answer", "class", "category", "sentiment")
 """Usual names of the column of classes; the first one that is there counts."""
 
 
@@ -58,7 +60,8 @@ def field_name(column: str) -> str:
     >>> field_name("hypothesis"), field_name("Review Text"), field_name("2nd"), field_name("answer")
     ('hypothesis', 'Review_Text', '_2nd', 'answer_')
     """
-    name = re.sub(r"\W", "_", column)
+    # Some letters and digits are no part of a name, such as raised ones.
+    name = "".join(char if f"_{char}".isidentifier() else "_" for char in column)
     name = name if name.isidentifier() else f"_{name}"
     return f"{name}_" if name in RESERVED else name
 

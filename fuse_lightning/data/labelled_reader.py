@@ -65,14 +65,18 @@ def _example(row: Any, chosen: Chosen, names: Sequence[str], place: str) -> Labe
         name: _text(row.get(column), column, place) for name, column in chosen.fields.items()
     }
     cell = row.get(chosen.label)
-    label = class_name(cell, names)
-    if label is None:
-        raise FuseError(f"{place} has {quoted(cell)} as {chosen.label}, which names no class")
+    if _is_empty(cell):
+        raise FuseError(f"{place} has an empty {chosen.label}")
+    if (label := class_name(cell, names)) is None:
+        raise FuseError(
+            f"{place} has {quoted(cell)} as {chosen.label}, which names no class: check "
+            "data.label_column"
+        )
     return {**example, LABEL: _unicode(label, chosen.label, place)}
 
 
 def _text(cell: Any, column: str, place: str) -> str:
-    if cell is None or (isinstance(cell, str) and not cell.strip()):
+    if _is_empty(cell):
         raise FuseError(f"{place} has an empty {column}")
     if not isinstance(cell, str):
         kind = type(cell).__name__
@@ -80,6 +84,10 @@ def _text(cell: Any, column: str, place: str) -> str:
             f"{place} has {quoted(cell)} of type {kind} as {column}; data.text_column takes texts"
         )
     return _unicode(cell.strip(), column, place)
+
+
+def _is_empty(cell: Any) -> bool:
+    return cell is None or (isinstance(cell, str) and not cell.strip())
 
 
 def _unicode(text: str, column: str, place: str) -> str:

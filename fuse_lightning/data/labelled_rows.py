@@ -27,6 +27,7 @@ class Rows:
 
     Attributes:
         name: Name of the source, which is the id of its target.
+        source: The source, in one spelling.
         place: Name of the source in errors.
         columns: Names of all columns.
         read: Reader of some columns in all rows; a row that is broken may be no mapping.
@@ -34,6 +35,7 @@ class Rows:
     """
 
     name: str
+    source: str
     place: str
     columns: Sequence[str]
     read: Callable[[Sequence[str]], Sequence[Any]]
@@ -68,7 +70,7 @@ class RowSources:
             return _of_file(ZOO_MOODS, MOODS)
         if source.startswith(HUB):
             table = hub_table(source.removeprefix(HUB), self.revision, self.stream)
-            return _of_table(table, hub_name(source))
+            return _of_table(table, hub_name(source), source)
         path = self.root.find(source, option)
         name = self.root.name(path)
         if os.path.isdir(path):
@@ -96,8 +98,8 @@ def _of_file(path: Path, name: str) -> Rows:
     rows = read_manifest(path, ())
     # A cell too many has no name.
     there = dict.fromkeys(key for row in rows if isinstance(row, Mapping) for key in row if key)
-    return Rows(name, f"table {quoted(path)}", [*there], lambda columns: rows)
+    return Rows(name, name, f"table {quoted(path)}", [*there], lambda columns: rows)
 
 
-def _of_table(table: Table, name: str) -> Rows:
-    return Rows(name, table.place, table.columns, table.read, table.labels)
+def _of_table(table: Table, name: str, source: str = "") -> Rows:
+    return Rows(name, source or name, table.place, table.columns, table.read, table.labels)

@@ -121,8 +121,8 @@ def seats(
     )
     if left > len(order):
         raise FuseError(
-            f"data.{split} asks for {wanted} of {whole} examples; each class keeps one for every "
-            "other split: give a smaller number or share"
+            f"data.{split} asks for {wanted} of {whole} examples, but each class keeps one for "
+            "train; give a smaller number or share"
         )
     for name in order[:left]:
         given[name] += 1

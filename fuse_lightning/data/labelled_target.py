@@ -1,6 +1,5 @@
 """One target of labelled examples: read, divided into splits and checked."""
 
-import logging
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,7 +7,7 @@ from dataclasses import dataclass, field
 from fuse_lightning.data.labelled_classes import Words, class_words
 from fuse_lightning.data.labelled_columns import LABEL, Chosen, choose
 from fuse_lightning.data.labelled_reader import read_examples
-from fuse_lightning.data.labelled_rows import RowSources
+from fuse_lightning.data.labelled_rows import Rows, RowSources
 from fuse_lightning.data.labelled_splits import (
     Amount,
     Pool,
@@ -18,12 +17,10 @@ from fuse_lightning.data.labelled_splits import (
     distinct_examples,
     said,
 )
-from fuse_lightning.data.labelled_told import told
+from fuse_lightning.data.labelled_told import told, warn
 from fuse_lightning.data.names import some
 from fuse_lightning.data.targets import Target
 from fuse_lightning.errors import FuseError
-
-logger = logging.getLogger(__name__)
 
 SHARE = 0.2
 """Usual share of the examples that choose prompts, and of those that report."""
@@ -60,11 +57,14 @@ class Options:
 class _Source:
     """Distinct examples of one source."""
 
-    name: str
-    place: str
+    rows: Rows
     chosen: Chosen
-    names: Sequence[str]
     pool: Pool
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Names of the classes by number, where the column of classes holds numbers."""
+        return self.rows.class_names.get(self.chosen.label, ())
 
 
 @dataclass
@@ -96,15 +96,20 @@ class LabelledTarget:
         }
         pools = [main.pool, *(each.pool for each in more.values())]
         found = {example[LABEL] for pool in pools for example in pool.values()}
-        words = class_words(found, main.names, self.options.labels, main.place)
+        words = class_words(found, main.names, self.options.labels, main.rows.place)
         splits = self._splits(main.pool, more, [*words])
         wanted = {"train": 1, "select": self.options.select, "test": self.options.test}
-        check_splits({s: splits[s] for s in splits if wanted[s] != 0}, [*words], main.place)
+        check_splits({s: splits[s] for s in splits if wanted[s] != 0}, [*words], main.rows.place)
         self.left_out["unused"] += sum(map(len, pools)) - sum(map(len, splits.values()))
-        line = told(main.name, main.chosen, words, splits, self.left_out)
+        line = told(main.rows.name, main.chosen, words, splits, self.left_out)
         train, select, test = ([*splits[split].values()] for split in ("train", "select", "test"))
         target = Target(
-            main.name, examples=train, select=select, test=test, labels=words, source=source
+            main.rows.name,
+            examples=train,
+            select=select,
+            test=test,
+            labels=words,
+            source=main.rows.source,
         )
         return target, line
 
@@ -116,13 +121,14 @@ class LabelledTarget:
             rows.columns, [*rows.class_names], wanted.text_column, wanted.label_column, rows.place
         )
         if first and {*chosen.fields} != {*first.chosen.fields}:
+            here, there = (", ".join(each.fields) for each in (chosen, first.chosen))
             raise FuseError(
-                f"{rows.place} has the fields {', '.join(chosen.fields)}, but {first.place} has "
-                f"{', '.join(first.chosen.fields)}; give data.text_column columns of both"
+                f"{rows.place} has the fields {here}, but {first.rows.place} has {there}; give "
+                "data.text_column columns of both"
             )
         read = read_examples(rows, chosen, skip=wanted.skip)
-        for reason in read.bad[:1]:
-            logger.warning("%d rows are left out; the first: %s", len(read.bad), reason)
+        if read.bad:
+            warn(f"{len(read.bad)} rows are left out; the first: {read.bad[0]}")
         found = distinct_examples(read.examples)
         if not found.pool:
             raise FuseError(
@@ -132,8 +138,7 @@ class LabelledTarget:
         self.left_out["bad"] += len(read.bad)
         self.left_out["repeated"] += found.repeated
         self.left_out["with several classes"] += len(found.contested)
-        names = rows.class_names.get(chosen.label, ())
-        return _Source(rows.name, rows.place, chosen, names, found.pool)
+        return _Source(rows, chosen, found.pool)
 
     def _splits(
         self, pool: Pool, others: Mapping[str, _Source], classes: Sequence[str]
@@ -158,17 +163,16 @@ class LabelledTarget:
         known = [key for key in source.pool if any(key in pool for pool in taken.values())]
         if not known:
             return source.pool
-        told = some([said(source.pool[key]) for key in sorted(known)])
+        texts = some([said(source.pool[key]) for key in sorted(known)])
+        found = f"{split} examples of {source.rows.place} stand in {_named(known, taken)} too"
         if not self.options.skip:
             raise FuseError(
-                f"{len(known)} {split} examples of {source.place} stand in {_named(known, taken)} "
-                f"too: {told}; give other sources, or drop them from {split} by "
+                f"{len(known)} {found}: {texts}; give other sources, or drop them from {split} by "
                 "data.on_error: skip"
             )
-        logger.warning(
-            "%d %s examples of %s stand in %s too and are left out: %s",
-            *(len(known), split, source.place, _named(known, taken), told),
-        )
+        if len(known) == len(source.pool):
+            raise FuseError(f"all {len(known)} {found}; give another source for {split}")
+        warn(f"{len(known)} {found} and are left out: {texts}")
         self.left_out["in two splits"] += len(known)
         known_keys = {*known}
         return {key: each for key, each in source.pool.items() if key not in known_keys}

@@ -1,10 +1,16 @@
 """Line about what was read of a source of labelled examples, for the user to check."""
 
+import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from lightning.pytorch.utilities import rank_zero_only
+
 from fuse_lightning.data.labelled_columns import LABEL, Chosen
 from fuse_lightning.data.labelled_splits import Pool
+from fuse_lightning.utilities.terminal import visible
+
+logger = logging.getLogger(__name__)
 
 MOST = 8
 """Most classes that the line names."""
@@ -56,3 +62,9 @@ def told(
     if out := [f"{count} {reason}" for reason, count in left_out.items() if count]:
         parts.append(f"left out: {', '.join(out)}")
     return "; ".join(parts)
+
+
+@rank_zero_only
+def warn(line: str) -> None:
+    """Warns of examples that are left out, once for all devices."""
+    logger.warning("%s", visible(line))

@@ -39,7 +39,7 @@ def read_manifest(path: Path, lists: Collection[str]) -> list[Any]:
             f"{LARGEST // 2**20} MiB at most"
         ) from error
     if not rows:
-        raise FuseError(f"manifest {name} is empty; it needs a row for each target")
+        raise FuseError(f"manifest {name} is empty; it needs at least one row")
     return rows
 
 

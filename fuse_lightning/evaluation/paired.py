@@ -124,9 +124,10 @@ def paired_worse(differences: Tensor, alpha: float) -> Tensor:
     if examples < 2:
         return torch.zeros(count, dtype=torch.bool, device=differences.device)
     values = differences.detach().double().cpu().numpy()
+    # Equal differences have no error: their t is infinite, or NaN where they are 0.
     with np.errstate(divide="ignore", invalid="ignore"):
         mean = values.mean(1)
         error = values.std(1, ddof=1) / math.sqrt(examples)
         told = student.sf(mean / error, examples - 1) < alpha
-    worse = np.where(error == 0, mean > 0, told | (mean == math.inf))
+    worse = told | (mean == math.inf)
     return torch.from_numpy(worse).to(differences.device)

@@ -14,18 +14,27 @@ from fuse_lightning.models import FrozenModel
 from fuse_lightning.models.auto import auto_model
 from fuse_lightning.models.loading import resolve
 from fuse_lightning.objectives import (
+    Classification,
     Fluency,
     ImageSimilarity,
     Objective,
     Prompts,
     Sentiment,
+    Seq2SeqClassification,
     Term,
     TextSimilarity,
 )
 from fuse_lightning.objectives.reading import mean_of
 from fuse_lightning.objectives.row_values import item_losses, row_values
 
-TRANSFERS: tuple[type[Term], ...] = (Fluency, ImageSimilarity, TextSimilarity, Sentiment)
+TRANSFERS: tuple[type[Term], ...] = (
+    Classification,
+    Seq2SeqClassification,
+    Fluency,
+    ImageSimilarity,
+    TextSimilarity,
+    Sentiment,
+)
 """Terms that may measure prompts with another model, in the order of precedence."""
 LOSS = ""
 """Short name of the loss of a term of the search."""

@@ -8,6 +8,7 @@ from fuse_lightning.models.classifier import Classifier as Classifier
 from fuse_lightning.models.clip import CLIP as CLIP
 from fuse_lightning.models.diffusion import Diffusion as Diffusion
 from fuse_lightning.models.options import DType as DType
+from fuse_lightning.models.seq2seq_lm import Seq2SeqLM as Seq2SeqLM
 from fuse_lightning.models.text_encoder import SentenceEncoder as SentenceEncoder
 from fuse_lightning.models.text_encoder import TextEncoder as TextEncoder
 from fuse_lightning.models.vocabulary import TokenSet as TokenSet

@@ -13,14 +13,15 @@ from fuse_lightning.models.loading import load_config
 from fuse_lightning.models.options import ModelSource
 from fuse_lightning.models.peft_adapters import find_adapter
 from fuse_lightning.models.sentence_settings import is_sentence_transformer
+from fuse_lightning.models.seq2seq_lm import Seq2SeqLM, is_seq2seq
 from fuse_lightning.models.text_encoder import SentenceEncoder
 
 
 def auto_model(model: ModelSource) -> FrozenModel:
     """Model of the class that its architecture names, not yet loaded.
 
-    Anything that is no CLIP, no sequence classifier and no causal language model counts as a
-    sentence encoder.
+    Anything that is no CLIP, no sequence classifier and no language model, causal or with an
+    encoder, counts as a sentence encoder.
 
     Args:
         model: Hub id, local folder, GGUF file, ``zoo/NAME``, or a network in memory whose
@@ -53,4 +54,7 @@ def _kind(config: PretrainedConfig, names: str) -> type[FrozenModel]:
         return Classifier
     if "ForCausalLM" in names or "LMHeadModel" in names:
         return CausalLM
+    # Folders such as facebook/bart-base name the class without a head, which the weights fill.
+    if is_seq2seq(config) and "EncoderModel" not in names:
+        return Seq2SeqLM
     return SentenceEncoder

@@ -17,6 +17,9 @@ from fuse_lightning.objectives.prompts import Prompts as Prompts
 from fuse_lightning.objectives.prompts import State as State
 from fuse_lightning.objectives.reading import Reading as Reading
 from fuse_lightning.objectives.sentiment import Sentiment as Sentiment
+from fuse_lightning.objectives.seq2seq_classification import (
+    Seq2SeqClassification as Seq2SeqClassification,
+)
 from fuse_lightning.objectives.similarity import ImageSimilarity as ImageSimilarity
 from fuse_lightning.objectives.similarity import TextSimilarity as TextSimilarity
 from fuse_lightning.objectives.smoothing import Sample as Sample

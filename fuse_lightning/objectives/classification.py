@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -15,14 +16,16 @@ from fuse_lightning.data.targets import Example, Target
 from fuse_lightning.engine.devices import to_device
 from fuse_lightning.errors import FuseError
 from fuse_lightning.metrics import MeanLoss, MeanScore
-from fuse_lightning.models import CausalLM
+from fuse_lightning.models import CausalLM, FrozenModel
 from fuse_lightning.models.options import ModelSource
 from fuse_lightning.objectives.causal_term import CausalTerm
 from fuse_lightning.objectives.context import Context
 from fuse_lightning.objectives.layout import ANSWER, Fields, Layout, Message, Piece
 from fuse_lightning.objectives.reading import Reading, mean_of
 from fuse_lightning.objectives.target_cache import PerTarget
-from fuse_lightning.objectives.verbalizers import NONE, Verbalizers, Words
+from fuse_lightning.objectives.term import Term
+from fuse_lightning.objectives.transfer import nothing_to_compare
+from fuse_lightning.objectives.verbalizers import NONE, Verbalizers
 from fuse_lightning.utilities.numbers import check_number
 
 LABEL = "label"
@@ -83,7 +86,7 @@ class Classification(CausalTerm):
         check_number("error_weight", error_weight, 0)
         given = (words or {}).items()
         lists = {name: [some] if isinstance(some, str) else some for name, some in given}
-        self.words: Words | None = None if words is None else lists
+        self.words = None if words is None else lists
         self.error_weight = error_weight
         self._labelled = PerTarget(lambda targets: [self._read(target) for target in targets])
 
@@ -91,7 +94,11 @@ class Classification(CausalTerm):
     def form(self) -> Layout:
         """Layout of the loaded model; a space before the answer belongs to the words."""
         assert self.layout is not None
-        form = Layout.read(self.layout, self.model.tokenizer)
+        return self.up_to_answer(Layout.read(self.layout, self.model.tokenizer))
+
+    @staticmethod
+    def up_to_answer(form: Layout) -> Layout:
+        """Layout without the space before its answer."""
         *before, last = form.pieces
         if last.name == ANSWER and before and before[-1].text.endswith(" "):
             text = before.pop().text.rstrip(" ")
@@ -182,6 +189,20 @@ class Classification(CausalTerm):
                 "shorten them or leave them out"
             )
 
+    def shown(self, owner: int, example: int) -> str:
+        """Text of an example with the word of its class, as a demonstration in a prompt.
+
+        It has the layout's own words; those of a chat are left out.
+        """
+        labelled = self.batch[owner]
+        right = int(labelled.right[example])
+        fields = labelled.rows[example][labelled.verbalizers.of.index(right)]
+        if isinstance(self.layout, str):
+            text = self.form.fill("", fields).text.strip()
+            return text if ANSWER in self.form.names else f"{text} {fields[ANSWER].strip()}"
+        texts = [text for name, text in fields.items() if name != ANSWER]
+        return "\n".join([*texts, fields[ANSWER].strip()])
+
     def contents(self, owner: int, example: int) -> Sequence[Fields]:
         """Fields of an example, once with each word as the answer."""
         return self.batch[owner].rows[example]
@@ -250,3 +271,20 @@ class Classification(CausalTerm):
     ) -> None:
         """Adds the answers to the examples of some prompts."""
         metrics["accuracy"].update(self.correct(losses, reading))
+
+    @classmethod
+    def for_transfer(
+        cls, model: FrozenModel, targets: Sequence[Target], search: Sequence[Term]
+    ) -> Self | None:
+        """The term of another model, with the layout and words of the search's first such term.
+
+        Raises:
+            FuseError: If a target has no labels.
+        """
+        own = next((term for term in search if isinstance(term, Classification)), None)
+        if own is None or not isinstance(model, cls.model_class):
+            return None
+        if not all(target.labels for target in targets):
+            raise nothing_to_compare(model, "labelled examples")
+        assert own.layout is not None
+        return cls(model, own.layout, own.words, name=model.model_id)

@@ -90,22 +90,33 @@ class SwapOptimizer(PromptOptimizer):
         return [group or old for group, old in zip(found, states, strict=True)]
 
     def best_tokens(
-        self, states: Sequence[State], owners: Sequence[int], top_k: int
+        self,
+        states: Sequence[State],
+        owners: Sequence[int],
+        top_k: int,
+        places: Sequence[Sequence[int]] | None = None,
     ) -> list[Tensor]:
-        """The ``top_k`` tokens with the best predicted change at every position of each state.
+        """The ``top_k`` tokens with the best predicted change at positions of each state.
 
         The token that stands there is none of them.
 
+        Args:
+            states: The prompts.
+            owners: Target of each.
+            top_k: How many tokens.
+            places: P positions of each prompt; by default all.
+
         Returns:
-            For each state the tokens, best first, shape (L, top_k), on the CPU.
+            For each state the tokens, best first, shape (P, top_k), on the CPU.
         """
+        places = [range(len(state)) for state in states] if places is None else places
         samples = [
             sample
             for group, (state, owner) in enumerate(zip(states, owners, strict=True))
             for sample in resample(
                 state,
                 group,
-                range(len(state)),
+                places[group],
                 self.gradient_samples,
                 self.gradient_resample,
                 self.allowed_ids,
@@ -115,14 +126,15 @@ class SwapOptimizer(PromptOptimizer):
         heads = smoothed_gradient(self.objective, samples, owners, lambda term: bool(term.weight))
         labels = label_changes(self.objective, self.objective.prompts(states, owners))
         tokens = []
-        for group, state in enumerate(states):
-            change = predicted_change(heads, [(group, i) for i in range(len(state))], self.allowed)
-            change += labels if isinstance(labels, float) else labels[group, : len(state)]
+        for group, (state, slots) in enumerate(zip(states, places, strict=True)):
+            change = predicted_change(heads, [(group, slot) for slot in slots], self.allowed)
+            if not isinstance(labels, float):
+                change += labels[group, to_device(torch.tensor([*slots]), labels.device)]
             change.masked_fill_(~self.allowed, torch.inf)
-            change.scatter_(1, to_device(torch.tensor(state)[:, None], change.device), torch.inf)
+            standing = torch.tensor([[state[slot]] for slot in slots])
+            change.scatter_(1, to_device(standing, change.device), torch.inf)
             tokens.append(change.topk(top_k, largest=False).indices)
-        lengths = [len(state) for state in states]
-        return [*torch.split(torch.cat(tokens).cpu(), lengths)]
+        return [*torch.split(torch.cat(tokens).cpu(), [len(slots) for slots in places])]
 
     def replaced(
         self, state: State, tokens: Tensor, count: int, n_replace: int, owner: int

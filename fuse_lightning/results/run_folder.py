@@ -20,7 +20,14 @@ from fuse_lightning.utilities.regular import read_text
 from fuse_lightning.utilities.terminal import quoted, visible
 
 RESULTS = ("prompts.jsonl", "prompts.csv", "prompts-rank*", "skipped.jsonl", "joined.jsonl")
-WRITTEN = (*RESULTS, "evaluation.json", "evaluation.csv", "checkpoints/*.ckpt", "config.yaml")
+WRITTEN = (
+    *RESULTS,
+    "evaluation.json",
+    "evaluation.csv",
+    "verdict*.json*",
+    "checkpoints/*.ckpt",
+    "config.yaml",
+)
 """Files of a run that another run would replace or mistake for its own."""
 EVENTS = "events.out.tfevents.*"
 BESIDE = (EVENTS, f"rank*/{EVENTS}", "metrics*.csv", "report.html", "prompts.parquet")

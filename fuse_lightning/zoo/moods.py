@@ -40,7 +40,7 @@ def moods_file(count: int = COUNT, seed: int = 0) -> str:
         seed: Seed of scenes and words.
 
     >>> moods_file(0)
-    'text,label\\n'
+    'text,label\n'
     """
     out = io.StringIO()
     writer = csv.DictWriter(out, ("text", "label"), lineterminator="\n")

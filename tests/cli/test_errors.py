@@ -321,15 +321,19 @@ CASES = {
     ),
     "unknown zoo command": (
         lambda: ["zoo", "bogus"],
-        ["unknown command 'bogus'", "'scenes', 'train', 'evaluate'"],
+        ["unknown command 'bogus'", "'scenes', 'moods', 'train', 'evaluate'"],
     ),
-    "no zoo command": (lambda: ["zoo"], ["{scenes,train,evaluate}"]),
+    "no zoo command": (lambda: ["zoo"], ["{scenes,moods,train,evaluate}"]),
     "zoo option of another type": (
         lambda: ["zoo", "scenes", "--out", "out", "--count", "many"],
         ["option count", "expected int", "got 'many'"],
     ),
     "no scenes": (
         lambda: ["zoo", "scenes", "--out", "out", "--count", "0"],
+        ["count is 0", "at least 1"],
+    ),
+    "no moods": (
+        lambda: ["zoo", "moods", "--out", "out.csv", "--count", "0"],
         ["count is 0", "at least 1"],
     ),
     "no scenes to measure on": (

@@ -217,7 +217,7 @@ class TestManifests:
     @pytest.mark.parametrize(
         ("text", "message"),
         [
-            ("", "is empty; it needs a row for each target"),
+            ("", "is empty; it needs at least one row"),
             ("file_name\n", "is empty"),
             ("p/a.png\np/b.png\n", "no column file_names or .*one of: p/a.png"),
             ("file_name,caption\np/a.png,one, two\n", "row 1 .* more cells than the header"),

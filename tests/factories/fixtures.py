@@ -5,10 +5,11 @@ import torch
 from transformers import (
     AutoModel,
     AutoModelForCausalLM,
+    AutoModelForSeq2SeqLM,
     AutoModelForSequenceClassification,
 )
 
-from fuse_lightning.models import CLIP, CausalLM, Classifier, SentenceEncoder
+from fuse_lightning.models import CLIP, CausalLM, Classifier, SentenceEncoder, Seq2SeqLM
 from tests.factories import tiny
 from tests.factories.builders import BUILDERS, KINDS
 from tests.factories.pictures import write_pictures
@@ -19,6 +20,7 @@ AUTO = {
     CLIP: AutoModel,
     Classifier: AutoModelForSequenceClassification,
     SentenceEncoder: AutoModel,
+    Seq2SeqLM: AutoModelForSeq2SeqLM,
 }
 
 

@@ -2,10 +2,10 @@ import pytest
 
 from tests.factories import tiny
 from tests.factories.causal_lms import CAUSAL_LMS
-from tests.factories.fixtures import folders
+from tests.factories.fixtures import folder, folders, in_double, load
 from tests.objectives.causal import NAMES
 
-__all__ = ["causal_folders", "folders"]
+__all__ = ["causal_folders", "folder", "folders", "in_double", "load"]
 
 
 @pytest.fixture(scope="session")

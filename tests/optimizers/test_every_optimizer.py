@@ -2,7 +2,6 @@
 
 import json
 import re
-from functools import partial
 from itertools import pairwise
 from types import SimpleNamespace
 
@@ -17,63 +16,30 @@ from fuse_lightning.callbacks import PromptTable
 from fuse_lightning.data import ImageTargets, TextTargets
 from fuse_lightning.errors import FuseError
 from fuse_lightning.objectives import Fluency, TextSimilarity
-from fuse_lightning.optimizers import GCG, PEZ, AutoDAN, Constraints, RandomSearch
-from fuse_lightning.search import BeamSearch, GreedySearch, HistorySearch, UniformCostSearch
+from fuse_lightning.optimizers import (
+    GCG,
+    PEZ,
+    AutoDAN,
+    AutoPrompt,
+    Constraints,
+    FluentPrompt,
+    RandomSearch,
+)
+from fuse_lightning.search import GreedySearch, HistorySearch
 from fuse_lightning.search.distributed import PromptStrategy
 from fuse_lightning.search.lightning_glue import check_trainer
 from tests.near import near
-from tests.optimizers.runs import build, close, fit, found
+from tests.optimizers.families import OPTIMIZERS, STEPS, STRATEGIES
+from tests.optimizers.runs import SHARED, build, close, fit, found
 
-STEPS = 5
 NAMES = [f"pictures/{index}.png" for index in range(3)]
-OPTIMIZERS = {
-    "autodan": partial(build, AutoDAN, steps=STEPS, batch_size=6, gradient_samples=4),
-    "gcg": partial(
-        build,
-        GCG,
-        steps=STEPS,
-        batch_size=8,
-        top_k=12,
-        n_replace=3,
-        n_replace_end=1,
-        merge=3,
-        prompt_length=4,
-        gradient_samples=3,
-    ),
-    "l0": partial(build, RandomSearch, steps=STEPS, batch_size=8, radius=2, prompt_length=4),
-    "l2": partial(
-        build,
-        RandomSearch,
-        steps=STEPS,
-        batch_size=8,
-        search_ball="L2",
-        neighbours=9,
-        initial_prompt="two red stars",
-    ),
-    "pez": partial(
-        build,
-        PEZ,
-        steps=STEPS,
-        restarts=3,
-        polish_steps=2,
-        batch_size=6,
-        top_k=12,
-        prompt_length=4,
-        gradient_samples=3,
-    ),
-}
-STRATEGIES = {
-    "greedy": GreedySearch,
-    "beam": lambda: BeamSearch(3),
-    "uniform cost": lambda: UniformCostSearch(8),
-    "history": lambda: HistorySearch(4, 2),
-}
 PAIRS = [
     *(("autodan", "greedy"), ("autodan", "beam"), ("autodan", "uniform cost")),
     *(("gcg", "beam"), ("gcg", "history")),
     *(("l0", "greedy"), ("l0", "uniform cost")),
     ("l2", "history"),
-    ("pez", "greedy"),
+    *((name, "greedy") for name in ("pez", "autoprompt", "autoprompt_sgd", "fluent_prompt")),
+    *(("autoprompt", name) for name in ("beam", "uniform cost", "history")),
 ]
 
 
@@ -108,6 +74,9 @@ def test_same_seed_gives_same_prompts_and_reported_losses_are_true(
         ("gcg", "history"),
         ("l0", "beam"),
         ("pez", "greedy"),
+        ("autoprompt", "greedy"),
+        ("autoprompt_sgd", "greedy"),
+        ("fluent_prompt", "greedy"),
     ],
 )
 def test_resumed_run_equals_an_uninterrupted_one(
@@ -129,7 +98,7 @@ def test_resumed_run_equals_an_uninterrupted_one(
         assert trainer.global_step == 2 * STEPS
         assert found(resumed) == close(expected)
         lines = (folder / "prompts.jsonl").read_text().splitlines()
-        assert [{**json.loads(line), "seconds": 0} for line in lines] == found(resumed)
+        assert [{**json.loads(line), **SHARED} for line in lines] == found(resumed)
     with pytest.raises(FuseError, match=r"seed is 99, but was 1; go on with the same"):
         fit(
             make(folders, seed=99),
@@ -210,6 +179,12 @@ def test_a_start_longer_than_a_model_reads_is_refused(folders, pictures, tmp_pat
         ("gcg", {"gradient_resample": 0.0}, "gradient_resample is 0.0"),
         ("l0", {"radius": 0}, "radius is 0"),
         ("l0", {"search_ball": "L1"}, "search_ball is 'L1'"),
+        ("autoprompt", {"top_k": 0}, "top_k is 0"),
+        ("autoprompt", {"order": "last"}, "order is 'last'; it must be random or in_turn"),
+        ("autoprompt_sgd", {"learning_rate": 0.0}, "learning_rate is 0.0"),
+        ("fluent_prompt", {"noise_start": 0.0}, "noise_start is 0.0; .*AutoPromptSGD has no noise"),
+        ("fluent_prompt", {"noise_end": -1.0}, "noise_end is -1.0; it must be above 0"),
+        ("fluent_prompt", {"polish_steps": 5}, "polish_steps is 5, but there are only 5 steps"),
         ("pez", {"restarts": 0}, "restarts is 0"),
         ("pez", {"learning_rate": 0.0}, "learning_rate is 0.0"),
         ("pez", {"weight_decay": -1.0}, "weight_decay is -1.0"),
@@ -221,7 +196,7 @@ def test_impossible_settings_are_refused(folders, name, changes, message):
         OPTIMIZERS[name](folders, **changes)
 
 
-@pytest.mark.parametrize("kind", [GCG, RandomSearch, PEZ])
+@pytest.mark.parametrize("kind", [GCG, RandomSearch, PEZ, AutoPrompt, FluentPrompt])
 def test_a_swap_needs_something_to_replace(folders, pictures, tmp_path, kind):
     module = build(kind, folders, steps=3, prompt_length=0)
     with pytest.raises(FuseError, match=rf"{kind.__name__} replaces tokens.*prompt_length"):
@@ -389,6 +364,7 @@ def test_texts_that_a_model_reads_as_special_tokens_are_no_prompts(folders):
     [
         (RandomSearch, {"search_ball": "L2", "neighbours": 10**5}, "neighbours is 100000, but"),
         (PEZ, {"polish_steps": 3, "top_k": 10**5}, "top_k is 100000, but"),
+        (AutoPrompt, {"top_k": 10**5}, "top_k is 100000, but"),
     ],
 )
 def test_fewer_tokens_than_choices_are_refused(folders, kind, options, message):

@@ -15,8 +15,8 @@ from fuse_lightning.objectives import (
     embedding_gradient,
     label_changes,
 )
-from fuse_lightning.optimizers import PEZ, Constraints, pez
-from fuse_lightning.optimizers.pez import descent_of
+from fuse_lightning.optimizers import PEZ, Constraints, descent
+from fuse_lightning.optimizers.descent_state import descent_of
 from fuse_lightning.search import BeamSearch, GreedySearch
 from tests.near import assert_near, near
 from tests.optimizers.runs import build, fit, found
@@ -124,7 +124,7 @@ def test_each_step_runs_the_encoder_once_over_no_padding(folders, pictures, tmp_
         canonical.append(prompts.canonical[0])
         return embedding_gradient(objective, prompts)
 
-    monkeypatch.setattr(pez, "embedding_gradient", watched)
+    monkeypatch.setattr(descent, "embedding_gradient", watched)
     module.objective.terms[0].model.module.text_model.final_layer_norm.register_forward_hook(
         lambda _, __, output: runs[-1].append(output.shape[:2]) if runs else None
     )
@@ -294,7 +294,7 @@ def test_the_label_part_is_the_nearest_linear_function_anywhere(folders):
     allowed = module.allowed_ids
     table = module._table[allowed].double()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pez, "label_changes", lambda *_: wanted)
+        patch.setattr(descent, "label_changes", lambda *_: wanted)
         gradient = module._label_gradient(prompts)
     columns = torch.cat([table, torch.ones(len(table), 1, dtype=table.dtype)], dim=1)
     right = wanted[..., allowed].double().flatten(0, 1).T

@@ -210,6 +210,20 @@ def test_favoured_tokens_are_those_of_the_gradient_at_one_hot_vectors(folders, d
         assert found == change.argsort()[:7].tolist()
 
 
+def test_favoured_tokens_of_some_places_are_those_among_all(folders, pictures, double):
+    """Also where a term reads the prompt with another tokenizer, and places are in any order."""
+    module = build(GCG, folders, gradient_samples=0)
+    module.load()
+    module.objective.set_targets(ImageTargets(str(pictures)).find_targets())
+    module.searches = [TargetSearch.begin(str(n), "", 0) for n in range(3)]
+    texts = ["two red stars above", "a circle"]
+    states, places = module.objective.encode_prompts(texts), [[3, 1], [0]]
+    every = module.best_tokens(states, [2, 0], 9)
+    some = module.best_tokens(states, [2, 0], 9, places)
+    for whole, part, slots in zip(every, some, places, strict=True):
+        assert torch.equal(part, whole[slots])
+
+
 def test_memory_bounds_what_labels_are_read_at_once(folders):
     changes, rows = [], []
     for tokens in (8192, 16):

@@ -10,7 +10,16 @@ from fuse_lightning.data import ImageTargets
 from fuse_lightning.engine.devices import to_device
 from fuse_lightning.models import CLIP, CausalLM
 from fuse_lightning.objectives import Fluency, ImageSimilarity, KLDivergence, LogProb
-from fuse_lightning.optimizers import GCG, PEZ, AutoDAN, RandomSearch
+from fuse_lightning.optimizers import (
+    GCG,
+    PEZ,
+    AutoDAN,
+    AutoPrompt,
+    AutoPromptSGD,
+    DescentOptimizer,
+    FluentPrompt,
+    RandomSearch,
+)
 from fuse_lightning.search import BeamSearch, GreedySearch
 from tests.factories.virtual import accelerators
 from tests.optimizers.runs import fit
@@ -43,6 +52,9 @@ OPTIMIZERS = {
     "gcg": (partial(GCG, batch_size=6, top_k=4, gradient_samples=2, prompt_length=4), 2),
     "random search": (partial(RandomSearch, batch_size=6, prompt_length=4), 1),
     "pez": (partial(PEZ, prompt_length=4, restarts=2), 2),
+    "autoprompt": (partial(AutoPrompt, prompt_length=4, top_k=4), 2),
+    "autoprompt_sgd": (partial(AutoPromptSGD, prompt_length=4, restarts=2), 2),
+    "fluent_prompt": (partial(FluentPrompt, prompt_length=4, restarts=2), 2),
 }
 CASES = [(name, Fluency) for name in OPTIMIZERS] + [("gcg", KLDivergence), ("gcg", LogProb)]
 
@@ -66,7 +78,8 @@ def test_a_step_waits_for_candidates_and_losses_alone(name, loss, folders, pictu
             steps.append([*waits])
 
         module._search = count
-        strategy = GreedySearch() if name == "pez" else BeamSearch(3)
+        descends = issubclass(build.func, DescentOptimizer)
+        strategy = GreedySearch() if descends else BeamSearch(3)
         fit(module, ImageTargets(str(pictures), 3), tmp_path, strategy)
     # The first steps of a run also encode the targets and fit the adapter.
     assert len(steps) == 5

@@ -17,7 +17,15 @@ from fuse_lightning.objectives import (
     Objective,
     Sentiment,
 )
-from fuse_lightning.optimizers import GCG, PEZ, AutoDAN, RandomSearch
+from fuse_lightning.optimizers import (
+    GCG,
+    PEZ,
+    AutoDAN,
+    AutoPrompt,
+    AutoPromptSGD,
+    FluentPrompt,
+    RandomSearch,
+)
 from fuse_lightning.search import GreedySearch
 from fuse_lightning.search.lightning_glue import settle_precision
 from tests.near import assert_near
@@ -29,6 +37,9 @@ OPTIMIZERS = {
     "gcg": (GCG, {"batch_size": 6, "prompt_length": 3, "gradient_samples": 2}),
     "l2": (RandomSearch, {"batch_size": 6, "prompt_length": 3, "search_ball": "L2"}),
     "pez": (PEZ, {"restarts": 2, "polish_steps": 1, "prompt_length": 3, "gradient_samples": 2}),
+    "autoprompt": (AutoPrompt, {"top_k": 6, "prompt_length": 3}),
+    "autoprompt_sgd": (AutoPromptSGD, {"restarts": 2, "prompt_length": 3}),
+    "fluent_prompt": (FluentPrompt, {"restarts": 2, "prompt_length": 3}),
 }
 
 

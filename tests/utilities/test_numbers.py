@@ -4,7 +4,7 @@ import pytest
 
 from fuse_lightning.errors import FuseError
 from fuse_lightning.objectives import Denoising, Fluency
-from fuse_lightning.optimizers import GCG, PEZ, AutoDAN
+from fuse_lightning.optimizers import GCG, PEZ, AutoDAN, AutoPromptSGD, FluentPrompt
 from fuse_lightning.utilities.numbers import check_number
 
 
@@ -17,13 +17,16 @@ from fuse_lightning.utilities.numbers import check_number
         (AutoDAN, "logit_weight", math.nan, "a finite number"),
         (AutoDAN, "gradient_weight", math.inf, "a finite number"),
         (AutoDAN, "stop_loss", math.nan, "a finite number"),
-        (AutoDAN, "stop_seconds", math.nan, "above 0"),
+        (AutoDAN, "max_seconds", math.nan, "above 0"),
         (GCG, "gradient_resample", math.nan, r"in \(0, 1\]"),
         (GCG, "length_ratio", math.nan, "a finite number"),
         (GCG, "length_ratio", math.inf, "a finite number"),
         (GCG, "length_ratio", 0, "above 0"),
         (PEZ, "learning_rate", math.inf, "a finite number"),
         (PEZ, "learning_rate", 0, "above 0"),
+        (AutoPromptSGD, "learning_rate", math.nan, "a finite number"),
+        (FluentPrompt, "noise_start", math.inf, "a finite number"),
+        (FluentPrompt, "noise_end", math.nan, "a finite number"),
         (PEZ, "weight_decay", math.nan, "at least 0"),
         (PEZ, "weight_decay", -1, "at least 0"),
     ],
