@@ -247,3 +247,15 @@ def test_a_verdict_may_be_left_out(tmp_path, monkeypatch):
     Path("run.yaml").write_text(yaml.safe_dump(config(enabled=False)))
     main(["fit", "--config", "run.yaml"])
     assert not [*Path().rglob("verdict*")]
+
+
+@pytest.mark.slow
+def test_a_model_that_cannot_be_asked_is_left_out(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    rows = {each["text"]: each for each in examples(90, 4)}
+    Path("moods.jsonl").write_text("".join(f"{json.dumps(each)}\n" for each in rows.values()))
+    Path("run.yaml").write_text(yaml.safe_dump(config(transfer=["zoo/nothing", "zoo/gpt2"])))
+    main(["fit", "--config", "run.yaml"])
+    (told,) = json.loads(Path("logs/search/version_0/verdict.json").read_text()).values()
+    assert [*told] == ["zoo/gpt2"]
+    assert "no verdict under zoo/nothing: " in capsys.readouterr().err
