@@ -19,6 +19,8 @@ from fuse_lightning.evaluation.labelled_floors import FloorOptions
 from fuse_lightning.evaluation.stored import all_targets
 from fuse_lightning.evaluation.term_metrics import transfer
 from fuse_lightning.evaluation.verdict_table import print_verdict
+from fuse_lightning.models import CausalLM, Seq2SeqLM
+from fuse_lightning.models.auto import auto_model
 from fuse_lightning.objectives import Classification
 from fuse_lightning.results.result import Result
 from fuse_lightning.results.run_folder import folder_of
@@ -54,6 +56,20 @@ class FinalVerdict(Callback):
         self.enabled = enabled
         self.judged: dict[str, dict[str, Judged]] = {}
         """Verdicts by target and model."""
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """Checks the other models before a search, and not behind it.
+
+        Raises:
+            FuseError: If one does not exist, or names no classes.
+        """
+        for name in self.transfer if stage in ("fit", "test") and self.enabled else ():
+            model = auto_model(name)
+            if not isinstance(model, CausalLM | Seq2SeqLM):
+                raise FuseError(
+                    f"{name!r} is a {model.kind}, which names no classes; give transfer of "
+                    "FinalVerdict language models"
+                )
 
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Judges the prompts of a search that has just ended."""
