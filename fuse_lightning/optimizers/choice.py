@@ -1,4 +1,4 @@
-"""Examples that a step reads, and the choice of prompts by others: entrants, race, short list."""
+"""Choice of prompts by examples that no step reads: entrants, race, short list."""
 
 from collections.abc import Sequence
 
@@ -7,9 +7,9 @@ from torch import Tensor
 
 from fuse_lightning.data import Target
 from fuse_lightning.objectives import Objective, Prompts, State
-from fuse_lightning.optimizers.minibatches import choosing, minibatch
+from fuse_lightning.optimizers.minibatches import choosing
 from fuse_lightning.optimizers.racing import Racing, race
-from fuse_lightning.search import Best, Scored, TargetSearch
+from fuse_lightning.search import Best, TargetSearch
 
 
 class Choice:
@@ -23,24 +23,16 @@ class Choice:
         racing: Settings of the races.
         top: Places of a short list.
         seed: Seed of the order of examples.
-        size: Examples of a target that a step reads; ``None`` for all.
     """
 
-    def __init__(
-        self, objective: Objective, racing: Racing, top: int, seed: int, size: int | None = None
-    ) -> None:
+    def __init__(self, objective: Objective, racing: Racing, top: int, seed: int) -> None:
         self.objective = objective
         self.racing = racing
         self.top = top
         self.seed = seed
-        self.size = size
-
-    def applies(self, target: Target) -> bool:
-        """Whether prompts of a target are chosen by other examples than those of a step."""
-        return bool(target.examples and (target.select or self.size is not None))
 
     def train(self, target: Target) -> Sequence[int]:
-        """Numbers of the train examples that steps read.
+        """Numbers of the train examples that steps may read.
 
         They also choose prompts where a target has no ``select`` examples.
         """
@@ -49,31 +41,6 @@ class Choice:
     def order(self, target: Target) -> list[int]:
         """Numbers of the examples that choose, in the order of a race."""
         return choosing(target, self.seed, self.train(target))
-
-    def draw(self, targets: Sequence[Target], steps: Sequence[int]) -> None:
-        """Draws the examples that a step of each target reads.
-
-        Args:
-            targets: The targets of the batch.
-            steps: Number of each target's step, from 0.
-        """
-        self.objective.draw(
-            [
-                minibatch(target, step, self.size, self.seed, self.train(target))
-                for target, step in zip(targets, steps, strict=True)
-            ]
-        )
-
-    def again(self, frontiers: list[list[Scored[State]]]) -> list[list[Scored[State]]]:
-        """Frontiers with losses by the examples that were drawn last."""
-        found = [(owner, each) for owner, group in enumerate(frontiers) for each in group]
-        some = [(owner, state) for owner, (loss, state) in found if loss < float("inf")]
-        prompts = self.objective.prompts([state for _, state in some], [n for n, _ in some])
-        totals = iter(self.objective.total(self.objective.losses(prompts)).tolist())
-        return [
-            sorted((next(totals) if loss < float("inf") else loss, state) for loss, state in group)
-            for group in frontiers
-        ]
 
     def update(
         self,

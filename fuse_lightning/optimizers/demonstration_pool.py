@@ -1,6 +1,6 @@
 """Demonstrations of a target: the train examples that prompts may show, and those that score."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -49,7 +49,15 @@ class Pool:
 
 
 class ChoiceApart(Choice):
-    """Choice whose steps read no train example that prompts may show."""
+    """Choice that reads no train example that prompts may show.
+
+    Args:
+        objective: The objective.
+        racing: Settings of the races.
+        top: Places of a short list.
+        seed: Seed of the order of examples.
+        pools: Each target with its pool, by its id.
+    """
 
     def __init__(
         self,
@@ -57,15 +65,10 @@ class ChoiceApart(Choice):
         racing: Racing,
         top: int,
         seed: int,
-        size: int | None,
-        pools: dict[str, tuple[Target, Pool]],
+        pools: Mapping[str, tuple[Target, Pool]],
     ) -> None:
-        super().__init__(objective, racing, top, seed, size)
+        super().__init__(objective, racing, top, seed)
         self.pools = pools
-
-    def applies(self, target: Target) -> bool:
-        """Always: without other examples, the train examples outside the pool choose."""
-        return True
 
     def train(self, target: Target) -> Sequence[int]:
         """Numbers of the train examples outside the pool."""
