@@ -18,7 +18,6 @@ from fuse_lightning.optimizers.admission import Admission
 from fuse_lightning.optimizers.choice import Choice
 from fuse_lightning.optimizers.constraints import Constraints
 from fuse_lightning.optimizers.description import models_work, terms_identity, terms_settings
-from fuse_lightning.optimizers.minibatches import minibatch
 from fuse_lightning.optimizers.racing import Racing
 from fuse_lightning.optimizers.start import Start, draw, random_start
 from fuse_lightning.search import Best, Scored, SearchModule
@@ -115,7 +114,7 @@ class PromptOptimizer(SearchModule[State]):
             raise FuseError(f"examples_per_step is {examples_per_step}; it must be at least 1")
         self.examples_per_step = examples_per_step
         self.racing = racing or Racing()
-        self.choice = Choice(self.objective, self.racing, top, seed)
+        self.choice = Choice(self.objective, self.racing, top, seed, examples_per_step)
 
     @abstractmethod
     def propose(self, states: list[list[State]]) -> list[list[State]]:
@@ -206,41 +205,14 @@ class PromptOptimizer(SearchModule[State]):
     def begin_step(self, steps: Sequence[int]) -> None:
         """Tells the objective which step of each target begins, and draws its examples."""
         self.objective.begin_step(steps)
-        if self.chooses:
-            self._draw(steps)
-
-    # Examples
-
-    @property
-    def chooses(self) -> bool:
-        """Whether prompts are chosen by other examples than those of a step."""
-        some = self.examples_per_step is not None
-        return bool(self.targets) and all(
-            target.examples and (target.select or some) for target in self.targets
-        )
-
-    def _draw(self, steps: Sequence[int]) -> None:
-        pairs = zip(self.targets, steps, strict=True)
-        size = self.examples_per_step
-        self.objective.draw([minibatch(target, n, size, self.seed) for target, n in pairs])
+        self.choice.draw(self.targets, steps)
 
     def again(self, frontiers: list[list[Scored[State]]]) -> list[list[Scored[State]]]:
         """Losses of the frontier by the examples of this step."""
-        if not self.chooses:
-            return frontiers
-        found = [(owner, each) for owner, group in enumerate(frontiers) for each in group]
-        some = [(owner, state) for owner, (loss, state) in found if loss < float("inf")]
-        prompts = self.objective.prompts([state for _, state in some], [n for n, _ in some])
-        totals = iter(self.objective.total(self.objective.losses(prompts)).tolist())
-        return [
-            sorted((next(totals) if loss < float("inf") else loss, state) for loss, state in group)
-            for group in frontiers
-        ]
+        return self.choice.again(self.targets, frontiers)
 
     def figures(self) -> dict[str, float]:
         """Mean accuracy of the best prompts on the examples that choose, for curves."""
-        if not self.chooses:
-            return {}
         found = self.choice.accuracy(self.targets, self.searches)
         return {} if found.isnan().all() else {"select/accuracy": float(found.nanmean())}
 
@@ -297,12 +269,15 @@ class PromptOptimizer(SearchModule[State]):
         return self._score(self.admission.checked(proposed, self.expanded))
 
     def _score(self, prompts: Prompts) -> list[list[Scored[State]]]:
-        if self.chooses and self.objective.drawn is None:
+        if self.objective.drawn is None:
             # A given start is scored before the first step.
-            self._draw([search.step for search in self.searches])
+            self.choice.draw(self.targets, [search.step for search in self.searches])
         losses = self.objective.losses(prompts)
-        rows, other = self.admission.results(prompts)
-        if self.rescore and not self.chooses and torch.is_autocast_enabled(self.device.type):
+        found, other = self.admission.results(prompts)
+        racing = [self.choice.applies(target) for target in self.targets]
+        raced = [row for row in found if racing[prompts.owners[row]]]
+        rows = [row for row in found if not racing[prompts.owners[row]]]
+        if rows and self.rescore and torch.is_autocast_enabled(self.device.type):
             first = self.objective.total(losses).tolist()
             rows = best_rows(first, prompts.owners, rows, self.top)
             with torch.autocast(self.device.type, enabled=False):
@@ -311,17 +286,15 @@ class PromptOptimizer(SearchModule[State]):
         scored: list[list[Scored[State]]] = [[] for _ in self.searches]
         for total, state, owner in zip(totals, prompts.states, prompts.owners, strict=True):
             scored[owner].append((total, state))
-        if self.chooses:
-            with torch.autocast(self.device.type, enabled=False):
-                self.choice.update(self.targets, self.searches, prompts, rows, totals)
-            rows = []
+        with torch.autocast(self.device.type, enabled=False):
+            self.choice.update(self.targets, self.searches, prompts, raced, totals)
         # Best first: what follows is below the bar of hardly any target.
         for row in sorted(rows, key=totals.__getitem__):
             owner = prompts.owners[row]
             search = self.searches[owner]
             if totals[row] < search.bar(self.top):
-                found = losses[row].tolist(), prompts.states[row], prompts.texts[row], search.step
-                self.keep(owner, Best(totals[row], *found))
+                told = losses[row].tolist(), prompts.states[row], prompts.texts[row], search.step
+                self.keep(owner, Best(totals[row], *told))
         if other and not self.constraints.canonical:
             self._score_texts(prompts.select(other))
         return scored
