@@ -85,7 +85,7 @@ class Classification(CausalTerm):
         super().__init__(model, weight, name=name, layout=layout, score_weight=score_weight)
         check_number("error_weight", error_weight, 0)
         self.words: dict[str, str | list[str]] | None = words and {
-            name: [some] if isinstance(some, str) else some for name, some in words.items()
+            name: [some] if isinstance(some, str) else [*some] for name, some in words.items()
         }
         self.error_weight = error_weight
         self._labelled = PerTarget(lambda targets: [self._read(target) for target in targets])

@@ -15,12 +15,12 @@ from fuse_lightning.errors import FuseError
 from fuse_lightning.models import CaptionModel
 from fuse_lightning.objectives import Objective, Prompts, State, Term
 from fuse_lightning.optimizers.admission import Admission
-from fuse_lightning.optimizers.choice import Choice
 from fuse_lightning.optimizers.constraints import Constraints
 from fuse_lightning.optimizers.description import models_work, terms_identity, terms_settings
+from fuse_lightning.optimizers.example_search import ExampleSearch
 from fuse_lightning.optimizers.racing import Racing
 from fuse_lightning.optimizers.start import Start, draw, random_start
-from fuse_lightning.search import Best, Scored, SearchModule
+from fuse_lightning.search import Best, Scored
 from fuse_lightning.search.lightning_glue import callbacks_of
 from fuse_lightning.utilities.identity import Identity
 
@@ -28,7 +28,7 @@ SPARE = 2
 """Candidates proposed for each wanted one, as some are not read back as the same ids."""
 
 
-class PromptOptimizer(SearchModule[State]):
+class PromptOptimizer(ExampleSearch):
     """Base of all prompt optimizers: a search over ids of the primary model.
 
     A step asks the frontier (a callback of the trainer) for states, proposes candidates from them,
@@ -110,11 +110,7 @@ class PromptOptimizer(SearchModule[State]):
         self.gradient_samples = gradient_samples
         self.gradient_resample = gradient_resample
         self.rescore = rescore
-        if examples_per_step is not None and examples_per_step < 1:
-            raise FuseError(f"examples_per_step is {examples_per_step}; it must be at least 1")
-        self.examples_per_step = examples_per_step
-        self.racing = racing or Racing()
-        self.choice = Choice(self.objective, self.racing, top, seed, examples_per_step)
+        self.set_examples(examples_per_step, racing)
 
     @abstractmethod
     def propose(self, states: list[list[State]]) -> list[list[State]]:
@@ -196,26 +192,6 @@ class PromptOptimizer(SearchModule[State]):
         if not all(type(token) is int and 0 <= token < size for token in state):
             raise ValueError("a token is none of the primary's")
 
-    def set_targets(self, targets: Sequence[Target]) -> None:
-        """Gives the targets to the objective."""
-        # Once for all steps, so that reduced precision would save little and cost all.
-        with torch.autocast(self.device.type, enabled=False):
-            self.objective.set_targets(targets)
-
-    def begin_step(self, steps: Sequence[int]) -> None:
-        """Tells the objective which step of each target begins, and draws its examples."""
-        self.objective.begin_step(steps)
-        self.choice.draw(self.targets, steps)
-
-    def again(self, frontiers: list[list[Scored[State]]]) -> list[list[Scored[State]]]:
-        """Losses of the frontier by the examples of this step."""
-        return self.choice.again(self.targets, frontiers)
-
-    def figures(self) -> dict[str, float]:
-        """Mean accuracy of the best prompts on the examples that choose, for curves."""
-        found = self.choice.accuracy(self.targets, self.searches)
-        return {} if found.isnan().all() else {"select/accuracy": float(found.nanmean())}
-
     # Starts
 
     def scores_start(self) -> bool:
@@ -269,14 +245,9 @@ class PromptOptimizer(SearchModule[State]):
         return self._score(self.admission.checked(proposed, self.expanded))
 
     def _score(self, prompts: Prompts) -> list[list[Scored[State]]]:
-        if self.objective.drawn is None:
-            # A given start is scored before the first step.
-            self.choice.draw(self.targets, [search.step for search in self.searches])
         losses = self.objective.losses(prompts)
         found, other = self.admission.results(prompts)
-        racing = [self.choice.applies(target) for target in self.targets]
-        raced = [row for row in found if racing[prompts.owners[row]]]
-        rows = [row for row in found if not racing[prompts.owners[row]]]
+        raced, rows = self.parted(prompts, found)
         if rows and self.rescore and torch.is_autocast_enabled(self.device.type):
             first = self.objective.total(losses).tolist()
             rows = best_rows(first, prompts.owners, rows, self.top)
@@ -286,8 +257,7 @@ class PromptOptimizer(SearchModule[State]):
         scored: list[list[Scored[State]]] = [[] for _ in self.searches]
         for total, state, owner in zip(totals, prompts.states, prompts.owners, strict=True):
             scored[owner].append((total, state))
-        with torch.autocast(self.device.type, enabled=False):
-            self.choice.update(self.targets, self.searches, prompts, raced, totals)
+        self.choose(prompts, raced, totals)
         # Best first: what follows is below the bar of hardly any target.
         for row in sorted(rows, key=totals.__getitem__):
             owner = prompts.owners[row]
