@@ -83,12 +83,14 @@ class Backward:
             prompts of its families, in their order, shape (F, P, d).
         losses: Losses of the prompts, shape (N,); infinite for a prompt that is too long.
         items: Losses of each pair of a prompt and an example, shape (M,).
+        correct: Whether the model's answers are right, shape (M,); ``None`` for no answers.
         pairs: The pairs, shape (M, 2).
     """
 
     grads: dict[int, Tensor]
     losses: Tensor
     items: Tensor
+    correct: Tensor | None
     pairs: Tensor
 
 
@@ -116,13 +118,14 @@ def backward(term: Term, reading: Reading, families: Families, count: int) -> Ba
     shares = _equal_shares(part) if values is None else _shares(term, part, values)
     grads, seen = _differentiate(term, part, rows, shares, families)
     losses = torch.full((count,), torch.inf, device=term.model.device)
-    items = torch.empty(0, device=term.model.device)
+    items, correct = torch.empty(0, device=term.model.device), None
     if len(rows):
         items = reduced(term, seen, part).float()
+        correct = term.correct(seen, part) if term.scores_loss else None
         of = part.pairs[:, 0]
         there = to_device(torch.unique(of), losses.device)
         losses[there] = mean_of(items, of, count)[there]
-    return Backward(grads, losses, items, part.pairs)
+    return Backward(grads, losses, items, correct, part.pairs)
 
 
 def _equal_shares(reading: Reading) -> Tensor | None:

@@ -84,11 +84,9 @@ class Classification(CausalTerm):
     ) -> None:
         super().__init__(model, weight, name=name, layout=layout, score_weight=score_weight)
         check_number("error_weight", error_weight, 0)
-        given = (words or {}).items()
-        lists: dict[str, str | list[str]] = {
-            name: [some] if isinstance(some, str) else [*some] for name, some in given
+        self.words: dict[str, str | list[str]] | None = words and {
+            name: [some] if isinstance(some, str) else [*some] for name, some in words.items()
         }
-        self.words = None if words is None else lists
         self.error_weight = error_weight
         self._labelled = PerTarget(lambda targets: [self._read(target) for target in targets])
 
