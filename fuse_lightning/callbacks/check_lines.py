@@ -36,9 +36,9 @@ def headroom_lines(headroom: Room) -> list[str]:
     """Lines about the room for a better prompt, the answers and the test examples."""
     best = headroom.best
     room = (
-        f"{best.name} is right on {percent(best.accuracy)} of {spaced(headroom.examples)} examples "
-        f"that choose (95 % interval {percent(best.low)} to {percent(best.high)}), the most "
-        f"frequent class on {percent(headroom.majority)}: room for "
+        f"the best floor is {best.name}: {percent(best.accuracy)} of {spaced(headroom.examples)} "
+        f"examples that choose (95 % interval {percent(best.low)} to {percent(best.high)}; the "
+        f"most frequent class: {percent(headroom.majority)}), which leaves "
         f"{100 * headroom.room:.1f} points"
     )
     shown = "no gain"

@@ -1,13 +1,21 @@
 """Check of labelled targets at the start of a search."""
 
+import logging
+from collections.abc import Sequence
+from typing import Any
+
 import lightning as L
 from lightning.pytorch.callbacks import Callback
 
 from fuse_lightning.callbacks.check_lines import print_check
 from fuse_lightning.callbacks.checking import checked, is_labelled, labeller_of
+from fuse_lightning.data.targets import Target
 from fuse_lightning.errors import FuseError
 from fuse_lightning.evaluation.stored import all_targets
-from fuse_lightning.search import search_of
+from fuse_lightning.search import SearchModule, search_of
+from fuse_lightning.search.rehearsal import CopyError
+
+logger = logging.getLogger(__name__)
 
 
 class Headroom(Callback):
@@ -41,5 +49,14 @@ class Headroom(Callback):
             return
         targets = [target for target in all_targets(trainer) if is_labelled(target)]
         if targets and trainer.is_global_zero:
-            print_check(checked(trainer, module, targets, self.examples), short=True)
+            self._check(trainer, module, targets)
         trainer.strategy.barrier()
+
+    def _check(
+        self, trainer: L.Trainer, module: SearchModule[Any], targets: Sequence[Target]
+    ) -> None:
+        try:
+            print_check(checked(trainer, module, targets, self.examples), short=True)
+        except CopyError as error:
+            # The search itself needs no copy.
+            logger.warning("the search is not checked: %s", error)

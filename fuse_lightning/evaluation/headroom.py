@@ -114,7 +114,7 @@ class Room:
         found = []
         if self.saturated:
             found.append(
-                f"saturated: {self.best.name} is right on {percent(self.best.accuracy)} of "
+                f"saturated: {self.best.name} reaches {percent(self.best.accuracy)} of "
                 f"{spaced(self.examples)} examples"
             )
         elif self.hopeless:
@@ -202,7 +202,7 @@ def smallest_gain(tests: int, differing: float) -> float | None:
         differing: As for :func:`examples_for`.
 
     >>> smallest_gain(400, 0.1), smallest_gain(2, 0.1)
-    (0.045, None)
+    (0.05, None)
     """
     gains = (step / 200 for step in range(1, 201))
     return next((gain for gain in gains if examples_for(gain, differing) <= tests), None)

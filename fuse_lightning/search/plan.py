@@ -76,7 +76,7 @@ class Plan:
         steps, option = self.allowed
         if steps >= FEW or option == "steps":
             return []
-        return [f"the budget allows about {steps} steps; raise {option}"]
+        return [f"the budget allows about {steps} steps: raise {option}"]
 
     def to_dict(self) -> dict[str, Any]:
         """All figures by name, as plain data."""

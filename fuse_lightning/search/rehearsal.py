@@ -23,6 +23,10 @@ SHORT = 2.0
 """Seconds of a proposal that is measured again, as the first one prepares much."""
 
 
+class CopyError(FuseError):
+    """Error of a search that keeps something which cannot be copied."""
+
+
 def copy_of(module: SearchModule[Any], trainer: L.Trainer) -> SearchModule[Any]:
     """Copy of a search before its first step, with a frontier of its own.
 
@@ -33,7 +37,7 @@ def copy_of(module: SearchModule[Any], trainer: L.Trainer) -> SearchModule[Any]:
         trainer: Its trainer, which the copy does not have.
 
     Raises:
-        FuseError: If the search keeps something that cannot be copied.
+        CopyError: If the search keeps something that cannot be copied.
     """
     given = frontiers_of(trainer)
     shared = [*module.shared(), module.folder]
@@ -43,9 +47,9 @@ def copy_of(module: SearchModule[Any], trainer: L.Trainer) -> SearchModule[Any]:
         memo[id(trainer)] = SimpleNamespace(callbacks=[frontier])
         copied = deepcopy(module, memo)
     except (RuntimeError, TypeError) as error:
-        raise FuseError(
-            f"{type(module).__name__} cannot be copied for a check ({error}); name what it keeps "
-            "in its method shared"
+        raise CopyError(
+            f"{type(module).__name__} cannot be copied for a check ({error}); its method shared "
+            "can name what copies use too"
         ) from error
     copied.trainer = memo[id(trainer)]
     copied.forget_searches()
