@@ -15,13 +15,12 @@ from fuse_lightning.errors import FuseError
 from fuse_lightning.models import CaptionModel
 from fuse_lightning.objectives import Objective, Prompts, State, Term
 from fuse_lightning.optimizers.admission import Admission
-from fuse_lightning.optimizers.choice import Choice
 from fuse_lightning.optimizers.constraints import Constraints
 from fuse_lightning.optimizers.description import models_work, terms_identity, terms_settings
-from fuse_lightning.optimizers.minibatches import minibatch
+from fuse_lightning.optimizers.example_search import ExampleSearch
 from fuse_lightning.optimizers.racing import Racing
 from fuse_lightning.optimizers.start import Start, draw, random_start
-from fuse_lightning.search import Best, Scored, SearchModule
+from fuse_lightning.search import Best, Scored
 from fuse_lightning.search.lightning_glue import callbacks_of
 from fuse_lightning.utilities.identity import Identity
 
@@ -29,7 +28,7 @@ SPARE = 2
 """Candidates proposed for each wanted one, as some are not read back as the same ids."""
 
 
-class PromptOptimizer(SearchModule[State]):
+class PromptOptimizer(ExampleSearch):
     """Base of all prompt optimizers: a search over ids of the primary model.
 
     A step asks the frontier (a callback of the trainer) for states, proposes candidates from them,
@@ -111,11 +110,7 @@ class PromptOptimizer(SearchModule[State]):
         self.gradient_samples = gradient_samples
         self.gradient_resample = gradient_resample
         self.rescore = rescore
-        if examples_per_step is not None and examples_per_step < 1:
-            raise FuseError(f"examples_per_step is {examples_per_step}; it must be at least 1")
-        self.examples_per_step = examples_per_step
-        self.racing = racing or Racing()
-        self.choice = Choice(self.objective, self.racing, top, seed)
+        self.set_examples(examples_per_step, racing)
 
     @abstractmethod
     def propose(self, states: list[list[State]]) -> list[list[State]]:
@@ -201,53 +196,6 @@ class PromptOptimizer(SearchModule[State]):
         if not all(type(token) is int and 0 <= token < size for token in state):
             raise ValueError("a token is none of the primary's")
 
-    def set_targets(self, targets: Sequence[Target]) -> None:
-        """Gives the targets to the objective."""
-        # Once for all steps, so that reduced precision would save little and cost all.
-        with torch.autocast(self.device.type, enabled=False):
-            self.objective.set_targets(targets)
-
-    def begin_step(self, steps: Sequence[int]) -> None:
-        """Tells the objective which step of each target begins, and draws its examples."""
-        self.objective.begin_step(steps)
-        if self.chooses:
-            self._draw(steps)
-
-    # Examples
-
-    @property
-    def chooses(self) -> bool:
-        """Whether prompts are chosen by other examples than those of a step."""
-        some = self.examples_per_step is not None
-        return bool(self.targets) and all(
-            target.examples and (target.select or some) for target in self.targets
-        )
-
-    def _draw(self, steps: Sequence[int]) -> None:
-        pairs = zip(self.targets, steps, strict=True)
-        size = self.examples_per_step
-        self.objective.draw([minibatch(target, n, size, self.seed) for target, n in pairs])
-
-    def again(self, frontiers: list[list[Scored[State]]]) -> list[list[Scored[State]]]:
-        """Losses of the frontier by the examples of this step."""
-        if not self.chooses:
-            return frontiers
-        found = [(owner, each) for owner, group in enumerate(frontiers) for each in group]
-        some = [(owner, state) for owner, (loss, state) in found if loss < float("inf")]
-        prompts = self.objective.prompts([state for _, state in some], [n for n, _ in some])
-        totals = iter(self.objective.total(self.objective.losses(prompts)).tolist())
-        return [
-            sorted((next(totals) if loss < float("inf") else loss, state) for loss, state in group)
-            for group in frontiers
-        ]
-
-    def figures(self) -> dict[str, float]:
-        """Mean accuracy of the best prompts on the examples that choose, for curves."""
-        if not self.chooses:
-            return {}
-        found = self.choice.accuracy(self.targets, self.searches)
-        return {} if found.isnan().all() else {"select/accuracy": float(found.nanmean())}
-
     # Starts
 
     def scores_start(self) -> bool:
@@ -301,9 +249,6 @@ class PromptOptimizer(SearchModule[State]):
         return self._score(self.admission.checked(proposed, self.expanded))
 
     def _score(self, prompts: Prompts) -> list[list[Scored[State]]]:
-        if self.chooses and self.objective.drawn is None:
-            # A given start is scored before the first step.
-            self._draw([search.step for search in self.searches])
         losses = self.objective.losses(prompts)
         rows, other = self.admission.results(prompts)
         if self.rescore and not self.chooses and torch.is_autocast_enabled(self.device.type):
@@ -316,8 +261,7 @@ class PromptOptimizer(SearchModule[State]):
         for total, state, owner in zip(totals, prompts.states, prompts.owners, strict=True):
             scored[owner].append((total, state))
         if self.chooses:
-            with torch.autocast(self.device.type, enabled=False):
-                self.choice.update(self.targets, self.searches, prompts, rows, totals)
+            self.choose(prompts, rows, totals)
             rows = []
         # Best first: what follows is below the bar of hardly any target.
         for row in sorted(rows, key=totals.__getitem__):

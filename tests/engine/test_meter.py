@@ -23,6 +23,7 @@ from tests.factories.builders import (
 )
 from tests.factories.captioners import CAPTIONERS
 from tests.factories.diffusion import PICTURE, stable_diffusion
+from tests.factories.seq2seq_lms import SEQ2SEQ_LMS
 from tests.near import near
 
 TEXTS = ["a red house", "a red house by the sea", "a dog", "a red house"]
@@ -128,6 +129,17 @@ def test_classes_of_texts(name, load):
         torch.autograd.grad(model.logits(encoded, embeds).sum(), embeds)
     assert (found["forward"], found["backward"]) == (expected["forward"], expected["backward"])
     assert found["backward"] == encoded.ids.numel()
+
+
+@pytest.mark.parametrize("name", SEQ2SEQ_LMS)
+def test_an_encoder_and_its_decoder_count_apart(name, load):
+    model = load(name)
+    encoded = model.encode([TEXTS[0], TEXTS[0], TEXTS[2]])
+    with counted(model.module) as expected, metered(model) as found, torch.no_grad():
+        model.answer_nll(encoded, ["great", "the film", "bad"])
+    assert found["forward"] == expected["forward"]
+    assert all(meter.forward > 0 for meter in model.meters)
+    assert len(model.meters) == 2
 
 
 @pytest.mark.parametrize("name", CAPTIONERS)

@@ -70,13 +70,13 @@ def test_each_pair_of_a_prompt_and_an_example_is_one_evaluation(objective):
         return [each.count for each in found]
 
     # What was computed before counts for who asks for it now.
-    objective.losses(prompts, [0])
+    objective.losses(prompts, [[0], [0]])
     assert counts() == [1, 1]
-    objective.losses(prompts, [0, 1, 1])
+    objective.losses(prompts, [[0, 1, 1]] * 2)
     assert counts() == [2, 1]
     objective.losses(prompts)
     assert counts() == [3, 1]
-    objective.losses(prompts, [0], again=True)
+    objective.losses(prompts, [[0], [0]], again=True)
     assert counts() == [4, 2]
     objective.set_targets([Target("three", metadata={"examples": EXAMPLES})])
     objective.losses(prompts_of(objective, (0,)))
@@ -114,6 +114,17 @@ def test_losses_that_change_with_every_step_are_evaluated_anew(objective, monkey
             objective.begin_step([step, step])
             objective.losses(prompts)
         assert objective.scores.evaluations[0].count == total
+
+
+def test_a_prompt_that_is_given_twice_is_read_once(objective, monkeypatch):
+    state = objective.encode_prompt("so small")
+    prompts, rows, loss = objective.prompts([state, state], [0, 0]), [], Labels.loss
+    monkeypatch.setattr(Labels, "loss", lambda *given: rows.append(len(given[1])) or loss(*given))
+    first, second = objective.losses(prompts, [[0, 1], [1, 2]])
+    assert sum(rows) == 6
+    assert_near(first, objective.losses(prompts.select([0]), [[0, 1]])[0])
+    assert_near(second, objective.losses(prompts.select([1]), [[1, 2]])[0])
+    assert sum(rows) == 6
 
 
 def test_losses_of_no_prompts_are_none(objective):

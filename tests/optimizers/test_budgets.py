@@ -98,3 +98,17 @@ def test_the_first_step_that_reaches_a_budget_is_the_last(folders, tmp_path, pic
         (row,) = search(short, tmp_path, ImageTargets(str(picture)))
         assert short.searches[0].step == last
         assert getattr(row, kind) == near(used[last - 1])
+
+
+def test_where_losses_change_with_every_step_each_step_evaluates_anew(folders, pictures, tmp_path):
+    module = OPTIMIZERS["l0"](folders, seed=3)
+    search(module, tmp_path, ImageTargets(str(pictures), batch_size=1))
+    module.objective.terms[0].steady = False
+    # As when another target has just entered the batch.
+    module.objective.set_targets(module.targets)
+    evaluated = module.searches[0].evaluated
+    before = evaluated.count
+    for step in range(2):
+        module.begin_step([step])
+        evaluated.add((1, 2))
+    assert evaluated.count == before + 2
