@@ -22,7 +22,8 @@ class TensorBoardPrompts(Callback):
     """Callback that logs each target's pictures once, and each better prompt.
 
     Over several devices each but the first writes a run of its own below the run's folder,
-    ``rank1`` and so on. At the end come the options of the search with its final losses.
+    ``rank1`` and so on. At the end come the options of the search with its final losses and
+    what it has used.
     """
 
     def __init__(self) -> None:
@@ -68,7 +69,7 @@ class TensorBoardPrompts(Callback):
             self.shown[name] = "" if best is None else best.prompt
 
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Writes options and final losses side by side, for TensorBoard's tables of runs."""
+        """Writes options, final losses and use side by side, for TensorBoard's tables of runs."""
         for board in self.boards:
             board.flush()
         module = search_of(pl_module)
@@ -78,6 +79,8 @@ class TensorBoardPrompts(Callback):
         final = {"final/best": fmean(result.loss for result in best)}
         for name in best[0].losses:
             final[f"final/{name}"] = fmean(result.losses[name] for result in best)
+        for name in ("evaluations", "tokens", "seconds", "flops"):
+            final[f"final/{name}"] = fmean(getattr(result, name) for result in best)
         for logger in _loggers(trainer):
             logger.log_hyperparams(_options(module), final)
 

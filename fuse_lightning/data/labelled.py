@@ -90,6 +90,11 @@ class LabelledExamples(TargetDataModule):
             "select": self._one_each(select_from, "select_from"),
             "test": self._one_each(test_from, "test_from"),
         }
+        for split, amount in (("select", self.options.select), ("test", self.options.test)):
+            if amount == 0 and self.others[split] is not None:
+                raise FuseError(
+                    f"data.{split} is 0, but data.{split}_from is given; leave one of them out"
+                )
         self._told: set[str] = set()
 
     def _one_each(self, given: str | list[str] | None, option: str) -> list[str] | None:

@@ -13,6 +13,7 @@ from transformers import PretrainedConfig
 from fuse_lightning.engine.attention import right_padded
 from fuse_lightning.engine.budget import Budget
 from fuse_lightning.engine.compiling import compile_layers
+from fuse_lightning.engine.meter import watch
 from fuse_lightning.engine.prefixes import WORTH
 from fuse_lightning.engine.remembered import Remembered
 from fuse_lightning.errors import FuseError
@@ -154,8 +155,7 @@ class FrozenModel(TokenAccess):
             device: Device of the model, unless its options name another.
 
         Raises:
-            FuseError: If there is no such model, it is of another kind, or it cannot lie where it
-                shall.
+            FuseError: If there is no such model of this kind, or it cannot lie where it shall.
         """
         if self.loaded:
             return
@@ -169,6 +169,8 @@ class FrozenModel(TokenAccess):
             self.module, self.tokenizer, self.device = found
             self.budget.apart = self.turn
             self.prepare()
+            self.meters = watch(self.networks.values(), self.put_back)
+            """Counters of what the networks read, for the work of a search."""
             if self.compile:
                 compile_layers(self.text_network)
         except BaseException:
@@ -271,8 +273,7 @@ class FrozenModel(TokenAccess):
     @cached_property
     def max_tokens(self) -> int:
         """Longest input in tokens, special ones included."""
-        limit = self.tokenizer.model_max_length
-        return longest_input(self.module, self.text_config, limit)
+        return longest_input(self.module, self.text_config, self.tokenizer.model_max_length)
 
     @cached_property
     def turn(self) -> int | None:

@@ -21,7 +21,7 @@ from fuse_lightning.models.options import ModelSource
 from fuse_lightning.objectives.causal_term import CausalTerm
 from fuse_lightning.objectives.context import Context
 from fuse_lightning.objectives.layout import ANSWER, Fields, Layout, Message, Piece
-from fuse_lightning.objectives.reading import Reading
+from fuse_lightning.objectives.reading import Reading, mean_of
 from fuse_lightning.objectives.target_cache import PerTarget
 from fuse_lightning.objectives.term import Term
 from fuse_lightning.objectives.transfer import nothing_to_compare
@@ -84,7 +84,11 @@ class Classification(CausalTerm):
     ) -> None:
         super().__init__(model, weight, name=name, layout=layout, score_weight=score_weight)
         check_number("error_weight", error_weight, 0)
-        self.words = words
+        given = (words or {}).items()
+        lists: dict[str, str | list[str]] = {
+            name: [some] if isinstance(some, str) else [*some] for name, some in given
+        }
+        self.words = None if words is None else lists
         self.error_weight = error_weight
         self._labelled = PerTarget(lambda targets: [self._read(target) for target in targets])
 
@@ -142,7 +146,8 @@ class Classification(CausalTerm):
         seen = target.seen
         right = [self._class(target, words, example) for example in seen]
         fields = [self._fields(target, names, example) for example in seen]
-        self._check_room(target, fields, whole)
+        _, longest = max((len(ids), word) for ids, word in zip(read, whole, strict=True))
+        self._check_room(target, fields, longest)
         rows: list[list[Fields]] = [[{**each, ANSWER: word} for word in whole] for each in fields]
         return Labelled(words, rows, torch.tensor(right, dtype=torch.long))
 
@@ -167,10 +172,9 @@ class Classification(CausalTerm):
         return {name: example[name] for name in names}
 
     def _check_room(
-        self, target: Target, fields: Sequence[Mapping[str, str]], words: Sequence[str]
+        self, target: Target, fields: Sequence[Mapping[str, str]], longest: str
     ) -> None:
-        """Checks that the model can read every example behind a short prompt."""
-        longest = max(words, key=len)
+        """Checks that the model can read every example with a short prompt and its longest word."""
         texts = [Context(self.form, {**each, ANSWER: longest}).fill("a").text for each in fields]
         most = self.model.max_tokens
         # No token is shorter than a byte.
@@ -251,9 +255,14 @@ class Classification(CausalTerm):
         return found
 
     def correct(self, values: Tensor, reading: Reading) -> Tensor:
-        """Whether the most likely class is the right one, 1 or 0, shape (M,)."""
+        """Whether the most likely class is the right one, 1 or 0, shape (M,).
+
+        An example that the model cannot read has no right answer.
+        """
         logs = self.log_probs(values, reading)
-        return (logs.argmax(1) == to_device(self.right(reading), logs.device)).float()
+        unread = mean_of(values.isinf().float(), reading.item, len(logs)) > 0
+        right = logs.argmax(1) == to_device(self.right(reading), logs.device)
+        return (right & ~unread).float()
 
     def metrics(self) -> dict[str, Metric]:
         """Mean cross-entropy, and the share of right answers."""

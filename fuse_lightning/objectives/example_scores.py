@@ -108,10 +108,12 @@ class ExampleScores:
             found[known] = values
         if missing := sorted({*range(len(cells))}.difference(known)):
             # One that is asked for twice is read once, and counts twice.
-            wanted = [*dict.fromkeys(places[place] for place in missing)]
-            read = self.split(partial(self._read, prompts), wanted)
-            told = dict(zip(wanted, read, strict=True))
-            found[missing] = torch.tensor([told[places[place]] for place in missing])
+            first: dict[Hashable, Cell] = {}
+            for place in missing:
+                first.setdefault(cells[place], places[place])
+            read = self.split(partial(self._read, prompts), [*first.values()])
+            told = dict(zip(first, read, strict=True))
+            found[missing] = torch.tensor([told[cells[place]] for place in missing])
             self.memory.keep([cells[place] for place in missing], found[missing])
         return found
 

@@ -112,6 +112,8 @@ class Objective:
         self.speller.begin_step()
         if not all(term.steady for term in self.terms):
             self.scores.forget()
+            for evaluations in self.scores.evaluations:
+                evaluations.forget()
         for term in self.terms:
             term.begin_step(steps)
 

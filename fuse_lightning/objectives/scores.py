@@ -15,6 +15,7 @@ from fuse_lightning.objectives.prompts import Prompts, State
 from fuse_lightning.objectives.reading import mean_of
 from fuse_lightning.objectives.row_values import item_losses, row_values
 from fuse_lightning.objectives.term import Term
+from fuse_lightning.utilities.evaluations import Evaluations
 
 
 class Scores:
@@ -30,11 +31,14 @@ class Scores:
         """Losses of terms without examples, by number of the target and state."""
         self.by_example = [ExampleScores(term) for term in terms]
         """Losses of each other term for single examples."""
+        self.evaluations: Sequence[Evaluations] = ()
+        """Takes the number of evaluations of each target of the batch; empty to count none."""
         self._numbers: list[tuple[Target, int]] = []
         self._count = itertools.count()
 
     def set_targets(self, targets: Sequence[Target]) -> None:
-        """Drops the losses of targets that have left the batch."""
+        """Drops the losses of targets that have left the batch, and counts no evaluations."""
+        self.evaluations = ()
         known = {id(target): number for target, number in self._numbers}
         # The target itself is kept with its number: no other object can take its identity.
         self._numbers = [
@@ -75,6 +79,8 @@ class Scores:
         Raises:
             FuseError: If a number is below 0, or a target has none of the examples.
         """
+        if all(term.examples is None for term in self.terms):
+            self._evaluated(prompts, None, again=again)
         losses = self.plain(prompts, again=again)
         for column, term in enumerate(self.terms):
             if term.examples is not None:
@@ -127,9 +133,34 @@ class Scores:
             for owner, *some in {*asked}:
                 known[owner, *some] = self.check_examples(term, owner, some)
             chosen = [known[some] for some in asked]
-        found = self.by_example[column].losses(self.keys(prompts), prompts, chosen, again=again)
+        found = self.example_losses(column, prompts, chosen, again=again)
         sizes = torch.tensor([len(some) for some in chosen], dtype=torch.long)
         return mean_of(found, torch.arange(len(chosen)).repeat_interleave(sizes), len(chosen))
+
+    def example_losses(
+        self,
+        column: int,
+        prompts: Prompts,
+        examples: Sequence[Sequence[int]],
+        *,
+        again: bool = False,
+    ) -> Tensor:
+        """Losses of one term for single examples, see :meth:`ExampleScores.losses`."""
+        # All terms together evaluate a prompt once.
+        first = all(other.examples is None for other in self.terms[:column])
+        self._evaluated(prompts, examples, again=again and first)
+        scores = self.by_example[column]
+        return scores.losses(self.keys(prompts), prompts, examples, again=again)
+
+    def _evaluated(
+        self, prompts: Prompts, examples: Sequence[Sequence[int]] | None, *, again: bool
+    ) -> None:
+        """Counts the evaluations of the targets, by prompts and their examples, if any."""
+        if not self.evaluations:
+            return
+        for row, (owner, state) in enumerate(zip(prompts.owners, prompts.states, strict=True)):
+            asked = (0,) if examples is None else examples[row]
+            self.evaluations[owner].add(state, asked, again=again)
 
     def check_examples(self, term: Term, owner: int, examples: Sequence[int]) -> Sequence[int]:
         """Those of the examples that a target has, at least one.

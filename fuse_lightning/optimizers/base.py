@@ -10,24 +10,25 @@ from lightning.pytorch.callbacks import Callback
 from fuse_lightning.adapters import AdapterSettings
 from fuse_lightning.callbacks.defaults import missing_callbacks
 from fuse_lightning.data import Target
+from fuse_lightning.engine.meter import Work
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models import CaptionModel
 from fuse_lightning.objectives import Objective, Prompts, State, Term
 from fuse_lightning.optimizers.admission import Admission
-from fuse_lightning.optimizers.choice import Choice
 from fuse_lightning.optimizers.constraints import Constraints
-from fuse_lightning.optimizers.minibatches import minibatch
+from fuse_lightning.optimizers.description import models_work, terms_identity, terms_settings
+from fuse_lightning.optimizers.example_search import ExampleSearch
 from fuse_lightning.optimizers.racing import Racing
 from fuse_lightning.optimizers.start import Start, draw, random_start
-from fuse_lightning.search import Best, Scored, SearchModule
+from fuse_lightning.search import Best, Scored
 from fuse_lightning.search.lightning_glue import callbacks_of
-from fuse_lightning.utilities.identity import CONTENT, Identity
+from fuse_lightning.utilities.identity import Identity
 
 SPARE = 2
 """Candidates proposed for each wanted one, as some are not read back as the same ids."""
 
 
-class PromptOptimizer(SearchModule[State]):
+class PromptOptimizer(ExampleSearch):
     """Base of all prompt optimizers: a search over ids of the primary model.
 
     A step asks the frontier (a callback of the trainer) for states, proposes candidates from them,
@@ -43,8 +44,11 @@ class PromptOptimizer(SearchModule[State]):
         constraints: Constraints on prompts.
         patience: End a target after so many steps without a better prompt; ``None`` for never.
         stop_loss: End a target once its objective is at most this; ``None`` for never.
-        stop_seconds: End a target after the step in which its share of the time is so much: targets
-            of a batch share alike. ``None`` for never. ``trainer.max_time`` ends the whole run.
+        max_evaluations: Budget of a target: prompts scored, or pairs of a prompt and an example. A
+            target ends after the step that uses a budget up. ``None`` for no limit.
+        max_tokens: Budget of positions that models read; targets of a batch share a step's alike.
+        max_seconds: Budget of wall time, shared alike too; ``trainer.max_time`` ends the whole run.
+        max_flops: Budget of the models' floating-point operations, shared alike too.
         top: Prompts reported for each target, best first.
         seed: Seed of the search; each target has a random stream of its own.
         adapter: How gradients of models with another tokenizer reach the primary's tokens.
@@ -74,7 +78,10 @@ class PromptOptimizer(SearchModule[State]):
         constraints: Constraints | None = None,
         patience: int | None = None,
         stop_loss: float | None = None,
-        stop_seconds: float | None = None,
+        max_evaluations: int | None = None,
+        max_tokens: int | None = None,
+        max_seconds: float | None = None,
+        max_flops: float | None = None,
         top: int = 1,
         seed: int = 0,
         adapter: AdapterSettings | None = None,
@@ -85,7 +92,8 @@ class PromptOptimizer(SearchModule[State]):
         examples_per_step: int | None = None,
         racing: Racing | None = None,
     ) -> None:
-        super().__init__(steps, patience, stop_loss, stop_seconds, top, seed)
+        budgets = max_evaluations, max_tokens, max_seconds, max_flops
+        super().__init__(steps, patience, stop_loss, *budgets, top, seed)
         for name, value in (
             ("prompt_length", prompt_length),
             ("gradient_samples", gradient_samples),
@@ -102,11 +110,7 @@ class PromptOptimizer(SearchModule[State]):
         self.gradient_samples = gradient_samples
         self.gradient_resample = gradient_resample
         self.rescore = rescore
-        if examples_per_step is not None and examples_per_step < 1:
-            raise FuseError(f"examples_per_step is {examples_per_step}; it must be at least 1")
-        self.examples_per_step = examples_per_step
-        self.racing = racing or Racing()
-        self.choice = Choice(self.objective, self.racing, top, seed)
+        self.set_examples(examples_per_step, racing)
 
     @abstractmethod
     def propose(self, states: list[list[State]]) -> list[list[State]]:
@@ -157,16 +161,8 @@ class PromptOptimizer(SearchModule[State]):
 
     def own_identity(self, *, content: bool) -> Identity:
         """Identity of the objective and of the constraints."""
-        parts = {
-            "terms": ", ".join(self.loss_names()),
-            "constraints": repr(self.constraints),
-        }
-        for term in self.objective.terms:
-            parts |= {f"{part} of {term.name}": text for part, text in term.identity().items()}
-            if content:
-                digests = [model.fingerprint for model in term.models]
-                parts[f"{CONTENT} {term.name}"] = " ".join(digests)
-        return parts
+        found = {"constraints": repr(self.constraints)}
+        return terms_identity(self.objective.terms, content=content) | found
 
     def loss_names(self) -> list[str]:
         """Names of the terms."""
@@ -174,12 +170,11 @@ class PromptOptimizer(SearchModule[State]):
 
     def settings(self) -> dict[str, Any]:
         """Model and weight of each term."""
-        found: dict[str, Any] = {}
-        for term in self.objective.terms:
-            names = [model.model_id for model in term.models]
-            found[f"{term.name}/model"] = ", ".join(names)
-            found[f"{term.name}/weight"] = term.weight
-        return found
+        return terms_settings(self.objective.terms)
+
+    def spent(self) -> Work:
+        """Work of the terms' models and of the captioner so far, each model once."""
+        return models_work([*self.objective.models, self.captioner])
 
     def ids_of(self, state: State) -> list[int]:
         """Ids of a prompt: the state itself."""
@@ -196,53 +191,6 @@ class PromptOptimizer(SearchModule[State]):
         size = self.objective.primary.vocab_size
         if not all(type(token) is int and 0 <= token < size for token in state):
             raise ValueError("a token is none of the primary's")
-
-    def set_targets(self, targets: Sequence[Target]) -> None:
-        """Gives the targets to the objective."""
-        # Once for all steps, so that reduced precision would save little and cost all.
-        with torch.autocast(self.device.type, enabled=False):
-            self.objective.set_targets(targets)
-
-    def begin_step(self, steps: Sequence[int]) -> None:
-        """Tells the objective which step of each target begins, and draws its examples."""
-        self.objective.begin_step(steps)
-        if self.chooses:
-            self._draw(steps)
-
-    # Examples
-
-    @property
-    def chooses(self) -> bool:
-        """Whether prompts are chosen by other examples than those of a step."""
-        some = self.examples_per_step is not None
-        return bool(self.targets) and all(
-            target.examples and (target.select or some) for target in self.targets
-        )
-
-    def _draw(self, steps: Sequence[int]) -> None:
-        pairs = zip(self.targets, steps, strict=True)
-        size = self.examples_per_step
-        self.objective.draw([minibatch(target, n, size, self.seed) for target, n in pairs])
-
-    def again(self, frontiers: list[list[Scored[State]]]) -> list[list[Scored[State]]]:
-        """Losses of the frontier by the examples of this step."""
-        if not self.chooses:
-            return frontiers
-        found = [(owner, each) for owner, group in enumerate(frontiers) for each in group]
-        some = [(owner, state) for owner, (loss, state) in found if loss < float("inf")]
-        prompts = self.objective.prompts([state for _, state in some], [n for n, _ in some])
-        totals = iter(self.objective.total(self.objective.losses(prompts)).tolist())
-        return [
-            sorted((next(totals) if loss < float("inf") else loss, state) for loss, state in group)
-            for group in frontiers
-        ]
-
-    def figures(self) -> dict[str, float]:
-        """Mean accuracy of the best prompts on the examples that choose, for curves."""
-        if not self.chooses:
-            return {}
-        found = self.choice.accuracy(self.targets, self.searches)
-        return {} if found.isnan().all() else {"select/accuracy": float(found.nanmean())}
 
     # Starts
 
@@ -293,12 +241,10 @@ class PromptOptimizer(SearchModule[State]):
         Raises:
             FuseError: If a candidate is no tuple of ids of the primary.
         """
+        self.objective.scores.evaluations = [search.evaluated for search in self.searches]
         return self._score(self.admission.checked(proposed, self.expanded))
 
     def _score(self, prompts: Prompts) -> list[list[Scored[State]]]:
-        if self.chooses and self.objective.drawn is None:
-            # A given start is scored before the first step.
-            self._draw([search.step for search in self.searches])
         losses = self.objective.losses(prompts)
         rows, other = self.admission.results(prompts)
         if self.rescore and not self.chooses and torch.is_autocast_enabled(self.device.type):
@@ -311,8 +257,7 @@ class PromptOptimizer(SearchModule[State]):
         for total, state, owner in zip(totals, prompts.states, prompts.owners, strict=True):
             scored[owner].append((total, state))
         if self.chooses:
-            with torch.autocast(self.device.type, enabled=False):
-                self.choice.update(self.targets, self.searches, prompts, rows, totals)
+            self.choose(prompts, rows, totals)
             rows = []
         # Best first: what follows is below the bar of hardly any target.
         for row in sorted(rows, key=totals.__getitem__):

@@ -28,8 +28,17 @@ class Captioner(PromptOptimizer):
         steps: Steps for each batch of targets.
         constraints: Constraints on prompts.
         patience: End a target after so many steps without a better prompt; ``None`` for never.
+        stop_loss: End a target once its objective is at most this; ``None`` for never.
+        max_evaluations: Budget of a target: prompts scored, or pairs of a prompt and an example. A
+            target ends after the step that uses a budget up. ``None`` for no limit.
+        max_tokens: Budget of positions that models read; targets of a batch share a step's alike.
+        max_seconds: Budget of wall time, shared alike too; ``trainer.max_time`` ends the whole run.
+        max_flops: Budget of the models' floating-point operations, shared alike too.
+        top: Prompts reported for each target, best first.
         seed: Seed of the search; each target has a random stream of its own.
         max_batch_tokens: Most token positions in one forward of the objective.
+        rescore: Whether the best captions of a step are scored again in float32 where the
+            trainer's precision is a reduced one.
     """
 
     captioner: CaptionModel
@@ -47,7 +56,10 @@ class Captioner(PromptOptimizer):
         constraints: Constraints | None = None,
         patience: int | None = None,
         stop_loss: float | None = None,
-        stop_seconds: float | None = None,
+        max_evaluations: int | None = None,
+        max_tokens: int | None = None,
+        max_seconds: float | None = None,
+        max_flops: float | None = None,
         top: int = 1,
         seed: int = 0,
         max_batch_tokens: int = 8192,
@@ -59,7 +71,10 @@ class Captioner(PromptOptimizer):
             constraints=constraints,
             patience=patience,
             stop_loss=stop_loss,
-            stop_seconds=stop_seconds,
+            max_evaluations=max_evaluations,
+            max_tokens=max_tokens,
+            max_seconds=max_seconds,
+            max_flops=max_flops,
             top=top,
             seed=seed,
             max_batch_tokens=max_batch_tokens,

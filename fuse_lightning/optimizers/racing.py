@@ -85,7 +85,7 @@ def race(
         running = [row for row in alive if blocks[prompts.owners[row]]]
         part = prompts.select(running)
         asked = [blocks[owner] for owner in part.owners]
-        told = [scores.by_example[n].losses(scores.keys(part), part, asked) for n in columns]
+        told = [scores.example_losses(n, part, asked) for n in columns]
         sizes = [len(some) for some in asked]
         for row, losses in zip(running, torch.split(torch.stack(told, dim=1), sizes), strict=True):
             met[row].append(losses)

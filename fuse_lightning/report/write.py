@@ -82,6 +82,7 @@ def page(run: Run) -> str:
         count=len(run.results),
         ranked=any(result.rank != 1 for result in run.results),
         terms=_terms(run),
+        counted=any(result.evaluations or result.tokens for result in run.results),
         pictures={name: picture for name, picture in pictures.items() if picture is not None},
         curves=curves,
         size=(WIDTH, HEIGHT),

@@ -34,6 +34,11 @@ class Result:
         digest: SHA-256 of the target's content, in hex; empty where it is not known.
         source: Origin of the target: a path from ``data.root`` or an address, a table and its row,
             or a text; empty where it is not known.
+        evaluations: Number of prompts that were scored for the target; where it has examples, of
+            pairs of a prompt and an example. Each counts once, however often it was asked for.
+        tokens: Positions that the models read for the target, padding included; a step's are
+            shared equally by its batch, as seconds are.
+        flops: Floating-point operations of the models for the target, by parameters and positions.
 
     >>> result = Result("a.png", "a red star", [5, 7], 1.5, {"fluency": 1.5}, 3, 0, 0.2)
     >>> Result.from_dict(result.to_dict()) == result
@@ -52,6 +57,9 @@ class Result:
     finished: bool = True
     digest: str = ""
     source: str = ""
+    evaluations: int = 0
+    tokens: int = 0
+    flops: float = 0.0
 
     def to_dict(self) -> dict[str, Any]:
         """Dictionary of plain values, for JSON and checkpoints."""

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Generic
 
 from fuse_lightning.data import Target
+from fuse_lightning.engine.meter import Work
 from fuse_lightning.search.frontier import Scored, StateT
 from fuse_lightning.search.target_search import TargetSearch
 from fuse_lightning.utilities.identity import Identity
@@ -64,6 +65,13 @@ class SearchHooks(ABC, Generic[StateT]):
 
     def begin_step(self, steps: Sequence[int]) -> None:
         """Called before a step, with the number of each target's step, from 0."""
+
+    def spent(self) -> Work:
+        """Work of all models so far; the search takes what a step adds.
+
+        Evaluations are counted by the search's scores, in ``searches[place].evaluated``.
+        """
+        return Work()
 
     def scores_start(self) -> bool:
         """Whether start states are candidates too."""

@@ -1,4 +1,4 @@
-"""Limits of a target's search: steps, patience, loss and time."""
+"""Limits of a target's search: steps, patience, loss, and budgets of work and time."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -7,10 +7,16 @@ from fuse_lightning.errors import FuseError
 from fuse_lightning.search.target_search import TargetSearch
 from fuse_lightning.utilities.numbers import check_number
 
+BUDGETS = ("evaluations", "tokens", "seconds", "flops")
+"""What a target's search uses up."""
+
 
 @dataclass(frozen=True)
 class Limits:
     """Limits that end a target's search.
+
+    A search ends after the step in which it has used a budget up: that step is not cut short, so
+    that it may use some more.
 
     >>> Limits(steps=0)
     Traceback (most recent call last):
@@ -20,8 +26,11 @@ class Limits:
         steps: Most steps.
         patience: Steps without a better prompt; ``None`` for no limit.
         stop_loss: Loss that is low enough; ``None`` for no limit.
-        stop_seconds: Share of the wall time, in seconds, after which no step begins; ``None`` for
-            no limit.
+        max_evaluations: Budget of scored prompts, or of scored pairs of a prompt and an example;
+            ``None`` for no limit.
+        max_tokens: Budget of positions that models read; ``None`` for no limit.
+        max_seconds: Budget of wall time, in seconds; ``None`` for no limit.
+        max_flops: Budget of floating-point operations; ``None`` for no limit.
 
     Raises:
         FuseError: If one of them is out of its range.
@@ -30,7 +39,10 @@ class Limits:
     steps: int
     patience: int | None = None
     stop_loss: float | None = None
-    stop_seconds: float | None = None
+    max_evaluations: int | None = None
+    max_tokens: int | None = None
+    max_seconds: float | None = None
+    max_flops: float | None = None
 
     def __post_init__(self) -> None:
         for name, value in (("steps", self.steps), ("patience", self.patience)):
@@ -38,13 +50,21 @@ class Limits:
                 raise FuseError(f"{name} is {value}; it must be at least 1")
         if self.stop_loss is not None:
             check_number("stop_loss", self.stop_loss)
-        if self.stop_seconds is not None and not self.stop_seconds > 0:
-            raise FuseError(f"stop_seconds is {self.stop_seconds}; it must be above 0")
+        for name in BUDGETS:
+            most = self.budget(name)
+            if most is not None and not most > 0:
+                raise FuseError(f"max_{name} is {most}; it must be above 0")
+
+    def budget(self, name: str) -> float | None:
+        """The most that a search may use of one of :data:`BUDGETS`; ``None`` for no limit."""
+        most: float | None = getattr(self, f"max_{name}")
+        return most
 
     def spent(self, search: TargetSearch[Any]) -> bool:
-        """Whether a search has used up its steps or its time."""
-        late = self.stop_seconds is not None and search.seconds >= self.stop_seconds
-        return search.step >= self.steps or late
+        """Whether a search has used up its steps or another budget."""
+        budgets = {name: most for name in BUDGETS if (most := self.budget(name)) is not None}
+        used = any(getattr(search, name) >= most for name, most in budgets.items())
+        return search.step >= self.steps or used
 
     def reached(self, search: TargetSearch[Any]) -> bool:
         """Whether a search has found a prompt that is good enough."""

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import fields
 from itertools import zip_longest
 from typing import Any
 
@@ -10,11 +11,13 @@ import torch
 from lightning.pytorch.callbacks import Callback
 
 from fuse_lightning.data import Target, TargetBatch
+from fuse_lightning.engine.meter import Work
 from fuse_lightning.errors import FuseError
 from fuse_lightning.results.distributed import gathered
 from fuse_lightning.results.result import NO_PROMPT
 from fuse_lightning.search.beam import GreedySearch
 from fuse_lightning.search.checks import check_expanded, check_kept
+from fuse_lightning.search.curves import curves
 from fuse_lightning.search.discrete_step import DiscreteStep
 from fuse_lightning.search.frontier import StateT
 from fuse_lightning.search.lightning_glue import (
@@ -44,8 +47,11 @@ class SearchModule(ResumableSearch[StateT]):
         steps: Most steps for each target.
         patience: End a target after so many steps without a better prompt; ``None`` for never.
         stop_loss: End a target once its loss is at most this; ``None`` for never.
-        stop_seconds: End a target after the step in which its share of the time is so much: targets
-            of a batch share alike. ``None`` for never. ``trainer.max_time`` ends the whole run.
+        max_evaluations: Budget of a target: prompts scored, or pairs of a prompt and an example. A
+            target ends after the step that uses a budget up. ``None`` for no limit.
+        max_tokens: Budget of positions that models read; targets of a batch share a step's alike.
+        max_seconds: Budget of wall time, shared alike too; ``trainer.max_time`` ends the whole run.
+        max_flops: Budget of the models' floating-point operations, shared alike too.
         top: Prompts reported for each target, best first.
         seed: Seed of the search; each target has a random stream of its own.
 
@@ -62,7 +68,10 @@ class SearchModule(ResumableSearch[StateT]):
         steps: int = 16,
         patience: int | None = None,
         stop_loss: float | None = None,
-        stop_seconds: float | None = None,
+        max_evaluations: int | None = None,
+        max_tokens: int | None = None,
+        max_seconds: float | None = None,
+        max_flops: float | None = None,
         top: int = 1,
         seed: int = 0,
     ) -> None:
@@ -71,7 +80,10 @@ class SearchModule(ResumableSearch[StateT]):
         self.steps = steps
         self.patience = patience
         self.stop_loss = stop_loss
-        self.stop_seconds = stop_seconds
+        self.max_evaluations = max_evaluations
+        self.max_tokens = max_tokens
+        self.max_seconds = max_seconds
+        self.max_flops = max_flops
         self.top = top
         self.seed = seed
         self.targets: list[Target] = []
@@ -79,12 +91,12 @@ class SearchModule(ResumableSearch[StateT]):
         if top < 1:
             raise FuseError(f"top is {top}; it must be at least 1")
         # Raises an error over one that is out of its range.
-        Limits(steps, patience, stop_loss, stop_seconds)
+        _limits_of(self)
 
     @property
     def limits(self) -> Limits:
         """Limits that end a target's search."""
-        return Limits(self.steps, self.patience, self.stop_loss, self.stop_seconds)
+        return _limits_of(self)
 
     @property
     def best(self) -> list[Best[StateT] | None]:
@@ -173,7 +185,7 @@ class SearchModule(ResumableSearch[StateT]):
 
     @torch.no_grad()
     def _search(self, batch: TargetBatch) -> None:
-        begin = time.perf_counter()
+        begin, before = time.perf_counter(), self.spent()
         self._regroup(batch.targets)
         if not batch.targets:
             return
@@ -183,15 +195,18 @@ class SearchModule(ResumableSearch[StateT]):
         states = self.frontier.expand()
         check_expanded(states, len(self.searches), type(self.frontier).__name__)
         count = self._move(states) if any(states) else 0
-        seconds = time.perf_counter() - begin
+        seconds, now = time.perf_counter() - begin, self.spent()
+        work = Work(now.tokens - before.tokens, now.flops - before.flops)
         for place, search in enumerate(self.searches):
-            search.seconds += seconds / len(self.searches)
+            search.spend(seconds, work, len(self.searches))
             if search.step == 1:
                 # What no checkpoint can hold shows before much has been searched.
                 self.target_state(place)
             if self._over(place) or batch.queue.is_last(search.name):
                 self._finish(place, batch)
-        self._log(count / seconds)
+        if told := curves(self.searches, self.loss_names()):
+            told["train/candidates_per_second"] = count / seconds
+            self.log_dict(told | self.figures(), batch_size=len(self.searches))
 
     def _regroup(self, targets: Sequence[Target]) -> None:
         """Drops the searches of ended targets, and starts those of new ones."""
@@ -265,19 +280,9 @@ class SearchModule(ResumableSearch[StateT]):
     def _add_results(self, search: TargetSearch[StateT]) -> None:
         self.results += search.results(self.loss_names(), self.seed, self.ids_of)
 
-    def _log(self, rate: float) -> None:
-        found = [best for best in self.best if best is not None]
-        if not found:
-            return
-        size = len(self.targets)
-        mean = torch.tensor([[best.loss, *best.losses] for best in found]).mean(0)
-        names = ["best", *self.loss_names()]
-        self.log_dict(
-            {f"train/{name}": value for name, value in zip(names, mean, strict=True)}
-            | self.figures(),
-            batch_size=size,
-        )
-        self.log("train/candidates_per_second", rate, batch_size=size)
+
+def _limits_of(module: SearchModule[Any]) -> Limits:
+    return Limits(**{field.name: getattr(module, field.name) for field in fields(Limits)})
 
 
 def search_of(module: L.LightningModule) -> SearchModule[Any]:

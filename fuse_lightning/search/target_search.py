@@ -1,4 +1,4 @@
-"""State of one target's search: its best prompts, random stream, steps and time."""
+"""State of one target's search: its best prompts, random stream, steps and what it has used."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -7,8 +7,10 @@ from typing import Any, Generic
 
 import torch
 
+from fuse_lightning.engine.meter import Work
 from fuse_lightning.results.result import Result
 from fuse_lightning.search.frontier import StateT
+from fuse_lightning.utilities.evaluations import Evaluations
 
 NOTHING = float("inf")
 
@@ -43,6 +45,9 @@ class TargetSearch(Generic[StateT]):
         kept: The best prompts, best first.
         step: Steps that it has had, with the present one.
         seconds: Its share of their wall time: the targets of a batch share alike.
+        tokens: Its share of the positions that models read.
+        flops: Its share of the models' floating-point operations.
+        evaluated: Number of evaluations: prompts scored, or pairs of a prompt and an example.
         done: Whether it has ended.
         source: Source of the target, such as a path.
         own: Data that the optimizer itself keeps for the target between steps: plain
@@ -55,6 +60,9 @@ class TargetSearch(Generic[StateT]):
     kept: list[Best[StateT]] = field(default_factory=list)
     step: int = 0
     seconds: float = 0.0
+    tokens: float = 0.0
+    flops: float = 0.0
+    evaluated: Evaluations = field(default_factory=Evaluations)
     done: bool = False
     source: str = ""
     own: dict[str, Any] = field(default_factory=dict)
@@ -66,9 +74,26 @@ class TargetSearch(Generic[StateT]):
         return cls(name, digest, generator, source=source)
 
     @property
+    def evaluations(self) -> int:
+        """Number of evaluations so far."""
+        return self.evaluated.count
+
+    @property
     def best(self) -> Best[StateT] | None:
         """The best prompt so far."""
         return self.kept[0] if self.kept else None
+
+    def spend(self, seconds: float, work: Work, count: int) -> None:
+        """Adds the target's share of what a step took.
+
+        Args:
+            seconds: Wall time of the step.
+            work: Work of the models in the step.
+            count: Number of the targets that share it.
+        """
+        self.seconds += seconds / count
+        self.tokens += work.tokens / count
+        self.flops += work.flops / count
 
     def bar(self, top: int) -> float:
         """Loss below which a prompt is among the best ``top``."""
@@ -112,6 +137,9 @@ class TargetSearch(Generic[StateT]):
                 self.done,
                 self.digest,
                 self.source,
+                self.evaluations,
+                round(self.tokens),
+                self.flops,
             )
             for rank, best in enumerate(self.kept, start=1)
         ]
@@ -128,7 +156,7 @@ class TargetSearch(Generic[StateT]):
             TypeError, ValueError: If it is no such search.
         """
         counts = [self.step, *(best.step for best in self.kept)]
-        numbers = [self.seconds]
+        numbers = [self.seconds, self.tokens, self.flops]
         for best in self.kept:
             numbers += [best.loss, *best.losses]
         if self.name != name or not isinstance(self.digest, str) or self.done is not False:
@@ -147,7 +175,11 @@ class TargetSearch(Generic[StateT]):
     def state_dict(self) -> dict[str, Any]:
         """The search as plain containers and tensors."""
         kept = [{**vars(best)} for best in self.kept]
-        return vars(self) | {"kept": kept, "generator": self.generator.get_state()}
+        return vars(self) | {
+            "kept": kept,
+            "generator": self.generator.get_state(),
+            "evaluated": self.evaluated.state_dict(),
+        }
 
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> "TargetSearch[StateT]":
@@ -155,7 +187,8 @@ class TargetSearch(Generic[StateT]):
         generator = torch.Generator()
         generator.set_state(state["generator"].cpu())
         kept = [Best[StateT](**best) for best in state["kept"]]
-        return cls(**state | {"kept": kept, "generator": generator})
+        evaluated = Evaluations.from_state(state["evaluated"])
+        return cls(**state | {"kept": kept, "generator": generator, "evaluated": evaluated})
 
 
 def hash_seed(seed: int, name: str) -> int:

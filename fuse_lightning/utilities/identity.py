@@ -13,7 +13,7 @@ LONGEST = 60
 
 
 def plain_options(thing: object, leave_out: tuple[str, ...] = ()) -> Identity:
-    """Constructor options of an object that are texts, numbers or lists of them.
+    """Constructor options of an object that are texts, numbers, or lists or dicts of them.
 
     Args:
         thing: An object that keeps its options as attributes of the same names.
@@ -27,6 +27,8 @@ def plain_options(thing: object, leave_out: tuple[str, ...] = ()) -> Identity:
     ...         self.prefix, self.weight = prefix, weight
     >>> plain_options(Term("a"))
     {'prefix': "'a'", 'weight': '1.0'}
+    >>> plain_options(Term({"good": "fine", "bad": "sad"}))["prefix"]
+    "{'bad': 'sad', 'good': 'fine'}"
     """
     names: dict[str, None] = {}
     for kind in type(thing).__mro__:
@@ -54,12 +56,17 @@ def difference(known: Mapping[str, str], now: Mapping[str, str]) -> str | None:
 
 
 def _is_plain(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return all(isinstance(key, str) and _is_plain(each) for key, each in value.items())
     if isinstance(value, list | tuple):
         return all(map(_is_plain, value))
     return value is None or isinstance(value, str | int | float | bool)
 
 
 def _text(value: Any) -> str:
+    if isinstance(value, Mapping):
+        # Names stand in no order.
+        return repr(dict(sorted(value.items())))
     # 6 and 6.0 are one weight.
     number = isinstance(value, int) and not isinstance(value, bool)
     return repr(float(value) if number else value)

@@ -9,7 +9,7 @@ from fuse_lightning.cli.main import main
 from fuse_lightning.cli.zoo import scenes
 from fuse_lightning.results.result import read_results
 from tests.factories.configs import short_search
-from tests.near import near
+from tests.near import SINGLE, near
 
 
 def test_tensorboard_shows_the_losses_of_every_term_and_the_options_with_the_final_ones(
@@ -39,6 +39,11 @@ def test_tensorboard_shows_the_losses_of_every_term_and_the_options_with_the_fin
     assert best == sorted(best, reverse=True)
     assert best[-1] == near(total, size=1)
     assert points["final/best"][-1].value == near(total, size=1)
+    for name in ("evaluations", "tokens", "flops"):
+        used = sum(getattr(row, name) for row in results) / len(results)
+        # A row holds whole tokens, a target's share of a step may be a half.
+        for tag in ("used", "final"):
+            assert points[f"{tag}/{name}"][-1].value == near(used, size=0.5 / SINGLE)
     assert all(point.value > 0 for point in points["train/candidates_per_second"])
     plugins = (
         events.summary_metadata[tag].plugin_data.content

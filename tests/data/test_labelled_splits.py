@@ -193,6 +193,11 @@ class TestOtherSources:
             error_of("all.jsonl", test_from="new.jsonl", test=21)
         )
 
+    @pytest.mark.parametrize("split", ["select", "test"])
+    def test_none_of_it_is_a_contradiction(self, split):
+        told = error_of("all.jsonl", **{f"{split}_from": "new.jsonl", split: 0})
+        assert told == f"data.{split} is 0, but data.{split}_from is given; leave one of them out"
+
     def test_test_examples_that_stand_in_train_are_an_error(self):
         message = error_of("all.jsonl", test_from="old.jsonl", select=0)
         assert message == (

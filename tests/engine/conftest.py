@@ -1,8 +1,8 @@
 import pytest
 
-from tests.factories.fixtures import check_gradient, family, folder, in_double, load
+from tests.factories.fixtures import check_gradient, family, folder, in_double, load, network
 
-__all__ = ["check_gradient", "family", "folder", "in_double", "load", "loaded"]
+__all__ = ["check_gradient", "family", "folder", "in_double", "load", "loaded", "network"]
 
 
 @pytest.fixture

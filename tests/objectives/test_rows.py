@@ -47,6 +47,7 @@ class Plain:
 
     def __init__(self, model):
         self.model = model
+        self.start = [*model.start_ids]
         self.module = deepcopy(model.module).double()
         self.module.set_attn_implementation("eager")
         self.table = self.module.get_input_embeddings()
@@ -62,7 +63,7 @@ class Plain:
 
     def nll(self, before, prompt, behind, answer):
         """Sum of -log P of an answer, given embeddings of the prompt; how many tokens it has."""
-        start = [*self.model.start_ids, *self.ids(before)] if before else [*self.model.start_ids]
+        start = [*self.start, *self.ids(before)] if before else self.start
         tail, words = self.ids(behind) if behind else [], self.ids(answer)
         ids = [*start, *[0] * len(prompt), *tail, *words]
         embeds = torch.cat([self.embed(start), prompt, self.embed([*tail, *words])])

@@ -7,6 +7,7 @@ from fuse_lightning.data import Target
 from fuse_lightning.errors import FuseError
 from fuse_lightning.objectives import Fluency, Objective, embedding_gradient
 from fuse_lightning.objectives.gradients import label_changes
+from fuse_lightning.utilities.evaluations import Evaluations
 from tests.factories.terms import Labels, Surprise
 from tests.near import assert_near
 
@@ -58,6 +59,72 @@ def test_an_example_that_is_asked_for_twice_counts_twice_and_is_read_once(object
     first, last = objective.losses(prompts, [[0]]), objective.losses(prompts, [torch.tensor([2])])
     assert_near(found, (first + 2 * last) / 3)
     assert_near(objective.losses(prompts, [[0, 2]]), (first + last) / 2)
+
+
+def test_each_pair_of_a_prompt_and_an_example_is_one_evaluation(objective):
+    prompts = prompts_of(objective)
+    objective.losses(prompts)
+    objective.scores.evaluations = found = [Evaluations(), Evaluations()]
+
+    def counts():
+        return [each.count for each in found]
+
+    # What was computed before counts for who asks for it now.
+    objective.losses(prompts, [[0], [0]])
+    assert counts() == [1, 1]
+    objective.losses(prompts, [[0, 1, 1]] * 2)
+    assert counts() == [2, 1]
+    objective.losses(prompts)
+    assert counts() == [3, 1]
+    objective.losses(prompts, [[0], [0]], again=True)
+    assert counts() == [4, 2]
+    objective.set_targets([Target("three", metadata={"examples": EXAMPLES})])
+    objective.losses(prompts_of(objective, (0,)))
+    assert counts() == [4, 2]
+
+
+def test_several_terms_are_one_evaluation():
+    pair = {"weight": 0.5, "layout": LAYOUT}
+    labels = [Labels("zoo/gpt2", ["happy", "sad"], **pair) for _ in range(2)]
+    objective = Objective([Fluency("zoo/gpt2"), *labels])
+    objective.load()
+    objective.set_targets([Target("three", metadata={"examples": EXAMPLES})])
+    prompts = prompts_of(objective, (0,))
+    objective.scores.evaluations = [Evaluations()]
+    objective.losses(prompts)
+    assert objective.scores.evaluations[0].count == 3
+    objective.losses(prompts, again=True)
+    assert objective.scores.evaluations[0].count == 6
+    plain = Objective([Fluency("zoo/gpt2"), Fluency("zoo/gpt2", prefix="A")])
+    plain.load()
+    plain.set_targets([Target("a"), Target("b")])
+    plain.scores.evaluations = found = [Evaluations(), Evaluations()]
+    states = plain.encode_prompts(["so small", "night", "so small"])
+    plain.losses(plain.prompts(states, [0, 0, 0]))
+    plain.losses(plain.prompts(states[:1], [1]))
+    assert [each.count for each in found] == [2, 1]
+
+
+def test_losses_that_change_with_every_step_are_evaluated_anew(objective, monkeypatch):
+    prompts = prompts_of(objective, (0,))
+    for steady, total in ((True, 3), (False, 6)):
+        objective.scores.evaluations = [Evaluations()]
+        monkeypatch.setattr(Labels, "steady", steady, raising=False)
+        for step in range(2):
+            objective.begin_step([step, step])
+            objective.losses(prompts)
+        assert objective.scores.evaluations[0].count == total
+
+
+def test_a_prompt_that_is_given_twice_is_read_once(objective, monkeypatch):
+    state = objective.encode_prompt("so small")
+    prompts, rows, loss = objective.prompts([state, state], [0, 0]), [], Labels.loss
+    monkeypatch.setattr(Labels, "loss", lambda *given: rows.append(len(given[1])) or loss(*given))
+    first, second = objective.losses(prompts, [[0, 1], [1, 2]])
+    assert sum(rows) == 6
+    assert_near(first, objective.losses(prompts.select([0]), [[0, 1]])[0])
+    assert_near(second, objective.losses(prompts.select([1]), [[1, 2]])[0])
+    assert sum(rows) == 6
 
 
 def test_losses_of_no_prompts_are_none(objective):

@@ -61,9 +61,13 @@ def fit(module, data, folder, *callbacks, ckpt_path=None, **trainer_options):
     return trainer
 
 
+SHARED = {"seconds": 0, "tokens": 0, "flops": 0.0}
+"""What depends on who else is in a batch, and on what is still remembered when a run goes on."""
+
+
 def found(module):
-    """Results without their wall time."""
-    return [{**result.to_dict(), "seconds": 0} for result in module.results]
+    """Results without what their batches took."""
+    return [{**result.to_dict(), **SHARED} for result in module.results]
 
 
 def close(rows):

@@ -30,7 +30,7 @@ from fuse_lightning.search.distributed import PromptStrategy
 from fuse_lightning.search.lightning_glue import check_trainer
 from tests.near import near
 from tests.optimizers.families import OPTIMIZERS, STEPS, STRATEGIES
-from tests.optimizers.runs import build, close, fit, found
+from tests.optimizers.runs import SHARED, build, close, fit, found
 
 NAMES = [f"pictures/{index}.png" for index in range(3)]
 PAIRS = [
@@ -98,7 +98,7 @@ def test_resumed_run_equals_an_uninterrupted_one(
         assert trainer.global_step == 2 * STEPS
         assert found(resumed) == close(expected)
         lines = (folder / "prompts.jsonl").read_text().splitlines()
-        assert [{**json.loads(line), "seconds": 0} for line in lines] == found(resumed)
+        assert [{**json.loads(line), **SHARED} for line in lines] == found(resumed)
     with pytest.raises(FuseError, match=r"seed is 99, but was 1; go on with the same"):
         fit(
             make(folders, seed=99),

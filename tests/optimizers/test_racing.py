@@ -26,15 +26,13 @@ class Table:
             SimpleNamespace(examples=None, selects=weights[1]),
         ]
         self.asked = []
-        self.scores = SimpleNamespace(
-            plain=self._plain, by_example=[SimpleNamespace(losses=self._losses)], keys=lambda _: []
-        )
+        self.scores = SimpleNamespace(plain=self._plain, example_losses=self._losses)
 
     def _plain(self, prompts):
         rows = [state[0] for state in prompts.states]
         return torch.stack([torch.zeros(len(rows)), self.plain_losses[rows]], dim=1)
 
-    def _losses(self, keys, prompts, examples):
+    def _losses(self, column, prompts, examples):
         cells = [
             (state[0], n)
             for state, some in zip(prompts.states, examples, strict=True)

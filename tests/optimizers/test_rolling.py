@@ -108,13 +108,13 @@ def test_a_target_ends_once_its_loss_is_low_enough(folders, pictures, tmp_path, 
 
 
 def test_a_target_ends_once_it_has_taken_too_long(folders, pictures, tmp_path, monkeypatch):
-    module = OPTIMIZERS["l0"](folders, stop_seconds=1e-9)
+    module = OPTIMIZERS["l0"](folders, max_seconds=1e-9)
     steps = lengths(monkeypatch, module)
     fit(module, data(pictures, 2), tmp_path, GREEDY())
     assert len(steps) == 4
     assert [row.step for row in module.results] == [1] * 7
-    with pytest.raises(FuseError, match="stop_seconds is 0; it must be above 0"):
-        OPTIMIZERS["l0"](folders, stop_seconds=0)
+    with pytest.raises(FuseError, match="max_seconds is 0; it must be above 0"):
+        OPTIMIZERS["l0"](folders, max_seconds=0)
 
 
 def test_a_run_that_ends_by_time_gives_the_best_so_far(folders, pictures, tmp_path):

@@ -94,6 +94,19 @@ def test_what_a_target_is_of_stands_below_a_name_that_does_not_say_it(folder):
     assert [row["source"] for row in table] == [row.source for row in rows]
 
 
+def test_what_was_used_is_shown_where_it_is_known(folder):
+    heads = [f"<button>{name}</button>" for name in ("seconds", "evaluations", "tokens", "flops")]
+    assert [head in page(read_run(folder)) for head in heads] == [True, False, False, False]
+    row = result("one", "a star", evaluations=48, tokens=12345, flops=2.5e12)
+    (folder / "prompts.jsonl").write_text(json.dumps(row.to_dict()) + "\n")
+    main(["report", str(folder)])
+    text = (folder / "report.html").read_text()
+    assert all(head in text for head in heads)
+    assert {"48", "12345", "2.5e+12"} <= {cell.strip() for cell in Page(text).cells}
+    (told,) = Dataset.from_parquet(str(folder / "prompts.parquet")).to_list()
+    assert [told[name] for name in ("evaluations", "tokens", "flops")] == [48, 12345, 2.5e12]
+
+
 def test_hostile_text_stays_text(folder):
     text = page(read_run(folder))
     found = Page(text)

@@ -30,6 +30,9 @@ results = st.builds(
     finished=st.booleans(),
     digest=texts,
     source=texts,
+    evaluations=counts,
+    tokens=counts,
+    flops=numbers,
 )
 
 
@@ -44,10 +47,21 @@ def test_lines_of_json_are_read_back_exactly(rows):
     assert read_results(path) == rows
 
 
+def test_rows_that_do_not_say_what_was_used_are_read():
+    old = result("a").to_dict()
+    for name in ("evaluations", "tokens", "flops"):
+        assert old.pop(name) == 0
+    path = Path("prompts.jsonl")
+    path.write_text(json.dumps(old) + "\n")
+    assert read_results(path) == [result("a")]
+
+
 @given(st.lists(results, min_size=1, max_size=3))
 def test_a_table_has_a_row_for_each_result(rows):
     table = [*csv.DictReader(io.StringIO(csv_text(rows)))]
     assert [float(row["loss"]) for row in table] == [row.loss for row in rows]
+    used = [(row["evaluations"], row["tokens"], float(row["flops"])) for row in table]
+    assert used == [(str(row.evaluations), str(row.tokens), row.flops) for row in rows]
     assert [row["ids"].split() for row in table] == [[*map(str, row.ids)] for row in rows]
 
 

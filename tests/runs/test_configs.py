@@ -18,7 +18,7 @@ from tests.factories import captioners, tiny
 from tests.factories.classifiers import roberta_classifier
 from tests.factories.diffusion import stable_diffusion
 from tests.factories.folders import edit_json
-from tests.optimizers.runs import close
+from tests.optimizers.runs import SHARED, close
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
 STANDINS = {
@@ -158,7 +158,7 @@ def test_saved_config_and_checkpoint_go_on_where_a_run_stopped(models, picture, 
     main(["fit", "--config", saved, "--trainer.max_steps", "-1", "--ckpt_path", str(checkpoint)])
     whole, rest = (
         [
-            {**json.loads(line), "seconds": 0}
+            {**json.loads(line), **SHARED}
             for line in (logs / f"version_{number}" / "prompts.jsonl").read_text().splitlines()
         ]
         for number in (0, 2)

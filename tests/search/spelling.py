@@ -10,6 +10,7 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 
 from fuse_lightning.callbacks import PromptWriter
 from fuse_lightning.data import TextTargets
+from fuse_lightning.engine.meter import Work
 from fuse_lightning.search import BeamSearch, Best, SearchModule
 from fuse_lightning.search.distributed import PromptStrategy
 from tests.optimizers.runs import Snapshots
@@ -44,6 +45,7 @@ class Spelling(SearchModule[str]):
         super().__init__(**limits)
         self.count = count
         self.start = start
+        self.letters = 0
 
     def start_states(self, places):
         for place in places:
@@ -65,12 +67,18 @@ class Spelling(SearchModule[str]):
         for place, texts in enumerate(proposed):
             search, wanted = self.searches[place], self.targets[place].text
             search.own["seen"] += len(texts)
+            self.letters += len(texts) * len(wanted)
+            for text in texts:
+                search.evaluated.add(text)
             rows = [(text, distance(text, wanted)) for text in texts]
             scored.append([(sum(losses), text) for text, losses in rows])
             for text, losses in rows:
                 if text:
                     self.keep(place, Best(sum(losses), [*losses], text, text.title(), search.step))
         return scored
+
+    def spent(self):
+        return Work(self.letters, 2.0 * self.letters)
 
     def loss_names(self):
         return ["letters", "length"]

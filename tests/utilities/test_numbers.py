@@ -17,7 +17,7 @@ from fuse_lightning.utilities.numbers import check_number
         (AutoDAN, "logit_weight", math.nan, "a finite number"),
         (AutoDAN, "gradient_weight", math.inf, "a finite number"),
         (AutoDAN, "stop_loss", math.nan, "a finite number"),
-        (AutoDAN, "stop_seconds", math.nan, "above 0"),
+        (AutoDAN, "max_seconds", math.nan, "above 0"),
         (GCG, "gradient_resample", math.nan, r"in \(0, 1\]"),
         (GCG, "length_ratio", math.nan, "a finite number"),
         (GCG, "length_ratio", math.inf, "a finite number"),

@@ -1,0 +1,249 @@
+"""Verdicts on prompts of real language models: floors, what they read, and files."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from fuse_lightning.cli.main import main
+from fuse_lightning.data import LabelledExamples, Target
+from fuse_lightning.errors import FuseError
+from fuse_lightning.evaluation.answers import Labeller
+from fuse_lightning.evaluation.calibration import calibrated
+from fuse_lightning.evaluation.final import chosen_floors, final_verdict
+from fuse_lightning.evaluation.labelled_floors import (
+    FloorOptions,
+    drawn_demonstrations,
+    floor_offers,
+)
+from fuse_lightning.evaluation.verdict import read_verdict
+from fuse_lightning.objectives import Classification, Fluency, Objective
+from tests.near import assert_near
+from tests.objectives.test_rows import Plain
+
+LAYOUT = "{prompt} {text} so{answer}"
+NAMES = [
+    "the empty prompt",
+    "the template alone",
+    "the calibrated template",
+    "the best stock instruction",
+    "the best demonstrations",
+]
+
+
+def examples(count, seed):
+    generator = torch.Generator().manual_seed(seed)
+    found = []
+    for n in range(count):
+        colour, shape, mood = torch.randint(4, (3,), generator=generator).tolist()
+        mood = ("lovely", "happy", "ugly", "sad")[mood]
+        text = (
+            f"a {('red', 'blue', 'green', 'pink')[colour]} {('star', 'box', 'dot', 'tile')[shape]}"
+        )
+        found.append({"text": f"{text}, {mood}", "label": ("good", "bad")[n % 2]})
+    return found
+
+
+@pytest.fixture(scope="module")
+def target():
+    return Target(
+        "moods",
+        examples=examples(12, 1),
+        select=examples(10, 2),
+        test=examples(14, 3),
+        labels={"good": ["lovely", "so so"], "bad": ["sad"]},
+    )
+
+
+@pytest.fixture(scope="module")
+def labeller():
+    term = Classification("zoo/gpt2", LAYOUT)
+    objective = Objective([Fluency("zoo/gpt2", weight=0.1), term])
+    objective.load()
+    return Labeller(objective, term)
+
+
+def test_probabilities_are_those_of_one_row_at_a_time(labeller, target, monkeypatch):
+    # Several slices must give the same as one.
+    monkeypatch.setattr("fuse_lightning.evaluation.answers.TOGETHER", 13)
+    labeller.give(target)
+    texts = ["two red", "the night"]
+    found = labeller.probabilities(texts, [0, 3, 15])
+    plain = Plain(labeller.term.model)
+    assert found.shape == (2, 3, 2)
+    for row, text in enumerate(texts):
+        state = plain.embed(labeller.objective.encode_prompt(text))
+        for place, number in enumerate([0, 3, 15]):
+            behind = f" {target.seen[number]['text']} so"
+            parts = [
+                torch.stack([-plain.nll("", state, behind, f" {word}")[0] for word in words])
+                for words in target.labels.values()
+            ]
+            wanted = torch.stack([part.logsumexp(0) for part in parts]).softmax(0)
+            assert_near(found[row, place], wanted, size=1.0, share=1e-5)
+
+
+def test_a_prompt_without_room_for_an_example_knows_nothing(labeller, target):
+    labeller.give(target)
+    long = " ".join(["red"] * labeller.term.model.max_tokens)
+    assert labeller.probabilities([long], [0, 1]).tolist() == [[[0.5, 0.5]] * 2]
+    assert not labeller.fits(long)
+    assert labeller.fits("red")
+
+
+def test_floors_are_chosen_by_the_examples_that_choose(labeller, target):
+    options = FloorOptions(stock=["is it {labels}", "a night"], demonstrations=2, draws=3)
+    floors = chosen_floors(labeller, target, options, seed=0)
+    assert [floor.offer.name for floor in floors] == NAMES
+    stock = floors[3]
+    labeller.give(target)
+    texts = ["is it lovely or sad", "a night"]
+    shares = labeller.accuracies(labeller.probabilities(texts, target.choosing), target.choosing)
+    assert stock.select == max(shares)
+    assert stock.text in texts
+    assert not any(floor.text for floor in floors[:3])
+
+
+def test_the_calibrated_template_answers_all_classes_alike(labeller, target):
+    balanced = chosen_floors(labeller, target, FloorOptions(), seed=0)[2]
+    logs = calibrated(balanced.reference, balanced.reference).log()
+    centred = logs - logs.mean(1, keepdim=True)
+    assert_near(centred.mean(0), torch.zeros(2), size=1.0, share=1e-6)
+
+
+def test_no_search_example_reports_and_no_test_example_chooses(labeller, target, monkeypatch):
+    read = []
+    give = Labeller.give
+    monkeypatch.setattr(
+        Labeller, "give", lambda self, some: read.append(some.examples) or give(self, some)
+    )
+    judged = final_verdict(labeller, target, ["two red"], FloorOptions(draws=2), seed=0)
+    firsts = [part is target.test for part in read]
+    assert firsts == sorted(firsts)
+    assert judged.verdict.examples == len(target.test)
+    assert [row["text"] for row in judged.examples] == [each["text"] for each in target.test]
+
+
+def test_a_prompt_that_is_a_floor_is_never_better(labeller, target):
+    options = FloorOptions(stock=["two red"], demonstrations=0)
+    verdict = final_verdict(labeller, target, ["two red"], options, seed=0).verdict
+    same = [each for each in verdict.comparisons if each.floor == NAMES[3]]
+    assert [(each.wins, each.losses, each.word) for each in same] == [(0, 0, "not shown")]
+    assert [floor.name for floor in verdict.floors] == NAMES[:4]
+
+
+def test_demonstrations_hold_all_classes_alike_and_leave_room(labeller, target):
+    labeller.give(target)
+    options = FloorOptions(demonstrations=2, draws=5, separator=" | ")
+    drawn = drawn_demonstrations(labeller, target, options, seed=0)
+    assert len(drawn) > 1
+    for text in drawn:
+        shown = text.split(" | ")
+        assert len(shown) == 2
+        assert sum(each.endswith(" so sad") for each in shown) == 1
+        assert sum(each.endswith(" so lovely") for each in shown) == 1
+    many = FloorOptions(demonstrations=12, draws=2, separator=" | ")
+    assert all(labeller.fits(text) for text in drawn_demonstrations(labeller, target, many, 0))
+    assert drawn == drawn_demonstrations(labeller, target, options, seed=0)
+    assert drawn != drawn_demonstrations(labeller, target, options, seed=1)
+
+
+def test_the_empty_prompt_has_no_template(labeller, target):
+    labeller.give(target)
+    (offer,) = [
+        each for each in floor_offers(labeller, target, FloorOptions(), 0) if each.name == NAMES[0]
+    ]
+    offer.labeller.give(target)
+    told = offer.labeller.term.read(offer.labeller.objective.prompts([()], [0]), [[0]])
+    model = labeller.term.model
+    text = model.decode([told.rows.ids[0][told.rows.mask[0]].tolist()])[0]
+    assert text.strip().endswith(f"{target.seen[0]['text']} lovely")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"demonstrations": -1}, "floors.demonstrations is -1; it must be at least 0"),
+        ({"draws": 0}, "floors.draws is 0; it must be at least 1"),
+        ({"stock": ["a", " "]}, "floors.stock holds an empty text; remove it"),
+    ],
+)
+def test_options_out_of_their_range_are_refused(options, message):
+    with pytest.raises(FuseError, match=message):
+        FloorOptions(**options)
+
+
+def config(**callback):
+    return {
+        "model": {
+            "class_path": "RandomSearch",
+            "init_args": {
+                "steps": 2,
+                "batch_size": 4,
+                "prompt_length": 2,
+                "examples_per_step": 4,
+                "top": 2,
+                "terms": [
+                    {
+                        "class_path": "Classification",
+                        "init_args": {"model": "zoo/gpt2", "layout": LAYOUT},
+                    }
+                ],
+            },
+        },
+        "data": {
+            "class_path": "LabelledExamples",
+            "init_args": {"data": "moods.jsonl", "select": 8, "test": 12},
+        },
+        "trainer": {
+            "accelerator": "cpu",
+            "enable_progress_bar": False,
+            "callbacks": [
+                {
+                    "class_path": "FinalVerdict",
+                    "init_args": {"floors": {"draws": 1, "stock": ["is it {labels}"]}, **callback},
+                }
+            ],
+        },
+    }
+
+
+@pytest.mark.slow
+def test_a_run_ends_with_its_verdict_and_testing_gives_it_again(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    rows = {each["text"]: each for each in examples(90, 4)}
+    Path("moods.jsonl").write_text("".join(f"{json.dumps(each)}\n" for each in rows.values()))
+    Path("run.yaml").write_text(yaml.safe_dump(config()))
+    main(["fit", "--config", "run.yaml"])
+    run = Path("logs/search/version_0")
+    told = json.loads((run / "verdict.json").read_text())
+    (verdicts,) = told.values()
+    verdict = read_verdict(json.dumps(verdicts["zoo/gpt2"]))
+    assert verdict.sentence in capsys.readouterr().out
+    data = LabelledExamples("moods.jsonl", select=8, test=12)
+    (served,) = data.all_targets()
+    lines = [json.loads(line) for line in (run / "verdict-examples.jsonl").read_text().splitlines()]
+    assert [line["text"] for line in lines] == [each["text"] for each in served.test]
+    board = EventAccumulator(str(next(run.glob("events*")))).Reload()
+    assert "select/accuracy" in board.Tags()["scalars"]
+    # What reports is shown at the end, and is no curve.
+    assert not [tag for tag in board.Tags()["scalars"] if "test" in tag or "verdict" in tag]
+    assert any(tag.startswith("verdict/moods") for tag in board.Tags()["tensors"])
+    before = (run / "verdict.json").read_bytes()
+    (run / "verdict.json").unlink()
+    main(["test", "--run", str(run)])
+    found = [*Path().rglob("verdict.json")]
+    assert [path.read_bytes() for path in found] == [before]
+
+
+@pytest.mark.slow
+def test_a_verdict_may_be_left_out(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = {each["text"]: each for each in examples(90, 4)}
+    Path("moods.jsonl").write_text("".join(f"{json.dumps(each)}\n" for each in rows.values()))
+    Path("run.yaml").write_text(yaml.safe_dump(config(enabled=False)))
+    main(["fit", "--config", "run.yaml"])
+    assert not [*Path().rglob("verdict*")]
