@@ -1,8 +1,6 @@
 """Verdict on found prompts at the end of a search, and while Lightning tests."""
 
-import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import lightning as L
@@ -18,15 +16,14 @@ from fuse_lightning.evaluation.final import Judged, final_verdict
 from fuse_lightning.evaluation.labelled_floors import FloorOptions
 from fuse_lightning.evaluation.stored import all_targets
 from fuse_lightning.evaluation.term_metrics import transfer
-from fuse_lightning.evaluation.verdict_table import print_verdict
+from fuse_lightning.evaluation.verdict import Verdict
+from fuse_lightning.evaluation.verdict_files import EXAMPLES, FILE, write_verdicts
+from fuse_lightning.evaluation.verdict_table import expectations, print_verdict
 from fuse_lightning.objectives import Classification, Objective
 from fuse_lightning.results.result import Result
 from fuse_lightning.results.run_folder import folder_of
 from fuse_lightning.search import search_of
-from fuse_lightning.utilities.files import replace_file
 from fuse_lightning.utilities.terminal import printable, say, visible
-
-FILE, EXAMPLES = "verdict.json", "verdict-examples.jsonl"
 
 
 class FinalVerdict(Callback):
@@ -75,8 +72,9 @@ class FinalVerdict(Callback):
         folder = folder_of(trainer)
         if trainer.is_global_zero:
             self.judged = self._verdicts(trainer, pl_module, targets, found)
+            self._show(trainer)
             write_verdicts(folder, self.judged)
-            self._show(trainer, folder)
+            print(visible(f"wrote {folder / FILE} and {EXAMPLES}"))
         trainer.strategy.barrier()
 
     def _verdicts(
@@ -119,7 +117,7 @@ class FinalVerdict(Callback):
                 yield Labeller(other.objective, other.term)
                 other.term.model.unload()
 
-    def _show(self, trainer: L.Trainer, folder: Path) -> None:
+    def _show(self, trainer: L.Trainer) -> None:
         boards = [
             each.experiment for each in trainer.loggers if isinstance(each, TensorBoardLogger)
         ]
@@ -128,33 +126,14 @@ class FinalVerdict(Callback):
                 say(printable(f"verdict on the prompts of {target} under {model}:"))
                 print_verdict(judged.verdict)
                 for board in boards:
+                    text = board_text(judged.verdict)
                     name = visible(f"verdict/{target}/{model}")
-                    board.add_text(
-                        name, f"    {visible(judged.verdict.sentence)}", trainer.global_step
-                    )
+                    board.add_text(name, text, trainer.global_step)
                     board.flush()
-        print(visible(f"wrote {folder / FILE} and {EXAMPLES}"))
 
 
-def write_verdicts(folder: Path, judged: Mapping[str, Mapping[str, Judged]]) -> None:
-    """Writes ``verdict.json`` and ``verdict-examples.jsonl``.
-
-    Args:
-        folder: Where.
-        judged: Verdicts by target and model.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    whole = {
-        target: {model: each.verdict.to_dict() for model, each in verdicts.items()}
-        for target, verdicts in judged.items()
-    }
-    lines = [visible(line) for line in json.dumps(whole, indent=2, ensure_ascii=False).split("\n")]
-    replace_file(folder / FILE, "".join(f"{line}\n" for line in lines))
-    rows = (
-        {"target": target, "model": model, **row}
-        for target, verdicts in judged.items()
-        for model, each in verdicts.items()
-        for row in each.examples
-    )
-    text = "".join(f"{visible(json.dumps(row, ensure_ascii=False))}\n" for row in rows)
-    replace_file(folder / EXAMPLES, text)
+def board_text(verdict: Verdict) -> str:
+    """Verdict as a text for TensorBoard: the sentence, the chosen prompt, what to expect of it."""
+    lines = [verdict.sentence, "", f"{verdict.chosen.name}: {verdict.chosen.text}"]
+    # TensorBoard reads markdown: an indented line is shown as it is.
+    return "\n".join(f"    {visible(line)}" for line in [*lines, *expectations(verdict)])

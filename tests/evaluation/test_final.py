@@ -124,7 +124,9 @@ def test_no_search_example_reports_and_no_test_example_chooses(labeller, target,
     firsts = [part is target.test for part in read]
     assert firsts == sorted(firsts)
     assert judged.verdict.examples == len(target.test)
-    assert [row["text"] for row in judged.examples] == [each["text"] for each in target.test]
+    assert [row["example"]["text"] for row in judged.examples] == [
+        each["text"] for each in target.test
+    ]
 
 
 def test_a_prompt_that_is_a_floor_is_never_better(labeller, target):
@@ -226,7 +228,7 @@ def test_a_run_ends_with_its_verdict_and_testing_gives_it_again(tmp_path, monkey
     data = LabelledExamples("moods.jsonl", select=8, test=12)
     (served,) = data.all_targets()
     lines = [json.loads(line) for line in (run / "verdict-examples.jsonl").read_text().splitlines()]
-    assert [line["text"] for line in lines] == [each["text"] for each in served.test]
+    assert [line["example"]["text"] for line in lines] == [each["text"] for each in served.test]
     board = EventAccumulator(str(next(run.glob("events*")))).Reload()
     assert "select/accuracy" in board.Tags()["scalars"]
     # What reports is shown at the end, and is no curve.
