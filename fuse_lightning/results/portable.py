@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -128,11 +129,14 @@ def chat(portable: Portable) -> list[dict[str, str]]:
 def dspy(portable: Portable) -> dict[str, Any]:
     """State of a ``dspy.Predict`` from an example's fields to its label.
 
-    The prompt is the signature's instructions. The format is that of DSPy 3.
+    The prompt is the signature's instructions; the label is described by the first word of each
+    class. The format is that of DSPy 3.
     """
+    answers = ", ".join(words[0] for words in portable.words.values())
+    about = {name: f"${{{name}}}" for name in portable.fields} | {LABEL: f"one of: {answers}"}
     fields = [
-        {"prefix": f"{name.replace('_', ' ').capitalize()}:", "description": f"${{{name}}}"}
-        for name in [*portable.fields, LABEL]
+        {"prefix": f"{name.replace('_', ' ').capitalize()}:", "description": text}
+        for name, text in about.items()
     ]
     return {
         "traces": [],
@@ -157,7 +161,8 @@ def promptfoo(portable: Portable) -> dict[str, Any]:
         "tests": [
             {
                 "vars": {name: example[name] for name in portable.fields},
-                "assert": [checks[example[LABEL]]],
+                # YAML would write a reference to an equal one.
+                "assert": [deepcopy(checks[example[LABEL]])],
             }
             for example in fit[:MOST_TESTS]
         ],

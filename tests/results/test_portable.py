@@ -92,7 +92,7 @@ def test_dspy_has_the_fields_in_the_order_of_the_layout_and_the_prompt_as_instru
         "fields": [
             {"prefix": "The premise:", "description": "${the_premise}"},
             {"prefix": "Hypothesis:", "description": "${hypothesis}"},
-            {"prefix": "Label:", "description": "${label}"},
+            {"prefix": "Label:", "description": "one of: sad, happy"},
         ],
     }
     assert state["demos"] == []
@@ -128,6 +128,7 @@ def test_examples_that_promptfoo_would_not_take_as_they_are_are_left_out(text):
 def test_there_are_at_most_a_hundred_tests_and_none_without_test_examples():
     many = [{"text": f"star {n}", "label": "positive"} for n in range(MOST_TESTS + 20)]
     assert len(loaded(made(examples=many))["tests"]) == MOST_TESTS
+    assert "&id" not in files(made(examples=many))["promptfoo.yaml"]
     assert "promptfoo.yaml" not in files(made(examples=()))
 
 
