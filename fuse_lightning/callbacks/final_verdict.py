@@ -1,6 +1,8 @@
 """Verdict on found prompts at the end of a search, and while Lightning tests."""
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
+from textwrap import wrap
 from typing import Any
 
 import lightning as L
@@ -24,6 +26,9 @@ from fuse_lightning.results.result import Result
 from fuse_lightning.results.run_folder import folder_of
 from fuse_lightning.search import search_of
 from fuse_lightning.utilities.terminal import printable, say, visible
+
+WIDTH = 100
+"""Characters of a line in TensorBoard, which breaks no lines."""
 
 
 class FinalVerdict(Callback):
@@ -134,6 +139,12 @@ class FinalVerdict(Callback):
 
 def board_text(verdict: Verdict) -> str:
     """Verdict as a text for TensorBoard: the sentence, the chosen prompt, what to expect of it."""
-    lines = [verdict.sentence, "", f"{verdict.chosen.name}: {verdict.chosen.text}"]
+    lines = [
+        *wrap(visible(verdict.sentence), WIDTH),
+        "",
+        visible(f"{verdict.chosen.name}: {verdict.chosen.text}"),
+        "",
+        *chain.from_iterable(wrap(visible(line), WIDTH) for line in expectations(verdict)),
+    ]
     # TensorBoard reads markdown: an indented line is shown as it is.
-    return "\n".join(f"    {visible(line)}" for line in [*lines, *expectations(verdict)])
+    return "\n".join(f"    {line}" for line in lines)

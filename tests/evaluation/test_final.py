@@ -21,6 +21,7 @@ from fuse_lightning.evaluation.labelled_floors import (
 )
 from fuse_lightning.evaluation.verdict import read_verdict
 from fuse_lightning.objectives import Classification, Fluency, Objective
+from fuse_lightning.results.portable import FILES as PORTABLE
 from tests.near import assert_near
 from tests.objectives.test_rows import Plain
 
@@ -233,7 +234,15 @@ def test_a_run_ends_with_its_verdict_and_testing_gives_it_again(tmp_path, monkey
     assert "select/accuracy" in board.Tags()["scalars"]
     # What reports is shown at the end, and is no curve.
     assert not [tag for tag in board.Tags()["scalars"] if "test" in tag or "verdict" in tag]
-    assert any(tag.startswith("verdict/moods") for tag in board.Tags()["tensors"])
+    assert len(board.Scalars("select/accuracy")) == 2
+    (tag,) = [tag for tag in board.Tags()["tensors"] if tag.startswith("verdict/moods")]
+    (point,) = board.Tensors(tag)
+    text = point.tensor_proto.string_val[0].decode()
+    assert point.step == 2
+    assert " ".join(text.split()).startswith(verdict.sentence)
+    assert f"    prompt 1: {verdict.chosen.text}\n" in text
+    assert (run / "prompt.txt").read_text() == verdict.chosen.text
+    assert {path.name for path in run.iterdir()} >= {*PORTABLE}
     before = (run / "verdict.json").read_bytes()
     (run / "verdict.json").unlink()
     main(["test", "--run", str(run)])
