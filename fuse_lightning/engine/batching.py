@@ -15,9 +15,10 @@ from torch import Tensor
 from fuse_lightning.engine.attention import branching
 from fuse_lightning.engine.branches import Store
 from fuse_lightning.engine.devices import to_device
-from fuse_lightning.engine.kv_reuse import Suffixes, can_stay, read_on
+from fuse_lightning.engine.kv_reuse import Suffixes, can_stay, read_ends, read_on
 from fuse_lightning.engine.network import Network
-from fuse_lightning.engine.prefixes import Row, find_shared_prefixes
+from fuse_lightning.engine.prefixes import Row, SharedPrefixes, find_shared_prefixes
+from fuse_lightning.engine.remembered import CachedRows
 from fuse_lightning.engine.token_batch import TokenBatch, pad
 
 PADDING = 0.08
@@ -105,37 +106,111 @@ def for_each_batch(
         limits = [
             limit if len(row) <= model.turn else 0 for limit, row in zip(limits, rows, strict=True)
         ]
-    found = find_shared_prefixes(rows, limits if shareable else [0] * len(rows), model.worth)
+    found = find_shared_prefixes(
+        rows, limits if shareable else [0] * len(rows), model.worth, nested=not keep
+    )
     alone = [index for index, row in enumerate(rows) if row and not found.shared[index]]
     visit_ends(model, rows, alone, found.of, found.shared, None, visit)
-    members = defaultdict(list)
-    for index, shared in enumerate(found.shared):
-        if shared:
-            members[found.of[index]].append(index)
-    order = sorted(members, key=lambda trunk: len(found.rows[trunk]))
-    keep = keep and can_stay(model, found.rows)
+    _Trunks(model, rows, found, visit, keep=keep and can_stay(model, found.rows)).run()
 
-    def together(chosen: slice) -> None:
-        trunks = order[chosen]
-        following = [index for trunk in trunks for index in members[trunk]]
-        places = [place for place, trunk in enumerate(trunks) for _ in members[trunk]]
-        stops = [found.shared[index] for index in following]
+
+class _Trunks:
+    """Forwards over the trunks of rows, each followed by those over what goes on from them.
+
+    Args:
+        model: The model.
+        rows: The rows.
+        found: Their trunks.
+        visit: Callback, see :func:`for_each_batch`.
+        keep: Whether trunks go on from those of the last call, and stay for the next.
+    """
+
+    def __init__(
+        self,
+        model: Network,
+        rows: Sequence[Row],
+        found: SharedPrefixes,
+        visit: Callable[[Part], None],
+        *,
+        keep: bool,
+    ) -> None:
+        self.model = model
+        self.rows = rows
+        self.found = found
+        self.visit = visit
+        self.keep = keep
+        self.passing = found.passing()
+        self.whole = [len(row) for row in found.rows]
+        self.own = [len(row) - begun for row, begun in zip(found.rows, found.begun, strict=True)]
+        self.below = defaultdict(list)
+        for trunk, above in enumerate(found.above):
+            self.below[above].append(trunk)
+        self.ends = defaultdict(list)
+        for index, row in enumerate(rows):
+            if len(row) > found.shared[index] > 0:
+                self.ends[found.of[index]].append(index)
+
+    def run(self) -> None:
+        """Visits everything."""
+        self._visit([trunk for trunk in self.below[-1] if self.found.rows[trunk]], None, {})
+
+    def _visit(
+        self, trunks: Sequence[int], above: CachedRows | None, place: dict[int, int]
+    ) -> None:
+        """Visits trunks, and what follows them.
+
+        Args:
+            trunks: Their numbers.
+            above: Keys and values of the trunks that they go on from, if they do.
+            place: Places of those there.
+        """
+        order = sorted(trunks, key=lambda trunk: (self.own[trunk], self.whole[trunk]))
+
+        def together(chosen: slice) -> None:
+            some = order[chosen]
+            kept = self._read(some, above, place)
+            if self.keep:
+                self.model.remembered.rows = kept
+            at = {trunk: number for number, trunk in enumerate(some)}
+            of = {index: at[trunk] for trunk in some for index in self.ends[trunk]}
+            visit_ends(self.model, self.rows, [*of], of, self.found.shared, kept.store, self.visit)
+            after = [number for trunk in some for number in self.below[trunk]]
+            if after:
+                self._visit(after, kept, at)
+
+        # What is kept is that of one forward.
+        waste = torch.inf if self.keep else PADDING
+        self.model.budget.run(
+            [self.own[trunk] for trunk in order],
+            together,
+            waste,
+            inner=True,
+            held=[self.whole[trunk] for trunk in order],
+        )
+
+    def _read(
+        self, trunks: Sequence[int], above: CachedRows | None, place: dict[int, int]
+    ) -> CachedRows:
+        """Reads trunks in one forward; returns their keys and values."""
+        model, beginnings = self.model, [self.found.rows[trunk] for trunk in trunks]
+        passing = [
+            (row, number, taken)
+            for number, trunk in enumerate(trunks)
+            for row, taken in self.passing[trunk]
+        ]
+        members, places, stops = zip(*passing, strict=True)
 
         def read(ends: Suffixes) -> None:
-            visit(trunk_part(ends, following, places, stops))
+            self.visit(trunk_part(ends, members, places, stops))
 
         with torch.no_grad():
-            beginnings = [found.rows[trunk] for trunk in trunks]
-            kept = read_on(model, model.remembered.rows if keep else None, beginnings, read)
-        if keep:
-            model.remembered.rows = kept
-        of = dict(zip(following, places, strict=True))
-        longer = [index for index in following if len(rows[index]) > found.shared[index]]
-        visit_ends(model, rows, longer, of, found.shared, kept.store, visit)
-
-    # What is kept is that of one forward.
-    waste = torch.inf if keep else PADDING
-    model.budget.run([len(found.rows[trunk]) for trunk in order], together, waste, inner=True)
+            if above is None:
+                return read_on(
+                    model, model.remembered.rows if self.keep else None, beginnings, read
+                )
+            of = [place[self.found.above[trunk]] for trunk in trunks]
+            begun = [self.found.begun[trunk] for trunk in trunks]
+            return read_ends(model, above, beginnings, of, begun, read)
 
 
 def visit_ends(

@@ -48,6 +48,7 @@ class Budget:
         share: float = 1.0,
         *,
         inner: bool = False,
+        held: Sequence[int] | None = None,
     ) -> None:
         """Calls a function on consecutive slices of rows that fit into memory.
 
@@ -57,19 +58,22 @@ class Budget:
             waste: Share of the real positions above which padding ends a batch early.
             share: Share of the budget that one call may use.
             inner: Whether ``call`` runs a batch of its own, which is the one to measure.
+            held: Positions that each row takes in memory, of which keys and values of some are
+                only copied; by default those that are read.
 
         Raises:
             RuntimeError: If memory does not hold even one row.
         """
         start = 0
+        held = lengths if held is None else held
         # Where gradients are asked for, this is part of a call that is measured as a whole.
         measures = not inner and not torch.is_grad_enabled() and MemoryGauge.works()
         while start < len(lengths):
             first = measures and not self.measured
             most = share * (min(self.tokens, FIRST) if first else self.tokens)
-            stop = self._stop(lengths, start, waste, most)
+            stop = self._stop(lengths, held, start, waste, most)
             # The padding is part of what is tried.
-            tried = int((stop - start) * max(lengths[start:stop]) / share)
+            tried = int((stop - start) * max(held[start:stop]) / share)
             gauge = MemoryGauge() if measures and tried >= max(TELLING, self.measured + 1) else None
             try:
                 call(slice(start, stop))
@@ -87,16 +91,24 @@ class Budget:
                     self.measured = tried
                     self.tokens = max(1, int(min(self.most, SHARE * gauge.times() * tried)))
 
-    def _stop(self, lengths: Sequence[int], start: int, waste: float, most: float) -> int:
-        real = width = 0
+    def _stop(
+        self,
+        lengths: Sequence[int],
+        held: Sequence[int],
+        start: int,
+        waste: float,
+        most: float,
+    ) -> int:
+        real = width = widest = 0
         apart = torch.inf if self.apart is None else self.apart
         for index in range(start, len(lengths)):
             if (lengths[index] > apart) != (lengths[start] > apart):
                 return index
             real += lengths[index]
             width = max(width, lengths[index])
-            padded = width * (index + 1 - start)
-            if index > start and (padded > most or padded - real > max(SPARED, waste * real)):
+            widest = max(widest, held[index])
+            padded, whole = (size * (index + 1 - start) for size in (width, widest))
+            if index > start and (whole > most or padded - real > max(SPARED, waste * real)):
                 return index
         return len(lengths)
 

@@ -9,6 +9,8 @@ Row = tuple[int, ...]
 
 WORTH = 32
 """Fewest positions that sharing must save to be worth another forward over all weights."""
+GAIN = 0.1
+"""Smallest share of the positions that trunks behind trunks must save: they cost more forwards."""
 
 
 @dataclass
@@ -19,42 +21,79 @@ class SharedPrefixes:
         rows: The trunks.
         of: Number of each row's trunk.
         shared: How many tokens each row takes from its trunk; 0 for a row that stands alone.
+        above: Number of the trunk that each trunk goes on from; -1 for one computed from the start.
+        begun: How many tokens each trunk takes from that trunk.
     """
 
     rows: list[Row]
     of: list[int]
     shared: list[int]
+    above: list[int]
+    begun: list[int]
+
+    def computed(self, rows: Sequence[Row]) -> int:
+        """Number of positions that forwards over the trunks and over the ends of rows read."""
+        own = sum(len(row) - shared for row, shared in zip(rows, self.shared, strict=True))
+        return own + sum(map(len, self.rows)) - sum(self.begun)
+
+    def passing(self) -> list[list[tuple[int, int]]]:
+        """Rows that begin with each trunk, and how many of its tokens each of them takes."""
+        found: list[list[tuple[int, int]]] = [[] for _ in self.rows]
+        for index, shared in enumerate(self.shared):
+            trunk, taken = self.of[index], shared
+            while taken:
+                found[trunk].append((index, taken))
+                trunk, taken = self.above[trunk], self.begun[trunk]
+        return found
 
 
 def find_shared_prefixes(
-    rows: Sequence[Row], limits: Sequence[int], worth: int = WORTH
+    rows: Sequence[Row], limits: Sequence[int], worth: int = WORTH, *, nested: bool = False
 ) -> SharedPrefixes:
     """Trunks with which nearly every distinct (prefix, token) pair is computed once.
 
     Every row follows one trunk and then goes on alone. A trunk follows the tokens that most rows
     agree on. Where others agree on something else they get a trunk of their own if it saves more
-    positions than it costs: each is computed from the start.
+    positions than it costs: each is computed from the start. With ``nested`` a trunk may go on
+    from another one, as labels behind examples behind prompts need it.
 
     Args:
         rows: Rows of tokens.
         limits: How many leading tokens of each row may be shared.
         worth: Fewest positions to save; below it no row shares anything.
+        nested: Whether trunks may go on from others, if that saves a share of :data:`GAIN`.
 
     >>> find_shared_prefixes([(1, 2, 3), (1, 2, 4), (7,)], [2, 2, 1], worth=0)
-    SharedPrefixes(rows=[(1, 2)], of=[0, 0, 0], shared=[2, 2, 0])
+    SharedPrefixes(rows=[(1, 2)], of=[0, 0, 0], shared=[2, 2, 0], above=[-1], begun=[0])
     """
-    trunks: list[Row] = []
-    of, shared = [0] * len(rows), [0] * len(rows)
-    waiting = [sorted(range(len(rows)), key=lambda index: rows[index])]
+    order = sorted(range(len(rows)), key=lambda index: rows[index])
+    found = _trunks(rows, limits, order, nested=False)
+    if nested:
+        deep, flat = _trunks(rows, limits, order, nested=True), found.computed(rows)
+        saved = flat - deep.computed(rows)
+        found = deep if saved >= max(worth, GAIN * flat) else found
+    if sum(map(len, rows)) - found.computed(rows) < worth:
+        none = [0] * len(rows)
+        return SharedPrefixes([], none, [*none], [], [])
+    return found
+
+
+def _trunks(
+    rows: Sequence[Row], limits: Sequence[int], order: list[int], *, nested: bool
+) -> SharedPrefixes:
+    """Trunks of rows, whose numbers are given in sorted order."""
+    found = SharedPrefixes([], [0] * len(rows), [0] * len(rows), [], [])
+    waiting = [(order, -1, 0)]
     while waiting:
-        group = waiting.pop()
+        group, above, begun = waiting.pop()
+        number = len(found.rows)
         trunk: Row = ()
         while len(group) > 1:
             # In sorted order, what the first and the last agree on all of them do.
             depth = _agree(rows, limits, group)
             trunk = rows[group[0]][:depth]
             for index in group:
-                of[index], shared[index] = len(trunks), depth
+                found.of[index], found.shared[index] = number, depth
             children = defaultdict(list)
             for index in group:
                 if limits[index] > depth:
@@ -63,12 +102,14 @@ def find_shared_prefixes(
             for child in children.values():
                 if child is not group and len(child) > 1:
                     length = _agree(rows, limits, child)
-                    if (len(child) - 1) * (length - depth) > length:
-                        waiting.append(child)
-        trunks.append(trunk)
-    if sum(shared) - sum(map(len, trunks)) < worth:
-        return SharedPrefixes([], [0] * len(rows), [0] * len(rows))
-    return SharedPrefixes(trunks, of, shared)
+                    if nested and depth:
+                        waiting.append((child, number, depth))
+                    elif (len(child) - 1) * (length - depth) > length:
+                        waiting.append((child, -1, 0))
+        found.rows.append(trunk)
+        found.above.append(above)
+        found.begun.append(begun)
+    return found
 
 
 def _agree(rows: Sequence[Row], limits: Sequence[int], group: Sequence[int]) -> int:

@@ -55,6 +55,42 @@ def test_gradients_are_added_once_where_memory_runs_out(loaded, monkeypatch, tok
     assert held > 3
 
 
+@pytest.mark.parametrize("tokens", [16, 8192])
+def test_trunks_behind_trunks_are_counted_once_where_memory_runs_out(loaded, monkeypatch, tokens):
+    model, forward = loaded("gpt2"), CausalLM.logits_at
+    labels = ((40, 41, 42), (50, 51, 52))
+    rows = [
+        (1, *range(2 + n, 6 + n), *range(10 + k, 16 + k), *end)
+        for n, k, end in itertools.product(range(0, 12, 4), range(0, 18, 6), labels)
+    ]
+    ids = pad(rows, None, 0).ids
+    counted = torch.ones(ids.shape, dtype=torch.bool)
+    counted[:, 0] = False
+    model.budget.tokens = model.budget.most = 8192
+    expected = model.token_nll(ids, counted)
+    monkeypatch.setattr("fuse_lightning.engine.budget.gc.collect", lambda: 0)
+    held = 0
+    for failing in range(5):
+        calls = itertools.count()
+
+        def logits_at(*given, calls=calls, failing=failing):
+            if next(calls) == failing:
+                raise torch.OutOfMemoryError
+            return forward(*given)
+
+        model.budget.tokens = model.budget.most = tokens
+        with monkeypatch.context() as patch:
+            patch.setattr(CausalLM, "logits_at", logits_at)
+            try:
+                found = model.token_nll(ids, counted)
+            except torch.OutOfMemoryError:
+                continue
+        held += 1
+        assert_near(found, expected)
+    model.budget.tokens = model.budget.most = 8192
+    assert held > 1
+
+
 def test_a_forward_whose_sums_do_not_fit_is_tried_again(loaded, monkeypatch):
     model = loaded("gpt2")
     nll, _ = likelihoods(model, monkeypatch, 8192)

@@ -1,6 +1,7 @@
 """Beginnings that are computed once, against one whole row at a time."""
 
 import random
+from itertools import product
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from torch.nn import functional as F
 
 from fuse_lightning.engine.attention import NAME, attention, branching, use
 from fuse_lightning.engine.branches import Store
+from fuse_lightning.engine.prefixes import find_shared_prefixes
 from fuse_lightning.engine.token_batch import TokenBatch, pad
 from fuse_lightning.engine.trials import try_sharing
 from fuse_lightning.models import CausalLM
@@ -140,6 +142,48 @@ def test_likelihoods_are_those_of_whole_rows(name, tokens, family):
             chosen = counted[place, 1 : len(row)]
             expected = plain_nll(model, row)[chosen]
             assert_near(got[place, 1 : len(row)][chosen], expected)
+
+
+def labelled_rows(model, prompts=4, examples=3):
+    """Rows of prompts, examples and labels, each of several tokens."""
+    rng = random.Random(5)
+    ends = model.tokenizer.all_special_ids
+    known = [index for index in range(model.vocab_size) if index not in ends]
+    parts = [
+        [tuple(rng.choices(known, k=size)) for _ in range(count)]
+        for count, size in ((prompts, 4), (examples, 7), (3, 3))
+    ]
+    return [(known[0], *prompt, *text, *label) for prompt, text, label in product(*parts)]
+
+
+@pytest.mark.parametrize("name", BUILDERS)
+@pytest.mark.parametrize("tokens", [8192, 40])
+def test_likelihoods_behind_trunks_behind_trunks_are_those_of_whole_rows(name, tokens, family):
+    model = family(name)
+    model.budget.tokens = tokens
+    rows = labelled_rows(model)
+    assert any(find_shared_prefixes(rows, [len(row) for row in rows], nested=True).begun)
+    ids = pad(rows, None, model.pad_id).ids
+    counted = torch.ones(ids.shape, dtype=torch.bool)
+    counted[:, 0] = False
+    got = model.token_nll(ids, counted)
+    for place, row in enumerate(rows):
+        assert_near(got[place, 1:], plain_nll(model, row))
+
+
+def test_an_example_is_read_once_for_all_labels_behind_a_prompt(family, monkeypatch):
+    model, read = family("gpt2"), []
+    model.budget.tokens = 8192
+    rows = labelled_rows(model)
+    forward = model.logits_at
+    monkeypatch.setattr(
+        model, "logits_at", lambda *given: read.append(int(given[2].sum())) or forward(*given)
+    )
+    ids = pad(rows, None, model.pad_id).ids
+    counted = torch.zeros(ids.shape, dtype=torch.bool)
+    counted[:, -3:] = True
+    model.token_nll(ids, counted)
+    assert sum(read) == len({row[:end] for row in rows for end in range(1, len(row))})
 
 
 @pytest.mark.parametrize("name", BUILDERS)
