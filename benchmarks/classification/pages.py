@@ -29,8 +29,8 @@ def write_section(name: str, text: str, *, keep: bool) -> None:
 def with_section(page: str, name: str, section: str) -> str:
     r"""The page with one section replaced or added, all in order.
 
-    >>> with_section("# T\n\n## Races\n\nold\n", "Races", "## Races\n\nnew\n")[-16:]
-    '## Races\n\nnew\n'
+    >>> with_section("# T\n\n## Races\n\nold\n", "Races", "## Races\n\nnew\n").split("\n")[2:]
+    ['## Races', '', 'new', '']
     """
     found = {
         part.partition("\n")[0].strip(): f"## {part.strip()}\n"

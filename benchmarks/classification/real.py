@@ -43,7 +43,7 @@ class Plan:
     swaps: int = 16
 
 
-FULL = Plan(2, {"news": (40, 100, 400), "continent": (8, 56, 86)}, 2e13)
+FULL = Plan(2, {"news": (40, 100, 400), "continent": (6, 56, 90)}, 2e13)
 QUICK = Plan(1, {"news": (2, 5, 10), "continent": (2, 8, 8)}, 1e9, 4, 3, 4)
 
 
