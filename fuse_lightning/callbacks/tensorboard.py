@@ -22,8 +22,8 @@ class TensorBoardPrompts(Callback):
     """Callback that logs each target's pictures once, and each better prompt.
 
     Over several devices each but the first writes a run of its own below the run's folder,
-    ``rank1`` and so on, if it has targets of its own. At the end come the options of the search with its final losses and
-    what it has used.
+    ``rank1`` and so on, if it has targets of its own. At the end come the options of the search
+    with its final losses and what it has used.
     """
 
     def __init__(self) -> None:
