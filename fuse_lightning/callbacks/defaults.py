@@ -6,6 +6,7 @@ from lightning.pytorch.callbacks import Callback, RichProgressBar, TQDMProgressB
 
 from fuse_lightning.callbacks import (
     FinalVerdict,
+    Headroom,
     PromptProgressBar,
     PromptTable,
     PromptWriter,
@@ -26,6 +27,7 @@ DEFAULTS: tuple[tuple[type[Callback], Callable[[], Callback]], ...] = (
     (Evaluation, Evaluation),
     (Predictions, Predictions),
     (FinalVerdict, FinalVerdict),
+    (Headroom, Headroom),
 )
 """Kinds of callbacks, and the function that makes a missing one."""
 

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import lightning as L
 import torch
@@ -13,13 +12,16 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from fuse_lightning.callbacks.objectives import objective_of
 from fuse_lightning.callbacks.transfer import TransferModels
 from fuse_lightning.data.targets import Target
+from fuse_lightning.errors import FuseError
 from fuse_lightning.evaluation.answers import Labeller
 from fuse_lightning.evaluation.final import Judged, final_verdict
 from fuse_lightning.evaluation.labelled_floors import FloorOptions
 from fuse_lightning.evaluation.stored import all_targets
 from fuse_lightning.evaluation.term_metrics import transfer
 from fuse_lightning.evaluation.verdict_table import print_verdict
-from fuse_lightning.objectives import Classification, Objective
+from fuse_lightning.models import CausalLM, Seq2SeqLM
+from fuse_lightning.models.auto import auto_model
+from fuse_lightning.objectives import Classification
 from fuse_lightning.results.result import Result
 from fuse_lightning.results.run_folder import folder_of
 from fuse_lightning.search import search_of
@@ -55,6 +57,20 @@ class FinalVerdict(Callback):
         self.judged: dict[str, dict[str, Judged]] = {}
         """Verdicts by target and model."""
 
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """Checks the other models before a search, and not behind it.
+
+        Raises:
+            FuseError: If one does not exist, or names no classes.
+        """
+        for name in self.transfer if stage in ("fit", "test") and self.enabled else ():
+            model = auto_model(name)
+            if not isinstance(model, CausalLM | Seq2SeqLM):
+                raise FuseError(
+                    f"{name!r} is a {model.kind}, which names no classes; give transfer of "
+                    "FinalVerdict language models"
+                )
+
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Judges the prompts of a search that has just ended."""
         self._judge(trainer, pl_module)
@@ -74,50 +90,58 @@ class FinalVerdict(Callback):
             return
         folder = folder_of(trainer)
         if trainer.is_global_zero:
-            self.judged = self._verdicts(trainer, pl_module, targets, found)
-            write_verdicts(folder, self.judged)
+            self.judged = {target.id: {} for target in targets}
+            for name in self._models(trainer):
+                self._ask(name, pl_module, targets, found)
+                write_verdicts(folder, self.judged)
             self._show(trainer, folder)
         trainer.strategy.barrier()
 
-    def _verdicts(
-        self,
-        trainer: L.Trainer,
-        pl_module: L.LightningModule,
-        targets: Sequence[Target],
-        found: Mapping[str, Sequence[Result]],
-    ) -> dict[str, dict[str, Judged]]:
-        objective = objective_of(pl_module, type(self).__name__)
-        seed = search_of(pl_module).seed
-        verdicts: dict[str, dict[str, Judged]] = {target.id: {} for target in targets}
-        for labeller in self._labellers(trainer, objective, targets, pl_module.device):
-            for target in targets:
-                prompts = [result.prompt for result in found[target.id]]
-                with torch.autocast(pl_module.device.type, enabled=False):
-                    judged = final_verdict(labeller, target, prompts, self.floors, seed)
-                verdicts[target.id][labeller.term.model.model_id] = judged
-        return verdicts
-
-    def _labellers(
-        self,
-        trainer: L.Trainer,
-        objective: Objective,
-        targets: Sequence[Target],
-        device: torch.device,
-    ) -> Any:
-        """Labellers of the search's own model, then of the others, each loaded when it is due."""
-        own = next((term for term in objective.terms if isinstance(term, Classification)), None)
-        if own is None:
-            return
-        yield Labeller(objective, own)
+    def _models(self, trainer: L.Trainer) -> list[str | None]:
+        """The search's own model, as ``None``, and the ids of the others."""
         callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
         more = [each for each in callbacks if isinstance(each, TransferModels)]
         ids = [*self.transfer, *(name for each in more for name in each.models)]
-        for name in dict.fromkeys(ids):
-            other = transfer(name, objective, targets)
+        return [None, *dict.fromkeys(ids)]
+
+    def _ask(
+        self,
+        name: str | None,
+        pl_module: L.LightningModule,
+        targets: Sequence[Target],
+        found: Mapping[str, Sequence[Result]],
+    ) -> None:
+        """Judges all targets under one model; another one that cannot be asked is left out."""
+        search = objective_of(pl_module, type(self).__name__)
+        if name is None:
+            terms = (term for term in search.terms if isinstance(term, Classification))
+            if (own := next(terms, None)) is not None:
+                self._judge_all(Labeller(search, own), pl_module, targets, found)
+            return
+        try:
+            other = transfer(name, search, targets)
             if isinstance(other.term, Classification):
-                other.objective.load(device)
-                yield Labeller(other.objective, other.term)
+                other.objective.load(pl_module.device)
+                labeller = Labeller(other.objective, other.term)
+                self._judge_all(labeller, pl_module, targets, found)
                 other.term.model.unload()
+        # What is known of the others must not be lost for it.
+        except FuseError as error:
+            say(visible(f"no verdict under {name}: {error}"), error=True)
+
+    def _judge_all(
+        self,
+        labeller: Labeller,
+        pl_module: L.LightningModule,
+        targets: Sequence[Target],
+        found: Mapping[str, Sequence[Result]],
+    ) -> None:
+        seed = search_of(pl_module).seed
+        for target in targets:
+            prompts = [result.prompt for result in found[target.id]]
+            with torch.autocast(pl_module.device.type, enabled=False):
+                judged = final_verdict(labeller, target, prompts, self.floors, seed)
+            self.judged[target.id][labeller.term.model.model_id] = judged
 
     def _show(self, trainer: L.Trainer, folder: Path) -> None:
         boards = [

@@ -176,6 +176,10 @@ class PromptOptimizer(ExampleSearch):
         """Work of the terms' models and of the captioner so far, each model once."""
         return models_work([*self.objective.models, self.captioner])
 
+    def shared(self) -> Sequence[object]:
+        """The frozen models of the terms and of the captioner."""
+        return [*self.objective.models, *([self.captioner] if self.captioner else [])]
+
     def ids_of(self, state: State) -> list[int]:
         """Ids of a prompt: the state itself."""
         return [*state]

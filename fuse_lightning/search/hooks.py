@@ -81,6 +81,10 @@ class SearchHooks(ABC, Generic[StateT]):
         """
         return Work()
 
+    def shared(self) -> Sequence[object]:
+        """What a copy of the search uses too and does not change, such as frozen models."""
+        return ()
+
     def scores_start(self) -> bool:
         """Whether start states are candidates too."""
         return True

@@ -8,6 +8,7 @@ import torch
 import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from fuse_lightning.callbacks import FinalVerdict
 from fuse_lightning.cli.main import main
 from fuse_lightning.data import LabelledExamples, Target
 from fuse_lightning.errors import FuseError
@@ -247,3 +248,30 @@ def test_a_verdict_may_be_left_out(tmp_path, monkeypatch):
     Path("run.yaml").write_text(yaml.safe_dump(config(enabled=False)))
     main(["fit", "--config", "run.yaml"])
     assert not [*Path().rglob("verdict*")]
+
+
+@pytest.mark.slow
+def test_a_model_that_cannot_be_asked_is_left_out(tmp_path, monkeypatch, capsys):
+    def refused(name, *_):
+        raise FuseError(f"{name} is out of memory")
+
+    monkeypatch.setattr("fuse_lightning.callbacks.final_verdict.transfer", refused)
+    monkeypatch.chdir(tmp_path)
+    rows = {each["text"]: each for each in examples(90, 4)}
+    Path("moods.jsonl").write_text("".join(f"{json.dumps(each)}\n" for each in rows.values()))
+    Path("run.yaml").write_text(yaml.safe_dump(config(transfer=["zoo/gpt2"])))
+    main(["fit", "--config", "run.yaml"])
+    (told,) = json.loads(Path("logs/search/version_0/verdict.json").read_text()).values()
+    assert [*told] == ["zoo/gpt2"]
+    assert "no verdict under zoo/gpt2: zoo/gpt2 is out of memory" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("zoo/nothing", "zoo/nothing"), ("zoo/clip", "'zoo/clip' is a .*, which names no classes")],
+)
+def test_a_model_that_names_no_classes_is_refused_before_a_search(name, message):
+    callback = FinalVerdict(transfer=[name])
+    with pytest.raises(FuseError, match=message):
+        callback.setup(None, None, "fit")
+    FinalVerdict(transfer=[name], enabled=False).setup(None, None, "fit")
