@@ -34,7 +34,7 @@ class ExampleSearch(SearchModule[State]):
         self.racing = racing or Racing()
         self.choice = Choice(self.objective, self.racing, self.top, self.seed, examples_per_step)
 
-    def shares(self, targets: Sequence[Target]) -> bool:
+    def shares_targets(self, targets: Sequence[Target]) -> bool:
         """Whether all targets have examples, which several devices share out."""
         return bool(targets) and all(target.examples for target in targets)
 

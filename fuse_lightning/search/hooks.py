@@ -60,7 +60,7 @@ class SearchHooks(ABC, Generic[StateT]):
         """
         return frontiers
 
-    def shares(self, targets: Sequence[Target]) -> bool:
+    def shares_targets(self, targets: Sequence[Target]) -> bool:
         """Whether several devices share out the work on each target, in place of the targets.
 
         Args:

@@ -58,7 +58,6 @@ class SearchModule(ResumableSearch[StateT]):
     Attributes:
         targets: The targets of the batch.
         expanded: States that the present step goes on from, for each target.
-        team: Processes that search the same targets together; the first reports results.
 
     Raises:
         FuseError: If an option is out of its range.
@@ -89,7 +88,6 @@ class SearchModule(ResumableSearch[StateT]):
         self.seed = seed
         self.targets: list[Target] = []
         self.expanded: list[list[StateT]] = []
-        self.team = Team()
         if top < 1:
             raise FuseError(f"top is {top}; it must be at least 1")
         # Raises an error over one that is out of its range.
@@ -292,7 +290,7 @@ def _limits_of(module: SearchModule[Any]) -> Limits:
 
 def _team_of(module: SearchModule[Any], targets: Sequence[Target]) -> Team:
     """Devices of a run, where they share the work on each target; else this one alone."""
-    shared = module.trainer.world_size > 1 and module.shares(targets)
+    shared = module.trainer.world_size > 1 and module.shares_targets(targets)
     return Team(module.trainer.global_rank, module.trainer.world_size) if shared else Team()
 
 
