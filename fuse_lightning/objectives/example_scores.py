@@ -16,7 +16,7 @@ from fuse_lightning.objectives.term import Term
 
 MOST = 2**19
 """Most answers that are remembered."""
-LOSS, CORRECT = 0, 1
+LOSS, CORRECT, EXACT = 0, 1, 2
 Cell = tuple[int, int]
 """Numbers of a prompt and of an example."""
 Answer = tuple[float, float]
@@ -83,14 +83,24 @@ class ExampleScores:
             told = self._told(keys, prompts, examples, again=True)[:, CORRECT]
         return told
 
-    def keep(self, cells: Sequence[Hashable], losses: Tensor) -> None:
-        """Stores losses that were computed elsewhere.
+    def keep(
+        self, cells: Sequence[Hashable], losses: Tensor, correct: Tensor | None = None
+    ) -> None:
+        """Stores losses and answers that were computed elsewhere.
 
         Args:
             cells: Keys of M prompts, each with the number of an example behind.
             losses: Shape (M,), on the CPU.
+            correct: 1 for a right answer and 0 for a wrong one, shape (M,); ``None`` if unknown.
         """
-        self.memory.keep(cells, torch.stack([losses, torch.full_like(losses, math.nan)], dim=1))
+        right = torch.full_like(losses, math.nan) if correct is None else correct.cpu()
+        exact = torch.full_like(losses, self._exact)
+        self.memory.keep(cells, torch.stack([losses, right, exact], dim=1))
+
+    @property
+    def _exact(self) -> float:
+        """1 where losses are computed in full precision, 0 where autocast reduces it."""
+        return float(not torch.is_autocast_enabled(self.term.model.device.type))
 
     def _told(
         self,
@@ -103,9 +113,13 @@ class ExampleScores:
         places = [(row, n) for row, some in enumerate(examples) for n in some]
         cells = [(*keys[row], n) for row, n in places]
         known, values = self.memory.recall([] if again else cells)
+        if known and self._exact:
+            # What was computed in reduced precision serves only those who ask for no better.
+            good = values[:, EXACT] == 1
+            known, values = torch.tensor(known)[good].tolist(), values[good]
         found = torch.empty(len(cells), 2)
         if known:
-            found[known] = values
+            found[known] = values[:, :EXACT]
         if missing := sorted({*range(len(cells))}.difference(known)):
             # One that is asked for twice is read once, and counts twice.
             first: dict[Hashable, Cell] = {}
@@ -114,7 +128,7 @@ class ExampleScores:
             read = self.split(partial(self._read, prompts), [*first.values()])
             told = dict(zip(first, read, strict=True))
             found[missing] = torch.tensor([told[cells[place]] for place in missing])
-            self.memory.keep([cells[place] for place in missing], found[missing])
+            self.keep([cells[place] for place in missing], *found[missing].T)
         return found
 
     def _read(self, prompts: Prompts, wanted: Sequence[Cell]) -> list[Answer]:

@@ -199,21 +199,29 @@ class Scores:
         self.memory.keep(self.keys(prompts), losses[:, plain])
 
     def remember_items(
-        self, column: int, prompts: Prompts, pairs: Tensor, items: Tensor, exact: Tensor
+        self,
+        column: int,
+        prompts: Prompts,
+        pairs: Tensor,
+        exact: Tensor,
+        items: Tensor,
+        correct: Tensor | None,
     ) -> None:
-        """Stores losses of a term for examples, which were computed elsewhere.
+        """Stores losses and answers of a term for examples, which were computed elsewhere.
 
         Args:
             column: Number of the term.
             prompts: N prompts.
             pairs: Pairs of a prompt and an example, shape (M, 2).
-            items: Their losses, shape (M,).
             exact: For which prompts they are those of the text, shape (N,).
+            items: Losses of the pairs, shape (M,).
+            correct: Whether the answers are right, shape (M,); ``None`` for no answers.
         """
         keys = self.keys(prompts)
         rows = exact[pairs[:, 0]].nonzero().squeeze(1)
         cells = [(*keys[number], example) for number, example in pairs[rows].tolist()]
-        self.by_example[column].keep(cells, items.cpu()[rows])
+        right = None if correct is None else correct.cpu()[rows]
+        self.by_example[column].keep(cells, items.cpu()[rows], right)
 
     @torch.no_grad()
     def term_losses(self, term: Term, prompts: Prompts) -> Tensor:

@@ -248,8 +248,9 @@ class PromptOptimizer(ExampleSearch):
 
     def _score(self, prompts: Prompts) -> list[list[Scored[State]]]:
         losses = self.objective.losses(prompts)
-        rows, other = self.admission.results(prompts)
-        if self.rescore and not self.chooses and torch.is_autocast_enabled(self.device.type):
+        found, other = self.admission.results(prompts)
+        raced, rows = self.parted(prompts, found)
+        if rows and self.rescore and torch.is_autocast_enabled(self.device.type):
             first = self.objective.total(losses).tolist()
             rows = best_rows(first, prompts.owners, rows, self.top)
             with torch.autocast(self.device.type, enabled=False):
@@ -258,16 +259,14 @@ class PromptOptimizer(ExampleSearch):
         scored: list[list[Scored[State]]] = [[] for _ in self.searches]
         for total, state, owner in zip(totals, prompts.states, prompts.owners, strict=True):
             scored[owner].append((total, state))
-        if self.chooses:
-            self.choose(prompts, rows, totals)
-            rows = []
+        self.choose(prompts, raced, totals)
         # Best first: what follows is below the bar of hardly any target.
         for row in sorted(rows, key=totals.__getitem__):
             owner = prompts.owners[row]
             search = self.searches[owner]
             if totals[row] < search.bar(self.top):
-                found = losses[row].tolist(), prompts.states[row], prompts.texts[row], search.step
-                self.keep(owner, Best(totals[row], *found))
+                told = losses[row].tolist(), prompts.states[row], prompts.texts[row], search.step
+                self.keep(owner, Best(totals[row], *told))
         if other and not self.constraints.canonical:
             self._score_texts(prompts.select(other))
         return scored
