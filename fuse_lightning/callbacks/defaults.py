@@ -6,6 +6,8 @@ from lightning.pytorch.callbacks import Callback, RichProgressBar, TQDMProgressB
 
 from fuse_lightning.callbacks import (
     FinalVerdict,
+    Headroom,
+    PortablePrompts,
     PromptProgressBar,
     PromptTable,
     PromptWriter,
@@ -26,6 +28,8 @@ DEFAULTS: tuple[tuple[type[Callback], Callable[[], Callback]], ...] = (
     (Evaluation, Evaluation),
     (Predictions, Predictions),
     (FinalVerdict, FinalVerdict),
+    (Headroom, Headroom),
+    (PortablePrompts, PortablePrompts),
 )
 """Kinds of callbacks, and the function that makes a missing one."""
 

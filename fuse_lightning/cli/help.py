@@ -4,6 +4,7 @@ import re
 
 COMMANDS = {
     "invert": "invert",
+    "check": "check",
     "fit": "search",
     "validate": "search",
     "test": "search",
@@ -21,6 +22,10 @@ Finds discrete text prompts for frozen models.
 only the prompt:
   fuse invert IMAGE... [--text TEXT] [--preset caption|clip|style|sentiment]
               [--models zoo|hub] [--join] [--json] prints prompts, best first
+
+before a search:
+  fuse check --config FILE [options of fuse fit] [--json]
+                                                   room for a better prompt, and what it will cost
 
 search (LightningCLI; `fuse fit --help` lists all options):
   fuse fit --config configs/quickstart.yaml        search prompts for the bundled scenes

@@ -3,6 +3,7 @@
 import os
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -66,12 +67,15 @@ def find_own_classes(words: list[str]) -> None:
     OwnClasses(folder for folder in folders if os.path.isdir(folder)).install()
 
 
-def run(words: list[str], own: OwnFolder | None = None) -> None:
+def run(
+    words: list[str], own: OwnFolder | None = None, cli: Callable[..., FuseCLI] | None = None
+) -> None:
     """Parses and runs a subcommand such as ``fit``.
 
     Args:
         words: The subcommand and its options.
         own: The run's folder; by default that of a new run.
+        cli: Makes the command line, which runs at once; by default :class:`FuseCLI`.
 
     Raises:
         FuseError: If an option, a target or a model is not as it must be.
@@ -82,7 +86,7 @@ def run(words: list[str], own: OwnFolder | None = None) -> None:
     }
     own = own or OwnFolder()
     try:
-        FuseCLI(
+        (cli or FuseCLI)(
             PromptOptimizer,
             TargetDataModule,
             command=words[0],

@@ -65,9 +65,3 @@ class Labeller:
     def right(self, numbers: Sequence[int]) -> Tensor:
         """Numbers of the right classes of some examples, shape (E,)."""
         return self.term.batch[0].right[torch.tensor([*numbers], dtype=torch.long)]
-
-    def accuracies(self, probabilities: Tensor, numbers: Sequence[int]) -> list[float]:
-        """Accuracy of each of N prompts, from probabilities of shape (N, E, C)."""
-        right = probabilities.argmax(2) == self.right(numbers)
-        found: list[float] = right.double().mean(1).tolist()
-        return found

@@ -24,12 +24,17 @@ class Chosen:
         text: The prompt.
         select: Its accuracy on these examples.
         reference: Its probabilities of the classes on these examples, shape (E, C).
+        place: Its number among the prompts that were offered.
+        right: Whether each prompt that was offered answers each of these examples rightly,
+            shape (N, E).
     """
 
     offer: Offer
     text: str
     select: float
     reference: Tensor
+    place: int
+    right: Tensor
 
 
 @dataclass(frozen=True)
@@ -38,8 +43,8 @@ class Judged:
 
     Attributes:
         verdict: The verdict.
-        examples: For each test example its texts, its label, and the answers of the chosen prompt
-            and of the strongest floor, each with the probability of the right label.
+        examples: For each test example the ``example`` itself, the ``answers`` of the chosen prompt
+            and of the strongest floor, and with each the ``probabilities`` of the right label.
     """
 
     verdict: Verdict
@@ -66,12 +71,13 @@ def _best(offer: Offer, target: Target) -> Chosen:
     offer.labeller.give(target)
     found = offer.labeller.probabilities(offer.texts, numbers)
     answers = calibrated(found, found) if offer.calibrated else found
-    right = offer.labeller.right(numbers)
-    shares = offer.labeller.accuracies(answers, numbers)
+    labels = offer.labeller.right(numbers)
+    right = answers.argmax(2) == labels
+    shares = right.double().mean(1).tolist()
     # Of equally good ones the surer one.
-    sure = answers[:, torch.arange(len(numbers)), right].clamp_min(1e-30).log().mean(1).tolist()
+    sure = answers[:, torch.arange(len(numbers)), labels].clamp_min(1e-30).log().mean(1).tolist()
     place = max(range(len(shares)), key=lambda n: (shares[n], sure[n]))
-    return Chosen(offer, offer.texts[place], shares[place], found[place])
+    return Chosen(offer, offer.texts[place], shares[place], found[place], place, right)
 
 
 def final_verdict(
@@ -120,7 +126,7 @@ def final_verdict(
     sides = [answers[name] for name in (verdict.chosen.name, verdict.against)]
     rows = [
         {
-            **example,
+            "example": dict(example),
             "answers": [classes[int(side.probabilities[n].argmax())] for side in sides],
             "probabilities": [float(side.probabilities[n, right[n]]) for side in sides],
         }

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from fuse_lightning.data.targets import Target
 from fuse_lightning.errors import FuseError
 from fuse_lightning.evaluation.answers import Labeller
-from fuse_lightning.objectives import Classification, Objective
+from fuse_lightning.objectives import Objective
 from fuse_lightning.objectives.layout import ANSWER
 
 STOCK = (
@@ -27,6 +27,9 @@ STOCK = (
     "Below is a text. Say whether it is {labels}.",
 )
 """Instructions that anybody would try first; ``{labels}`` stands for the classes' words."""
+
+BEST_STOCK = "the best stock instruction"
+"""Name of the floor of instructions."""
 
 
 @dataclass(frozen=True)
@@ -101,22 +104,23 @@ def floor_offers(
     words = labeller.term.batch[0].verbalizers
     first = [words.words[words.of.index(number)] for number in range(len(words.classes))]
     offers = [
-        Offer("the empty prompt", [""], _bare(labeller.term)),
+        Offer("the empty prompt", [""], _bare(labeller)),
         Offer("the template alone", [""], labeller),
         Offer("the calibrated template", [""], labeller, calibrated=True),
-        Offer("the best stock instruction", options.instructions(first), labeller),
+        Offer(BEST_STOCK, options.instructions(first), labeller),
     ]
     if shown := drawn_demonstrations(labeller, target, options, seed):
         offers.append(Offer("the best demonstrations", shown, labeller))
     return [offer for offer in offers if offer.texts]
 
 
-def _bare(term: Classification) -> Labeller:
+def _bare(labeller: Labeller) -> Labeller:
     """Labeller without a template: the example alone, and the answer behind."""
+    term = labeller.term
     names = [name for name in term.form.names if name != ANSWER]
     fields = " ".join(f"{{{name}}}" for name in names)
     bare = type(term)(term.model, f"{{prompt}} {fields}{{answer}}", term.words, name=term.name)
-    objective = Objective([bare])
+    objective = Objective([bare], max_batch_tokens=labeller.objective.max_batch_tokens)
     objective.load(term.model.device)
     return Labeller(objective, bare)
 

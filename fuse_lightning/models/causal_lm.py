@@ -187,6 +187,8 @@ class CausalLM(FrozenModel):
         embeds: Tensor | None = None,
         fixed: Tensor | None = None,
         cache: RowCache | None = None,
+        *,
+        alike: Tensor | None = None,
     ) -> Tensor:
         """-log P(token | all before) of the counted tokens (nats).
 
@@ -201,11 +203,15 @@ class CausalLM(FrozenModel):
                 no gradient, shape (N,). Without ``embeds`` all of them.
             cache: Cache from :meth:`generate`. Rows that extend its prompts and texts are computed
                 only from there on.
+            alike: Number of each row, shape (N,). Rows with one number have equal embeddings
+                where their ids agree, and rows of one number that agree up to their last token
+                are read once; all of their gradient is that of the first of them. Without it rows
+                with ``embeds`` are read one by one.
 
         Returns:
             Shape (N, T), float32, 0 for tokens that are not counted.
         """
-        return token_nll(self, ids.cpu(), counted.cpu(), embeds, fixed, cache)
+        return token_nll(self, ids.cpu(), counted.cpu(), embeds, fixed, cache, alike)
 
     @property
     def reduced(self) -> bool:

@@ -84,11 +84,9 @@ class Classification(CausalTerm):
     ) -> None:
         super().__init__(model, weight, name=name, layout=layout, score_weight=score_weight)
         check_number("error_weight", error_weight, 0)
-        given = (words or {}).items()
-        lists: dict[str, str | list[str]] = {
-            name: [some] if isinstance(some, str) else [*some] for name, some in given
+        self.words: dict[str, str | list[str]] | None = words and {
+            name: [some] if isinstance(some, str) else [*some] for name, some in words.items()
         }
-        self.words = None if words is None else lists
         self.error_weight = error_weight
         self._labelled = PerTarget(lambda targets: [self._read(target) for target in targets])
 
@@ -213,7 +211,8 @@ class Classification(CausalTerm):
         """-log P(word | all before) of each row, shape (R,)."""
         if reading.wanted is None:
             raise ValueError("the reading holds no words of classes")
-        nll = self.model.token_nll(reading.rows.ids, reading.wanted, embeds, reading.fixed)
+        fixed, alike = reading.fixed, reading.alike
+        nll = self.model.token_nll(reading.rows.ids, reading.wanted, embeds, fixed, alike=alike)
         return nll.sum(1)
 
     def log_probs(self, values: Tensor, reading: Reading) -> Tensor:

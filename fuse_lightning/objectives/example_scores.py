@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 from functools import partial
 
 import torch
@@ -13,21 +13,15 @@ from fuse_lightning.objectives.memory import LossMemory
 from fuse_lightning.objectives.prompts import Prompts
 from fuse_lightning.objectives.row_values import item_losses, row_values
 from fuse_lightning.objectives.term import Term
+from fuse_lightning.utilities.processes import Team
 
 MOST = 2**19
 """Most answers that are remembered."""
-LOSS, CORRECT = 0, 1
+LOSS, CORRECT, EXACT = 0, 1, 2
 Cell = tuple[int, int]
 """Numbers of a prompt and of an example."""
 Answer = tuple[float, float]
 """Loss, and 1 for a right answer, 0 for a wrong one, or no number."""
-Work = Callable[[Sequence[Cell]], list[Answer]]
-Split = Callable[[Work, Sequence[Cell]], list[Answer]]
-
-
-def alone(work: Work, cells: Sequence[Cell]) -> list[Answer]:
-    """Does all of some work on this device."""
-    return work(cells)
 
 
 class ExampleScores:
@@ -40,8 +34,8 @@ class ExampleScores:
     def __init__(self, term: Term) -> None:
         self.term = term
         self.memory = LossMemory(MOST)
-        self.split: Split = alone
-        """Shares work out over the devices of a run that search the same targets."""
+        self.team = Team()
+        """Processes that compute what is asked for together."""
 
     @torch.no_grad()
     def losses(
@@ -83,14 +77,24 @@ class ExampleScores:
             told = self._told(keys, prompts, examples, again=True)[:, CORRECT]
         return told
 
-    def keep(self, cells: Sequence[Hashable], losses: Tensor) -> None:
-        """Stores losses that were computed elsewhere.
+    def keep(
+        self, cells: Sequence[Hashable], losses: Tensor, correct: Tensor | None = None
+    ) -> None:
+        """Stores losses and answers that were computed elsewhere.
 
         Args:
             cells: Keys of M prompts, each with the number of an example behind.
             losses: Shape (M,), on the CPU.
+            correct: 1 for a right answer and 0 for a wrong one, shape (M,); ``None`` if unknown.
         """
-        self.memory.keep(cells, torch.stack([losses, torch.full_like(losses, math.nan)], dim=1))
+        right = torch.full_like(losses, math.nan) if correct is None else correct.cpu()
+        exact = torch.full_like(losses, self._exact)
+        self.memory.keep(cells, torch.stack([losses, right, exact], dim=1))
+
+    @property
+    def _exact(self) -> float:
+        """1 where losses are computed in full precision, 0 where autocast reduces it."""
+        return float(not torch.is_autocast_enabled(self.term.model.device.type))
 
     def _told(
         self,
@@ -103,18 +107,22 @@ class ExampleScores:
         places = [(row, n) for row, some in enumerate(examples) for n in some]
         cells = [(*keys[row], n) for row, n in places]
         known, values = self.memory.recall([] if again else cells)
+        if known and self._exact:
+            # What was computed in reduced precision serves only those who ask for no better.
+            good = values[:, EXACT] == 1
+            known, values = torch.tensor(known)[good].tolist(), values[good]
         found = torch.empty(len(cells), 2)
         if known:
-            found[known] = values
+            found[known] = values[:, :EXACT]
         if missing := sorted({*range(len(cells))}.difference(known)):
             # One that is asked for twice is read once, and counts twice.
             first: dict[Hashable, Cell] = {}
             for place in missing:
                 first.setdefault(cells[place], places[place])
-            read = self.split(partial(self._read, prompts), [*first.values()])
+            read = self.team.split(partial(self._read, prompts), [*first.values()])
             told = dict(zip(first, read, strict=True))
             found[missing] = torch.tensor([told[cells[place]] for place in missing])
-            self.memory.keep([cells[place] for place in missing], found[missing])
+            self.keep([cells[place] for place in missing], *found[missing].T)
         return found
 
     def _read(self, prompts: Prompts, wanted: Sequence[Cell]) -> list[Answer]:

@@ -34,7 +34,7 @@ class LaidOut:
     """Numbers of the :attr:`models` that read the rows: each of them reads every row."""
     examples: list[int] | None = None
     """Number of examples of each target of the batch; ``None`` for targets without examples."""
-    drawn: Sequence[Sequence[int]] | None = None
+    drawn: Sequence[Sequence[int] | None] | None = None
     """Numbers of the examples of each target that a step reads; ``None`` for all of them."""
 
     @property
@@ -178,9 +178,8 @@ class LaidOut:
         if self.examples is None:
             return range(1)
         count = self.examples[owner]
-        if self.drawn is None:
-            return range(count)
-        return [number for number in self.drawn[owner] if number < count]
+        drawn = None if self.drawn is None else self.drawn[owner]
+        return range(count) if drawn is None else [number for number in drawn if number < count]
 
     def _contexts_of(self, owner: int, example: int) -> list[Context]:
         """Contexts of the rows of one example.

@@ -57,7 +57,7 @@ class Objective:
         self.settings = adapter or AdapterSettings()
         self.max_batch_tokens = max_batch_tokens
         self.scores = Scores(self.terms)
-        self.drawn: Sequence[Sequence[int]] | None = None
+        self.drawn: Sequence[Sequence[int] | None] | None = None
         self.speller = Speller(self.terms[0])
         self._adapters: dict[int, FuseAdapter] = {}
         self._backs: dict[int, tuple[Tensor, Tensor]] = {}
@@ -117,7 +117,7 @@ class Objective:
         for term in self.terms:
             term.begin_step(steps)
 
-    def draw(self, numbers: Sequence[Sequence[int]] | None) -> None:
+    def draw(self, numbers: Sequence[Sequence[int] | None] | None) -> None:
         """Sets the examples that losses and gradients are of until the next draw.
 
         Args:
@@ -126,7 +126,8 @@ class Objective:
         for term in self.terms:
             if numbers is not None and term.examples is not None:
                 for owner, some in enumerate(numbers):
-                    self.scores.check_examples(term, owner, some)
+                    if some is not None:
+                        self.scores.check_examples(term, owner, some)
             term.drawn = numbers
         self.drawn = numbers
 

@@ -73,8 +73,8 @@ class AutoPrompt(SwapOptimizer):
     def begin_step(self, steps: Sequence[int]) -> None:
         """Tells the objective which step begins, and draws the examples of the gradient."""
         super().begin_step(steps)
-        if self.fresh_examples and self.chooses:
-            self.draw_examples([2 * step for step in steps])
+        if self.fresh_examples:
+            self.choice.draw(self.targets, [2 * step for step in steps])
 
     def _position(self, state: State, target: int) -> int:
         """Position of a prompt that this step replaces the token of."""
@@ -90,8 +90,8 @@ class AutoPrompt(SwapOptimizer):
         places = [self._position(*pair) for pair in zip(parents, owners, strict=True)]
         ranked = min(SPARE * self.top_k, len(self.allowed_ids) - 1)
         favoured = self.best_tokens(parents, owners, ranked, [[place] for place in places])
-        if self.fresh_examples and self.chooses:
-            self.draw_examples([2 * search.step - 1 for search in self.searches])
+        if self.fresh_examples:
+            self.choice.draw(self.targets, [2 * search.step - 1 for search in self.searches])
         swaps = [
             [(*state[:place], token, *state[place + 1 :]) for token in tokens[0].tolist()]
             for state, place, tokens in zip(parents, places, favoured, strict=True)

@@ -94,10 +94,8 @@ class PromptOptimizer(ExampleSearch):
     ) -> None:
         budgets = max_evaluations, max_tokens, max_seconds, max_flops
         super().__init__(steps, patience, stop_loss, *budgets, top, seed)
-        for name, value in (
-            ("prompt_length", prompt_length),
-            ("gradient_samples", gradient_samples),
-        ):
+        counts = {"prompt_length": prompt_length, "gradient_samples": gradient_samples}
+        for name, value in counts.items():
             if value < 0:
                 raise FuseError(f"{name} is {value}; it must be at least 0")
         if not 0 < gradient_resample <= 1:
@@ -176,6 +174,10 @@ class PromptOptimizer(ExampleSearch):
         """Work of the terms' models and of the captioner so far, each model once."""
         return models_work([*self.objective.models, self.captioner])
 
+    def shared(self) -> Sequence[object]:
+        """The frozen models of the terms and of the captioner."""
+        return [*self.objective.models, *([self.captioner] if self.captioner else [])]
+
     def ids_of(self, state: State) -> list[int]:
         """Ids of a prompt: the state itself."""
         return [*state]
@@ -246,8 +248,9 @@ class PromptOptimizer(ExampleSearch):
 
     def _score(self, prompts: Prompts) -> list[list[Scored[State]]]:
         losses = self.objective.losses(prompts)
-        rows, other = self.admission.results(prompts)
-        if self.rescore and not self.chooses and torch.is_autocast_enabled(self.device.type):
+        found, other = self.admission.results(prompts)
+        raced, rows = self.parted(prompts, found)
+        if rows and self.rescore and torch.is_autocast_enabled(self.device.type):
             first = self.objective.total(losses).tolist()
             rows = best_rows(first, prompts.owners, rows, self.top)
             with torch.autocast(self.device.type, enabled=False):
@@ -256,16 +259,14 @@ class PromptOptimizer(ExampleSearch):
         scored: list[list[Scored[State]]] = [[] for _ in self.searches]
         for total, state, owner in zip(totals, prompts.states, prompts.owners, strict=True):
             scored[owner].append((total, state))
-        if self.chooses:
-            self.choose(prompts, rows, totals)
-            rows = []
+        self.choose(prompts, raced, totals)
         # Best first: what follows is below the bar of hardly any target.
         for row in sorted(rows, key=totals.__getitem__):
             owner = prompts.owners[row]
             search = self.searches[owner]
             if totals[row] < search.bar(self.top):
-                found = losses[row].tolist(), prompts.states[row], prompts.texts[row], search.step
-                self.keep(owner, Best(totals[row], *found))
+                told = losses[row].tolist(), prompts.states[row], prompts.texts[row], search.step
+                self.keep(owner, Best(totals[row], *told))
         if other and not self.constraints.canonical:
             self._score_texts(prompts.select(other))
         return scored

@@ -1,4 +1,4 @@
-"""Choice of prompts by examples that no step reads: entrants, race, short list."""
+"""Examples that a step reads, and the choice of prompts by others: entrants, race, short list."""
 
 from collections.abc import Sequence
 
@@ -6,10 +6,11 @@ import torch
 from torch import Tensor
 
 from fuse_lightning.data import Target
+from fuse_lightning.errors import FuseError
 from fuse_lightning.objectives import Objective, Prompts, State
-from fuse_lightning.optimizers.minibatches import choosing
+from fuse_lightning.optimizers.minibatches import choosing, minibatch
 from fuse_lightning.optimizers.racing import Racing, race
-from fuse_lightning.search import Best, TargetSearch
+from fuse_lightning.search import Best, Scored, TargetSearch
 
 
 class Choice:
@@ -23,16 +24,25 @@ class Choice:
         racing: Settings of the races.
         top: Places of a short list.
         seed: Seed of the order of examples.
+        size: Examples of a target that a step reads; ``None`` for all.
     """
 
-    def __init__(self, objective: Objective, racing: Racing, top: int, seed: int) -> None:
+    def __init__(
+        self, objective: Objective, racing: Racing, top: int, seed: int, size: int | None = None
+    ) -> None:
         self.objective = objective
         self.racing = racing
         self.top = top
         self.seed = seed
+        self.size = size
+
+    def applies(self, target: Target) -> bool:
+        """Whether prompts of a target are chosen by other examples than those of a step."""
+        read = any(term.examples is not None for term in self.objective.terms)
+        return read and bool(target.examples and (target.select or self.size is not None))
 
     def train(self, target: Target) -> Sequence[int]:
-        """Numbers of the train examples that steps may read.
+        """Numbers of the train examples that steps read.
 
         They also choose prompts where a target has no ``select`` examples.
         """
@@ -41,6 +51,58 @@ class Choice:
     def order(self, target: Target) -> list[int]:
         """Numbers of the examples that choose, in the order of a race."""
         return choosing(target, self.seed, self.train(target))
+
+    def draw(self, targets: Sequence[Target], steps: Sequence[int]) -> None:
+        """Draws the examples that a step of each target reads.
+
+        Args:
+            targets: The targets of the batch.
+            steps: Number of each target's step, from 0.
+
+        Raises:
+            FuseError: If a term has fewer examples of a target than the target.
+        """
+        numbers: list[Sequence[int] | None] = [
+            minibatch(target, step, self.size, self.seed, self.train(target))
+            if self.applies(target)
+            else None
+            for target, step in zip(targets, steps, strict=True)
+        ]
+        if all(some is None for some in numbers):
+            return
+        for term in self.objective.terms:
+            for target, some, count in zip(targets, numbers, term.examples or (), strict=False):
+                if some is not None and count < len(target.seen):
+                    raise FuseError(
+                        f"target {target.id!r} has {len(target.seen)} examples to search with, but "
+                        f"{term.name} says {count}; set examples to len(target.seen)"
+                    )
+        self.objective.draw(numbers)
+
+    def again(
+        self, targets: Sequence[Target], frontiers: list[list[Scored[State]]]
+    ) -> list[list[Scored[State]]]:
+        """Frontiers with losses by the examples of this step, where prompts are chosen by others.
+
+        Args:
+            targets: The targets of the batch.
+            frontiers: Losses and states of each target.
+        """
+        some = [
+            (owner, state)
+            for owner, (target, group) in enumerate(zip(targets, frontiers, strict=True))
+            for loss, state in group
+            if loss < float("inf") and self.applies(target)
+        ]
+        prompts = self.objective.prompts([state for _, state in some], [n for n, _ in some])
+        totals = self.objective.total(self.objective.losses(prompts)).tolist() if some else []
+        now = dict(zip(some, totals, strict=True))
+        return [
+            sorted((now.get((owner, state), loss), state) for loss, state in group)
+            if self.applies(targets[owner])
+            else group
+            for owner, group in enumerate(frontiers)
+        ]
 
     def update(
         self,
@@ -56,10 +118,12 @@ class Choice:
             targets: The targets of the batch.
             searches: Their searches, whose short lists change.
             prompts: The candidates.
-            rows: Numbers of those that may be results.
+            rows: Numbers of those that may be results, of targets that the choice applies to.
             totals: Their losses by the examples of the step, for all candidates.
         """
         entered = self._entered(searches, prompts, rows, totals)
+        if not entered:
+            return
         known = [
             (owner, best.state)
             for owner in dict.fromkeys(prompts.owners[row] for row in entered)
@@ -67,8 +131,6 @@ class Choice:
         ]
         states = [*(state for _, state in known), *(prompts.states[row] for row in entered)]
         owners = [*(owner for owner, _ in known), *(prompts.owners[row] for row in entered)]
-        if not entered:
-            return
         entrants = self.objective.prompts(states, owners)
         finish = race(
             self.objective,
@@ -114,12 +176,13 @@ class Choice:
         """Share of right answers of each target's best prompt on the examples that choose.
 
         Returns:
-            Shape (targets,); no number for a target without a prompt, or terms without answers.
+            Shape (targets,); no number for a target without examples or without a prompt, or where
+            no term asks for answers.
         """
         found = torch.full((len(targets),), torch.nan)
-        best = [(n, each.best) for n, each in enumerate(searches)]
-        some = [(n, each) for n, each in best if each is not None]
-        prompts = self.objective.prompts([each.state for _, each in some], [n for n, _ in some])
+        best = [(n, each.best) for n, each in enumerate(searches) if targets[n].examples]
+        some = [(n, each.state) for n, each in best if each is not None]
+        prompts = self.objective.prompts([state for _, state in some], [n for n, _ in some])
         numbers = [self.order(targets[n]) for n, _ in some]
         for column, term in enumerate(self.objective.terms):
             if term.examples is None or not some:

@@ -49,13 +49,14 @@ class Pool:
 
 
 class ChoiceApart(Choice):
-    """Choice that reads no train example that prompts may show.
+    """Choice whose steps read no train example that prompts may show.
 
     Args:
         objective: The objective.
         racing: Settings of the races.
         top: Places of a short list.
         seed: Seed of the order of examples.
+        size: Examples of a target that a step reads; ``None`` for all that are not shown.
         pools: Each target with its pool, by its id.
     """
 
@@ -65,10 +66,15 @@ class ChoiceApart(Choice):
         racing: Racing,
         top: int,
         seed: int,
+        size: int | None,
         pools: Mapping[str, tuple[Target, Pool]],
     ) -> None:
-        super().__init__(objective, racing, top, seed)
+        super().__init__(objective, racing, top, seed, size)
         self.pools = pools
+
+    def applies(self, target: Target) -> bool:
+        """Whether the target's pool is known: the examples outside it choose, if no others do."""
+        return target.id in self.pools
 
     def train(self, target: Target) -> Sequence[int]:
         """Numbers of the train examples outside the pool."""

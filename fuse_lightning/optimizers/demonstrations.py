@@ -133,12 +133,9 @@ class Demonstrations(PromptOptimizer):
         self.pool = pool
         self.batch_size = batch_size
         self._pools: dict[str, tuple[Target, Pool]] = {}
-        self.choice = ChoiceApart(self.objective, self.racing, top, seed, self._pools)
-
-    @property
-    def chooses(self) -> bool:
-        """Whether prompts are chosen by other examples: always, once pools tell them apart."""
-        return bool(self._pools)
+        self.choice = ChoiceApart(
+            self.objective, self.racing, top, seed, examples_per_step, self._pools
+        )
 
     @property
     def shower(self) -> Classification:
@@ -176,7 +173,7 @@ class Demonstrations(PromptOptimizer):
             before = known.get(target.id)
             pool = before[1] if before and before[0] is target else self._new_pool(owner, target)
             self._pools[target.id] = target, pool
-        self.draw_examples([0] * len(targets))
+        self.choice.draw(targets, [0] * len(targets))
 
     def _new_pool(self, owner: int, target: Target) -> Pool:
         size = pool_size(target, self.pool, self.count)

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 import torch
 
-from fuse_lightning.data import Target
+from fuse_lightning.data import Target, TargetBatch
 from fuse_lightning.errors import FuseError
 from fuse_lightning.objectives import Objective, Prompts, State
+from fuse_lightning.objectives.scores import together
 from fuse_lightning.optimizers.choice import Choice
-from fuse_lightning.optimizers.minibatches import minibatch
 from fuse_lightning.optimizers.racing import Racing
 from fuse_lightning.search import Scored, SearchModule
 
@@ -32,46 +32,43 @@ class ExampleSearch(SearchModule[State]):
             raise FuseError(f"examples_per_step is {examples_per_step}; it must be at least 1")
         self.examples_per_step = examples_per_step
         self.racing = racing or Racing()
-        self.choice = Choice(self.objective, self.racing, self.top, self.seed)
+        self.choice = Choice(self.objective, self.racing, self.top, self.seed, examples_per_step)
+
+    def shares_targets(self, targets: Sequence[Target]) -> bool:
+        """Whether all targets have examples, which several devices share out."""
+        return bool(targets) and all(target.examples for target in targets)
+
+    def training_step(self, batch: TargetBatch, batch_idx: int) -> None:
+        """One search step; devices that share targets compute losses and gradients together."""
+        with together(self.objective.scores, self.team):
+            super().training_step(batch, batch_idx)
 
     def set_targets(self, targets: Sequence[Target]) -> None:
         """Gives the targets to the objective."""
         # Once for all steps, so that reduced precision would save little and cost all.
         with torch.autocast(self.device.type, enabled=False):
             self.objective.set_targets(targets)
-        if self.chooses:
-            # A start is checked, and may be scored, before the first step.
-            self.draw_examples([0] * len(targets))
+        # A start is checked, and may be scored, before the first step.
+        self.choice.draw(targets, [0] * len(targets))
 
     def begin_step(self, steps: Sequence[int]) -> None:
         """Tells the objective which step of each target begins, and draws its examples."""
         self.objective.scores.evaluations = [search.evaluated for search in self.searches]
         self.objective.begin_step(steps)
-        if self.chooses:
-            self.draw_examples(steps)
+        self.choice.draw(self.targets, steps)
 
-    @property
-    def chooses(self) -> bool:
-        """Whether prompts are chosen by other examples than those of a step."""
-        apart = self.examples_per_step is not None or any(each.select for each in self.targets)
-        return apart and all(each.examples for each in self.targets)
-
-    def draw_examples(self, steps: Sequence[int]) -> None:
-        """Draws the examples that a step of each target reads; steps count from 0."""
-        size, train = self.examples_per_step, self.choice.train
-        self.objective.draw(
-            [
-                minibatch(target, step, size, self.seed, train(target))
-                for target, step in zip(self.targets, steps, strict=True)
-            ]
-        )
+    def parted(self, prompts: Prompts, rows: Sequence[int]) -> tuple[list[int], list[int]]:
+        """Rows of targets whose prompts are chosen by examples of their own, and the other rows."""
+        apart = [self.choice.applies(target) for target in self.targets]
+        raced = [row for row in rows if apart[prompts.owners[row]]]
+        return raced, [row for row in rows if not apart[prompts.owners[row]]]
 
     def choose(self, prompts: Prompts, rows: Sequence[int], totals: Sequence[float]) -> None:
         """Lets the best candidates of a step race for the short lists.
 
         Args:
             prompts: The candidates.
-            rows: Numbers of those that may be results.
+            rows: Numbers of those that may be results, of targets with examples that choose.
             totals: Losses of all candidates by the examples of the step.
         """
         with torch.autocast(self.device.type, enabled=False):
@@ -79,20 +76,9 @@ class ExampleSearch(SearchModule[State]):
 
     def again(self, frontiers: list[list[Scored[State]]]) -> list[list[Scored[State]]]:
         """Losses of the frontier by the examples of this step."""
-        if not self.chooses:
-            return frontiers
-        found = [(owner, each) for owner, group in enumerate(frontiers) for each in group]
-        some = [(owner, state) for owner, (loss, state) in found if loss < float("inf")]
-        prompts = self.objective.prompts([state for _, state in some], [n for n, _ in some])
-        totals = iter(self.objective.total(self.objective.losses(prompts)).tolist())
-        return [
-            sorted((next(totals) if loss < float("inf") else loss, state) for loss, state in group)
-            for group in frontiers
-        ]
+        return self.choice.again(self.targets, frontiers)
 
     def figures(self) -> dict[str, float]:
         """Mean accuracy of the best prompts on the examples that choose, for curves."""
-        if not self.chooses:
-            return {}
         found = self.choice.accuracy(self.targets, self.searches)
         return {} if found.isnan().all() else {"select/accuracy": float(found.nanmean())}

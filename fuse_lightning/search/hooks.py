@@ -60,6 +60,14 @@ class SearchHooks(ABC, Generic[StateT]):
         """
         return frontiers
 
+    def shares_targets(self, targets: Sequence[Target]) -> bool:
+        """Whether several devices share out the work on each target, in place of the targets.
+
+        Args:
+            targets: All targets of the run.
+        """
+        return False
+
     def set_targets(self, targets: Sequence[Target]) -> None:
         """Prepares a batch of targets, some of which may be known already."""
 
@@ -72,6 +80,10 @@ class SearchHooks(ABC, Generic[StateT]):
         Evaluations are counted by the search's scores, in ``searches[place].evaluated``.
         """
         return Work()
+
+    def shared(self) -> Sequence[object]:
+        """What a copy of the search uses too and does not change, such as frozen models."""
+        return ()
 
     def scores_start(self) -> bool:
         """Whether start states are candidates too."""

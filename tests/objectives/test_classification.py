@@ -14,6 +14,7 @@ from fuse_lightning.engine.token_batch import TokenBatch
 from fuse_lightning.errors import FuseError
 from fuse_lightning.objectives import Classification, Objective, embedding_gradient
 from fuse_lightning.objectives.classification import Labelled
+from fuse_lightning.objectives.example_scores import ExampleScores
 from fuse_lightning.objectives.reading import Reading
 from fuse_lightning.objectives.row_values import row_values
 from fuse_lightning.objectives.verbalizers import Verbalizers
@@ -220,7 +221,7 @@ def test_a_step_reads_the_examples_that_are_drawn(causal_folders, monkeypatch):
     check(objective, BETWEEN)
 
 
-def test_right_answers_are_those_with_the_most_likely_class(causal_folders):
+def test_right_answers_are_those_with_the_most_likely_class(causal_folders, monkeypatch):
     objective = built(str(causal_folders["zoo"]), BEFORE)
     texts, owners = PROMPTS * 3, [0, 1, 2] * 5
     prompts, plain = prompts_of(objective, texts, owners), Plain(objective.primary)
@@ -232,9 +233,10 @@ def test_right_answers_are_those_with_the_most_likely_class(causal_folders):
         expected += whole(plain, BEFORE, TARGETS[owner], plain.embed(state))[2]
     assert 0 < sum(expected) < len(expected)
     assert scores.by_example[0].correct(keys, prompts, numbers).tolist() == expected
-    # A gradient tells losses alone.
+    # So does a gradient, and nothing is read again.
     scores.forget()
     embedding_gradient(objective, prompts)
+    monkeypatch.setattr(ExampleScores, "_read", lambda *_: pytest.fail("all is known"))
     assert scores.by_example[0].correct(keys, prompts, numbers).tolist() == expected
     term = objective.terms[0]
     metrics = {"accuracy": term.metrics()["accuracy"]}

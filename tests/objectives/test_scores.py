@@ -127,6 +127,20 @@ def test_a_prompt_that_is_given_twice_is_read_once(objective, monkeypatch):
     assert sum(rows) == 6
 
 
+def test_losses_of_reduced_precision_serve_only_who_asks_for_no_better(objective):
+    prompts = prompts_of(objective)
+    exact = objective.losses(prompts)
+    objective.scores.forget()
+    with torch.autocast("cpu", torch.bfloat16):
+        rough = objective.losses(prompts)
+        assert torch.equal(objective.losses(prompts), rough)
+    assert not torch.equal(rough, exact)
+    assert torch.equal(objective.losses(prompts), exact)
+    # What is known exactly stays so.
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(objective.losses(prompts), exact)
+
+
 def test_losses_of_no_prompts_are_none(objective):
     assert objective.losses(objective.prompts([], [])).shape == (0, 1)
 

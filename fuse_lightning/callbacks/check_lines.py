@@ -1,0 +1,87 @@
+"""Lines and table about a search before its first step."""
+
+from rich.table import Table
+from rich.text import Text
+
+from fuse_lightning.callbacks.checking import Check
+from fuse_lightning.evaluation.headroom import Room
+from fuse_lightning.evaluation.sentence import percent, spaced
+from fuse_lightning.search.plan import Plan, about, duration
+from fuse_lightning.utilities.tables import print_table
+from fuse_lightning.utilities.terminal import printable, say
+
+WORTH = "worth it: there is room for a better prompt, and the test examples can show it"
+LABELLED = "floors and headroom need labelled examples; this search has none"
+
+
+def print_check(check: Check, *, short: bool) -> None:
+    """Prints what is known of a search: headroom of each labelled target, cost, and a last line.
+
+    Args:
+        check: The check.
+        short: Whether to leave out the tables of floors.
+    """
+    cost = cost_lines(check)
+    if not check.headrooms:
+        say(*map(printable, [*cost, LABELLED]))
+    for name, headroom in check.headrooms.items():
+        say(printable(f"before the search of {name}:"))
+        if not short:
+            print_table(_table(headroom))
+        lines = [*headroom_lines(headroom), *cost, last_line(headroom, check.plan)]
+        say(*(printable(f"  {line}") for line in lines))
+
+
+def headroom_lines(headroom: Room) -> list[str]:
+    """Lines about the room for a better prompt, the answers and the test examples."""
+    best = headroom.best
+    room = (
+        f"the best floor is {best.name}: {percent(best.accuracy)} of {spaced(headroom.examples)} "
+        f"examples that choose (95 % interval {percent(best.low)} to {percent(best.high)}; the "
+        f"most frequent class: {percent(headroom.majority)}), which leaves "
+        f"{100 * headroom.room:.1f} points"
+    )
+    shown = "no gain"
+    if headroom.smallest is not None:
+        shown = f"a gain of {100 * headroom.smallest:.1f} points or more"
+    answers = ""
+    if headroom.outside is not None:
+        answers = f"; {percent(headroom.outside)} of the answers are outside the label set"
+    return [room, f"{spaced(headroom.tests)} test examples can show {shown}{answers}"]
+
+
+def cost_lines(check: Check) -> list[str]:
+    """Line about the cost of a step, the steps that are allowed, and all of it."""
+    plan, (steps, option) = check.plan, check.plan.allowed
+    step, total = plan.step, plan.total
+    each = "" if check.targets == 1 else f" for each of {spaced(check.targets)} targets"
+    last = f", and {duration(check.verdict)} for the verdict" if check.verdict else ""
+    near = "" if option == "steps" else "about "
+    most = f"{option} allows {near}{spaced(steps)} of them"
+    return [
+        f"a step takes about {spaced(plan.candidates)} candidates, {about(step.evaluations)} "
+        f"evaluations, {about(step.tokens)} tokens and {duration(step.seconds)}; {most}, "
+        f"in all {about(total.evaluations)} evaluations, {about(total.tokens)} tokens and "
+        f"{duration(total.seconds)}{each}{last}"
+    ]
+
+
+def last_line(headroom: Room, plan: Plan) -> str:
+    """Line that says whether a search is worth its cost, with the reasons if it is not."""
+    reasons = [*headroom.reasons(), *plan.reasons()]
+    return f"not worth it: {'; '.join(reasons)}" if reasons else WORTH
+
+
+def _table(headroom: Room) -> Table:
+    table = Table()
+    for name in ("floor", "prompt", "accuracy", "95 % interval"):
+        table.add_column(name, justify="left" if name in ("floor", "prompt") else "right")
+    for floor in headroom.floors:
+        cells = (
+            floor.name,
+            floor.text,
+            percent(floor.accuracy),
+            f"{percent(floor.low)} to {percent(floor.high)}",
+        )
+        table.add_row(*(Text(printable(cell)) for cell in cells))
+    return table

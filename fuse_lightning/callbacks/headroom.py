@@ -1,0 +1,62 @@
+"""Check of labelled targets at the start of a search."""
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import lightning as L
+from lightning.pytorch.callbacks import Callback
+
+from fuse_lightning.callbacks.check_lines import print_check
+from fuse_lightning.callbacks.checking import checked, is_labelled, labeller_of
+from fuse_lightning.data.targets import Target
+from fuse_lightning.errors import FuseError
+from fuse_lightning.evaluation.stored import all_targets
+from fuse_lightning.search import SearchModule, search_of
+from fuse_lightning.search.rehearsal import CopyError
+
+logger = logging.getLogger(__name__)
+
+
+class Headroom(Callback):
+    """Callback that says before a search whether it is worth its cost.
+
+    It speaks of labelled targets: what prompts that cost nothing reach, what a step costs, how
+    many steps the budgets allow. The search is left exactly as it was. ``fuse check`` says more,
+    without a search. A resumed search is not checked.
+
+    Args:
+        examples: Most examples of a target that are read, of those that choose prompts.
+        enabled: Whether to check at all.
+
+    Raises:
+        FuseError: If ``examples`` is below 1.
+    """
+
+    def __init__(self, examples: int = 200, enabled: bool = True) -> None:
+        if examples < 1:
+            raise FuseError(f"examples of {type(self).__name__} is {examples}; it must be above 0")
+        self.examples = examples
+        self.enabled = enabled
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Checks a new search, and prints a few lines."""
+        module = search_of(pl_module)
+        resumed = bool(module.waiting or module.finished or module.goes_on or trainer.global_step)
+        if not self.enabled or resumed or trainer.fast_dev_run:  # type: ignore[attr-defined]
+            return
+        if labeller_of(module) is None:
+            return
+        targets = [target for target in all_targets(trainer) if is_labelled(target)]
+        if targets and trainer.is_global_zero:
+            self._check(trainer, module, targets)
+        trainer.strategy.barrier()
+
+    def _check(
+        self, trainer: L.Trainer, module: SearchModule[Any], targets: Sequence[Target]
+    ) -> None:
+        try:
+            print_check(checked(trainer, module, targets, self.examples), short=True)
+        except CopyError as error:
+            # The search itself needs no copy.
+            logger.warning("the search is not checked: %s", error)
