@@ -103,8 +103,10 @@ def test_floors_are_chosen_by_the_examples_that_choose(labeller, target):
     stock = floors[3]
     labeller.give(target)
     texts = ["is it lovely or sad", "a night"]
-    shares = labeller.accuracies(labeller.probabilities(texts, target.choosing), target.choosing)
-    assert stock.select == max(shares)
+    told = labeller.probabilities(texts, target.choosing).argmax(2)
+    right = told == labeller.right(target.choosing)
+    assert torch.equal(stock.right, right)
+    assert stock.select == float(right[stock.place].double().mean()) == right.double().mean(1).max()
     assert stock.text in texts
     assert not any(floor.text for floor in floors[:3])
 
