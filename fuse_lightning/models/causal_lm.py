@@ -199,14 +199,11 @@ class CausalLM(FrozenModel):
             ids: Shape (N, T), padded on the right.
             counted: Shape (N, T), false for the first token and for padding.
             embeds: Input embeddings to use instead of those of ``ids``, shape (N, T, d).
-            fixed: How many leading tokens of each row have the embeddings of their ids, and need
-                no gradient, shape (N,). Without ``embeds`` all of them.
-            cache: Cache from :meth:`generate`. Rows that extend its prompts and texts are computed
-                only from there on.
-            alike: Number of each row, shape (N,). Rows with one number have equal embeddings
-                where their ids agree, and rows of one number that agree up to their last token
-                are read once; all of their gradient is that of the first of them. Without it rows
-                with ``embeds`` are read one by one.
+            fixed: Leading tokens of each row that have the embeddings of their ids, and need no
+                gradient, shape (N,). Without ``embeds`` all of them.
+            cache: Cache from :meth:`generate`: rows that extend its texts are computed from there.
+            alike: Number of each row, shape (N,). With ``embeds``, rows of one number that agree
+                up to their last token are read once, and the first has all of their gradient.
 
         Returns:
             Shape (N, T), float32, 0 for tokens that are not counted.
