@@ -219,8 +219,7 @@ class CausalLM(FrozenModel):
     def next_log_probs(self, rows: Sequence[Sequence[int]]) -> Tensor:
         """Log-probabilities of the token after each row of ids (nats), shape (N, V).
 
-        They are kept until the next call: :meth:`token_nll` of the rows' continuations needs no
-        forward.
+        They are kept: :meth:`token_nll` of the rows' continuations needs no forward next.
         """
         return next_log_probs(self, rows)
 
@@ -250,8 +249,7 @@ class CausalLM(FrozenModel):
             top_k: Only so many of the likeliest tokens may be written; ``None`` for all.
             top_p: Only the likeliest tokens with this probability together may be written.
             samples: How many texts to write behind each prompt.
-            seed: Seed of random numbers. A text depends on it, the prompt's stream and the number
-                of the sample, and not on the other prompts.
+            seed: Seed. A text depends on it, its prompt's stream and its number, and nothing else.
             streams: A number for each prompt; by default its place among the prompts.
             stop_ids: Ids that end a text; by default :attr:`end_ids`.
             stop: Texts that end a text as soon as it spells one of them.
