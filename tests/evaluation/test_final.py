@@ -251,6 +251,14 @@ def test_a_run_ends_with_its_verdict_and_testing_gives_it_again(tmp_path, monkey
     main(["test", "--run", str(run)])
     found = [*Path().rglob("verdict.json")]
     assert [path.read_bytes() for path in found] == [before]
+    found[0].unlink()
+    found[0].mkdir()
+    capsys.readouterr()
+    with pytest.raises(SystemExit, match="2"):
+        main(["test", "--run", str(run)])
+    told = capsys.readouterr()
+    assert verdict.sentence in told.out
+    assert "verdict.json' cannot be written" in told.err
 
 
 @pytest.mark.slow
