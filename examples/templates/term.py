@@ -28,7 +28,8 @@ class Mood(CausalTerm):
     def loss(self, reading, embeds=None):
         """-log P(answer | all before) of each row, shape (R,)."""
         ids, answer = reading.rows.ids, reading.wanted
-        return self.model.token_nll(ids, answer, embeds, reading.fixed).sum(1)
+        nll = self.model.token_nll(ids, answer, embeds, reading.fixed, alike=reading.alike)
+        return nll.sum(1)
 
     def reduce(self, losses, reading, count):
         """One number for each pair of a prompt and an example, from its two rows."""

@@ -5,6 +5,7 @@ from fuse_lightning.callbacks.evaluation import Evaluation as Evaluation
 from fuse_lightning.callbacks.final_verdict import FinalVerdict as FinalVerdict
 from fuse_lightning.callbacks.headroom import Headroom as Headroom
 from fuse_lightning.callbacks.joining import JoinedPrompt as JoinedPrompt
+from fuse_lightning.callbacks.portable import PortablePrompts as PortablePrompts
 from fuse_lightning.callbacks.predictions import Predictions as Predictions
 from fuse_lightning.callbacks.progress import PromptProgressBar as PromptProgressBar
 from fuse_lightning.callbacks.stored_prompts import StoredPrompts as StoredPrompts

@@ -7,6 +7,7 @@ from lightning.pytorch.callbacks import Callback, RichProgressBar, TQDMProgressB
 from fuse_lightning.callbacks import (
     FinalVerdict,
     Headroom,
+    PortablePrompts,
     PromptProgressBar,
     PromptTable,
     PromptWriter,
@@ -28,6 +29,7 @@ DEFAULTS: tuple[tuple[type[Callback], Callable[[], Callback]], ...] = (
     (Predictions, Predictions),
     (FinalVerdict, FinalVerdict),
     (Headroom, Headroom),
+    (PortablePrompts, PortablePrompts),
 )
 """Kinds of callbacks, and the function that makes a missing one."""
 

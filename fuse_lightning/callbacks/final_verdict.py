@@ -1,8 +1,8 @@
 """Verdict on found prompts at the end of a search, and while Lightning tests."""
 
-import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from itertools import chain
+from textwrap import wrap
 
 import lightning as L
 import torch
@@ -18,17 +18,19 @@ from fuse_lightning.evaluation.final import Judged, final_verdict
 from fuse_lightning.evaluation.labelled_floors import FloorOptions
 from fuse_lightning.evaluation.stored import all_targets
 from fuse_lightning.evaluation.term_metrics import transfer
-from fuse_lightning.evaluation.verdict_table import print_verdict
+from fuse_lightning.evaluation.verdict import Verdict
+from fuse_lightning.evaluation.verdict_files import EXAMPLES, FILE, write_verdicts
+from fuse_lightning.evaluation.verdict_table import expectations, print_verdict
 from fuse_lightning.models import CausalLM, Seq2SeqLM
 from fuse_lightning.models.auto import auto_model
 from fuse_lightning.objectives import Classification
 from fuse_lightning.results.result import Result
 from fuse_lightning.results.run_folder import folder_of
 from fuse_lightning.search import search_of
-from fuse_lightning.utilities.files import replace_file
 from fuse_lightning.utilities.terminal import printable, say, visible
 
-FILE, EXAMPLES = "verdict.json", "verdict-examples.jsonl"
+WIDTH = 100
+"""Characters of a line in TensorBoard, which breaks no lines."""
 
 
 class FinalVerdict(Callback):
@@ -91,10 +93,14 @@ class FinalVerdict(Callback):
         folder = folder_of(trainer)
         if trainer.is_global_zero:
             self.judged = {target.id: {} for target in targets}
-            for name in self._models(trainer):
-                self._ask(name, pl_module, targets, found)
-                write_verdicts(folder, self.judged)
-            self._show(trainer, folder)
+            try:
+                for name in self._models(trainer):
+                    self._ask(name, pl_module, targets, found)
+                    write_verdicts(folder, self.judged)
+            # Also where a disk is full, or somebody interrupts a slow model.
+            finally:
+                self._show(trainer)
+            print(visible(f"wrote {folder / FILE} and {EXAMPLES}"))
         trainer.strategy.barrier()
 
     def _models(self, trainer: L.Trainer) -> list[str | None]:
@@ -143,7 +149,7 @@ class FinalVerdict(Callback):
                 judged = final_verdict(labeller, target, prompts, self.floors, seed)
             self.judged[target.id][labeller.term.model.model_id] = judged
 
-    def _show(self, trainer: L.Trainer, folder: Path) -> None:
+    def _show(self, trainer: L.Trainer) -> None:
         boards = [
             each.experiment for each in trainer.loggers if isinstance(each, TensorBoardLogger)
         ]
@@ -152,33 +158,20 @@ class FinalVerdict(Callback):
                 say(printable(f"verdict on the prompts of {target} under {model}:"))
                 print_verdict(judged.verdict)
                 for board in boards:
+                    text = board_text(judged.verdict)
                     name = visible(f"verdict/{target}/{model}")
-                    board.add_text(
-                        name, f"    {visible(judged.verdict.sentence)}", trainer.global_step
-                    )
+                    board.add_text(name, text, trainer.global_step)
                     board.flush()
-        print(visible(f"wrote {folder / FILE} and {EXAMPLES}"))
 
 
-def write_verdicts(folder: Path, judged: Mapping[str, Mapping[str, Judged]]) -> None:
-    """Writes ``verdict.json`` and ``verdict-examples.jsonl``.
-
-    Args:
-        folder: Where.
-        judged: Verdicts by target and model.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    whole = {
-        target: {model: each.verdict.to_dict() for model, each in verdicts.items()}
-        for target, verdicts in judged.items()
-    }
-    lines = [visible(line) for line in json.dumps(whole, indent=2, ensure_ascii=False).split("\n")]
-    replace_file(folder / FILE, "".join(f"{line}\n" for line in lines))
-    rows = (
-        {"target": target, "model": model, **row}
-        for target, verdicts in judged.items()
-        for model, each in verdicts.items()
-        for row in each.examples
-    )
-    text = "".join(f"{visible(json.dumps(row, ensure_ascii=False))}\n" for row in rows)
-    replace_file(folder / EXAMPLES, text)
+def board_text(verdict: Verdict) -> str:
+    """Verdict as a text for TensorBoard: the sentence, the chosen prompt, what to expect of it."""
+    lines = [
+        *wrap(visible(verdict.sentence), WIDTH),
+        "",
+        visible(f"{verdict.chosen.name}: {verdict.chosen.text}"),
+        "",
+        *chain.from_iterable(wrap(visible(line), WIDTH) for line in expectations(verdict)),
+    ]
+    # TensorBoard reads markdown: an indented line is shown as it is.
+    return "\n".join(f"    {line}" for line in lines)

@@ -26,9 +26,10 @@ def token_nll(
     embeds: Tensor | None,
     fixed: Tensor | None,
     cache: RowCache | None = None,
+    alike: Tensor | None = None,
 ) -> Tensor:
     """See :meth:`CausalLM.token_nll`; ids and counted are on the CPU."""
-    asked = _Asked(model, ids, counted, embeds)
+    asked = _Asked(model, ids, counted, embeds, alike)
     if cache is not None and not (len(cache) and model.shares and cache.reduced == model.reduced):
         cache = None
     if cache is not None:
@@ -57,16 +58,23 @@ class _Asked:
         ids: Shape (N, T).
         counted: True for these tokens, shape (N, T).
         embeds: Input embeddings instead of those of the ids, shape (N, T, d).
+        alike: Numbers of rows, see :meth:`CausalLM.token_nll`.
     """
 
     def __init__(
-        self, model: LanguageNetwork, ids: Tensor, counted: Tensor, embeds: Tensor | None
+        self,
+        model: LanguageNetwork,
+        ids: Tensor,
+        counted: Tensor,
+        embeds: Tensor | None,
+        alike: Tensor | None,
     ) -> None:
         self.model = model
         self.ids = ids
         self.counted = counted
         self.count = int(counted.sum())
         self.embeds = embeds
+        self.alike = alike
         self.cells: list[Cells] = []
         self.found: list[Tensor] = []
 
@@ -80,24 +88,27 @@ class _Asked:
     def rows(self, fixed: Tensor | None) -> tuple[list[Row], list[int]]:
         """Rows to read, up to their last wanted token, and how much of each may be shared.
 
-        Rows that agree before their last token are one row with several readers, unless they have
-        embeddings of their own.
+        Rows that agree before their last token are one row with several readers, where their
+        embeddings agree, too.
         """
         ends = (self.counted * torch.arange(self.ids.shape[1])).amax(1).tolist()
         inputs = [tuple(row[:end]) for row, end in zip(self.ids.tolist(), ends, strict=True)]
-        rows, of = inputs, [*range(len(inputs))]
-        limits = [0] * len(rows)
-        if self.embeds is None:
-            first: dict[Row, int] = {}
-            of = [first.setdefault(row, len(first)) for row in inputs]
-            rows = [*first]
-            limits = [len(row) for row in rows]
-        elif fixed is not None:
-            limits = [min(n, len(row)) for n, row in zip(fixed.tolist(), rows, strict=True)]
+        kinds = [0] * len(inputs)
+        if self.embeds is not None:
+            kinds = [*range(len(inputs))] if self.alike is None else self.alike.tolist()
+        first: dict[tuple[int, Row], int] = {}
+        of = [first.setdefault(key, len(first)) for key in zip(kinds, inputs, strict=True)]
+        rows = [row for _, row in first]
         self.readers: list[list[int]] = [[] for _ in rows]
         for row, number in enumerate(of):
             self.readers[number].append(row)
-        return rows, limits
+        if self.embeds is None:
+            return rows, [len(row) for row in rows]
+        readers = torch.tensor([some[0] for some in self.readers], dtype=torch.long)
+        if len(rows) < len(inputs):
+            self.embeds = self.embeds[to_device(readers, self.embeds.device)]
+        free = [0] * len(rows) if fixed is None else fixed[readers].tolist()
+        return rows, [min(n, len(row)) for n, row in zip(free, rows, strict=True)]
 
     def unasked(self) -> list[int]:
         """Number of leading tokens of each row that need no forward if their keys are known."""

@@ -43,8 +43,8 @@ class Judged:
 
     Attributes:
         verdict: The verdict.
-        examples: For each test example its texts, its label, and the answers of the chosen prompt
-            and of the strongest floor, each with the probability of the right label.
+        examples: For each test example the ``example`` itself, the ``answers`` of the chosen prompt
+            and of the strongest floor, and with each the ``probabilities`` of the right label.
     """
 
     verdict: Verdict
@@ -126,7 +126,7 @@ def final_verdict(
     sides = [answers[name] for name in (verdict.chosen.name, verdict.against)]
     rows = [
         {
-            **example,
+            "example": dict(example),
             "answers": [classes[int(side.probabilities[n].argmax())] for side in sides],
             "probabilities": [float(side.probabilities[n, right[n]]) for side in sides],
         }

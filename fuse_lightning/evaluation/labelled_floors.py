@@ -142,18 +142,32 @@ def drawn_demonstrations(
     found = []
     for draw in range(options.draws):
         rng = random.Random(f"{seed}/{target.id}/{draw}")
-        shuffled = [rng.sample(group, len(group)) for group in by_class.values()]
-        rng.shuffle(shuffled)
-        # Class after class, so that all have as many, as far as they reach.
-        turns = [
-            group[n] for n in range(max(map(len, shuffled))) for group in shuffled if n < len(group)
-        ]
-        chosen = rng.sample(turns[:count], count)
+        chosen = balanced_draw([*by_class.values()], count, rng)
         if text := fitting(
             labeller, [term.shown(0, number) for number in chosen], options.separator
         ):
             found.append(text)
     return [*dict.fromkeys(found)]
+
+
+def balanced_draw(groups: Sequence[Sequence[int]], count: int, rng: random.Random) -> list[int]:
+    """Random members of groups in a random order, of all groups alike as far as they reach.
+
+    >>> sorted(balanced_draw([[1], [2, 3, 4]], 4, random.Random(0)))
+    [1, 2, 3, 4]
+
+    Args:
+        groups: Members of each group, such as the numbers of a class's examples.
+        count: How many, at most all.
+        rng: The random stream.
+    """
+    shuffled = [rng.sample(group, len(group)) for group in groups]
+    rng.shuffle(shuffled)
+    # Group after group, so that all have as many, as far as they reach.
+    turns = [
+        group[n] for n in range(max(map(len, shuffled))) for group in shuffled if n < len(group)
+    ]
+    return rng.sample(turns[:count], count)
 
 
 def fitting(labeller: Labeller, shown: Sequence[str], separator: str) -> str:

@@ -136,6 +136,8 @@ class Verdict:
         verdict: Verdict = _read(cls, data, "verdict")
         if not verdict.candidates:
             raise ValueError("verdict.candidates is empty")
+        for score in (*verdict.candidates, *verdict.floors):
+            _check_confusion(score, verdict)
         pairs = {(each.candidate, each.floor): each.word for each in verdict.comparisons}
         wanted = {(one.name, floor.name) for one in verdict.candidates for floor in verdict.floors}
         if set(pairs) != wanted:
@@ -146,6 +148,18 @@ class Verdict:
                 f"with {verdict.against!r} says"
             )
         return verdict
+
+
+def _check_confusion(score: PromptScore, verdict: Verdict) -> None:
+    classes = len(verdict.labels)
+    sizes = [classes, *map(len, score.confusion)]
+    numbers = [number for row in score.confusion for number in row]
+    if sizes != [classes] * (classes + 1) or min(numbers, default=0) < 0:
+        raise ValueError(f"verdict has a confusion of {score.name!r} that is none of its labels")
+    if sum(numbers) != verdict.examples:
+        raise ValueError(
+            f"verdict has a confusion of {score.name!r} of other examples than its own"
+        )
 
 
 def read_verdict(text: str) -> Verdict:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import accumulate, groupby
+from operator import itemgetter
 
 import torch
 from torch import Tensor
 
 from fuse_lightning.engine.devices import to_device
-from fuse_lightning.objectives.reading import Reading, mean_of, row_weights
+from fuse_lightning.objectives.reading import Reading, equal_weights, mean_of, row_weights
 from fuse_lightning.objectives.row_values import checked, reduced, row_values
 from fuse_lightning.objectives.term import Term
 from fuse_lightning.utilities.processes import Team
@@ -58,6 +61,14 @@ class Families:
         row[family.flip(0)] = torch.arange(len(reading)).flip(0)
         return cls(family, row, reading.of[row], reading.reader[row], lengths[row], readable)
 
+    def alike(self, reading: Reading) -> Tensor:
+        """Numbers of rows that are equal within a family where the prompt begins at one column.
+
+        Gradients of such rows go to the same places: where they agree from their first token on,
+        that of one of them may stand for all.
+        """
+        return self.family * (reading.rows.ids.shape[1] + 1) + reading.start
+
 
 def _keys(reading: Reading) -> list[tuple[object, ...]]:
     """Keys of rows, equal within one family."""
@@ -100,9 +111,10 @@ def backward(
 ) -> Backward:
     """Weighted gradients at the prompts' tokens, and the prompts' losses.
 
-    All rows are read once without a graph where the term couples them: :meth:`Term.reduce` then
-    tells what each row counts, and rows times that are differentiated in parts that memory holds.
-    Of a mean this is known before.
+    Rows are differentiated in parts that memory holds. Where a term couples the rows of an example
+    (:meth:`Term.reduce`), a part has all of them. Where one model alone does not read them all, or
+    memory does not hold them, all rows are read once without a graph before: that tells what each
+    row counts. Of a mean this is known.
 
     Args:
         term: The term.
@@ -120,13 +132,18 @@ def backward(
     part = reading[rows]
     mine = team.share(len(rows))
     mean = type(term).reduce is Term.reduce
+    # Processes that share the rows out may part those of an example.
+    coupled = not mean and team.size == 1 and _coupled(term, part)
     values = None
-    if not mean and len(rows):
+    if not (mean or coupled) and len(rows):
         own = row_values(term, part[mine], term.loss) if len(rows[mine]) else None
         values = _joined(team, own, term.model.device)
-    shares = _equal_shares(part) if values is None else _shares(term, part, values)
+    if coupled:
+        shares = _unless_one(equal_weights(part.pairs[:, 0])[part.item])
+    else:
+        shares = _unless_one(row_weights(part)) if values is None else _shares(term, part, values)
     weights = None if shares is None else shares[mine]
-    grads, seen = _differentiate(term, part[mine], rows[mine], weights, families)
+    grads, seen = _differentiate(term, part[mine], rows[mine], weights, families, coupled=coupled)
     if team.size > 1 and len(rows):
         seen = _joined(team, seen if len(rows[mine]) else None, term.model.device)
         grads = {n: _summed(team, grad) for n, grad in grads.items()}
@@ -155,9 +172,29 @@ def _summed(team: Team, grad: Tensor) -> Tensor:
     return total.to(grad.device)
 
 
-def _equal_shares(reading: Reading) -> Tensor | None:
-    """Weight of each row in the loss of its prompt where means are taken; ``None`` for 1."""
-    weights = row_weights(reading)
+def _coupled(term: Term, reading: Reading) -> bool:
+    """Whether the rows of each pair of a prompt and an example fit into one backward."""
+    numbers = torch.unique(reading.reader).tolist()
+    if len(numbers) != 1:
+        return False
+    budget = term.models[numbers[0]].budget
+    # Rows of some lengths must not meet others.
+    return budget.apart is None and max(_pair_sizes(reading)[1]) <= SHARE * budget.tokens
+
+
+def _pair_sizes(reading: Reading) -> tuple[list[int], list[int]]:
+    """Number of rows, and of positions with padding, of pairs whose rows lie together, in order."""
+    counts, sizes = [], []
+    rows = zip(reading.item.tolist(), reading.lengths.tolist(), strict=True)
+    for _, group in groupby(rows, key=itemgetter(0)):
+        lengths = [length for _, length in group]
+        counts.append(len(lengths))
+        sizes.append(len(lengths) * max(lengths))
+    return counts, sizes
+
+
+def _unless_one(weights: Tensor) -> Tensor | None:
+    """The weights; ``None`` if all of them are 1."""
     return None if bool((weights == 1).all()) else weights
 
 
@@ -173,7 +210,13 @@ def _shares(term: Term, reading: Reading, values: Tensor) -> Tensor:
 
 
 def _differentiate(
-    term: Term, reading: Reading, rows: Tensor, shares: Tensor | None, families: Families
+    term: Term,
+    reading: Reading,
+    rows: Tensor,
+    shares: Tensor | None,
+    families: Families,
+    *,
+    coupled: bool,
 ) -> tuple[dict[int, Tensor], Tensor]:
     """Gradients at the prompts of each model's families, and the values of the rows.
 
@@ -181,25 +224,31 @@ def _differentiate(
         term: The term.
         reading: The rows that are read.
         rows: Their numbers among all rows.
-        shares: Weight of each of them.
+        shares: Weight of each of them; of a pair where they are coupled.
         families: The families of all rows.
+        coupled: Whether :meth:`Term.reduce` makes numbers of the rows of each part.
     """
     grads: dict[int, Tensor] = {}
     seen: list[Tensor] = []
     device = term.model.device
 
-    def together(number: int, place: Tensor, members: Tensor, chosen: slice) -> None:
-        model, some = term.models[number], members[chosen]
+    def together(
+        number: int, place: Tensor, members: Tensor, ends: Sequence[int], chosen: slice
+    ) -> None:
+        start, stop = ends[chosen.start], ends[chosen.stop]
+        model, some = term.models[number], members[start:stop]
         there, part = partial(to_device, device=model.device), reading[some]
         with torch.enable_grad():
             embeds = model.embed(there(part.rows.ids)).detach().requires_grad_()
             given = part if term.splits else part.to(model.device)
             loss = checked(term, term.loss(given, embeds), len(part))
-            counted = (
-                loss
-                if shares is None
-                else loss * to_device(shares[to_device(some, shares.device)], loss.device)
-            )
+            weights = None if shares is None else shares[to_device(some, shares.device)]
+            counted = loss
+            if coupled:
+                counted = reduced(term, loss, part)
+                weights = None if weights is None else part.per_pair(weights)
+            if weights is not None:
+                counted = counted * to_device(weights, loss.device)
             total = term.weight * counted.sum()
         if not seen:
             seen.append(torch.empty(len(reading), *loss.shape[1:], device=device))
@@ -220,6 +269,10 @@ def _differentiate(
         size = int(own.sum()), width, model.embedding_table.shape[1]
         grads[number] = torch.zeros(size, device=model.device)
         members = (reading.reader == number).nonzero().squeeze(1)
-        call = partial(together, number, own.cumsum(0) - 1, members)
-        model.budget.run(reading.lengths[members].tolist(), call, share=SHARE)
+        counts, sizes = [1] * len(members), reading.lengths[members].tolist()
+        if coupled:
+            counts, sizes = _pair_sizes(reading)
+        ends = [0, *accumulate(counts)]
+        call = partial(together, number, own.cumsum(0) - 1, members, ends)
+        model.budget.run(sizes, call, share=SHARE)
     return grads, seen[0] if seen else torch.empty(0, device=device)

@@ -42,7 +42,8 @@ class CausalTerm(Term):
 
     def mean_nll(self, reading: Reading, counted: Tensor, embeds: Tensor | None) -> Tensor:
         """Mean of -log P(token | all before) over the counted tokens of each row, shape (N,)."""
-        nll = self.model.token_nll(reading.rows.ids, counted, embeds, reading.fixed)
+        fixed, alike = reading.fixed, reading.alike
+        nll = self.model.token_nll(reading.rows.ids, counted, embeds, fixed, alike=alike)
         return nll.sum(1) / to_device(counted.sum(1), nll.device).clamp(min=1)
 
     def metrics(self) -> dict[str, Metric]:

@@ -211,7 +211,8 @@ class Classification(CausalTerm):
         """-log P(word | all before) of each row, shape (R,)."""
         if reading.wanted is None:
             raise ValueError("the reading holds no words of classes")
-        nll = self.model.token_nll(reading.rows.ids, reading.wanted, embeds, reading.fixed)
+        fixed, alike = reading.fixed, reading.alike
+        nll = self.model.token_nll(reading.rows.ids, reading.wanted, embeds, fixed, alike=alike)
         return nll.sum(1)
 
     def log_probs(self, values: Tensor, reading: Reading) -> Tensor:

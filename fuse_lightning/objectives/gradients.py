@@ -68,7 +68,9 @@ def term_gradients(
         families = Families.find(term, reading)
         words = _alignments(objective.speller, prompts, reading, families, slots)
         reading.fixed = _fixed(reading, families, words, slots)
-        found = backward(term, reading, families, len(prompts.states), objective.scores.team)
+        reading.alike = families.alike(reading)
+        team = objective.scores.team
+        found = backward(term, reading, families, len(prompts.states), team)
         if term.examples is not None and term.scores_loss:
             exact = read_as_text(term, prompts) & torch.tensor(prompts.canonical)
             told = found.items, found.correct

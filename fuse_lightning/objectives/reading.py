@@ -32,6 +32,9 @@ class Reading:
         own: How the prompt's own ids stand in the rows; ``None`` where its text is read.
         fixed: How many leading tokens of each row need no gradient, shape (R,); ``None`` for none
             of them.
+        alike: Number of each row, shape (R,): where the ids of two rows with one number agree, so
+            do their input embeddings, and their gradients are added up. ``None`` where each row
+            has embeddings of its own.
     """
 
     rows: TokenBatch
@@ -44,6 +47,7 @@ class Reading:
     offset: Tensor
     own: OwnTokens | None = None
     fixed: Tensor | None = None
+    alike: Tensor | None = None
 
     @classmethod
     def single(cls, rows: TokenBatch, prompt: Tensor, owner: Tensor) -> Reading:
@@ -77,6 +81,7 @@ class Reading:
             self.offset[some],
             None if self.own is None else self.own[some],
             None if self.fixed is None else self.fixed[some],
+            None if self.alike is None else self.alike[some],
         )
 
     def to(self, device: torch.device) -> Reading:

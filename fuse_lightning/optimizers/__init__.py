@@ -6,6 +6,7 @@ from fuse_lightning.optimizers.autoprompt_sgd import AutoPromptSGD as AutoPrompt
 from fuse_lightning.optimizers.base import PromptOptimizer as PromptOptimizer
 from fuse_lightning.optimizers.captioner import Captioner as Captioner
 from fuse_lightning.optimizers.constraints import Constraints as Constraints
+from fuse_lightning.optimizers.demonstrations import Demonstrations as Demonstrations
 from fuse_lightning.optimizers.descent import DescentOptimizer as DescentOptimizer
 from fuse_lightning.optimizers.fluent_prompt import FluentPrompt as FluentPrompt
 from fuse_lightning.optimizers.gcg import GCG as GCG

@@ -37,6 +37,18 @@ class Admission:
         self._allowed = frozenset([*self.allowed_ids.tolist(), *beside])
         self._told = False
 
+    def allow_texts(self) -> None:
+        """Admits prompts that hold texts of the data: any token but special ones.
+
+        Constraints on the text itself hold as before.
+        """
+        primary = self.objective.primary
+        self._allowed = frozenset(range(primary.vocab_size)) - primary.vocabulary.special_ids
+
+    def holds_forbidden(self, state: State) -> bool:
+        """Whether a token of a prompt is one that no prompt may hold."""
+        return not self._allowed.issuperset(state)
+
     def first(
         self,
         groups: Sequence[Sequence[State]],

@@ -1,5 +1,6 @@
 """AutoPrompt: the best single swap at one position a step (arXiv 2010.15980)."""
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
@@ -30,7 +31,12 @@ class AutoPrompt(SwapOptimizer):
         steps: Most steps for each target.
         gradient_samples: Prompts with a random token at the position that the gradient is averaged
             over; 0 takes the gradient at the current tokens, as published.
+        fresh_examples: Whether candidates are scored by another minibatch than the gradient's, as
+            published. It needs ``examples_per_step``.
         **options: Options of every :class:`SwapOptimizer`.
+
+    Raises:
+        FuseError: If an option is out of its range, or ``fresh_examples`` has no minibatches.
     """
 
     def __init__(
@@ -40,6 +46,7 @@ class AutoPrompt(SwapOptimizer):
         order: Literal["random", "in_turn"] = "random",
         steps: int = 100,
         gradient_samples: int = 0,
+        fresh_examples: bool = False,
         **options: Any,
     ) -> None:
         super().__init__(terms, steps=steps, gradient_samples=gradient_samples, **options)
@@ -47,8 +54,14 @@ class AutoPrompt(SwapOptimizer):
             raise FuseError(f"top_k is {top_k}; it must be at least 1")
         if order not in ("random", "in_turn"):
             raise FuseError(f"order is {order!r}; it must be random or in_turn")
+        if fresh_examples and self.examples_per_step is None:
+            raise FuseError(
+                "fresh_examples needs minibatches, but a step reads all examples; give "
+                "examples_per_step"
+            )
         self.top_k = top_k
         self.order = order
+        self.fresh_examples = fresh_examples
         self._parents: dict[tuple[int, State], State] = {}
         """Parent of every swap that is to be scored next, by target and swap."""
 
@@ -56,6 +69,12 @@ class AutoPrompt(SwapOptimizer):
         """Loads the models, and checks ``top_k`` against the number of allowed tokens."""
         super().load(device)
         self.check_choices("top_k", self.top_k)
+
+    def begin_step(self, steps: Sequence[int]) -> None:
+        """Tells the objective which step begins, and draws the examples of the gradient."""
+        super().begin_step(steps)
+        if self.fresh_examples:
+            self.choice.draw(self.targets, [2 * step for step in steps])
 
     def _position(self, state: State, target: int) -> int:
         """Position of a prompt that this step replaces the token of."""
@@ -71,6 +90,8 @@ class AutoPrompt(SwapOptimizer):
         places = [self._position(*pair) for pair in zip(parents, owners, strict=True)]
         ranked = min(SPARE * self.top_k, len(self.allowed_ids) - 1)
         favoured = self.best_tokens(parents, owners, ranked, [[place] for place in places])
+        if self.fresh_examples:
+            self.choice.draw(self.targets, [2 * search.step - 1 for search in self.searches])
         swaps = [
             [(*state[:place], token, *state[place + 1 :]) for token in tokens[0].tolist()]
             for state, place, tokens in zip(parents, places, favoured, strict=True)

@@ -1,4 +1,4 @@
-"""Examples that a step reads, and the choice of prompts by others: entrants, race, short list."""
+"""Choice of prompts by examples that no step reads: entrants, race, short list."""
 
 from collections.abc import Sequence
 
@@ -24,7 +24,7 @@ class Choice:
         racing: Settings of the races.
         top: Places of a short list.
         seed: Seed of the order of examples.
-        size: Examples of a target that a step reads; ``None`` for all.
+        size: Train examples of a step; ``None`` for all.
     """
 
     def __init__(
@@ -41,6 +41,17 @@ class Choice:
         read = any(term.examples is not None for term in self.objective.terms)
         return read and bool(target.examples and (target.select or self.size is not None))
 
+    def train(self, target: Target) -> Sequence[int]:
+        """Numbers of the train examples that steps may read.
+
+        They also choose prompts where a target has no ``select`` examples.
+        """
+        return range(len(target.examples))
+
+    def order(self, target: Target) -> list[int]:
+        """Numbers of the examples that choose, in the order of a race."""
+        return choosing(target, self.seed, self.train(target))
+
     def draw(self, targets: Sequence[Target], steps: Sequence[int]) -> None:
         """Draws the examples that a step of each target reads.
 
@@ -52,7 +63,9 @@ class Choice:
             FuseError: If a term has fewer examples of a target than the target.
         """
         numbers: list[Sequence[int] | None] = [
-            minibatch(target, step, self.size, self.seed) if self.applies(target) else None
+            minibatch(target, step, self.size, self.seed, self.train(target))
+            if self.applies(target)
+            else None
             for target, step in zip(targets, steps, strict=True)
         ]
         if all(some is None for some in numbers):
@@ -122,7 +135,7 @@ class Choice:
         finish = race(
             self.objective,
             entrants,
-            [choosing(target, self.seed) for target in targets],
+            [self.order(target) for target in targets],
             self.top,
             self.racing,
         )
@@ -170,7 +183,7 @@ class Choice:
         best = [(n, each.best) for n, each in enumerate(searches) if targets[n].examples]
         some = [(n, each.state) for n, each in best if each is not None]
         prompts = self.objective.prompts([state for _, state in some], [n for n, _ in some])
-        numbers = [choosing(targets[n], self.seed) for n, _ in some]
+        numbers = [self.order(targets[n]) for n, _ in some]
         for column, term in enumerate(self.objective.terms):
             if term.examples is None or not some:
                 continue

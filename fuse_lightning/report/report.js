@@ -18,15 +18,28 @@ search.addEventListener("input", () => {
   count.value = wanted ? `${shown} of ${texts.size}` : "";
 });
 
-heads.forEach((head, column) => head.querySelector("button")?.addEventListener("click", () => {
+// A cell is sorted by its data-key, where it has one.
+function key(cell, numbers) {
+  const text = cell.dataset.key ?? cell.textContent, number = Number(text);
+  return numbers ? (text === "" || isNaN(number) ? Infinity : number) : text;
+}
+
+function sort(table, head) {
   const down = head.getAttribute("aria-sort") === "ascending" ? -1 : 1;
-  const numbers = head.classList.contains("number");
-  const keys = new Map([...body.rows].map(row => {
-    const text = row.cells[column].textContent, number = Number(text);
-    return [row, numbers ? (text === "" || isNaN(number) ? Infinity : number) : text];
-  }));
+  const numbers = head.classList.contains("number"), rows = [...table.tBodies[0].rows];
+  const keys = new Map(rows.map(row => [row, key(row.cells[head.cellIndex], numbers)]));
   const compare = numbers ? (a, b) => (a > b) - (a < b) : order;
-  body.append(...[...keys.keys()].sort((a, b) => down * compare(keys.get(a), keys.get(b))));
-  heads.forEach(other => other.removeAttribute("aria-sort"));
+  table.tBodies[0].append(...rows.sort((a, b) => down * compare(keys.get(a), keys.get(b))));
+  for (const other of table.tHead.querySelectorAll("th")) other.removeAttribute("aria-sort");
   head.setAttribute("aria-sort", down > 0 ? "ascending" : "descending");
-}));
+}
+
+for (const table of document.querySelectorAll("table.sortable"))
+  for (const button of table.tHead.querySelectorAll("button"))
+    button.addEventListener("click", () => sort(table, button.closest("th")));
+
+for (const kinds of document.querySelectorAll("select.kinds"))
+  kinds.addEventListener("change", () => {
+    for (const row of kinds.closest("details").querySelectorAll("tr[data-kind]"))
+      row.hidden = kinds.value !== "" && row.dataset.kind !== kinds.value;
+  });

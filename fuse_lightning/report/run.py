@@ -12,6 +12,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from fuse_lightning.errors import FuseError
 from fuse_lightning.evaluation.table import FILE, Written, read_figures
+from fuse_lightning.report.verdicts import Shown, read_shown
 from fuse_lightning.results.result import Result, run_results
 from fuse_lightning.utilities.regular import check_regular, read_text
 from fuse_lightning.utilities.terminal import quoted
@@ -35,6 +36,7 @@ class Run:
         curves: Points (step, value) of each logged number, by name.
         config: The resolved YAML configuration, if there is one.
         evaluation: The figures of found prompts and floors, if they were measured.
+        verdicts: What test examples say of found prompts, if there are some.
     """
 
     folder: Path
@@ -43,6 +45,7 @@ class Run:
     curves: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
     config: str = ""
     evaluation: Written | None = None
+    verdicts: list[Shown] = field(default_factory=list)
 
 
 def read_run(folder: Path) -> Run:
@@ -58,6 +61,7 @@ def read_run(folder: Path) -> Run:
     evaluation = folder / FILE
     if evaluation.exists():
         run.evaluation = _figures(evaluation)
+    run.verdicts = read_shown(folder)
     # A resumed run has several files of events; a later one repeats what came after its checkpoint.
     curves: dict[str, dict[int, float]] = {}
     # Over several devices the others write below.

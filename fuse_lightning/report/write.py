@@ -5,20 +5,23 @@ import hashlib
 import io
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from fuse_lightning.data.images import read_image
 from fuse_lightning.errors import FuseError
+from fuse_lightning.evaluation.sentence import chance, percent, points, spaced
 from fuse_lightning.evaluation.table import names, shown, title
 from fuse_lightning.metrics import About
 from fuse_lightning.report.run import Run, read_run
+from fuse_lightning.report.verdicts import BAR, MOST_ROWS, MOST_VERDICTS, SIGNS, shortened
 from fuse_lightning.utilities.files import replace_file
 from fuse_lightning.utilities.terminal import visible
 
@@ -66,11 +69,11 @@ def page(run: Run) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"digest": _digest, "visible": visible}
+    environment.filters |= _filters()
     curves = {
         tag.removeprefix("train/"): curve(points)
         for tag, found in run.curves.items()
-        if tag.startswith("train/")
+        if tag.startswith(("train/", "select/"))
         and len(points := [point for point in found if math.isfinite(point[1])]) > 1
     }
     pictures = {name: _thumbnail(data) for name, data in run.pictures.items()}
@@ -88,9 +91,24 @@ def page(run: Run) -> str:
         size=(WIDTH, HEIGHT),
         config=run.config,
         figures=_figures(run),
+        verdicts=run.verdicts,
+        signs=SIGNS,
+        bar_size=BAR,
+        most={"rows": MOST_ROWS, "verdicts": MOST_VERDICTS},
         style=_own("report.css"),
         script=_own("report.js"),
     )
+
+
+def _filters() -> dict[str, Callable[[Any], str]]:
+    """Functions that the template writes texts and figures with."""
+    numbers = {"chance": _chance, "percent": percent, "points": points, "spaced": spaced}
+    return {"digest": _digest, "shortened": shortened, "visible": visible, **numbers}
+
+
+def _chance(p: float) -> str:
+    """A P value as a cell of a column that is named p."""
+    return chance(p).removeprefix("p ").removeprefix("= ")
 
 
 @dataclass

@@ -15,6 +15,7 @@ import lightning as L
 from filelock import FileLock, Timeout
 
 from fuse_lightning.errors import FuseError
+from fuse_lightning.results.portable import FILES as PORTABLE
 from fuse_lightning.utilities.files import remove_leftovers, replace_file
 from fuse_lightning.utilities.regular import read_text
 from fuse_lightning.utilities.terminal import quoted, visible
@@ -27,6 +28,8 @@ WRITTEN = (
     "verdict*.json*",
     "checkpoints/*.ckpt",
     "config.yaml",
+    *PORTABLE,
+    *(f"portable/*/{name}" for name in PORTABLE),
 )
 """Files of a run that another run would replace or mistake for its own."""
 EVENTS = "events.out.tfevents.*"

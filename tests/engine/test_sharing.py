@@ -77,7 +77,7 @@ def test_reduced_precision_changes_nothing_of_that(name, tmp_path, caplog):
 def test_sharing_is_tried_on_ordinary_words(name, tmp_path, monkeypatch):
     rows = []
 
-    def note(model, ids, counted, embeds, fixed, cache):
+    def note(model, ids, counted, *_):
         rows.extend(ids[:, len(model.start_ids) :][counted[:, len(model.start_ids) :]].tolist())
         return torch.zeros(ids.shape)
 

@@ -22,6 +22,7 @@ from fuse_lightning.evaluation.labelled_floors import (
 )
 from fuse_lightning.evaluation.verdict import read_verdict
 from fuse_lightning.objectives import Classification, Fluency, Objective
+from fuse_lightning.results.portable import FILES as PORTABLE
 from tests.near import assert_near
 from tests.objectives.test_rows import Plain
 
@@ -125,7 +126,9 @@ def test_no_search_example_reports_and_no_test_example_chooses(labeller, target,
     firsts = [part is target.test for part in read]
     assert firsts == sorted(firsts)
     assert judged.verdict.examples == len(target.test)
-    assert [row["text"] for row in judged.examples] == [each["text"] for each in target.test]
+    assert [row["example"]["text"] for row in judged.examples] == [
+        each["text"] for each in target.test
+    ]
 
 
 def test_a_prompt_that_is_a_floor_is_never_better(labeller, target):
@@ -227,17 +230,33 @@ def test_a_run_ends_with_its_verdict_and_testing_gives_it_again(tmp_path, monkey
     data = LabelledExamples("moods.jsonl", select=8, test=12)
     (served,) = data.all_targets()
     lines = [json.loads(line) for line in (run / "verdict-examples.jsonl").read_text().splitlines()]
-    assert [line["text"] for line in lines] == [each["text"] for each in served.test]
+    assert [line["example"]["text"] for line in lines] == [each["text"] for each in served.test]
     board = EventAccumulator(str(next(run.glob("events*")))).Reload()
     assert "select/accuracy" in board.Tags()["scalars"]
     # What reports is shown at the end, and is no curve.
     assert not [tag for tag in board.Tags()["scalars"] if "test" in tag or "verdict" in tag]
-    assert any(tag.startswith("verdict/moods") for tag in board.Tags()["tensors"])
+    assert len(board.Scalars("select/accuracy")) == 2
+    (tag,) = [tag for tag in board.Tags()["tensors"] if tag.startswith("verdict/moods")]
+    (point,) = board.Tensors(tag)
+    text = point.tensor_proto.string_val[0].decode()
+    assert point.step == 2
+    assert " ".join(text.split()).startswith(verdict.sentence)
+    assert f"    prompt 1: {verdict.chosen.text}\n" in text
+    assert (run / "prompt.txt").read_text() == verdict.chosen.text
+    assert {path.name for path in run.iterdir()} >= {*PORTABLE}
     before = (run / "verdict.json").read_bytes()
     (run / "verdict.json").unlink()
     main(["test", "--run", str(run)])
     found = [*Path().rglob("verdict.json")]
     assert [path.read_bytes() for path in found] == [before]
+    found[0].unlink()
+    found[0].mkdir()
+    capsys.readouterr()
+    with pytest.raises(SystemExit, match="2"):
+        main(["test", "--run", str(run)])
+    told = capsys.readouterr()
+    assert verdict.sentence in told.out
+    assert "verdict.json' cannot be written" in told.err
 
 
 @pytest.mark.slow

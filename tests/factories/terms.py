@@ -32,7 +32,8 @@ class Labels(CausalTerm):
         return [{"text": text, "answer": f" {word}"} for word in self.words]
 
     def loss(self, reading, embeds=None):
-        nll = self.model.token_nll(reading.rows.ids, reading.wanted, embeds, reading.fixed)
+        fixed, alike = reading.fixed, reading.alike
+        nll = self.model.token_nll(reading.rows.ids, reading.wanted, embeds, fixed, alike=alike)
         return nll.sum(1)
 
     def reduce(self, losses, reading, count):

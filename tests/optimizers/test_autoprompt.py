@@ -6,11 +6,15 @@ import pytest
 import torch
 
 from fuse_lightning.data import ImageTargets
+from fuse_lightning.errors import FuseError
+from fuse_lightning.objectives import Classification
 from fuse_lightning.optimizers import AutoPrompt
+from fuse_lightning.optimizers.minibatches import minibatch
 from fuse_lightning.search import GreedySearch
 from tests.near import DOUBLE, near
 from tests.optimizers.labelled import TEXTS, LabelledTexts, Plain, term
 from tests.optimizers.runs import build, fit
+from tests.optimizers.shown_examples import LAYOUT, Given, target
 
 TOP_K, STEPS = 5, 7
 
@@ -119,3 +123,40 @@ def test_a_gradient_at_one_place_moves_nothing_else(folders, pictures, tmp_path,
     ((count, places),) = asked
     assert count == 3
     assert all(len(each) == 1 for each in places)
+
+
+def labelled_search(**options):
+    terms = [Classification("zoo/gpt2", LAYOUT)]
+    return AutoPrompt(terms, steps=4, top_k=4, prompt_length=2, **options)
+
+
+@pytest.mark.parametrize("size", [2, 3])
+def test_candidates_are_scored_by_other_examples_than_the_gradients(tmp_path, monkeypatch, size):
+    drawn = {"gradient": [], "scored": []}
+    module = labelled_search(examples_per_step=size, fresh_examples=True)
+    best_tokens, score = module.best_tokens, module.score
+
+    def gradient(*args):
+        drawn["gradient"].append([*module.objective.drawn[0]])
+        return best_tokens(*args)
+
+    def scored(proposed):
+        found = score(proposed)
+        drawn["scored"].append([*module.objective.drawn[0]])
+        return found
+
+    monkeypatch.setattr(module, "best_tokens", gradient)
+    monkeypatch.setattr(module, "score", scored)
+    one = target(train=6, select=2)
+    fit(module, Given(one), tmp_path, GreedySearch())
+    assert drawn == {
+        name: [[*minibatch(one, 2 * step + more, size, seed=0)] for step in range(4)]
+        for name, more in (("gradient", 0), ("scored", 1))
+    }
+    # Two minibatches of three are all six examples, and three of two hold each once.
+    assert not {*drawn["gradient"][0]} & {*drawn["scored"][0]}
+
+
+def test_without_minibatches_there_are_no_fresh_examples():
+    with pytest.raises(FuseError, match=r"fresh_examples needs minibatches.*examples_per_step"):
+        labelled_search(fresh_examples=True)

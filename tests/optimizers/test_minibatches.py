@@ -47,3 +47,13 @@ def test_prompts_are_chosen_by_select_examples_where_there_are_some():
     assert sorted(choosing(target(5, 4), seed=0)) == [5, 6, 7, 8]
     assert sorted(choosing(target(5), seed=0)) == [*range(5)]
     assert choosing(target(5, 40), seed=0) != choosing(target(5, 40), seed=1)
+
+
+@given(st.integers(1, 9), st.integers(0, 20))
+def test_only_some_examples_may_be_read(size, step):
+    some = [1, 4, 5, 9]
+    found = minibatch(target(12, 3), step, size, seed=0, among=some)
+    assert len({*found}) == min(size, 4)
+    assert {*found} <= {*some}
+    assert sorted(choosing(target(12), seed=0, among=some)) == some
+    assert sorted(choosing(target(12, 2), seed=0, among=some)) == [12, 13]

@@ -1,0 +1,160 @@
+"""Files of verdicts in a run's folder: the verdicts, and the answers to single examples."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fuse_lightning.errors import FuseError
+from fuse_lightning.evaluation.final import Judged
+from fuse_lightning.evaluation.verdict import Verdict
+from fuse_lightning.utilities.files import replace_file
+from fuse_lightning.utilities.terminal import quoted, visible
+
+FILE, EXAMPLES = "verdict.json", "verdict-examples.jsonl"
+_BROKEN = AttributeError, KeyError, OverflowError, RecursionError, TypeError, ValueError
+"""What reading a line of another shape raises."""
+Pair = tuple[str, str]
+"""A target, and the model that judges its prompts."""
+
+
+@dataclass(frozen=True)
+class Answered:
+    """A test example with the answers of the chosen prompt and of the strongest floor.
+
+    Attributes:
+        example: Its texts by field, without the class.
+        label: Its class.
+        answers: Class that the prompt answers, and that the floor does.
+        probabilities: Probability of the right class with each.
+    """
+
+    example: Mapping[str, Any]
+    label: str
+    answers: tuple[str, str]
+    probabilities: tuple[float, float]
+
+    @property
+    def right(self) -> tuple[bool, bool]:
+        """Whether each answer is right."""
+        return self.answers[0] == self.label, self.answers[1] == self.label
+
+
+def write_verdicts(folder: Path, judged: Mapping[str, Mapping[str, Judged]]) -> None:
+    """Writes ``verdict.json`` and ``verdict-examples.jsonl``.
+
+    Args:
+        folder: Where.
+        judged: Verdicts by target and model.
+
+    Raises:
+        FuseError: If one cannot be written.
+    """
+    whole = {
+        target: {model: each.verdict.to_dict() for model, each in verdicts.items()}
+        for target, verdicts in judged.items()
+    }
+    lines = [visible(line) for line in json.dumps(whole, indent=2, ensure_ascii=False).split("\n")]
+    _write(folder / FILE, "".join(f"{line}\n" for line in lines))
+    rows = (
+        {"target": target, "model": model, **row}
+        for target, verdicts in judged.items()
+        for model, each in verdicts.items()
+        for row in each.examples
+    )
+    text = "".join(f"{visible(json.dumps(row, ensure_ascii=False))}\n" for row in rows)
+    _write(folder / EXAMPLES, text)
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(path, text)
+    except OSError as error:
+        raise FuseError(
+            f"{quoted(path)} cannot be written ({error.strerror or error}); make room or allow "
+            "writing there, then run: fuse test --run FOLDER"
+        ) from error
+
+
+def read_verdicts(text: str) -> tuple[dict[Pair, Verdict], dict[Pair, str]]:
+    """Reads the content of ``verdict.json``.
+
+    Returns:
+        The verdicts, and the reasons why other entries are none.
+
+    Raises:
+        ValueError: If it holds no verdicts at all.
+
+    >>> read_verdicts('{"moods": {"gpt2": 3}}')
+    ({}, {('moods', 'gpt2'): 'verdict is 3; it must be an object with fields'})
+    """
+    try:
+        whole = json.loads(text)
+        entries = [
+            ((target, model), data)
+            for target, verdicts in whole.items()
+            for model, data in verdicts.items()
+        ]
+    except (AttributeError, RecursionError) as error:
+        raise ValueError("it holds no verdicts by target and model") from error
+    found, broken = {}, {}
+    for pair, data in entries:
+        try:
+            found[pair] = Verdict.from_dict(data)
+        except (OverflowError, ValueError) as error:
+            broken[pair] = str(error)
+    return found, broken
+
+
+def read_examples(text: str) -> dict[Pair, list[Answered]]:
+    """Reads the content of ``verdict-examples.jsonl``.
+
+    Raises:
+        ValueError: If a line holds no answers; names the line.
+
+    >>> read_examples("{}")
+    Traceback (most recent call last):
+    ValueError: line 1 holds no answers
+    """
+    found: dict[Pair, list[Answered]] = {}
+    for number, line in enumerate(text.removesuffix("\n").split("\n"), start=1):
+        try:
+            row = json.loads(line)
+            pair = _text(row["target"]), _text(row["model"])
+            found.setdefault(pair, []).append(_answered(row))
+        except _BROKEN as error:
+            raise ValueError(f"line {number} holds no answers") from error
+    return found
+
+
+def check_examples(verdict: Verdict, rows: Sequence[Answered]) -> None:
+    """Checks that answers to single examples are those behind a verdict.
+
+    Raises:
+        ValueError: If they are not.
+    """
+    rights = [row.right for row in rows]
+    told = len(rows), rights.count((True, False)), rights.count((False, True))
+    headline = verdict.headline
+    known = all({row.label, *row.answers} <= {*verdict.labels} for row in rows)
+    if not known or told != (verdict.examples, headline.wins, headline.losses):
+        raise ValueError("it holds other answers than those behind the verdict")
+
+
+def _answered(row: Any) -> Answered:
+    example = dict(row["example"])
+    label = _text(example.pop("label"))
+    (ours, theirs), (sure, floor_sure) = row["answers"], row["probabilities"]
+    probabilities = float(sure), float(floor_sure)
+    if not all(math.isfinite(each) for each in probabilities):
+        raise ValueError("a probability is no number")
+    return Answered(example, label, (_text(ours), _text(theirs)), probabilities)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is no text")
+    return value
