@@ -204,9 +204,9 @@ class CausalLM(FrozenModel):
             cache: Cache from :meth:`generate`. Rows that extend its prompts and texts are computed
                 only from there on.
             alike: Number of each row, shape (N,). Rows with one number have equal embeddings
-                where their ids agree, and rows of one number that agree up to their last token
-                are read once; all of their gradient is that of the first of them. Without it rows
-                with ``embeds`` are read one by one.
+                where their ids agree. What they begin with is read once, and the gradient of one
+                of them is the sum of all. Without it every row with ``embeds`` is read behind its
+                fixed tokens.
 
         Returns:
             Shape (N, T), float32, 0 for tokens that are not counted.
