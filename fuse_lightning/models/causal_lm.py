@@ -202,8 +202,8 @@ class CausalLM(FrozenModel):
             fixed: Leading tokens of each row that have the embeddings of their ids, and need no
                 gradient, shape (N,). Without ``embeds`` all of them.
             cache: Cache from :meth:`generate`: rows that extend its texts are computed from there.
-            alike: Number of each row, shape (N,). With ``embeds``, rows of one number that agree
-                up to their last token are read once, and the first has all of their gradient.
+            alike: Number of each row, shape (N,). With ``embeds``, rows of one number have equal
+                embeddings where their ids agree, and what they begin with is read once.
 
         Returns:
             Shape (N, T), float32, 0 for tokens that are not counted.
