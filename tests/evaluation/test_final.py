@@ -96,6 +96,22 @@ def test_a_prompt_without_room_for_an_example_knows_nothing(labeller, target):
     assert labeller.fits("red")
 
 
+def test_an_example_with_room_for_short_words_alone_is_not_read(labeller, target):
+    labeller.give(target)
+    term = labeller.term
+    # "so so" takes more tokens than "sad" and "lovely".
+    lengths = {
+        count: term.read(
+            labeller.objective.prompts(labeller.objective.encode_prompts(["red " * count]), [0]),
+            [[0]],
+        ).lengths.tolist()
+        for count in range(30, 70)
+    }
+    most = term.model.max_tokens
+    count = next(n for n, rows in lengths.items() if max(rows) > most >= min(rows))
+    assert labeller.probabilities(["red " * count], [0]).tolist() == [[[0.5, 0.5]]]
+
+
 def test_floors_are_chosen_by_the_examples_that_choose(labeller, target):
     options = FloorOptions(stock=["is it {labels}", "a night"], demonstrations=2, draws=3)
     floors = chosen_floors(labeller, target, options, seed=0)
