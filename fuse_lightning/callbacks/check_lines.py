@@ -28,7 +28,8 @@ def print_check(check: Check, *, short: bool) -> None:
         say(printable(f"before the search of {name}:"))
         if not short:
             print_table(_table(headroom))
-        lines = [*headroom_lines(headroom), *cost, last_line(headroom, check.plan)]
+        hints = [f"hint: {hint}" for hint in headroom.hints()]
+        lines = [*headroom_lines(headroom), *cost, *hints, last_line(headroom, check.plan)]
         say(*(printable(f"  {line}") for line in lines))
 
 

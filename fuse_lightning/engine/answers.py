@@ -10,9 +10,9 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from fuse_lightning.engine.batching import PADDING
 from fuse_lightning.engine.devices import to_device
 from fuse_lightning.engine.network import Network
+from fuse_lightning.engine.parts import PADDING
 from fuse_lightning.engine.prefixes import Row
 from fuse_lightning.engine.token_batch import pad
 

@@ -4,82 +4,18 @@
 the rows that follow them.
 """
 
-from collections import defaultdict
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from fuse_lightning.engine.attention import branching
-from fuse_lightning.engine.branches import Store
 from fuse_lightning.engine.devices import to_device
-from fuse_lightning.engine.kv_reuse import Suffixes, can_stay, read_ends, read_on
+from fuse_lightning.engine.kv_reuse import can_stay
 from fuse_lightning.engine.network import Network
+from fuse_lightning.engine.parts import Part, visit_ends
 from fuse_lightning.engine.prefixes import Row, SharedPrefixes, find_shared_prefixes
-from fuse_lightning.engine.remembered import CachedRows
-from fuse_lightning.engine.token_batch import TokenBatch, pad
-
-PADDING = 0.08
-"""Most padded positions of a forward per real position."""
-
-
-@dataclass
-class Part:
-    """Input of one forward: shared trunks, or the ends of rows behind them.
-
-    Attributes:
-        ids: Tokens, shape (n, T).
-        mask: True for tokens, shape (n, T).
-        starts: How many tokens of its row come before each, shape (n,).
-        positions: Positions in the whole row, shape (n, T); ``None`` where all begin at 0.
-        rows: Numbers of the m rows that are computed here, shape (m,).
-        places: Their places in this forward, shape (m,).
-        stops: How many tokens of each of them are done after it, shape (m,).
-        trunk: Whether these are trunks, which others go on from.
-    """
-
-    ids: Tensor
-    mask: Tensor
-    starts: Tensor
-    positions: Tensor | None
-    rows: Tensor
-    places: Tensor
-    stops: Tensor
-    trunk: bool
-
-    def embeds(self, whole: Tensor | None) -> Tensor | None:
-        """Embeddings of this part, shape (n, T, d), out of those of all rows, shape (N, T, d)."""
-        if whole is None or self.trunk:
-            return None
-        places = (self.starts[:, None] + torch.arange(self.ids.shape[1])).clamp(
-            max=whole.shape[1] - 1
-        )
-        return whole[to_device(self.rows, whole.device)[:, None], to_device(places, whole.device)]
-
-
-def trunk_part(
-    ends: Suffixes, members: Sequence[int], places: Sequence[int], stops: Sequence[int]
-) -> Part:
-    """Input of a forward over trunks.
-
-    Args:
-        ends: Input of the forward.
-        members: Numbers of the rows that follow the trunks.
-        places: The place of each one's trunk in the forward.
-        stops: How many tokens each takes from it.
-    """
-    return Part(
-        ends.ids,
-        ends.mask,
-        ends.starts,
-        ends.positions,
-        torch.tensor(members),
-        torch.tensor(places),
-        torch.tensor(stops),
-        True,
-    )
+from fuse_lightning.engine.token_batch import TokenBatch
+from fuse_lightning.engine.trunks import Trunks
 
 
 def for_each_batch(
@@ -89,6 +25,7 @@ def for_each_batch(
     visit: Callable[[Part], None],
     *,
     keep: bool = False,
+    kinds: Sequence[int] | None = None,
 ) -> None:
     """Runs a callback on forwards that cover all tokens of all rows within the memory budget.
 
@@ -99,6 +36,8 @@ def for_each_batch(
         visit: Runs the network over a part and keeps what it needs of it; again for the same
             rows if memory ran out.
         keep: Whether trunks go on from those of the last call, whose tokens are not visited.
+        kinds: Number of each row: what is behind the limits is shared with a gradient by rows of
+            one number. Without numbers it is not shared.
     """
     shareable = model.shares and max(map(len, rows), default=0) <= model.max_tokens
     if shareable and model.turn is not None:
@@ -106,157 +45,30 @@ def for_each_batch(
         limits = [
             limit if len(row) <= model.turn else 0 for limit, row in zip(limits, rows, strict=True)
         ]
-    found = find_shared_prefixes(
-        rows, limits if shareable else [0] * len(rows), model.worth, nested=not keep
-    )
+    limits = limits if shareable else [0] * len(rows)
+    if kinds is None or not shareable or model.turn is not None:
+        found = find_shared_prefixes(rows, limits, model.worth, nested=not keep)
+    else:
+        found = _shared_with_gradients(rows, limits, kinds, model.worth)
     alone = [index for index, row in enumerate(rows) if row and not found.shared[index]]
     visit_ends(model, rows, alone, found.of, found.shared, None, visit)
-    _Trunks(model, rows, found, visit, keep=keep and can_stay(model, found.rows)).run()
+    keep = keep and can_stay(model, found.rows)
+    Trunks(model, rows, found, limits, visit, keep=keep).run()
 
 
-class _Trunks:
-    """Forwards over the trunks of rows, each followed by those over what goes on from them.
-
-    Args:
-        model: The model.
-        rows: The rows.
-        found: Their trunks.
-        visit: Callback, see :func:`for_each_batch`.
-        keep: Whether trunks go on from those of the last call, and stay for the next.
-    """
-
-    def __init__(
-        self,
-        model: Network,
-        rows: Sequence[Row],
-        found: SharedPrefixes,
-        visit: Callable[[Part], None],
-        *,
-        keep: bool,
-    ) -> None:
-        self.model = model
-        self.rows = rows
-        self.found = found
-        self.visit = visit
-        self.keep = keep
-        self.passing = found.passing()
-        self.whole = [len(row) for row in found.rows]
-        self.own = [len(row) - begun for row, begun in zip(found.rows, found.begun, strict=True)]
-        self.below = defaultdict(list)
-        for trunk, above in enumerate(found.above):
-            self.below[above].append(trunk)
-        self.ends = defaultdict(list)
-        for index, row in enumerate(rows):
-            if len(row) > found.shared[index] > 0:
-                self.ends[found.of[index]].append(index)
-
-    def run(self) -> None:
-        """Visits everything."""
-        self._visit([trunk for trunk in self.below[-1] if self.found.rows[trunk]], None, {})
-
-    def _visit(
-        self, trunks: Sequence[int], above: CachedRows | None, place: dict[int, int]
-    ) -> None:
-        """Visits trunks, and what follows them.
-
-        Args:
-            trunks: Their numbers.
-            above: Keys and values of the trunks that they go on from, if they do.
-            place: Places of those there.
-        """
-        order = sorted(trunks, key=lambda trunk: (self.own[trunk], self.whole[trunk]))
-
-        def together(chosen: slice) -> None:
-            some = order[chosen]
-            kept = self._read(some, above, place)
-            if self.keep:
-                self.model.remembered.rows = kept
-            at = {trunk: number for number, trunk in enumerate(some)}
-            of = {index: at[trunk] for trunk in some for index in self.ends[trunk]}
-            visit_ends(self.model, self.rows, [*of], of, self.found.shared, kept.store, self.visit)
-            after = [number for trunk in some for number in self.below[trunk]]
-            if after:
-                self._visit(after, kept, at)
-
-        # What is kept is that of one forward.
-        waste = torch.inf if self.keep else PADDING
-        self.model.budget.run(
-            [self.own[trunk] for trunk in order],
-            together,
-            waste,
-            inner=True,
-            held=[self.whole[trunk] for trunk in order],
-        )
-
-    def _read(
-        self, trunks: Sequence[int], above: CachedRows | None, place: dict[int, int]
-    ) -> CachedRows:
-        """Reads trunks in one forward; returns their keys and values."""
-        model, beginnings = self.model, [self.found.rows[trunk] for trunk in trunks]
-        passing = [
-            (row, number, taken)
-            for number, trunk in enumerate(trunks)
-            for row, taken in self.passing[trunk]
-        ]
-        members, places, stops = zip(*passing, strict=True)
-
-        def read(ends: Suffixes) -> None:
-            self.visit(trunk_part(ends, members, places, stops))
-
-        with torch.no_grad():
-            if above is None:
-                return read_on(
-                    model, model.remembered.rows if self.keep else None, beginnings, read
-                )
-            of = [place[self.found.above[trunk]] for trunk in trunks]
-            begun = [self.found.begun[trunk] for trunk in trunks]
-            return read_ends(model, above, beginnings, of, begun, read)
-
-
-def visit_ends(
-    model: Network,
-    rows: Sequence[Row],
-    members: Sequence[int],
-    of: Sequence[int] | dict[int, int],
-    shared: Sequence[int],
-    store: Store | None,
-    visit: Callable[[Part], None],
-) -> None:
-    """Runs a callback on forwards over the unshared ends of rows.
-
-    Args:
-        model: The model.
-        rows: All rows.
-        members: Numbers of those that are visited.
-        of: The trunk of each row.
-        shared: How many tokens each row takes from it.
-        store: Keys and values of the trunks, if there are any.
-        visit: Callback, see :func:`for_each_batch`.
-    """
-    order = sorted(members, key=lambda index: len(rows[index]) - shared[index])
-
-    def together(chosen: slice) -> None:
-        some = order[chosen]
-        batch = pad([rows[index][shared[index] :] for index in some], None, model.pad_id)
-        starts = torch.tensor([shared[index] for index in some])
-        numbers = torch.tensor(some)
-        positions = starts[:, None] + torch.arange(batch.ids.shape[1])
-        part = Part(
-            batch.ids,
-            batch.mask,
-            starts,
-            positions.clamp(max=model.last_position) if store else None,
-            numbers,
-            torch.arange(len(some)),
-            torch.tensor([len(rows[index]) for index in some]),
-            False,
-        )
-        trunks = torch.tensor([of[index] for index in some])
-        with branching(store, trunks, starts) if store else nullcontext():
-            visit(part)
-
-    lengths = [max(len(rows[index]) - shared[index], model.full_length) for index in order]
-    model.budget.run(lengths, together, PADDING)
+def _shared_with_gradients(
+    rows: Sequence[Row], limits: Sequence[int], kinds: Sequence[int], worth: int
+) -> SharedPrefixes:
+    """Trunks that hold either tokens before the limits, or behind them those of one kind."""
+    base = 1 + max((max(row, default=0) for row in rows), default=0)
+    # A token of another kind is another token.
+    marked = [
+        (*row[:limit], *(token + base * (kind + 1) for token in row[limit:]))
+        for row, limit, kind in zip(rows, limits, kinds, strict=True)
+    ]
+    found = find_shared_prefixes(marked, [*map(len, rows)], worth, nested=True, bounds=limits)
+    found.rows = [tuple(token % base for token in row) for row in found.rows]
+    return found
 
 
 def run_vectors(

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from fuse_lightning.engine.attention import branching, growing, recording
-from fuse_lightning.engine.batching import PADDING
 from fuse_lightning.engine.branches import Store, side_by_side
 from fuse_lightning.engine.devices import to_device
 from fuse_lightning.engine.growing_keys import Block, GrowingKeys, Piece
 from fuse_lightning.engine.network import LanguageNetwork
+from fuse_lightning.engine.parts import PADDING
 from fuse_lightning.engine.prefixes import find_shared_prefixes
 from fuse_lightning.engine.row_cache import RowCache
 from fuse_lightning.engine.token_batch import pad

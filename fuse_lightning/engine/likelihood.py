@@ -7,9 +7,10 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from fuse_lightning.engine.batching import Part, for_each_batch
+from fuse_lightning.engine.batching import for_each_batch
 from fuse_lightning.engine.devices import to_device
 from fuse_lightning.engine.network import LanguageNetwork
+from fuse_lightning.engine.parts import Part
 from fuse_lightning.engine.prefixes import Row
 from fuse_lightning.engine.remembered import Continuations
 from fuse_lightning.engine.resuming import for_each_continued, resume
@@ -46,7 +47,7 @@ def token_nll(
         # Nothing is left of these.
         rows = [() if start else row for row, start in zip(rows, starts, strict=True)]
         limits = [0 if start else limit for limit, start in zip(limits, starts, strict=True)]
-    for_each_batch(model, rows, limits, asked.visit)
+    for_each_batch(model, rows, limits, asked.visit, kinds=asked.kinds)
     return asked.result()
 
 
@@ -75,6 +76,7 @@ class _Asked:
         self.count = int(counted.sum())
         self.embeds = embeds
         self.alike = alike
+        self.kinds: list[int] | None = None
         self.cells: list[Cells] = []
         self.found: list[Tensor] = []
 
@@ -100,6 +102,8 @@ class _Asked:
         of = [first.setdefault(key, len(first)) for key in zip(kinds, inputs, strict=True)]
         rows = [row for _, row in first]
         self.readers: list[list[int]] = [[] for _ in rows]
+        if self.embeds is not None and self.alike is not None:
+            self.kinds = [kind for kind, _ in first]
         for row, number in enumerate(of):
             self.readers[number].append(row)
         if self.embeds is None:

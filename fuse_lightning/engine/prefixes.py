@@ -48,7 +48,12 @@ class SharedPrefixes:
 
 
 def find_shared_prefixes(
-    rows: Sequence[Row], limits: Sequence[int], worth: int = WORTH, *, nested: bool = False
+    rows: Sequence[Row],
+    limits: Sequence[int],
+    worth: int = WORTH,
+    *,
+    nested: bool = False,
+    bounds: Sequence[int] | None = None,
 ) -> SharedPrefixes:
     """Trunks with which nearly every distinct (prefix, token) pair is computed once.
 
@@ -62,14 +67,17 @@ def find_shared_prefixes(
         limits: How many leading tokens of each row may be shared.
         worth: Fewest positions to save; below it no row shares anything.
         nested: Whether trunks may go on from others, if that saves a share of :data:`GAIN`.
+        bounds: Number of leading tokens of each row that no trunk may hold together with tokens
+            behind them, as these have gradients.
 
     >>> find_shared_prefixes([(1, 2, 3), (1, 2, 4), (7,)], [2, 2, 1], worth=0)
     SharedPrefixes(rows=[(1, 2)], of=[0, 0, 0], shared=[2, 2, 0], above=[-1], begun=[0])
     """
     order = sorted(range(len(rows)), key=lambda index: rows[index])
-    found = _trunks(rows, limits, order, nested=False)
+    bounds = limits if bounds is None else bounds
+    found = _trunks(rows, limits, bounds, order, nested=False)
     if nested:
-        deep, flat = _trunks(rows, limits, order, nested=True), found.computed(rows)
+        deep, flat = _trunks(rows, limits, bounds, order, nested=True), found.computed(rows)
         saved = flat - deep.computed(rows)
         found = deep if saved >= max(worth, GAIN * flat) else found
     if sum(map(len, rows)) - found.computed(rows) < worth:
@@ -79,7 +87,12 @@ def find_shared_prefixes(
 
 
 def _trunks(
-    rows: Sequence[Row], limits: Sequence[int], order: list[int], *, nested: bool
+    rows: Sequence[Row],
+    limits: Sequence[int],
+    bounds: Sequence[int],
+    order: list[int],
+    *,
+    nested: bool,
 ) -> SharedPrefixes:
     """Trunks of rows, whose numbers are given in sorted order."""
     found = SharedPrefixes([], [0] * len(rows), [0] * len(rows), [], [])
@@ -90,7 +103,8 @@ def _trunks(
         trunk: Row = ()
         while len(group) > 1:
             # In sorted order, what the first and the last agree on all of them do.
-            depth = _agree(rows, limits, group)
+            depth, bound = _agree(rows, limits, group), bounds[group[0]]
+            depth = min(depth, bound) if begun < bound else depth
             trunk = rows[group[0]][:depth]
             for index in group:
                 found.of[index], found.shared[index] = number, depth
@@ -98,13 +112,20 @@ def _trunks(
             for index in group:
                 if limits[index] > depth:
                     children[rows[index][depth]].append(index)
-            group = max(children.values(), key=len, default=[])
-            for child in children.values():
+            crossing = [
+                token for token, child in children.items() if begun < depth == bounds[child[0]]
+            ]
+            group = max(
+                (child for token, child in children.items() if token not in crossing),
+                key=len,
+                default=[],
+            )
+            for token, child in children.items():
                 if child is not group and len(child) > 1:
                     length = _agree(rows, limits, child)
                     if nested and depth:
                         waiting.append((child, number, depth))
-                    elif (len(child) - 1) * (length - depth) > length:
+                    elif token not in crossing and (len(child) - 1) * (length - depth) > length:
                         waiting.append((child, -1, 0))
         found.rows.append(trunk)
         found.above.append(above)

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import torch
 
-from fuse_lightning.engine.batching import Part, trunk_part, visit_ends
 from fuse_lightning.engine.kv_reuse import Suffixes, read_ends
 from fuse_lightning.engine.network import Network
+from fuse_lightning.engine.parts import Part, trunk_part, visit_ends
 from fuse_lightning.engine.prefixes import Row, find_shared_prefixes
 from fuse_lightning.engine.remembered import CachedRows
 from fuse_lightning.engine.row_cache import RowCache

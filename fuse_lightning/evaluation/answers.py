@@ -12,6 +12,8 @@ from fuse_lightning.objectives.row_values import row_values
 
 TOGETHER = 4096
 """Most rows that are laid out together."""
+LONGEST = 16
+"""How many of the examples with the most characters are tried for the most tokens."""
 
 
 class Labeller:
@@ -50,16 +52,19 @@ class Labeller:
             prompts = as_prompts(self.objective, texts, [0] * len(texts))
             reading = self.term.read(prompts, [some] * len(texts))
             values = row_values(self.term, reading, self.term.score).cpu().double()
+            # Where there is room for some words alone, these would be the answer.
+            unread = torch.isin(reading.item, reading.item[values.isinf()])
+            values = values.masked_fill(unread, torch.inf)
             parts.append(self.term.log_probs(values, reading).exp().view(len(texts), len(some), -1))
         classes = len(self.term.batch[0].verbalizers.classes)
         return torch.cat([torch.zeros(len(texts), 0, classes, dtype=torch.double), *parts], dim=1)
 
     def fits(self, text: str) -> bool:
-        """Whether the model can read a prompt together with the longest example."""
+        """Whether the model can read a prompt together with the longest examples."""
         rows = self.term.batch[0].rows
-        sizes = [sum(map(len, fields[0].values())) for fields in rows]
+        order = sorted(range(len(rows)), key=lambda n: -sum(map(len, rows[n][0].values())))
         prompts = as_prompts(self.objective, [text], [0])
-        reading = self.term.read(prompts, [[sizes.index(max(sizes))]])
+        reading = self.term.read(prompts, [order[:LONGEST]])
         return int(reading.lengths.max()) <= self.term.model.max_tokens
 
     def right(self, numbers: Sequence[int]) -> Tensor:

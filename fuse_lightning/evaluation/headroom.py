@@ -125,16 +125,27 @@ class Room:
             )
         if not self.tests:
             found.append("there are no test examples that could show a gain: set data.test")
-        elif self.tests < self.needed:
+        elif not self.saturated and (self.smallest is None or self.smallest > self.room):
             found.append(
-                f"the {spaced(self.tests)} test examples cannot show a gain of 5 points, which "
-                f"takes about {spaced(rounded_up(self.needed))}: give more"
+                f"the {spaced(self.tests)} test examples could not even show that a prompt is "
+                f"always right: give about {spaced(rounded_up(self.needed))}"
+            )
+        return found
+
+    def hints(self) -> list[str]:
+        """Remarks on what would make a search, or its verdict, tell more; empty for none."""
+        found = []
+        if 0 < self.tests < self.needed:
+            found.append(
+                f"to show a gain of 5 points takes about {spaced(rounded_up(self.needed))} test "
+                "examples"
             )
         if self.outside is not None and self.outside > MOSTLY:
             such = f"such as {self.written!r}" if self.written else "and empty"
             found.append(
-                f"{percent(self.outside)} of the answers that the model writes are outside the "
-                f"label set, {such}: name the classes in the layout, or give other words"
+                f"{percent(self.outside)} of the answers that the model writes by itself are "
+                f"outside the label set, {such}: where it shall write the answer, name the classes "
+                "in the layout"
             )
         return found
 
@@ -185,7 +196,7 @@ def examples_for(gain: float, differing: float) -> int:
             taken to be at least :data:`DIFFERING`, and at least the gain.
 
     >>> examples_for(0.05, 0.1), examples_for(0.05, 0.3)
-    (332, 959)
+    (332, 960)
     """
     share = max(differing, gain, DIFFERING)
     wins, losses = (round(SCALE * (share + sign * gain) / 2) for sign in (1, -1))

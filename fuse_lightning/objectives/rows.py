@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -143,7 +142,9 @@ class RowReader:
         places = torch.arange(encoded.ids.shape[1])
         begin, end = torch.tensor([begins, ends], dtype=torch.long)[..., None]
         pieces = {PROMPT: (places >= begin) & (places < end)}
-        pieces |= _fields([frames[line.context] for line in lines], ends, encoded.mask)
+        places_of = {context: place for place, context in enumerate(contexts)}
+        of = torch.tensor([places_of[line.context] for line in lines], dtype=torch.long)
+        pieces |= _fields([frames[context] for context in contexts], of, end, encoded.mask)
         return _reading(
             encoded,
             pieces,
@@ -172,21 +173,38 @@ class RowReader:
         ]
 
 
-def _fields(frames: Sequence[Frame], ends: Sequence[int], mask: Tensor) -> dict[str, Tensor]:
-    """Masks of each field's tokens around prompts that end at some columns."""
-    cells: dict[str, tuple[list[int], list[int]]] = defaultdict(lambda: ([], []))
-    for row, (frame, end) in enumerate(zip(frames, ends, strict=True)):
-        for name, places in frame.before.items():
-            cells[name][0].extend([row] * len(places))
-            cells[name][1].extend(places)
-        for name, places in frame.behind.items():
-            cells[name][0].extend([row] * len(places))
-            cells[name][1].extend(end + place for place in places)
-    found = {}
-    for name, (rows, columns) in cells.items():
-        found[name] = torch.zeros_like(mask)
-        found[name][rows, columns] = True
+def _fields(frames: Sequence[Frame], of: Tensor, end: Tensor, mask: Tensor) -> dict[str, Tensor]:
+    """Masks of each field's tokens around prompts.
+
+    Args:
+        frames: Some frames.
+        of: Number of each row's frame, shape (R,).
+        end: Column behind each row's prompt, shape (R, 1).
+        mask: True for tokens, shape (R, T).
+
+    Returns:
+        Shape (R, T) for each field.
+    """
+    behind = torch.arange(mask.shape[1]) - end
+    found: dict[str, Tensor] = {}
+    for name in dict.fromkeys(name for frame in frames for name in (*frame.before, *frame.behind)):
+        first = _table([frame.before.get(name, ()) for frame in frames], mask.shape[1])
+        second = _table([frame.behind.get(name, ()) for frame in frames], mask.shape[1])
+        found[name] = second[of].gather(1, behind.clamp(min=0)) & (behind >= 0) | first[of]
     return found
+
+
+def _table(places: Sequence[Sequence[int]], width: int) -> Tensor:
+    """Mask with a line for each of F sequences of columns, shape (F, width).
+
+    >>> _table([(0, 2), ()], 3)
+    tensor([[ True, False,  True],
+            [False, False, False]])
+    """
+    lines = [line for line, some in enumerate(places) for _ in some]
+    table = torch.zeros(len(places), width, dtype=torch.bool)
+    table[lines, [place for some in places for place in some]] = True
+    return table
 
 
 def _reading(

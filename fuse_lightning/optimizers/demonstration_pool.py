@@ -49,14 +49,14 @@ class Pool:
 
 
 class ChoiceApart(Choice):
-    """Choice whose steps read no train example that prompts may show.
+    """Choice that reads no train example that prompts may show.
 
     Args:
         objective: The objective.
         racing: Settings of the races.
         top: Places of a short list.
         seed: Seed of the order of examples.
-        size: Examples of a target that a step reads; ``None`` for all that are not shown.
+        size: Examples of a step; ``None`` for all outside the pool.
         pools: Each target with its pool, by its id.
     """
 
@@ -73,7 +73,7 @@ class ChoiceApart(Choice):
         self.pools = pools
 
     def applies(self, target: Target) -> bool:
-        """Whether the target's pool is known: the examples outside it choose, if no others do."""
+        """Whether the target has a pool: then other examples are left for steps and the choice."""
         return target.id in self.pools
 
     def train(self, target: Target) -> Sequence[int]:

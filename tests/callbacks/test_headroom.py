@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from fuse_lightning.callbacks import FinalVerdict, Headroom, checking
+from fuse_lightning.callbacks import FinalVerdict, Headroom, PortablePrompts, checking
 from fuse_lightning.callbacks.check_lines import WORTH, cost_lines, headroom_lines, last_line
 from fuse_lightning.callbacks.checking import Check, checked
 from fuse_lightning.data import Target
@@ -57,7 +57,8 @@ def fit(folder, module, *callbacks, data=None, ckpt_path=None, **options):
     trainer = L.Trainer(
         accelerator="cpu",
         max_epochs=1,
-        callbacks=[FinalVerdict(FLOORS, enabled=False), *callbacks],
+        # These two read test examples once a search has ended.
+        callbacks=[FinalVerdict(FLOORS, enabled=False), PortablePrompts(enabled=False), *callbacks],
         default_root_dir=folder,
         logger=False,
         enable_progress_bar=False,

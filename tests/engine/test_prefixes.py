@@ -43,6 +43,17 @@ def test_a_trunk_begins_with_a_part_of_the_one_above_it(rows, data):
     assert computed(rows, found) == found.computed(rows) <= computed(rows, flat)
 
 
+@given(ROWS, st.booleans(), st.integers(0, 4))
+def test_no_trunk_holds_tokens_on_both_sides_of_a_bound(rows, nested, bound):
+    bounds = [min(bound, len(row)) for row in rows]
+    found = find_shared_prefixes(
+        rows, [len(row) for row in rows], worth=0, nested=nested, bounds=bounds
+    )
+    for trunk, begun in zip(found.rows, found.begun, strict=True):
+        assert len(trunk) <= bound or begun >= bound
+    assert computed(rows, found) <= sum(map(len, rows))
+
+
 @given(ROWS, st.booleans(), st.data())
 def test_each_row_passes_its_tokens_through_the_trunks_in_order(rows, nested, data):
     limits = [data.draw(st.integers(0, len(row))) for row in rows]

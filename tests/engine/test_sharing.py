@@ -171,6 +171,53 @@ def test_likelihoods_behind_trunks_behind_trunks_are_those_of_whole_rows(name, t
         assert_near(got[place, 1:], plain_nll(model, row))
 
 
+@pytest.mark.parametrize("name", BUILDERS)
+@pytest.mark.parametrize("tokens", [8192, 60])
+def test_gradients_of_shared_rows_add_up_to_those_of_whole_rows(name, tokens, family):
+    model = family(name)
+    shares, model.budget.tokens = model.shares, tokens
+    rows = labelled_rows(model)
+    ids = pad(rows, None, model.pad_id).ids
+    # Rows of a prompt are alike from its second token on; one prompt has two kinds of rows.
+    places = torch.arange(len(rows))
+    kinds, fixed = places // 9 + 10 * (places == 4), torch.full((len(rows),), 2)
+    counted = torch.zeros(ids.shape, dtype=torch.bool)
+    counted[:, -4:] = True
+    found = []
+    for alike in (kinds, None):
+        model.shares = shares and alike is not None
+        embeds = model.embed(ids).detach().requires_grad_()
+        losses = model.token_nll(ids, counted, embeds, fixed, alike=alike)
+        # Only where some loss counts more than others would a row with a wrong one be seen.
+        weights = 1 + places[:, None] % 5
+        (grad,) = torch.autograd.grad((losses * weights).square().sum(), embeds)
+        sums = grad.new_zeros(40, *grad.shape[1:]).index_add_(0, kinds, grad)
+        # The label's own embeddings differ from row to row.
+        found.append((losses.detach(), sums[:, 2:12]))
+    model.shares = shares
+    (losses, sums), (expected, wanted) = found
+    assert_near(losses, expected)
+    assert_near(sums, wanted, share=1e-3)
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_rows_with_gradients_read_what_they_share_once(several, family, monkeypatch):
+    model, read = family("gpt2"), []
+    model.budget.tokens = 8192
+    rows = [row[: 15 if several else 13] for row in labelled_rows(model)]
+    ids, kinds = pad(rows, None, model.pad_id).ids, torch.arange(len(rows)) // 9
+    embeds = model.embed(ids).detach().requires_grad_()
+    counted = torch.zeros(ids.shape, dtype=torch.bool)
+    counted[:, 12:] = True
+    forward = model.logits_at
+    monkeypatch.setattr(
+        model, "logits_at", lambda *given: read.append(int(given[2].sum())) or forward(*given)
+    )
+    model.token_nll(ids, counted, embeds, torch.ones(len(rows)).long(), alike=kinds)
+    pairs = {row[:end] for row in rows for end in range(1, len(row))}
+    assert sum(read) == len(pairs)
+
+
 def test_an_example_is_read_once_for_all_labels_behind_a_prompt(family, monkeypatch):
     model, read = family("gpt2"), []
     model.budget.tokens = 8192

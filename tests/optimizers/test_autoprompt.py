@@ -5,7 +5,6 @@ from itertools import pairwise
 import pytest
 import torch
 
-from fuse_lightning.callbacks import Headroom
 from fuse_lightning.data import ImageTargets
 from fuse_lightning.errors import FuseError
 from fuse_lightning.objectives import Classification
@@ -149,7 +148,7 @@ def test_candidates_are_scored_by_other_examples_than_the_gradients(tmp_path, mo
     monkeypatch.setattr(module, "best_tokens", gradient)
     monkeypatch.setattr(module, "score", scored)
     one = target(train=6, select=2)
-    fit(module, Given(one), tmp_path, GreedySearch(), Headroom(enabled=False))
+    fit(module, Given(one), tmp_path, GreedySearch())
     assert drawn == {
         name: [[*minibatch(one, 2 * step + more, size, seed=0)] for step in range(4)]
         for name, more in (("gradient", 0), ("scored", 1))

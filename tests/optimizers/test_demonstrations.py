@@ -7,7 +7,6 @@ import pytest
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 
-from fuse_lightning.callbacks import Headroom
 from fuse_lightning.data import Target
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models import Seq2SeqLM
@@ -81,7 +80,7 @@ def test_no_example_is_both_shown_and_scored(tmp_path, monkeypatch, size, select
     monkeypatch.setattr(ExampleScores, "_read", counted)
     one = target(8, select)
     module = search(pool=4, examples_per_step=size)
-    fit(module, Given(one), tmp_path, GreedySearch(), Headroom(enabled=False))
+    fit(module, Given(one), tmp_path, GreedySearch())
     pool, scored = parts(one, 4)
     assert {number for _, number in read} == {*scored, *range(8, 8 + select)}
     texts = {shown(one.examples[number]) for number in pool}

@@ -11,8 +11,7 @@ import pytest
 import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 
-from fuse_lightning.callbacks import PromptWriter
-from fuse_lightning.callbacks.final_verdict import FinalVerdict
+from fuse_lightning.callbacks import FinalVerdict, Headroom, PromptWriter
 from fuse_lightning.objectives import Classification
 from fuse_lightning.objectives.example_scores import ExampleScores
 from fuse_lightning.search.distributed import PromptStrategy
@@ -52,7 +51,7 @@ class Watch(Callback):
         place.write_text(json.dumps(told | {"steps": trainer.global_step}))
 
 
-def run(folder, name, frontier, devices=1, last=-1, checkpoint=None, **options):
+def run(folder, name, frontier, devices=1, last=-1, checkpoint=None, check=False, **options):
     """A search with a checkpoint at every step, in float64."""
     with pytest.MonkeyPatch.context() as patch:
         use_double(patch)
@@ -61,13 +60,13 @@ def run(folder, name, frontier, devices=1, last=-1, checkpoint=None, **options):
             round_otherwise(patch)
         module = search(name, examples_per_step=3, **options)
         saver = ModelCheckpoint(folder / "checkpoints", every_n_train_steps=1, save_top_k=-1)
-        quiet = FinalVerdict(enabled=False)
+        quiet = FinalVerdict(enabled=False), Headroom(enabled=check)
         trainer = L.Trainer(
             accelerator="cpu",
             devices=devices,
             strategy=PromptStrategy() if devices > 1 else "auto",
             max_epochs=1,
-            callbacks=[FRONTIERS[frontier](), PromptWriter(), saver, watch, quiet],
+            callbacks=[FRONTIERS[frontier](), PromptWriter(), saver, watch, *quiet],
             default_root_dir=folder,
             logger=False,
             enable_progress_bar=False,

@@ -111,7 +111,8 @@ def test_a_killed_run_goes_on_with_other_devices(alone, name, frontier, before, 
 
 
 def test_a_budget_of_time_ends_a_target_on_all_devices_at_once(tmp_path):
-    done = process(tmp_path, "random", "history", 2, steps=1000, max_seconds=2.0)
+    """The first device alone checks the search before it begins, which the others wait for."""
+    done = process(tmp_path, "random", "history", 2, check=True, steps=1000, max_seconds=2.0)
     assert done.returncode == 0, done.stderr
     first, second = ranks(tmp_path, 2)
     assert first["kept"] == second["kept"]
