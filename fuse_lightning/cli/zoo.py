@@ -66,7 +66,7 @@ def train(
     Args:
         out: Folder that gets one folder a model.
         seed: Seed of weights and data.
-        models: Which of clip, clip-judge, sentiment and gpt2; all by default.
+        models: Which of clip, clip-judge, instruct, gpt2 and sentiment; all by default.
         share: Share of the steps that the shipped weights were trained for.
         jobs: Models trained at once, each in a process of its own; all by default, so that no core
             waits for the last of them.
@@ -111,7 +111,7 @@ def evaluate(scenes: int = 1200, seed: int = 1000, weights: Path | None = None) 
     Args:
         scenes: How many scenes.
         seed: Seed of the scenes; training never uses these.
-        weights: Folder with the four models, by default the package's.
+        weights: Folder with the models, by default the package's.
     """
     from fuse_lightning.zoo.recipes.evaluation import evaluate_zoo
 

@@ -61,6 +61,7 @@ def test_there_are_configs():
         "caption_blip",
         "caption_image",
         "caption_sentiment",
+        "classification",
         "clip_prompt",
         "distill",
         "join",
@@ -117,7 +118,8 @@ def with_small_models(path, models):
 def test_config_goes_through_fit_test_and_predict(path, models, picture, tmp_path, capsys):
     config = with_small_models(path, models)
     Path("own.yaml").write_text(yaml.safe_dump(config))
-    pictures = [] if config["data"]["class_path"] == "TextTargets" else [str(picture)]
+    images = "Text" not in (kind := config["data"]["class_path"]) and "Labelled" not in kind
+    pictures = [str(picture)] if images else []
     main(["fit", "--config", "own.yaml", *(f"--data.images={path}" for path in pictures)])
     (folder,) = (tmp_path / "logs" / "search").iterdir()
     rows = read_results(folder / "prompts.jsonl")

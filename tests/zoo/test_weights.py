@@ -13,6 +13,7 @@ from fuse_lightning.models.loading import ZOO
 from fuse_lightning.zoo.recipes import tokenizers, training
 from fuse_lightning.zoo.recipes.architectures import RECIPES
 from fuse_lightning.zoo.recipes.evaluation import evaluate_zoo
+from fuse_lightning.zoo.recipes.instruction_figures import instruction_figures
 from fuse_lightning.zoo.recipes.modules import ZooModule
 from fuse_lightning.zoo.recipes.training import train_model
 
@@ -40,6 +41,18 @@ def test_clips_tell_true_from_false(figures, name):
 
 def test_language_model_is_near_the_entropy_of_the_grammar(figures):
     assert 0.95 < figures["gpt2 perplexity over the grammar's"] < 1.1
+
+
+def test_prompts_carry_the_task_of_the_model_that_follows_instructions():
+    found = instruction_figures(CausalLM("zoo/instruct"), 200, seed=4321, draws=4)
+    told = {key.removeprefix("instruct accuracy, "): value for key, value in found.items()}
+    # 0.14 is four standard errors of a share of 200 captions.
+    assert told["no prompt"] == pytest.approx(0.5, abs=0.14)
+    assert told["mean of random prompts"] == pytest.approx(0.5, abs=0.14)
+    assert told["mean of four demonstrations"] == pytest.approx(0.64, abs=0.14)
+    assert told["best of the stock instructions"] == pytest.approx(0.74, abs=0.14)
+    assert told["worst of the strong prompts"] >= 0.9
+    assert told["opposite asked"] <= 0.15
 
 
 def test_sentiment_is_told(figures):

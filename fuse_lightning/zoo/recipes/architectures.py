@@ -19,6 +19,7 @@ from fuse_lightning.zoo.recipes.tokenizers import (
     WORD_PIECES,
     clip_tokenizer,
     gpt2_tokenizer,
+    instruct_tokenizer,
     word_piece_tokenizer,
 )
 from fuse_lightning.zoo.render import IMAGE_SIZE
@@ -26,10 +27,18 @@ from fuse_lightning.zoo.render import IMAGE_SIZE
 
 def gpt2(seed: int) -> tuple[GPT2LMHeadModel, PreTrainedTokenizerBase]:
     """A GPT-2 of 3 layers and width 128."""
-    tokenizer = gpt2_tokenizer(seed)
+    return _gpt2(gpt2_tokenizer(seed))
+
+
+def instruct(seed: int) -> tuple[GPT2LMHeadModel, PreTrainedTokenizerBase]:
+    """A GPT-2 as :func:`gpt2`, with room for four demonstrations."""
+    return _gpt2(instruct_tokenizer(seed))
+
+
+def _gpt2(tokenizer: PreTrainedTokenizerBase) -> tuple[GPT2LMHeadModel, PreTrainedTokenizerBase]:
     config = GPT2Config(
         vocab_size=len(tokenizer),
-        n_positions=64,
+        n_positions=tokenizer.model_max_length,
         n_embd=128,
         n_layer=3,
         n_head=4,
@@ -124,6 +133,7 @@ def sentiment(seed: int) -> tuple[BertForSequenceClassification, PreTrainedToken
 RECIPES: dict[str, Callable[[int], tuple[Any, PreTrainedTokenizerBase]]] = {
     "clip": clip,
     "clip-judge": clip_judge,
+    "instruct": instruct,
     "gpt2": gpt2,
     "sentiment": sentiment,
 }

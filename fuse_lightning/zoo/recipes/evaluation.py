@@ -11,6 +11,7 @@ from fuse_lightning.models import CLIP, CausalLM, Classifier
 from fuse_lightning.models.loading import ZOO
 from fuse_lightning.objectives import Fluency, Objective
 from fuse_lightning.zoo.false_captions import corruptions, edits, exchanges
+from fuse_lightning.zoo.recipes.instruction_figures import instruction_figures
 from fuse_lightning.zoo.recipes.text_batches import made_up
 from fuse_lightning.zoo.render import render
 from fuse_lightning.zoo.scenes import (
@@ -31,7 +32,7 @@ def evaluate_zoo(scenes: int, seed: int, weights: Path | None = None) -> dict[st
     Args:
         scenes: Scenes, and captions, to measure on.
         seed: Seed of them.
-        weights: Folder with the four models.
+        weights: Folder with the models.
 
     Returns:
         Name to value; shares in [0, 1], entropies in nats per token.
@@ -43,6 +44,7 @@ def evaluate_zoo(scenes: int, seed: int, weights: Path | None = None) -> dict[st
         model.load()
         figures |= {f"{name} {key}": value for key, value in _pairs(model, scenes, seed).items()}
     figures |= _language(CausalLM(str(folder / "gpt2")), scenes, seed)
+    figures |= instruction_figures(CausalLM(str(folder / "instruct")), scenes, seed)
     figures |= _sentiment(Classifier(str(folder / "sentiment")), 4 * scenes, seed)
     return figures
 

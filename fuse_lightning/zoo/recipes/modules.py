@@ -20,11 +20,14 @@ from fuse_lightning.zoo.recipes.batches import (
     ImageBatch,
     PairBatch,
 )
+from fuse_lightning.zoo.recipes.instruction_batches import InstructionBatch
 from fuse_lightning.zoo.recipes.optimizers import Together, adamw, muon
-from fuse_lightning.zoo.recipes.text_batches import TokenBatch
+from fuse_lightning.zoo.recipes.text_batches import IGNORE, TokenBatch
 from fuse_lightning.zoo.recipes.trees import Trees
 
 LABEL_SMOOTHING = 0.03
+ANSWER_WEIGHT = 2.0
+"""Of an answer to an instruction, beside 1 for the mean over all other tokens."""
 LARGEST_SCALE = 50.0
 """Largest scale of cosines in the contrast of pictures and captions."""
 LESSON_SCALE = 100.0
@@ -59,6 +62,20 @@ class ZooModule(L.LightningModule):
         """AdamW."""
         return adamw(self.parameters(), self.learning_rate)
 
+    def layers_by_muon(self, within: str) -> Optimizer:
+        """Muon for the trained matrices of layers, AdamW for all else, stepping together.
+
+        Args:
+            within: Part of the names of all weights of layers.
+        """
+        matrices: list[nn.Parameter] = []
+        rest: list[nn.Parameter] = []
+        for name, parameter in self.named_parameters():
+            if parameter.requires_grad:
+                hidden = within in name and parameter.ndim == 2
+                (matrices if hidden else rest).append(parameter)
+        return Together([muon(matrices, self.learning_rate), adamw(rest, self.learning_rate)])
+
     def transfer_batch_to_device(
         self, batch: Any, device: torch.device, dataloader_idx: int
     ) -> Any:
@@ -74,6 +91,27 @@ class LanguageModule(ZooModule):
         texts, labels = batch
         loss: Tensor = self.model(texts.ids, attention_mask=texts.mask, labels=labels).loss
         self.log("loss", loss, prog_bar=True)
+        return loss
+
+
+class InstructionModule(ZooModule):
+    """Next-token prediction, and answers to instructions by their probabilities."""
+
+    def optimizer(self) -> Optimizer:
+        """Muon and AdamW, stepping together."""
+        return self.layers_by_muon("transformer.h.")
+
+    def training_step(self, batch: InstructionBatch, batch_idx: int) -> Tensor:
+        """Mean cross-entropy per token plus that per answer (nats)."""
+        logits = self.model(batch.texts.ids, attention_mask=batch.texts.mask).logits.float()
+        told = batch.labels[:, 1:]
+        text = F.cross_entropy(logits[:, :-1].transpose(1, 2), told, ignore_index=IGNORE)
+        logs = logits[batch.rows, batch.places].log_softmax(-1)[:, batch.answers]
+        answer = -(batch.odds * logs).sum(1).mean()
+        # How far the answers' probabilities are from those that are right.
+        excess = answer + torch.special.xlogy(batch.odds, batch.odds).sum(1).mean()
+        loss: Tensor = text + ANSWER_WEIGHT * answer
+        self.log_dict({"text": text, "answer": excess}, prog_bar=True)
         return loss
 
 
@@ -142,13 +180,7 @@ class TowerModule(ZooModule):
 
     def optimizer(self) -> Optimizer:
         """Muon and AdamW for the trained weights, stepping together."""
-        matrices: list[nn.Parameter] = []
-        rest: list[nn.Parameter] = []
-        for name, parameter in self.named_parameters():
-            if parameter.requires_grad:
-                hidden = "encoder.layers" in name and parameter.ndim == 2
-                (matrices if hidden else rest).append(parameter)
-        return Together([muon(matrices, self.learning_rate), adamw(rest, self.learning_rate)])
+        return self.layers_by_muon("encoder.layers")
 
 
 class ImageModule(TowerModule):

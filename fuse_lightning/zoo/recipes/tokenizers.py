@@ -10,11 +10,16 @@ from typing import Any
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import BertTokenizer, CLIPTokenizer, GPT2Tokenizer, PreTrainedTokenizerBase
 
+from fuse_lightning.zoo.instructions import sample_line
 from fuse_lightning.zoo.scenes import sample_sentence
 
 CORPUS_SENTENCES = 6000
 END = "<|endoftext|>"
 BYTE_MERGES = 400
+INSTRUCT_MERGES = 860
+"""Enough for every cue word and every answer to be one token."""
+INSTRUCT_LENGTH = 192
+"""Most tokens: those of an instruction, four demonstrations and a caption."""
 CLIP_MERGES = 380
 WORD_PIECES = {"sentiment": 760, "clip-judge": 500}
 """The sentiment model knows every word whole, as real ones do: no other word looks like it."""
@@ -26,13 +31,28 @@ def corpus(seed: int) -> list[str]:
     return [sample_sentence(rng)[0] for _ in range(CORPUS_SENTENCES)]
 
 
+def instructions(seed: int) -> list[str]:
+    """Lines of the instruction language to learn merges from."""
+    rng = random.Random(f"instruct-tokenizer-{seed}")
+    return [sample_line(rng) for _ in range(CORPUS_SENTENCES)]
+
+
 def gpt2_tokenizer(seed: int) -> PreTrainedTokenizerBase:
     """Byte-level BPE; one special token begins, ends and pads."""
+    return _byte_level(corpus(seed), BYTE_MERGES, 64)
+
+
+def instruct_tokenizer(seed: int) -> PreTrainedTokenizerBase:
+    """Byte-level BPE as :func:`gpt2_tokenizer`, learnt from lines with instructions, too."""
+    return _byte_level([*corpus(seed), *instructions(seed)], INSTRUCT_MERGES, INSTRUCT_LENGTH)
+
+
+def _byte_level(texts: list[str], merges: int, most: int) -> PreTrainedTokenizerBase:
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    vocab, merges = _learn(tokenizer, corpus(seed), [END], alphabet, BYTE_MERGES)
-    return GPT2Tokenizer(vocab=vocab, merges=merges, model_max_length=64)
+    vocab, learned = _learn(tokenizer, texts, [END], alphabet, merges)
+    return GPT2Tokenizer(vocab=vocab, merges=learned, model_max_length=most)
 
 
 def clip_tokenizer(seed: int) -> PreTrainedTokenizerBase:

@@ -1,4 +1,4 @@
-"""Training of the zoo's four models from a seed, with Lightning."""
+"""Training of the zoo's models from a seed, with Lightning."""
 
 import math
 import random
@@ -16,9 +16,11 @@ from transformers import PreTrainedModel
 
 from fuse_lightning.zoo.recipes.architectures import RECIPES, image_processor
 from fuse_lightning.zoo.recipes.batches import Batches, image_batch, pair_batch
+from fuse_lightning.zoo.recipes.instruction_batches import instruction_batch
 from fuse_lightning.zoo.recipes.modules import (
     AttributeHead,
     ImageModule,
+    InstructionModule,
     LanguageModule,
     LessonModule,
     PairModule,
@@ -64,6 +66,10 @@ TEXT_RECIPES = {
 }
 """Batches, module, learning rate and steps of the models that read text alone."""
 
+INSTRUCTION_STAGES = ((400, 2e-3, 1.0), (1000, 1.5e-3, 0.15))
+"""Steps, learning rate and share of short captions in the stages of the model that follows
+instructions. In the first it reads mood words alone, which are hard to find among other words."""
+
 
 def train_model(
     name: str, out: Path, seed: int = 0, share: float = 1.0, threads: int | None = None
@@ -94,6 +100,11 @@ def train_model(
         make, module, learning_rate, steps = TEXT_RECIPES[name]
         batches = partial(make, tokenizer, BATCH)
         _fit(module(model, learning_rate), batches, source, steps, share)
+    elif name == "instruct":
+        for number, (steps, learning_rate, short) in enumerate(INSTRUCTION_STAGES):
+            lines = partial(instruction_batch, tokenizer, BATCH, short=short)
+            lesson = InstructionModule(model, learning_rate)
+            _fit(lesson, lines, f"{source}-{number}", steps, share)
     else:
         head = AttributeHead(model.config.projection_dim)
         with torch.no_grad():
