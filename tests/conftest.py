@@ -4,7 +4,6 @@ import os
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 from itertools import chain
-from unittest.mock import patch
 
 import pytest
 from hypothesis import settings
@@ -60,20 +59,10 @@ def double(monkeypatch):
     """
     import torch
 
-    from fuse_lightning.models import diffusion, sources
+    from tests.precision import use_double
 
-    single, load_module = torch.float32, sources.load_module
-
-    def load(*args, **options):
-        # Transformers reads the types that files name.
-        with patch.object(torch, "float32", single):
-            return load_module(*args, **options)
-
-    for module in (sources, diffusion):
-        monkeypatch.setattr(module, "load_module", load)
-    monkeypatch.setattr(torch, "float32", torch.float64)
-    monkeypatch.setattr(torch.Tensor, "float", torch.Tensor.double)
-    torch.set_default_dtype(torch.float64)
+    single = torch.float32
+    use_double(monkeypatch)
     yield
     torch.set_default_dtype(single)
 

@@ -22,8 +22,8 @@ class TensorBoardPrompts(Callback):
     """Callback that logs each target's pictures once, and each better prompt.
 
     Over several devices each but the first writes a run of its own below the run's folder,
-    ``rank1`` and so on. At the end come the options of the search with its final losses and
-    what it has used.
+    ``rank1`` and so on, if it has targets of its own. At the end come the options of the search
+    with its final losses and what it has used.
     """
 
     def __init__(self) -> None:
@@ -36,7 +36,7 @@ class TensorBoardPrompts(Callback):
         loggers = _loggers(trainer)
         if trainer.is_global_zero:
             self.boards = [logger.experiment for logger in loggers]
-        elif loggers:
+        elif loggers and search_of(pl_module).team.leads:
             # Slow to import, and only needed here.
             from torch.utils.tensorboard import SummaryWriter
 

@@ -235,7 +235,11 @@ class TargetDataModule(L.LightningDataModule, ABC):
         return batch
 
     def deal(
-        self, steps: int, finished: Collection[str] = (), under_way: Sequence[str] = ()
+        self,
+        steps: int,
+        finished: Collection[str] = (),
+        under_way: Sequence[str] = (),
+        shared: bool = False,
     ) -> TargetQueue:
         """Deals the targets to the devices; :meth:`train_dataloader` serves this one's share.
 
@@ -243,13 +247,14 @@ class TargetDataModule(L.LightningDataModule, ABC):
             steps: Most steps of each target.
             finished: Ids of targets that have ended and are left out.
             under_way: Ids of targets that a checkpoint left under way; they come first.
+            shared: Whether every device serves all of them, as it does a share of each one's work.
         """
         order = {name: place for place, name in enumerate(under_way)}
         left = [target for target in self.targets if target.id not in finished]
         if not left:
             rank_zero_info(f"all {len(self.targets)} targets have results; nothing is left to do")
         left.sort(key=lambda target: order.get(target.id, len(order)))
-        self._loader = self._dealt(left, steps)
+        self._loader = self._dealt(left, steps, shared)
         return self._loader.queue
 
     def train_dataloader(self) -> TargetLoader:
@@ -262,11 +267,11 @@ class TargetDataModule(L.LightningDataModule, ABC):
 
     test_dataloader = predict_dataloader = val_dataloader
 
-    def _dealt(self, targets: list[Target], steps: int = 1) -> TargetLoader:
-        """Loader of this device's share: every N-th of the targets for N devices."""
+    def _dealt(self, targets: list[Target], steps: int = 1, shared: bool = False) -> TargetLoader:
+        """Loader of this device's share: every N-th of the targets for N devices, or all."""
         if self.trainer is None:
             raise FuseError("the data module has no trainer; give it to Trainer.fit")
-        rank, ranks = self.trainer.global_rank, self.trainer.world_size
+        rank, ranks = (0, 1) if shared else (self.trainer.global_rank, self.trainer.world_size)
         queue = TargetQueue(targets[rank::ranks], self.batch_size, steps, self.skip)
         return TargetLoader(queue, len(targets[::ranks]) if ranks > 1 else None)
 

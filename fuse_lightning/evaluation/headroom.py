@@ -185,7 +185,7 @@ def examples_for(gain: float, differing: float) -> int:
             taken to be at least :data:`DIFFERING`, and at least the gain.
 
     >>> examples_for(0.05, 0.1), examples_for(0.05, 0.3)
-    (332, 959)
+    (332, 960)
     """
     share = max(differing, gain, DIFFERING)
     wins, losses = (round(SCALE * (share + sign * gain) / 2) for sign in (1, -1))

@@ -199,14 +199,11 @@ class CausalLM(FrozenModel):
             ids: Shape (N, T), padded on the right.
             counted: Shape (N, T), false for the first token and for padding.
             embeds: Input embeddings to use instead of those of ``ids``, shape (N, T, d).
-            fixed: How many leading tokens of each row have the embeddings of their ids, and need
-                no gradient, shape (N,). Without ``embeds`` all of them.
-            cache: Cache from :meth:`generate`. Rows that extend its prompts and texts are computed
-                only from there on.
-            alike: Number of each row, shape (N,). Rows with one number have equal embeddings
-                where their ids agree, and rows of one number that agree up to their last token
-                are read once; all of their gradient is that of the first of them. Without it rows
-                with ``embeds`` are read one by one.
+            fixed: Leading tokens of each row that have the embeddings of their ids, and need no
+                gradient, shape (N,). Without ``embeds`` all of them.
+            cache: Cache from :meth:`generate`: rows that extend its texts are computed from there.
+            alike: Number of each row, shape (N,). With ``embeds``, rows of one number that agree
+                up to their last token are read once, and the first has all of their gradient.
 
         Returns:
             Shape (N, T), float32, 0 for tokens that are not counted.
@@ -222,8 +219,7 @@ class CausalLM(FrozenModel):
     def next_log_probs(self, rows: Sequence[Sequence[int]]) -> Tensor:
         """Log-probabilities of the token after each row of ids (nats), shape (N, V).
 
-        They are kept until the next call: :meth:`token_nll` of the rows' continuations needs no
-        forward.
+        They are kept: :meth:`token_nll` of the rows' continuations needs no forward next.
         """
         return next_log_probs(self, rows)
 
@@ -253,8 +249,7 @@ class CausalLM(FrozenModel):
             top_k: Only so many of the likeliest tokens may be written; ``None`` for all.
             top_p: Only the likeliest tokens with this probability together may be written.
             samples: How many texts to write behind each prompt.
-            seed: Seed of random numbers. A text depends on it, the prompt's stream and the number
-                of the sample, and not on the other prompts.
+            seed: Seed. A text depends on it, its prompt's stream and its number, and nothing else.
             streams: A number for each prompt; by default its place among the prompts.
             stop_ids: Ids that end a text; by default :attr:`end_ids`.
             stop: Texts that end a text as soon as it spells one of them.

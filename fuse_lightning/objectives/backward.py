@@ -15,6 +15,7 @@ from fuse_lightning.engine.devices import to_device
 from fuse_lightning.objectives.reading import Reading, equal_weights, mean_of, row_weights
 from fuse_lightning.objectives.row_values import checked, reduced, row_values
 from fuse_lightning.objectives.term import Term
+from fuse_lightning.utilities.processes import Team
 
 SHARE = 0.5
 """Share of a model's budget for one backward, which keeps activations."""
@@ -105,7 +106,9 @@ class Backward:
     pairs: Tensor
 
 
-def backward(term: Term, reading: Reading, families: Families, count: int) -> Backward:
+def backward(
+    term: Term, reading: Reading, families: Families, count: int, team: Team | None = None
+) -> Backward:
     """Weighted gradients at the prompts' tokens, and the prompts' losses.
 
     Rows are differentiated in parts that memory holds. Where a term couples the rows of an example
@@ -118,22 +121,32 @@ def backward(term: Term, reading: Reading, families: Families, count: int) -> Ba
         reading: R rows.
         families: Their families.
         count: N, the number of prompts.
+        team: Processes that share the rows out; by default this one does all.
     """
+    team = team or Team()
     rows = families.readable.nonzero().squeeze(1)
     if not reading.plain:
         # Rows of one example begin alike where the prompt stands behind it.
         for key in (reading.of, reading.example, reading.owner):
             rows = rows[key[rows].argsort(stable=True)]
     part = reading[rows]
+    mine = team.share(len(rows))
     mean = type(term).reduce is Term.reduce
-    coupled = not mean and _coupled(term, part)
+    # Processes that share the rows out may part those of an example.
+    coupled = not mean and team.size == 1 and _coupled(term, part)
+    values = None
+    if not (mean or coupled) and len(rows):
+        own = row_values(term, part[mine], term.loss) if len(rows[mine]) else None
+        values = _joined(team, own, term.model.device)
     if coupled:
         shares = _unless_one(equal_weights(part.pairs[:, 0])[part.item])
-    elif mean or not len(rows):
-        shares = _unless_one(row_weights(part))
     else:
-        shares = _shares(term, part, row_values(term, part, term.loss))
-    grads, seen = _differentiate(term, part, rows, shares, families, coupled=coupled)
+        shares = _unless_one(row_weights(part)) if values is None else _shares(term, part, values)
+    weights = None if shares is None else shares[mine]
+    grads, seen = _differentiate(term, part[mine], rows[mine], weights, families, coupled=coupled)
+    if team.size > 1 and len(rows):
+        seen = _joined(team, seen if len(rows[mine]) else None, term.model.device)
+        grads = {n: _summed(team, grad) for n, grad in grads.items()}
     losses = torch.full((count,), torch.inf, device=term.model.device)
     items, correct = torch.empty(0, device=term.model.device), None
     if len(rows):
@@ -143,6 +156,20 @@ def backward(term: Term, reading: Reading, families: Families, count: int) -> Ba
         there = to_device(torch.unique(of), losses.device)
         losses[there] = mean_of(items, of, count)[there]
     return Backward(grads, losses, items, correct, part.pairs)
+
+
+def _joined(team: Team, own: Tensor | None, device: torch.device) -> Tensor:
+    """Values of all rows, of which each process has computed some or none."""
+    if team.size == 1 and own is not None:
+        return own
+    parts = team.gather(None if own is None else own.cpu())
+    return torch.cat([part for part in parts if part is not None]).to(device)
+
+
+def _summed(team: Team, grad: Tensor) -> Tensor:
+    """Sum of the gradients of all processes."""
+    total = torch.stack(team.gather(grad.cpu())).sum(0)
+    return total.to(grad.device)
 
 
 def _coupled(term: Term, reading: Reading) -> bool:

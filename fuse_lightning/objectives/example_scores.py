@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 from functools import partial
 
 import torch
@@ -13,6 +13,7 @@ from fuse_lightning.objectives.memory import LossMemory
 from fuse_lightning.objectives.prompts import Prompts
 from fuse_lightning.objectives.row_values import item_losses, row_values
 from fuse_lightning.objectives.term import Term
+from fuse_lightning.utilities.processes import Team
 
 MOST = 2**19
 """Most answers that are remembered."""
@@ -21,13 +22,6 @@ Cell = tuple[int, int]
 """Numbers of a prompt and of an example."""
 Answer = tuple[float, float]
 """Loss, and 1 for a right answer, 0 for a wrong one, or no number."""
-Work = Callable[[Sequence[Cell]], list[Answer]]
-Split = Callable[[Work, Sequence[Cell]], list[Answer]]
-
-
-def alone(work: Work, cells: Sequence[Cell]) -> list[Answer]:
-    """Does all of some work on this device."""
-    return work(cells)
 
 
 class ExampleScores:
@@ -40,8 +34,8 @@ class ExampleScores:
     def __init__(self, term: Term) -> None:
         self.term = term
         self.memory = LossMemory(MOST)
-        self.split: Split = alone
-        """Shares work out over the devices of a run that search the same targets."""
+        self.team = Team()
+        """Processes that compute what is asked for together."""
 
     @torch.no_grad()
     def losses(
@@ -125,7 +119,7 @@ class ExampleScores:
             first: dict[Hashable, Cell] = {}
             for place in missing:
                 first.setdefault(cells[place], places[place])
-            read = self.split(partial(self._read, prompts), [*first.values()])
+            read = self.team.split(partial(self._read, prompts), [*first.values()])
             told = dict(zip(first, read, strict=True))
             found[missing] = torch.tensor([told[cells[place]] for place in missing])
             self.keep([cells[place] for place in missing], *found[missing].T)

@@ -69,7 +69,8 @@ def term_gradients(
         words = _alignments(objective.speller, prompts, reading, families, slots)
         reading.fixed = _fixed(reading, families, words, slots)
         reading.alike = families.alike(reading)
-        found = backward(term, reading, families, len(prompts.states))
+        team = objective.scores.team
+        found = backward(term, reading, families, len(prompts.states), team)
         if term.examples is not None and term.scores_loss:
             exact = read_as_text(term, prompts) & torch.tensor(prompts.canonical)
             told = found.items, found.correct

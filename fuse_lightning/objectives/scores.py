@@ -1,7 +1,8 @@
 """Exact losses of prompts, remembered by target, state and example."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -16,6 +17,7 @@ from fuse_lightning.objectives.reading import mean_of
 from fuse_lightning.objectives.row_values import item_losses, row_values
 from fuse_lightning.objectives.term import Term
 from fuse_lightning.utilities.evaluations import Evaluations
+from fuse_lightning.utilities.processes import Team
 
 
 class Scores:
@@ -33,6 +35,8 @@ class Scores:
         """Losses of each other term for single examples."""
         self.evaluations: Sequence[Evaluations] = ()
         """Takes the number of evaluations of each target of the batch; empty to count none."""
+        self.team = Team()
+        """Processes that compute losses and gradients together."""
         self._numbers: list[tuple[Target, int]] = []
         self._count = itertools.count()
 
@@ -98,7 +102,9 @@ class Scores:
             if known:
                 losses[torch.tensor(known)[:, None], torch.tensor(plain)] = values
             if fresh := sorted({*range(len(keys))}.difference(known)):
-                found = self._matrix(plain, prompts.select(fresh))
+                mine = fresh[self.team.share(len(fresh))]
+                part = self._matrix(plain, prompts.select(mine)) if mine else losses[:0, plain]
+                found = torch.cat(self.team.gather(part))
                 losses[torch.tensor(fresh)[:, None], torch.tensor(plain)] = found
                 self.memory.keep([keys[row] for row in fresh], found)
         return losses
@@ -258,3 +264,17 @@ class Scores:
         reading = term.read(prompts, examples)
         values = row_values(term, reading, term.score)
         return reading.pairs, item_losses(term, reading, values)
+
+
+@contextmanager
+def together(scores: Scores, team: Team) -> Iterator[None]:
+    """Lets processes share out what is asked of scores; all of them must ask for the same."""
+    try:
+        scores.team = team
+        for each in scores.by_example:
+            each.team = team
+        yield
+    finally:
+        scores.team = Team()
+        for each in scores.by_example:
+            each.team = Team()

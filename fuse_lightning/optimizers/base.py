@@ -94,10 +94,8 @@ class PromptOptimizer(ExampleSearch):
     ) -> None:
         budgets = max_evaluations, max_tokens, max_seconds, max_flops
         super().__init__(steps, patience, stop_loss, *budgets, top, seed)
-        for name, value in (
-            ("prompt_length", prompt_length),
-            ("gradient_samples", gradient_samples),
-        ):
+        counts = {"prompt_length": prompt_length, "gradient_samples": gradient_samples}
+        for name, value in counts.items():
             if value < 0:
                 raise FuseError(f"{name} is {value}; it must be at least 0")
         if not 0 < gradient_resample <= 1:

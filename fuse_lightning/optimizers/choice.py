@@ -1,4 +1,4 @@
-"""Examples that a step reads, and the choice of prompts by others: entrants, race, short list."""
+"""Choice of prompts by examples that no step reads: entrants, race, short list."""
 
 from collections.abc import Sequence
 
@@ -24,7 +24,7 @@ class Choice:
         racing: Settings of the races.
         top: Places of a short list.
         seed: Seed of the order of examples.
-        size: Examples of a target that a step reads; ``None`` for all.
+        size: Train examples of a step; ``None`` for all.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class Choice:
         return read and bool(target.examples and (target.select or self.size is not None))
 
     def train(self, target: Target) -> Sequence[int]:
-        """Numbers of the train examples that steps read.
+        """Numbers of the train examples that steps may read.
 
         They also choose prompts where a target has no ``select`` examples.
         """

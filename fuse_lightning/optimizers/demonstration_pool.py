@@ -1,6 +1,6 @@
 """Demonstrations of a target: the train examples that prompts may show, and those that score."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -49,7 +49,16 @@ class Pool:
 
 
 class ChoiceApart(Choice):
-    """Choice whose steps read no train example that prompts may show."""
+    """Choice that reads no train example that prompts may show.
+
+    Args:
+        objective: The objective.
+        racing: Settings of the races.
+        top: Places of a short list.
+        seed: Seed of the order of examples.
+        size: Examples of a step; ``None`` for all outside the pool.
+        pools: Each target with its pool, by its id.
+    """
 
     def __init__(
         self,
@@ -58,14 +67,14 @@ class ChoiceApart(Choice):
         top: int,
         seed: int,
         size: int | None,
-        pools: dict[str, tuple[Target, Pool]],
+        pools: Mapping[str, tuple[Target, Pool]],
     ) -> None:
         super().__init__(objective, racing, top, seed, size)
         self.pools = pools
 
     def applies(self, target: Target) -> bool:
-        """Always: without other examples, the train examples outside the pool choose."""
-        return True
+        """Whether the target has a pool: then other examples are left for steps and the choice."""
+        return target.id in self.pools
 
     def train(self, target: Target) -> Sequence[int]:
         """Numbers of the train examples outside the pool."""

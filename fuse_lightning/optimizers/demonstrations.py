@@ -166,13 +166,14 @@ class Demonstrations(PromptOptimizer):
         Raises:
             FuseError: If there are too few of them, or too few that can be shown.
         """
-        super().set_targets(targets)
         known = dict(self._pools)
         self._pools.clear()
+        super().set_targets(targets)
         for owner, target in enumerate(targets):
             before = known.get(target.id)
             pool = before[1] if before and before[0] is target else self._new_pool(owner, target)
             self._pools[target.id] = target, pool
+        self.choice.draw(targets, [0] * len(targets))
 
     def _new_pool(self, owner: int, target: Target) -> Pool:
         size = pool_size(target, self.pool, self.count)

@@ -176,7 +176,7 @@ class DescentOptimizer(SwapOptimizer):
     def _descend(self, targets: Sequence[int]) -> dict[int, list[State]]:
         if not targets:
             return {}
-        nearest = self._projected(targets)
+        nearest = self.team.first(self._projected(targets))
         raw = [tuple(row) for ids in nearest for row in ids.tolist()]
         owners = [target for target, ids in zip(targets, nearest, strict=True) for _ in ids]
         # What is told is a text, so what is scored is that text as it is read back.

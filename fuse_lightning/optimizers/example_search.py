@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 import torch
 
-from fuse_lightning.data import Target
+from fuse_lightning.data import Target, TargetBatch
 from fuse_lightning.errors import FuseError
 from fuse_lightning.objectives import Objective, Prompts, State
+from fuse_lightning.objectives.scores import together
 from fuse_lightning.optimizers.choice import Choice
 from fuse_lightning.optimizers.racing import Racing
 from fuse_lightning.search import Scored, SearchModule
@@ -32,6 +33,15 @@ class ExampleSearch(SearchModule[State]):
         self.examples_per_step = examples_per_step
         self.racing = racing or Racing()
         self.choice = Choice(self.objective, self.racing, self.top, self.seed, examples_per_step)
+
+    def shares_targets(self, targets: Sequence[Target]) -> bool:
+        """Whether all targets have examples, which several devices share out."""
+        return bool(targets) and all(target.examples for target in targets)
+
+    def training_step(self, batch: TargetBatch, batch_idx: int) -> None:
+        """One search step; devices that share targets compute losses and gradients together."""
+        with together(self.objective.scores, self.team):
+            super().training_step(batch, batch_idx)
 
     def set_targets(self, targets: Sequence[Target]) -> None:
         """Gives the targets to the objective."""

@@ -92,7 +92,9 @@ class GCG(SwapOptimizer):
         return self.admission.first(joined, range(len(scored)), self.merge)
 
     def _joined(self, scored: list[Scored[State]], parents: dict[State, State]) -> list[State]:
-        if not parents:
+        # Devices that share a target score the candidates of the first one.
+        scored = [(loss, state) for loss, state in scored if state in parents]
+        if not scored:
             return []
         parent = parents[scored[0][1]]
         tokens, changed, joined = [*parent], 0, []

@@ -1,4 +1,4 @@
-"""Lightning strategy of searches over several devices: each has targets of its own."""
+"""Lightning strategy of searches over several devices, which share out targets or examples."""
 
 import signal
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from fuse_lightning.utilities.processes import ASK_EVERY
 
 
 class PromptStrategy(DDPStrategy):
-    """Strategy whose processes share out targets and average nothing.
+    """Strategy whose processes share out targets, or the examples of targets, and average nothing.
 
     Registered as ``prompts``: ``Trainer(strategy="prompts", devices=2)``. ``fuse fit`` takes it by
     itself where there are several devices or nodes.

@@ -60,6 +60,14 @@ class SearchHooks(ABC, Generic[StateT]):
         """
         return frontiers
 
+    def shares_targets(self, targets: Sequence[Target]) -> bool:
+        """Whether several devices share out the work on each target, in place of the targets.
+
+        Args:
+            targets: All targets of the run.
+        """
+        return False
+
     def set_targets(self, targets: Sequence[Target]) -> None:
         """Prepares a batch of targets, some of which may be known already."""
 

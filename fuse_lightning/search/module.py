@@ -30,7 +30,7 @@ from fuse_lightning.search.lightning_glue import (
 from fuse_lightning.search.limits import Limits
 from fuse_lightning.search.resumable import ResumableSearch
 from fuse_lightning.search.target_search import Best, TargetSearch
-from fuse_lightning.utilities.processes import gather
+from fuse_lightning.utilities.processes import Team, gather
 from fuse_lightning.utilities.stops import no_stop
 
 
@@ -141,7 +141,8 @@ class SearchModule(ResumableSearch[StateT]):
         if not self.trainer.is_global_zero:
             self.results, self.durable = [], 0
         if (data := data_of(self.trainer)) is not None:
-            queue = data.deal(self.steps, self.finished, [*self.waiting])
+            self.team = _team_of(self, data.targets)
+            queue = data.deal(self.steps, self.finished, [*self.waiting], self.team.size > 1)
             # A state that another device goes on from would be old in this one's next checkpoint.
             own = {target.id for target in queue.targets}
             self.waiting = {name: each for name, each in self.waiting.items() if name in own}
@@ -195,8 +196,7 @@ class SearchModule(ResumableSearch[StateT]):
         states = self.frontier.expand()
         check_expanded(states, len(self.searches), type(self.frontier).__name__)
         count = self._move(states) if any(states) else 0
-        seconds, now = time.perf_counter() - begin, self.spent()
-        work = Work(now.tokens - before.tokens, now.flops - before.flops)
+        seconds, work = _used(self, begin, before)
         for place, search in enumerate(self.searches):
             search.spend(seconds, work, len(self.searches))
             if search.step == 1:
@@ -225,7 +225,7 @@ class SearchModule(ResumableSearch[StateT]):
         ]
         entered = [*enumerate(saved.values(), start=len(staying))]
         fresh = [place for place, state in entered if state is None]
-        begun = dict(zip(fresh, self.start_states(fresh), strict=True))
+        begun = dict(zip(fresh, self.team.first(self.start_states(fresh)), strict=True))
         self.frontier.regroup(staying, [begun.get(place, []) for place, _ in entered])
         for place, state in entered:
             if state is not None:
@@ -237,17 +237,19 @@ class SearchModule(ResumableSearch[StateT]):
         """Scores the given start states, so that no result is worse than they are."""
         self.expanded = [begun.get(place, []) for place in range(len(self.searches))]
         given = [[state for state in states if state] for states in self.expanded]
-        for place, scored in enumerate(self.score(given)):
+        for place, scored in enumerate(self.team.first(self.score(given))):
             if scored:
                 self.frontier.frontiers[place] = scored
 
     def _move(self, states: list[list[StateT]]) -> int:
         """Proposes, scores and selects; returns the number of candidates."""
         self.expanded = states
-        scored = self.score(self.propose(states))
-        more = self.refine(scored)
+        # Devices may round in different ways: those that share a target go on from the same.
+        first = self.team.first
+        scored = first(self.score(first(self.propose(states))))
+        more = first(self.refine(scored))
         if any(more):
-            scored = [a + b for a, b in zip(scored, self.score(more), strict=True)]
+            scored = [a + b for a, b in zip(scored, first(self.score(more)), strict=True)]
         if self.frontier.compares:
             self.frontier.frontiers = self.again(self.frontier.frontiers)
         before = self.frontier.frontiers
@@ -278,11 +280,31 @@ class SearchModule(ResumableSearch[StateT]):
             batch.queue.skipped(self.targets[place], reason)
 
     def _add_results(self, search: TargetSearch[StateT]) -> None:
-        self.results += search.results(self.loss_names(), self.seed, self.ids_of)
+        if self.team.leads:
+            self.results += search.results(self.loss_names(), self.seed, self.ids_of)
 
 
 def _limits_of(module: SearchModule[Any]) -> Limits:
     return Limits(**{field.name: getattr(module, field.name) for field in fields(Limits)})
+
+
+def _team_of(module: SearchModule[Any], targets: Sequence[Target]) -> Team:
+    """Devices of a run, where they share the work on each target; else this one alone."""
+    shared = module.trainer.world_size > 1 and module.shares_targets(targets)
+    return Team(module.trainer.global_rank, module.trainer.world_size) if shared else Team()
+
+
+def _used(module: SearchModule[Any], begin: float, before: Work) -> tuple[float, Work]:
+    """Time and work of a step by all devices that share it, as they end a target together.
+
+    Args:
+        module: The search.
+        begin: When the step began.
+        before: Work of this device up to then.
+    """
+    seconds, now = time.perf_counter() - begin, module.spent()
+    parts = module.team.gather((now.tokens - before.tokens, now.flops - before.flops))
+    return module.team.first(seconds), Work(*map(sum, zip(*parts, strict=True)))
 
 
 def search_of(module: L.LightningModule) -> SearchModule[Any]:

@@ -91,11 +91,11 @@ def check(checkpoint: Any) -> None:
 
 
 def joined(states: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Joined state of all devices, each of which has searches of its own."""
+    """Joined state of all devices; of a search that several share, that of the first counts."""
     rows = {(row["target"], row["rank"]): row for state in states for row in state["results"]}
     searches: dict[str, Any] = {}
     for state in states:
-        searches |= state["searches"]
+        searches |= {name: each for name, each in state["searches"].items() if name not in searches}
     return {**states[0], "results": [*rows.values()], "searches": searches}
 
 

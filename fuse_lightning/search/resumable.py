@@ -25,6 +25,7 @@ from fuse_lightning.search.rank_checkpoints import (
 )
 from fuse_lightning.search.target_search import TargetSearch
 from fuse_lightning.utilities.identity import CONTENT, Identity, difference
+from fuse_lightning.utilities.processes import Team
 
 COMMON = {"optimizer", "frontier", "seed", "precision"}
 """Parts of the identity of every search."""
@@ -44,6 +45,7 @@ class ResumableSearch(L.LightningModule, SearchHooks[StateT]):
         goes_on: Whether the run goes on in its folder.
         overwrite: Whether the run may replace what lies in its folder.
         origin: Folder of the run that wrote the checkpoint that this one goes on with.
+        team: Processes that search the same targets together; the first reports results.
     """
 
     seed: int
@@ -63,6 +65,7 @@ class ResumableSearch(L.LightningModule, SearchHooks[StateT]):
         self.finished: set[str] = set()
         self.durable = 0
         self.origin: Path | None = None
+        self.team = Team()
 
     @property
     def frontier(self) -> Frontier[StateT]:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from fuse_lightning.callbacks import FinalVerdict, Headroom
+from fuse_lightning.callbacks import FinalVerdict, Headroom, PortablePrompts, checking
 from fuse_lightning.callbacks.check_lines import WORTH, cost_lines, headroom_lines, last_line
 from fuse_lightning.callbacks.checking import Check, checked
 from fuse_lightning.data import Target
@@ -57,7 +57,8 @@ def fit(folder, module, *callbacks, data=None, ckpt_path=None, **options):
     trainer = L.Trainer(
         accelerator="cpu",
         max_epochs=1,
-        callbacks=[FinalVerdict(FLOORS, enabled=False), *callbacks],
+        # These two read test examples once a search has ended.
+        callbacks=[FinalVerdict(FLOORS, enabled=False), PortablePrompts(enabled=False), *callbacks],
         default_root_dir=folder,
         logger=False,
         enable_progress_bar=False,
@@ -99,18 +100,31 @@ def test_a_search_goes_on_exactly_as_without_the_check(name, tmp_path, capsys):
     assert results[0] == results[1]
 
 
-def test_batches_and_memories_of_models_stay(tmp_path):
+def test_batches_memories_and_terms_stay(tmp_path, monkeypatch):
     module = GCG([term()], batch_size=4, top_k=4, max_batch_tokens=300, **OPTIONS)
+    real = checking.rehearse
+
+    def short_of_memory(*args):
+        plan = real(*args)
+        model = module.objective.primary
+        model.budget.tokens = 7
+        model.next_log_probs([(1, 2, 3)])
+        assert model.remembered.continuations is not None
+        return plan
 
     class Look(L.Callback):
         def on_train_start(self, trainer, pl_module):
             model = module.objective.primary
-            before = model.budget
+            before = {**vars(model.budget)}
             checked(trainer, module, trainer.datamodule.targets, 10)
-            assert vars(model.budget) == vars(before)
+            assert vars(model.budget) == before
+            assert before["tokens"] == 300
             assert model.remembered.rows is model.remembered.continuations is None
             assert module.searches == module.targets == []
+            # No term was given a target.
+            assert "batch" not in vars(module.objective.terms[0])
 
+    monkeypatch.setattr(checking, "rehearse", short_of_memory)
     fit(tmp_path, module, Headroom(enabled=False), Look())
 
 

@@ -103,8 +103,10 @@ def test_floors_are_chosen_by_the_examples_that_choose(labeller, target):
     stock = floors[3]
     labeller.give(target)
     texts = ["is it lovely or sad", "a night"]
-    shares = labeller.accuracies(labeller.probabilities(texts, target.choosing), target.choosing)
-    assert stock.select == max(shares)
+    told = labeller.probabilities(texts, target.choosing).argmax(2)
+    right = told == labeller.right(target.choosing)
+    assert torch.equal(stock.right, right)
+    assert stock.select == float(right[stock.place].double().mean()) == right.double().mean(1).max()
     assert stock.text in texts
     assert not any(floor.text for floor in floors[:3])
 
@@ -249,6 +251,14 @@ def test_a_run_ends_with_its_verdict_and_testing_gives_it_again(tmp_path, monkey
     main(["test", "--run", str(run)])
     found = [*Path().rglob("verdict.json")]
     assert [path.read_bytes() for path in found] == [before]
+    found[0].unlink()
+    found[0].mkdir()
+    capsys.readouterr()
+    with pytest.raises(SystemExit, match="2"):
+        main(["test", "--run", str(run)])
+    told = capsys.readouterr()
+    assert verdict.sentence in told.out
+    assert "verdict.json' cannot be written" in told.err
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ import pytest
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 
-from fuse_lightning.callbacks.final_verdict import FinalVerdict
+from fuse_lightning.callbacks import FinalVerdict, Headroom
 from fuse_lightning.errors import FuseError
 from fuse_lightning.objectives import Classification, Fluency, Objective
 from fuse_lightning.objectives.example_scores import ExampleScores
@@ -14,8 +14,8 @@ from tests.near import assert_near
 from tests.optimizers.example_sets import FRONTIERS, PAIRS, Given, search, targets
 from tests.optimizers.runs import close, fit, found
 
-QUIET = FinalVerdict(enabled=False)
-"""A verdict is the one thing that reads test examples."""
+QUIET = FinalVerdict(enabled=False), Headroom(enabled=False)
+"""A verdict alone reads test examples; the check before a search reads some examples, too."""
 STEPS = {"all of a step": None, "two a step": 2}
 steps = pytest.mark.parametrize("size", STEPS.values(), ids=STEPS)
 pairs = pytest.mark.parametrize(("name", "frontier"), PAIRS)
@@ -28,7 +28,7 @@ pairs = pytest.mark.parametrize(("name", "frontier"), PAIRS)
 )
 def test_the_short_list_has_the_losses_of_full_scoring(name, size, tmp_path, double):
     module = search(name, examples_per_step=size)
-    fit(module, Given(batch_size=2), tmp_path, FRONTIERS["greedy"](), QUIET)
+    fit(module, Given(batch_size=2), tmp_path, FRONTIERS["greedy"](), *QUIET)
     assert {result.target for result in module.results} == {each.id for each in targets()}
     for target in targets():
         rows = [result for result in module.results if result.target == target.id]
@@ -61,7 +61,7 @@ def test_nothing_is_scored_twice(name, frontier, which, size, tmp_path, monkeypa
         Given([target]),
         tmp_path,
         FRONTIERS[frontier](),
-        QUIET,
+        *QUIET,
     )
     assert max(read.values()) == 1
     assert {number for _, number in read} <= {*range(len(target.seen))}
@@ -75,7 +75,7 @@ def test_targets_of_a_batch_are_searched_as_alone(name, frontier, size, tmp_path
     rows = []
     for batch in (1, 3):
         module = search(name, examples_per_step=size)
-        fit(module, Given(batch_size=batch), tmp_path, FRONTIERS[frontier](), QUIET)
+        fit(module, Given(batch_size=batch), tmp_path, FRONTIERS[frontier](), *QUIET)
         rows.append(found(module))
     assert rows[1] == close(rows[0])
 
@@ -86,15 +86,15 @@ def test_a_search_goes_on_as_if_nothing_had_happened(name, frontier, tmp_path, d
     data = {"batch_size": 2}
     whole, rest = search(name, **options), search(name, **options)
     saver = ModelCheckpoint(tmp_path, every_n_train_steps=3, save_top_k=-1)
-    fit(whole, Given(**data), tmp_path, FRONTIERS[frontier](), QUIET, saver)
+    fit(whole, Given(**data), tmp_path, FRONTIERS[frontier](), *QUIET, saver)
     (half,) = tmp_path.glob("*step=3.ckpt")
-    fit(rest, Given(**data), tmp_path, FRONTIERS[frontier](), QUIET, ckpt_path=half)
+    fit(rest, Given(**data), tmp_path, FRONTIERS[frontier](), *QUIET, ckpt_path=half)
     assert found(rest) == close(found(whole))
 
 
 def test_another_classification_does_not_go_on(tmp_path):
     saver = ModelCheckpoint(tmp_path, every_n_train_steps=2, save_top_k=-1)
-    fit(search("random"), Given(), tmp_path, FRONTIERS["greedy"](), QUIET, saver)
+    fit(search("random"), Given(), tmp_path, FRONTIERS["greedy"](), *QUIET, saver)
     (half,) = tmp_path.glob("*step=2.ckpt")
 
     def goes_on(data=None, **options):
@@ -108,7 +108,7 @@ def test_another_classification_does_not_go_on(tmp_path):
             data or Given(),
             tmp_path / "other",
             FRONTIERS["greedy"](),
-            QUIET,
+            *QUIET,
             ckpt_path=half,
         )
 
@@ -129,7 +129,7 @@ def test_targets_of_examples_that_no_term_reads_are_searched_without_a_choice(tm
     module = search("random", examples_per_step=2)
     module.objective = Objective([Fluency("zoo/gpt2")])
     module.choice.objective = module.objective
-    fit(module, data, tmp_path, FRONTIERS["history"](), QUIET)
+    fit(module, data, tmp_path, FRONTIERS["history"](), *QUIET)
     assert {result.target for result in module.results} == {each.id for each in targets()}
 
 
@@ -144,4 +144,4 @@ def test_a_term_that_knows_only_a_part_of_the_examples_is_refused(tmp_path, monk
     with pytest.raises(
         FuseError, match="has 10 examples to search with, but classification says 4"
     ):
-        fit(search("random"), Given(), tmp_path, FRONTIERS["greedy"](), QUIET)
+        fit(search("random"), Given(), tmp_path, FRONTIERS["greedy"](), *QUIET)

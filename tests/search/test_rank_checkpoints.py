@@ -11,7 +11,7 @@ from fuse_lightning.data import ImageTargets
 from fuse_lightning.errors import FuseError
 from fuse_lightning.optimizers import GCG, PEZ, FluentPrompt
 from fuse_lightning.search import GreedySearch, UniformCostSearch
-from fuse_lightning.search.rank_checkpoints import EXTRA, read_checkpoint
+from fuse_lightning.search.rank_checkpoints import EXTRA, joined, read_checkpoint
 from tests.factories.pictures import write_pictures
 from tests.optimizers.runs import build, fit
 
@@ -95,3 +95,9 @@ def test_a_checkpoint_holds_no_result_that_is_in_a_file(written):
     state = torch.load(path, weights_only=True)["state_dict"][EXTRA]
     assert state["results"] == []
     assert len(state["searches"]) == 2
+
+
+def test_of_a_search_that_devices_share_the_first_ones_state_is_kept():
+    first = {"results": [], "searches": {"a": 1}}
+    second = {"results": [], "searches": {"b": 2, "a": 3}}
+    assert joined([first, second])["searches"] == {"a": 1, "b": 2}

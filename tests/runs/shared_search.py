@@ -1,0 +1,91 @@
+"""One task over several devices, as a program: a search whose targets hold examples."""
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+import lightning as L
+import pytest
+import torch
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+
+from fuse_lightning.callbacks import FinalVerdict, Headroom, PromptWriter
+from fuse_lightning.objectives import Classification
+from fuse_lightning.objectives.example_scores import ExampleScores
+from fuse_lightning.search.distributed import PromptStrategy
+from tests.optimizers.example_sets import FRONTIERS, Given, search
+from tests.precision import use_double
+
+
+class Watch(Callback):
+    """What this device reads and keeps; kills the process before a step."""
+
+    def __init__(self, folder, last, patch):
+        self.folder, self.last = folder, last
+        self.read, self.differentiated, self.kept = [], 0, []
+        whole, loss = ExampleScores._read, Classification.loss
+
+        def noted(scores, prompts, wanted):
+            self.read += [[prompts.owners[row], *prompts.states[row], n] for row, n in wanted]
+            return whole(scores, prompts, wanted)
+
+        def counted(term, reading, embeds=None):
+            self.differentiated += 0 if embeds is None else len(reading)
+            return loss(term, reading, embeds)
+
+        patch.setattr(ExampleScores, "_read", noted)
+        patch.setattr(Classification, "loss", counted)
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        if trainer.global_step == self.last:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def on_train_batch_end(self, trainer, pl_module, *args):
+        self.kept.append([[list(best.state) for best in each.kept] for each in pl_module.searches])
+
+    def on_fit_end(self, trainer, pl_module):
+        told = {"read": self.read, "differentiated": self.differentiated, "kept": self.kept}
+        place = self.folder / f"rank-{trainer.global_rank}.json"
+        place.write_text(json.dumps(told | {"steps": trainer.global_step}))
+
+
+def run(folder, name, frontier, devices=1, last=-1, checkpoint=None, check=False, **options):
+    """A search with a checkpoint at every step, in float64."""
+    with pytest.MonkeyPatch.context() as patch:
+        use_double(patch)
+        watch = Watch(folder, last, patch)
+        if os.environ.get("FUSE_TEST_ROUNDING") and os.environ.get("LOCAL_RANK", "0") != "0":
+            round_otherwise(patch)
+        module = search(name, examples_per_step=3, **options)
+        saver = ModelCheckpoint(folder / "checkpoints", every_n_train_steps=1, save_top_k=-1)
+        quiet = FinalVerdict(enabled=False), Headroom(enabled=check)
+        trainer = L.Trainer(
+            accelerator="cpu",
+            devices=devices,
+            strategy=PromptStrategy() if devices > 1 else "auto",
+            max_epochs=1,
+            callbacks=[FRONTIERS[frontier](), PromptWriter(), saver, watch, *quiet],
+            default_root_dir=folder,
+            logger=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            use_distributed_sampler=False,
+        )
+        trainer.fit(module, Given(batch_size=2), ckpt_path=checkpoint)
+    torch.set_default_dtype(torch.float32)
+    return module
+
+
+def round_otherwise(patch):
+    """As a device of another kind: losses and gradients differ, more than by rounding."""
+    loss = Classification.loss
+    patch.setattr(Classification, "loss", lambda *given: 1.01 * loss(*given) + 0.01)
+
+
+if __name__ == "__main__":
+    place, kind, frontier, devices, last, saved = sys.argv[1:7]
+    options = json.loads(sys.argv[7])
+    goes_on = None if saved == "-" else saved
+    run(Path(place), kind, frontier, int(devices), int(last), goes_on, **options)
