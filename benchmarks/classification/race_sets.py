@@ -98,6 +98,7 @@ def losses(task: Task, plan: Plan, seed: int, keep: Path | None) -> Tensor:
         [plan.candidates, *plan.sizes, plan.evaluations, plan.examples, plan.length, plan.swaps],
         lambda: scored(task, plan, seed).tolist(),
     )
+    print("set", seed, flush=True)
     return torch.tensor(found)
 
 

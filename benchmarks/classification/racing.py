@@ -16,8 +16,8 @@ from fuse_lightning.optimizers.racing import Racing
 
 TUNED, REPORTED = 4000, 5000
 """First seeds of the sets by which settings are chosen, and of those that report."""
-ALPHAS = (0.01, 0.02, 0.05, 0.1, 0.2)
-BLOCKS = (4, 8, 16, 32)
+ALPHAS = (0.01, 0.02, 0.05, 0.07, 0.1, 0.2)
+BLOCKS = (4, 8, 12, 16, 20, 32)
 AGREEMENT = 0.95
 """Share of the sets in which a good race chooses what full scoring chooses."""
 

@@ -8,8 +8,7 @@ from benchmarks.classification.pages import write_section
 from benchmarks.classification.runs import Draw, Row, judged, kept
 from benchmarks.classification.tables import compared, findings
 from benchmarks.classification.tasks import real
-from fuse_lightning import optimizers
-from fuse_lightning.optimizers import GCG, AutoPrompt, RandomSearch
+from fuse_lightning.optimizers import GCG, AutoPrompt, Demonstrations, RandomSearch
 from fuse_lightning.search import HistorySearch
 
 FIRST_SEED = 6000
@@ -50,7 +49,7 @@ QUICK = Plan(1, {"news": (2, 5, 10), "continent": (2, 8, 8)}, 1e9, 4, 3, 4)
 def rows(plan: Plan) -> dict[str, Row]:
     """The optimizers."""
     size = {"prompt_length": plan.length, "steps": 100_000}
-    found = {
+    return {
         "RandomSearch, one token": Row(
             RandomSearch, size | {"batch_size": plan.swaps}, gradient=False
         ),
@@ -60,14 +59,12 @@ def rows(plan: Plan) -> dict[str, Row]:
             HistorySearch,
         ),
         "AutoPrompt": Row(AutoPrompt, size | {"top_k": plan.swaps}),
-    }
-    if hasattr(optimizers, "Demonstrations"):
-        found["Demonstrations"] = Row(
-            optimizers.Demonstrations,
+        "Demonstrations": Row(
+            Demonstrations,
             {"count": 4, "steps": 100_000, "batch_size": plan.swaps // 2},
             gradient=False,
-        )
-    return found
+        ),
+    }
 
 
 def run(
@@ -99,11 +96,11 @@ def run(
         "(Demonstrations shows examples). No test example of these draws was looked at before: "
         "options were tried on draws with other seeds."
     ]
-    optimizers_ = rows(plan)
+    compared_rows = rows(plan)
     for name, task in real(model, texts).items():
-        cells: dict[str, list[Mapping[str, object]]] = {row: [] for row in optimizers_}
+        cells: dict[str, list[Mapping[str, object]]] = {row: [] for row in compared_rows}
         for seed in range(first_seed, first_seed + plan.seeds):
-            for label, row in optimizers_.items():
+            for label, row in compared_rows.items():
                 cell = kept(
                     keep and keep / "real" / f"{name}-{label}-{seed}.json".replace(" ", "_"),
                     [plan.flops, plan.examples, plan.length, plan.swaps, *plan.sizes[name], model],
@@ -121,6 +118,6 @@ def run(
             f"Layout `{task.layout}`; {shots} train examples a class, {select} choose, {test} "
             "report.",
             compared(cells),
-            findings(cells, optimizers_),
+            findings(cells, compared_rows),
         ]
     write_section("Real language model", "\n\n".join(parts), keep=write)

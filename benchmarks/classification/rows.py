@@ -1,13 +1,13 @@
 """Optimizers of the classification benchmark, with options for one number of evaluations."""
 
 from benchmarks.classification.runs import Row
-from fuse_lightning import optimizers
 from fuse_lightning.optimizers import (
     GCG,
     PEZ,
     AutoDAN,
     AutoPrompt,
     AutoPromptSGD,
+    Demonstrations,
     FluentPrompt,
     RandomSearch,
 )
@@ -37,7 +37,7 @@ def all_rows(evaluations: int, examples: int, length: int, swaps: int) -> dict[s
         "steps": max(2, evaluations // (RESTARTS * examples)),
         "racing": Racing(entrants=1),
     }
-    rows = {
+    return {
         "RandomSearch, one token": Row(
             RandomSearch, size | {"steps": MANY, "batch_size": swaps}, gradient=False
         ),
@@ -58,11 +58,9 @@ def all_rows(evaluations: int, examples: int, length: int, swaps: int) -> dict[s
             {"batch_size": max(2, swaps // 4), "steps": 2 * length},
             lambda: BeamSearch(4),
         ),
-    }
-    if hasattr(optimizers, "Demonstrations"):
-        rows["Demonstrations"] = Row(
-            optimizers.Demonstrations,
+        "Demonstrations": Row(
+            Demonstrations,
             {"count": 4, "steps": MANY, "batch_size": max(2, swaps // 3)},
             gradient=False,
-        )
-    return rows
+        ),
+    }

@@ -10,7 +10,7 @@ from typing import Any
 import lightning as L
 
 from benchmarks.classification.tasks import Rows, Task
-from fuse_lightning.callbacks import FinalVerdict, PromptTable
+from fuse_lightning.callbacks import FinalVerdict, Headroom, PortablePrompts, PromptTable
 from fuse_lightning.evaluation.answers import Labeller
 from fuse_lightning.evaluation.final import final_verdict
 from fuse_lightning.objectives import Classification, Fluency
@@ -73,7 +73,11 @@ def fit(row: Row, draw: Draw, folder: Path, shared: dict[str, Any]) -> PromptOpt
         max_epochs=1,
         accelerator="cpu",
         logger=False,
-        callbacks=[row.frontier(), PromptTable(enabled=False), FinalVerdict(enabled=False)],
+        callbacks=[
+            row.frontier(),
+            *(kind(enabled=False) for kind in (PromptTable, FinalVerdict, Headroom)),
+            PortablePrompts(enabled=False),
+        ],
         default_root_dir=folder,
         enable_checkpointing=False,
         enable_progress_bar=False,

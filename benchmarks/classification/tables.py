@@ -92,7 +92,7 @@ def findings(cells: Cells, rows: Mapping[str, Row]) -> str:
     rivals = {STOCK: floors[STOCK]} | ({RANDOM: score[RANDOM]} if RANDOM in score else {})
     gradient = [name for name in cells if rows[name].gradient]
     lines = []
-    for rival, bar in rivals.items():
+    for rival, bar in rivals.items() if gradient else ():
         below = [name for name in gradient if score[name] <= bar]
         who = "No optimizer with gradients" if not below else "; ".join(below)
         verb = "ends" if len(below) < 2 else "end"

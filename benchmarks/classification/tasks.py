@@ -71,15 +71,22 @@ class Task:
             seed: Seed of the division.
             rows: Texts in place of the task's own.
         """
-        path = folder / f"{self.name}.csv"
-        with path.open("w", encoding="utf-8", newline="") as file:
+        name = f"{self.name}.csv"
+        with (folder / name).open("w", encoding="utf-8", newline="") as file:
             writer = csv.DictWriter(file, ("text", "label"))
             writer.writeheader()
             writer.writerows(self.rows() if rows is None else rows)
         shots, select, test = sizes
         labels: dict[str, str | list[str]] = {**self.labels}
+        # A target's name is part of its random stream; the folder must not be.
         return LabelledExamples(
-            str(path), labels=labels, shots=shots, select=select, test=test, seed=seed
+            name,
+            labels=labels,
+            shots=shots,
+            select=select,
+            test=test,
+            seed=seed,
+            root=str(folder),
         )
 
 

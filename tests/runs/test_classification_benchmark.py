@@ -103,6 +103,15 @@ def test_texts_have_one_label_and_classes_alike():
     assert 0.45 < agree < 0.55
 
 
+def test_the_folder_of_a_table_changes_no_search(tmp_path):
+    found = []
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (target,) = targets(ZOO["number"].data(tmp_path / name, (4, 32, 8), 0))
+        found.append((target.id, target.digest, choosing(target, 0)))
+    assert found[0] == found[1]
+
+
 def test_a_title_under_two_topics_is_left_out(tmp_path):
     for topic in NEWS:
         (tmp_path / topic).mkdir()
@@ -144,6 +153,8 @@ def test_the_table_and_its_text_tell_what_does_not_pay():
         "AutoPrompt ends at or below RandomSearch, one token (80.0 %) in mean accuracy. "
         "The best optimizer is RandomSearch, one token (80.0 %)."
     )
+    del found["AutoPrompt"]
+    assert tables.findings(found, rows).startswith("The best optimizer is RandomSearch, one token")
     better = {"GCG, smoothed": cells((40, 24))}
     assert tables.findings(better, rows).startswith("No optimizer with gradients ends at or below")
 
