@@ -51,9 +51,9 @@ def instruction_figures(
         return sum(found := accuracies(texts)) / len(found)
 
     def accuracies(texts: Sequence[str]) -> list[float]:
-        return labeller.accuracies(
-            labeller.probabilities(texts, target.choosing), [*target.choosing]
-        )
+        answers = labeller.probabilities(texts, target.choosing).argmax(2)
+        shares: list[float] = (answers == labeller.right(target.choosing)).double().mean(1).tolist()
+        return shares
 
     pieces = [piece for piece in model.pieces if piece.strip().isalpha()]
     rng = random.Random(f"evaluate-{seed}")
