@@ -103,7 +103,7 @@ def test_the_example_of_the_documentation_is_measured_and_reported(tmp_path, cap
     assert {"val/fixed/article", "val/found/calm_calm", "val/found/objects_right"} <= {*curves}
     main(["report", str(run)])
     text = (run / "report.html").read_text()
-    assert ">fixed</th>" in text
+    assert ">fixed</button></th>" in text
     assert '<th scope="row" title="share">article ↑</th>' in text
     assert ">calm ↓</th>" in text
     assert "1.000" in Page(text).cells

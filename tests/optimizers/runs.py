@@ -8,7 +8,7 @@ import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 
 from fuse_lightning.adapters import AdapterSettings
-from fuse_lightning.callbacks import Headroom, PromptWriter
+from fuse_lightning.callbacks import Headroom, PortablePrompts, PromptWriter
 from fuse_lightning.objectives import Fluency, ImageSimilarity
 from tests.near import DOUBLE, near
 
@@ -49,8 +49,14 @@ def fit(module, data, folder, *callbacks, ckpt_path=None, **trainer_options):
     trainer = L.Trainer(
         accelerator="cpu",
         max_epochs=1,
-        # A check before a search computes losses of its own.
-        callbacks=[PromptWriter(), Headroom(enabled=False), *callbacks, Snapshots()],
+        # They read examples beside the search, before it or behind it.
+        callbacks=[
+            PromptWriter(),
+            Headroom(enabled=False),
+            PortablePrompts(enabled=False),
+            *callbacks,
+            Snapshots(),
+        ],
         default_root_dir=folder,
         logger=False,
         enable_progress_bar=False,

@@ -75,7 +75,10 @@ def test_there_are_configs():
     }
 
 
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+SEARCHES = [path for path in CONFIGS if "model" in yaml.safe_load(path.read_text())]
+
+
+@pytest.mark.parametrize("path", SEARCHES, ids=lambda path: path.stem)
 def test_config_parses_and_says_how_to_run_it(path, picture, capsys):
     command = next(
         line for line in path.read_text().splitlines() if line.startswith("#   fuse fit")
