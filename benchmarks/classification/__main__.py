@@ -3,6 +3,9 @@
 ``python -m benchmarks.classification zoo real null racing --keep FOLDER`` writes
 ``benchmarks/results/classification.md`` and a plot, one section after the other. A run that was
 killed goes on from what FOLDER keeps. ``--quick`` runs everything tiny, and writes nothing.
+
+Processor time of one core, about: zoo 40 minutes, null 6, racing 3. Each search of real may take
+2e13 operations, some 10 minutes, and its verdict a few more; there are 16 of them.
 """
 
 import argparse
@@ -24,7 +27,13 @@ def main(args: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="by default all")
+    parser.add_argument(
+        "parts",
+        nargs="*",
+        choices=[*PARTS, []],
+        metavar="PART",
+        help=f"some of {', '.join(PARTS)}; by default all",
+    )
     parser.add_argument("--task", choices=[*ZOO], default="moods", help="task of the zoo")
     parser.add_argument("--only", nargs="*", default=[], help="zoo: beginnings of names of rows")
     parser.add_argument("--seeds", type=int, help="zoo and real: draws of the examples")

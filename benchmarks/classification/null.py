@@ -2,7 +2,7 @@
 
 import tempfile
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +70,7 @@ def run(task: Task, plan: Plan, keep: Path | None, *, write: bool = True) -> Non
         draw = Draw(task, plan.sizes, seed, shuffled(task.rows(), seed))
         cell = kept(
             keep and keep / "null" / f"{task.name}-{seed}.json",
-            [plan.evaluations, plan.examples, plan.length, plan.swaps, *plan.sizes, task.model],
+            [*astuple(replace(plan, searches=0)), *task.settings],
             lambda draw=draw: control(row, draw, shared),
         )
         found.append(Verdict.from_dict(cell["found"]))

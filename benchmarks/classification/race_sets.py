@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -95,7 +95,7 @@ def losses(task: Task, plan: Plan, seed: int, keep: Path | None) -> Tensor:
     """
     found = kept(
         keep and keep / "racing" / f"{task.name}-{seed}.json",
-        [plan.candidates, *plan.sizes, plan.evaluations, plan.examples, plan.length, plan.swaps],
+        [*astuple(replace(plan, sets=0)), *task.settings],
         lambda: scored(task, plan, seed).tolist(),
     )
     print("set", seed, flush=True)

@@ -1,7 +1,7 @@
 """A real language model: optimizers that suit it, at equal work, beside all floors."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 
 from benchmarks.classification.pages import write_section
@@ -103,7 +103,7 @@ def run(
             for label, row in compared_rows.items():
                 cell = kept(
                     keep and keep / "real" / f"{name}-{label}-{seed}.json".replace(" ", "_"),
-                    [plan.flops, plan.examples, plan.length, plan.swaps, *plan.sizes[name], model],
+                    [*astuple(replace(plan, seeds=0, sizes={})), plan.sizes[name], *task.settings],
                     lambda task=task, row=row, seed=seed, name=name: judged(
                         row,
                         Draw(task, plan.sizes[name], seed),

@@ -7,11 +7,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from benchmarks.classification.countries import COUNTRIES
 from fuse_lightning.data import LabelledExamples
 from fuse_lightning.evaluation.labelled_floors import FloorOptions
 from fuse_lightning.objectives import Classification
+from fuse_lightning.zoo import instructions
 from fuse_lightning.zoo.moods import mood_captions
 from fuse_lightning.zoo.scenes import sample_scene, sample_wording
 
@@ -46,6 +48,11 @@ class Task:
     labels: dict[str, str]
     rows: Callable[[], Rows]
     stock: list[str] | None = None
+
+    @property
+    def settings(self) -> list[Any]:
+        """What results of the task depend on, beside its texts."""
+        return [self.name, self.model, self.layout, self.labels, self.stock]
 
     def term(self) -> Classification:
         """Term of a search, not loaded."""
@@ -147,23 +154,10 @@ ZOO = {
     "moods": Task(
         "moods",
         "zoo/instruct",
-        "{prompt} {text} It is{answer}",
+        instructions.LAYOUT,
         {"positive": "good", "negative": "bad"},
         mood_captions,
-        [
-            "say if it is good or bad",
-            "what is the mood of this",
-            "is it good or bad",
-            "judge the taste",
-            "what is the feeling",
-            "tell me the mood",
-            "name the quality of this text",
-            "give me the charm of it",
-            "judge the beauty of this",
-            "what is the value of it",
-            "think about the comfort",
-            "read the text and answer",
-        ],
+        [*instructions.STOCK],
     ),
     "number": Task(
         "number",

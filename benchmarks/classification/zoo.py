@@ -1,7 +1,7 @@
 """Every optimizer on a task of the zoo, at equal evaluations, beside all floors."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from statistics import mean, stdev
 
@@ -74,7 +74,7 @@ def run(
                 label = f"{task.name}-{shots or 'all'}-{name}-{seed}".replace(" ", "_")
                 cell = kept(
                     keep and keep / "zoo" / f"{label}.json",
-                    [plan.evaluations, plan.examples, plan.length, plan.swaps, *sizes, task.model],
+                    [sizes, *astuple(replace(plan, seeds=0, shots=())), *task.settings],
                     lambda row=row, sizes=sizes, seed=seed: judged(
                         row, Draw(task, sizes, seed), shared
                     ),
