@@ -11,7 +11,7 @@ import pytest
 import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 
-from fuse_lightning.callbacks import FinalVerdict, Headroom, PromptWriter
+from fuse_lightning.callbacks import FinalVerdict, Headroom, PortablePrompts, PromptWriter
 from fuse_lightning.objectives import Classification
 from fuse_lightning.objectives.example_scores import ExampleScores
 from fuse_lightning.search.distributed import PromptStrategy
@@ -60,7 +60,8 @@ def run(folder, name, frontier, devices=1, last=-1, checkpoint=None, check=False
             round_otherwise(patch)
         module = search(name, examples_per_step=3, **options)
         saver = ModelCheckpoint(folder / "checkpoints", every_n_train_steps=1, save_top_k=-1)
-        quiet = FinalVerdict(enabled=False), Headroom(enabled=check)
+        beside = FinalVerdict(enabled=False), PortablePrompts(enabled=False)
+        quiet = *beside, Headroom(enabled=check)
         trainer = L.Trainer(
             accelerator="cpu",
             devices=devices,
