@@ -1,6 +1,7 @@
 """Splits of labelled examples: disjoint, without repetitions, with the same share of each class."""
 
 import json
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,11 +21,19 @@ Amount = int | float | None
 def content(example: Labelled) -> str:
     """Content of an example by which it is found again: its texts without case and spacing.
 
+    Letters count alike whether Unicode writes them as one sign or as a letter and an accent.
+
     >>> content({"text": "A  Star", "label": "good"})
     '[["text", "a star"]]'
     """
     texts = [[name, text] for name, text in sorted(example.items()) if name != LABEL]
-    return json.dumps([[name, " ".join(text.split()).casefold()] for name, text in texts])
+    return json.dumps([[name, " ".join(_folded(text).split())] for name, text in texts])
+
+
+def _folded(text: str) -> str:
+    """Text without case; equal for all spellings that Unicode calls equivalent."""
+    # Lower case may bring accents in another order, and the other way round.
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", text).casefold())
 
 
 @dataclass
@@ -92,7 +101,7 @@ def amount(wanted: Amount, count: int, usual: float) -> int:
 
 
 def seats(
-    wanted: int, counts: Mapping[str, int], room: Mapping[str, int], split: str
+    wanted: int, counts: Mapping[str, int], room: Mapping[str, int], split: str, place: str
 ) -> dict[str, int]:
     """Number of examples of each class in a split, within one of the class's share of them.
 
@@ -103,11 +112,12 @@ def seats(
         counts: Number of examples of each class, by which shares go.
         room: Most examples that may be taken of each class.
         split: Name of the split for the error.
+        place: Name of the source for the error.
 
     Raises:
         FuseError: If there are not so many.
 
-    >>> seats(3, {"a": 5, "b": 4, "c": 1}, {"a": 5, "b": 4, "c": 1}, "test")
+    >>> seats(3, {"a": 5, "b": 4, "c": 1}, {"a": 5, "b": 4, "c": 1}, "test", "it")
     {'a': 1, 'b': 1, 'c': 1}
     """
     whole = sum(counts.values())
@@ -121,8 +131,8 @@ def seats(
     )
     if left > len(order):
         raise FuseError(
-            f"data.{split} asks for {wanted} of {whole} examples, but each class keeps one for "
-            "train; give a smaller number or share"
+            f"data.{split} asks for {wanted} of {whole} examples of {place}, but each class keeps "
+            "one for train; give a smaller number or share"
         )
     for name in order[:left]:
         given[name] += 1
@@ -136,10 +146,12 @@ class Splitter:
     Attributes:
         seed: Seed of the order in which examples are taken.
         classes: The classes, in order.
+        place: Name of the source for errors.
     """
 
     seed: int
     classes: Sequence[str]
+    place: str
 
     def ordered(self, pool: Pool) -> dict[str, list[str]]:
         """Contents of the examples of each class, in the order of the seed."""
@@ -165,12 +177,12 @@ class Splitter:
         taken: dict[str, Pool] = {}
         for split, wanted in (("test", test), ("select", select)):
             room = {name: max(0, len(keys) - 1) for name, keys in left.items()}
-            taken[split] = self._take(pool, left, seats(wanted, counts, room, split))
+            taken[split] = self._take(pool, left, seats(wanted, counts, room, split, self.place))
         for name, keys in left.items():
             if shots is not None and shots > len(keys):
                 raise FuseError(
-                    f"data.shots is {shots}, but class {name!r} has {len(keys)} examples left for "
-                    "train; lower data.shots, data.select or data.test"
+                    f"data.shots is {shots}, but class {name!r} of {self.place} has {len(keys)} "
+                    "examples left for train; lower data.shots, data.select or data.test"
                 )
         wanted_shots = {name: len(keys) if shots is None else shots for name, keys in left.items()}
         return {"train": self._take(pool, left, wanted_shots), **taken}
@@ -185,10 +197,10 @@ class Splitter:
         counts = {name: len(keys) for name, keys in left.items()}
         if wanted > len(pool):
             raise FuseError(
-                f"data.{split} asks for {wanted} examples, but data.{split}_from has {len(pool)}; "
-                "give a smaller number"
+                f"data.{split} asks for {wanted} examples for {self.place}, but data.{split}_from "
+                f"has {len(pool)}; give a smaller number"
             )
-        return self._take(pool, left, seats(wanted, counts, counts, split))
+        return self._take(pool, left, seats(wanted, counts, counts, split, self.place))
 
     def _take(self, pool: Pool, left: dict[str, list[str]], counts: Mapping[str, int]) -> Pool:
         keys = []

@@ -97,7 +97,7 @@ class LabelledTarget:
         pools = [main.pool, *(each.pool for each in more.values())]
         found = {example[LABEL] for pool in pools for example in pool.values()}
         words = class_words(found, main.names, self.options.labels, main.rows.place)
-        splits = self._splits(main.pool, more, [*words])
+        splits = self._splits(main, more, [*words])
         wanted = {"train": 1, "select": self.options.select, "test": self.options.test}
         check_splits({s: splits[s] for s in splits if wanted[s] != 0}, [*words], main.rows.place)
         self.left_out["unused"] += sum(map(len, pools)) - sum(map(len, splits.values()))
@@ -141,15 +141,15 @@ class LabelledTarget:
         return _Source(rows, chosen, found.pool)
 
     def _splits(
-        self, pool: Pool, others: Mapping[str, _Source], classes: Sequence[str]
+        self, main: _Source, others: Mapping[str, _Source], classes: Sequence[str]
     ) -> dict[str, Pool]:
         wanted = self.options
-        splitter = Splitter(wanted.seed, classes)
+        splitter = Splitter(wanted.seed, classes, main.rows.place)
         own = {
-            split: 0 if split in others else amount(share, len(pool), SHARE)
+            split: 0 if split in others else amount(share, len(main.pool), SHARE)
             for split, share in (("test", wanted.test), ("select", wanted.select))
         }
-        splits = splitter.divide(pool, own["test"], own["select"], wanted.shots)
+        splits = splitter.divide(main.pool, own["test"], own["select"], wanted.shots)
         for split in ("select", "test"):
             if split in others:
                 taken = {name: splits[name] for name in splits if name != split}

@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,9 @@ def read_manifest(path: Path, lists: Collection[str]) -> list[Any]:
 
 
 def _csv_rows(text: str, lists: Collection[str]) -> list[Any]:
-    rows: list[Any] = [*csv.DictReader(io.StringIO(text, newline=""), strict=True)]
+    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+    _check_header([*(reader.fieldnames or ())])
+    rows: list[Any] = [*reader]
     for row in rows:
         for column in lists:
             # A text that merely begins with a bracket stays as it is.
@@ -52,6 +54,18 @@ def _csv_rows(text: str, lists: Collection[str]) -> list[Any]:
                 cell = json.loads(row.get(column))
                 row[column] = cell if isinstance(cell, list) else row[column]
     return rows
+
+
+def _check_header(columns: Sequence[str]) -> None:
+    """Checks that columns are separated by commas, and each has a name of its own.
+
+    Raises:
+        ValueError: If not.
+    """
+    if len(columns) == 1 and (others := [each for each in ";\t|" if each in columns[0]]):
+        raise ValueError(f"its header has {others[0]!r} between the columns in place of a comma")
+    if twice := [name for name in columns if name and columns.count(name) > 1]:
+        raise ValueError(f"its header has the column {quoted(twice[0])} twice")
 
 
 def _json_rows(text: str, suffix: str) -> list[Any]:

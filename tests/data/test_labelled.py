@@ -238,6 +238,20 @@ class TestColumns:
         )
 
 
+class TestHeaders:
+    @pytest.mark.parametrize("separator", [";", "\t", "|"])
+    def test_columns_that_no_comma_separates(self, separator):
+        Path("d.csv").write_text(f"text{separator}label\na{separator}0\nb{separator}1\n")
+        told = error_of("d.csv")
+        assert f"its header has {separator!r} between the columns in place of a comma" in told
+
+    def test_two_columns_of_one_name(self):
+        Path("d.csv").write_text(
+            "text,label,text\n" + "".join(f"a{n},{n % 2},b\n" for n in range(9))
+        )
+        assert "'d.csv' cannot be read: its header has the column 'text' twice" in error_of("d.csv")
+
+
 class TestRows:
     def test_texts_stand_as_written_but_for_white_space_around(self):
         content = [{"text": f"  A\tB\n {n} ", "label": "xy"[n % 2]} for n in range(20)]

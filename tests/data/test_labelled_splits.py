@@ -28,7 +28,7 @@ def pool_of(counts):
 
 
 def divided(pool, counts, test, select, shots=None, seed=0):
-    return Splitter(seed, sorted(counts)).divide(pool, test, select, shots)
+    return Splitter(seed, sorted(counts), "it").divide(pool, test, select, shots)
 
 
 @given(sizes, shares, st.integers(0, 3))
@@ -80,10 +80,27 @@ def test_repetitions_are_one_in_any_order(given_examples, shuffled):
     assert distinct_examples(again) == found
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("caf\u00e9", "cafe\u0301"),
+        ("\u212b", "\u00e5"),
+        ("\uac00", "\u1100\u1161"),
+        ("\u1fb3", "\u03b1\u0399"),
+    ],
+)
+def test_a_text_is_one_however_unicode_writes_it(one, other):
+    content_of = [
+        {"text": f"{text} {n}", "label": "ab"[n % 2]} for n in range(9) for text in (one, other)
+    ]
+    found = distinct_examples(content_of)
+    assert (len(found.pool), found.repeated) == (9, 9)
+
+
 @given(sizes, st.data())
 def test_seats_are_within_one_and_never_beyond_the_room(counts, data):
     wanted = data.draw(st.integers(0, sum(counts.values())))
-    found = seats(wanted, counts, counts, "test")
+    found = seats(wanted, counts, counts, "test", "it")
     assert sum(found.values()) == wanted
     for name, count in counts.items():
         assert 0 <= found[name] <= count
@@ -95,7 +112,7 @@ def test_seats_are_within_one_and_never_beyond_the_room(counts, data):
 def test_a_small_class_has_a_seat_before_large_ones_have_more():
     counts = {"a": 79, "b": 79, "c": 2}
     # Their shares are 15.8, 15.8 and 0.4.
-    assert seats(32, counts, counts, "test") == {"a": 16, "b": 15, "c": 1}
+    assert seats(32, counts, counts, "test", "it") == {"a": 16, "b": 15, "c": 1}
 
 
 def test_the_same_examples_of_any_file_are_divided_alike():
@@ -159,9 +176,9 @@ class TestAmounts:
             ({"test": -1}, "data.test is -1; give a whole number of examples, or a share"),
             ({"select": 1.0}, "data.select is 1.0; give a whole number of examples, or a share"),
             ({"select": float("nan")}, "data.select is nan; give a whole number"),
-            ({"shots": 13}, "data.shots is 13, but class 'bad' has 12 examples left for train"),
-            ({"test": 40}, "data.test asks for 40 of 40 examples, but each class keeps one"),
-            ({"test": 0.6, "select": 0.4}, "data.select asks for 16 of 40 examples"),
+            ({"shots": 13}, "data.shots is 13, but class 'bad' of table 'data.jsonl' has 12"),
+            ({"test": 40}, "data.test asks for 40 of 40 examples of table 'data.jsonl', but each"),
+            ({"test": 0.6, "select": 0.4}, "data.select asks for 16 of 40 examples of table"),
             ({"test": 1}, "class 'good' of table 'data.jsonl' has no example in test (1 in all)"),
             ({"test": 0.01}, "class 'bad' of table 'data.jsonl' has no example in test (0 in all)"),
         ],
@@ -189,8 +206,9 @@ class TestOtherSources:
         assert [*map(len, parts(target))] == [40, 0, 6]
         target = target_of("all.jsonl", test_from="new.jsonl", test=0.5, select=0)
         assert [*map(len, parts(target))] == [40, 0, 10]
-        assert "data.test asks for 21 examples, but data.test_from has 20; give a smaller" in (
-            error_of("all.jsonl", test_from="new.jsonl", test=21)
+        assert (
+            "data.test asks for 21 examples for table 'all.jsonl', but data.test_from has 20; give"
+            in error_of("all.jsonl", test_from="new.jsonl", test=21)
         )
 
     @pytest.mark.parametrize("split", ["select", "test"])
