@@ -48,7 +48,8 @@ def headroom_lines(headroom: Room) -> list[str]:
     answers = ""
     if headroom.outside is not None:
         answers = f"; {percent(headroom.outside)} of the answers are outside the label set"
-    return [room, f"{spaced(headroom.tests)} test examples can show {shown}{answers}"]
+    told = f"{spaced(headroom.tests)} test examples can show {shown}{answers}"
+    return [room, told] if headroom.tests else [room]
 
 
 def cost_lines(check: Check) -> list[str]:
@@ -57,14 +58,24 @@ def cost_lines(check: Check) -> list[str]:
     step, total = plan.step, plan.total
     each = "" if check.targets == 1 else f" for each of {spaced(check.targets)} targets"
     last = f", and {duration(check.verdict)} for the verdict" if check.verdict else ""
-    near = "" if option == "steps" else "about "
-    most = f"{option} allows {near}{spaced(steps)} of them"
+    most = f"the search may take {spaced(steps)} steps"
+    if option != "steps":
+        most = f"{option} allows about {spaced(steps)} steps"
     return [
-        f"a step takes about {spaced(plan.candidates)} candidates, {about(step.evaluations)} "
+        f"a step takes about {counted(plan.candidates)}, {about(step.evaluations)} "
         f"evaluations, {about(step.tokens)} tokens and {duration(step.seconds)}; {most}, "
         f"in all {about(total.evaluations)} evaluations, {about(total.tokens)} tokens and "
         f"{duration(total.seconds)}{each}{last}"
     ]
+
+
+def counted(candidates: int) -> str:
+    """Number of candidates in words.
+
+    >>> counted(1), counted(48)
+    ('1 candidate', '48 candidates')
+    """
+    return f"{spaced(candidates)} candidate{'' if candidates == 1 else 's'}"
 
 
 def last_line(headroom: Room, plan: Plan) -> str:

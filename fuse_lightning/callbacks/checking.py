@@ -11,7 +11,7 @@ import lightning as L
 import torch
 from lightning.pytorch.utilities.seed import isolate_rng
 
-from fuse_lightning.callbacks.final_verdict import FinalVerdict
+from fuse_lightning.callbacks.final_verdict import FinalVerdict, with_start
 from fuse_lightning.data.targets import Target
 from fuse_lightning.evaluation.answers import Labeller
 from fuse_lightning.evaluation.before import measured_headroom
@@ -81,7 +81,7 @@ def checked(
             begin = perf_counter()
             with torch.no_grad(), torch.autocast(device, enabled=False):
                 found, answers = measured_headroom(
-                    labeller, target, floors_of(trainer), module.seed, examples
+                    labeller, target, floors_of(trainer, module), module.seed, examples
                 )
             headrooms[target.id] = found
             each = (perf_counter() - begin) / answers
@@ -116,10 +116,10 @@ def labeller_of(search: SearchModule[Any]) -> Labeller | None:
     return Labeller(objective, terms[0]) if terms else None
 
 
-def floors_of(trainer: L.Trainer) -> FloorOptions:
+def floors_of(trainer: L.Trainer, search: SearchModule[Any]) -> FloorOptions:
     """Options of the floors of the verdict that the trainer will give."""
     given = [each for each in callbacks_of(trainer) if isinstance(each, FinalVerdict)]
-    return given[0].floors if given else FloorOptions()
+    return with_start(given[0].floors if given else FloorOptions(), search)
 
 
 @contextmanager

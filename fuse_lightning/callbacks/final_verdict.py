@@ -1,6 +1,7 @@
 """Verdict on found prompts at the end of a search, and while Lightning tests."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
 from textwrap import wrap
 
@@ -146,7 +147,8 @@ class FinalVerdict(Callback):
         for target in targets:
             prompts = [result.prompt for result in found[target.id]]
             with torch.autocast(pl_module.device.type, enabled=False):
-                judged = final_verdict(labeller, target, prompts, self.floors, seed)
+                options = with_start(self.floors, pl_module)
+                judged = final_verdict(labeller, target, prompts, options, seed)
             self.judged[target.id][labeller.term.model.model_id] = judged
 
     def _show(self, trainer: L.Trainer) -> None:
@@ -175,3 +177,11 @@ def board_text(verdict: Verdict) -> str:
     ]
     # TensorBoard reads markdown: an indented line is shown as it is.
     return "\n".join(f"    {line}" for line in lines)
+
+
+def with_start(options: FloorOptions, module: L.LightningModule) -> FloorOptions:
+    """Options of floors, with the text that a search begins with, if they have no other prompt."""
+    start: object = getattr(module, "initial_prompt", "")
+    if options.initial is not None or not isinstance(start, str) or not start.strip():
+        return options
+    return replace(options, initial=start.strip())

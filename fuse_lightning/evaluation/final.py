@@ -23,6 +23,7 @@ class Chosen:
         offer: The floor, or the found prompt.
         text: The prompt.
         select: Its accuracy on these examples.
+        select_loss: Its mean cross-entropy on these examples, in nats.
         reference: Its probabilities of the classes on these examples, shape (E, C).
         place: Its number among the prompts that were offered.
         right: Whether each prompt that was offered answers each of these examples rightly,
@@ -32,6 +33,7 @@ class Chosen:
     offer: Offer
     text: str
     select: float
+    select_loss: float
     reference: Tensor
     place: int
     right: Tensor
@@ -77,7 +79,8 @@ def _best(offer: Offer, target: Target) -> Chosen:
     # Of equally good ones the surer one.
     sure = answers[:, torch.arange(len(numbers)), labels].clamp_min(1e-30).log().mean(1).tolist()
     place = max(range(len(shares)), key=lambda n: (shares[n], sure[n]))
-    return Chosen(offer, offer.texts[place], shares[place], found[place], place, right)
+    text, share = offer.texts[place], shares[place]
+    return Chosen(offer, text, share, -sure[place], found[place], place, right)
 
 
 def final_verdict(
@@ -112,6 +115,7 @@ def final_verdict(
             each.text,
             calibrated(told, each.reference) if each.offer.calibrated else told,
             each.select,
+            each.select_loss,
         )
     labeller.give(tested)
     classes = labeller.term.batch[0].verbalizers.classes

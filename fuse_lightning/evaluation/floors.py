@@ -71,6 +71,10 @@ class Constant(Floor):
 
     name = "constant"
 
+    def offered(self, setting: FloorSetting) -> bool:
+        """Whether a target is other than a labelled set, for which a verdict has floors."""
+        return not all(target.labels for target in setting.targets)
+
     def prepare(self, setting: FloorSetting) -> None:
         """Chooses the prompt."""
         found = [result.prompt for result in setting.found.values()]

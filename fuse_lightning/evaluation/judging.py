@@ -33,17 +33,20 @@ class Answers:
     """A prompt's answers to the test examples.
 
     Attributes:
-        name: Name of the prompt in a sentence such as "better than the empty prompt".
+        name: Name of the prompt in a sentence such as "better than the text alone".
         text: The prompt.
         probabilities: Label probabilities, shape ``(E, C)``; the answer is the likeliest label,
             the first of equally likely ones.
         select: Accuracy on the examples that choose.
+        select_loss: Mean cross-entropy there, in nats; of equally accurate floors the one with
+            the lower loss is the stronger.
     """
 
     name: str
     text: str
     probabilities: Tensor
     select: float
+    select_loss: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +75,7 @@ def judge(
     Args:
         candidates: The short list, as the examples that choose rank it.
         floors: Prompts that cost nothing. The strongest is the one with the highest accuracy on
-            the examples that choose; the first of equal ones.
+            the examples that choose; of equal ones that with the lower loss there, or the first.
         labels: Number of the right class of each test example, shape ``(E,)``.
         classes: Names of the classes.
         seed: Seed of the random halves behind the cross-fitted accuracy.
@@ -99,7 +102,7 @@ def judge(
     comparisons = [
         each for floor in judged[count:] for each in _against(judged[:count], floor, alpha)
     ]
-    strongest = max(floors, key=lambda floor: floor.select)
+    strongest = max(floors, key=lambda floor: (floor.select, -floor.select_loss))
     pair = candidates[0].name, strongest.name
     headline = next(each for each in comparisons if (each.candidate, each.floor) == pair)
     examples = len(labels)

@@ -44,12 +44,15 @@ class FloorOptions:
             no more; 0 for no such floor.
         draws: Random draws of demonstrations, of which the best is a floor.
         separator: Text between two demonstrations.
+        initial: A prompt of your own that others are compared with; by default the one that the
+            search begins with, if it was given as a text.
     """
 
     stock: list[str] | None = None
     demonstrations: int = 4
     draws: int = 8
     separator: str = "\n"
+    initial: str | None = None
 
     def __post_init__(self) -> None:
         for name, value, least in (
@@ -104,9 +107,10 @@ def floor_offers(
     words = labeller.term.batch[0].verbalizers
     first = [words.words[words.of.index(number)] for number in range(len(words.classes))]
     offers = [
-        Offer("the empty prompt", [""], _bare(labeller)),
+        Offer("the text alone", [""], _bare(labeller)),
         Offer("the template alone", [""], labeller),
         Offer("the calibrated template", [""], labeller, calibrated=True),
+        Offer("the initial prompt", [options.initial] if options.initial else [], labeller),
         Offer(BEST_STOCK, options.instructions(first), labeller),
     ]
     if shown := drawn_demonstrations(labeller, target, options, seed):

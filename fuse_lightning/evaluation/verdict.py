@@ -16,7 +16,7 @@ class PromptScore:
     """Figures of one prompt, or of one floor, on the test examples.
 
     Attributes:
-        name: Name, such as "the empty prompt".
+        name: Name, such as "the text alone".
         text: The prompt.
         accuracy: Share of the test examples answered rightly; higher is better.
         low: Lowest accuracy of its 95 % interval.

@@ -12,16 +12,19 @@ from fuse_lightning.utilities.terminal import printable, say
 
 PROMPTS = "prompt", "text", "tier", "accuracy", "95 % interval", "select", "loss", "calibration"
 PAIRS = "prompt", "floor", "wins", "losses", "points", "95 % interval", "p", "verdict", "needed"
+LONGEST = 60
+"""Most characters of a prompt in the table."""
 LEFT = {"prompt", "text", "floor", "verdict"}
 """Columns of words."""
 
 
 def print_verdict(verdict: Verdict) -> None:
-    """Prints the sentence, a table of the prompts, one of the comparisons, and what to expect."""
+    """Prints the sentence, the prompts, the comparisons of the chosen one, and what to expect."""
     say(printable(verdict.sentence))
     scores = [*verdict.candidates, *verdict.floors]
     print_table(_table(PROMPTS, [_prompt(score) for score in scores]))
-    print_table(_table(PAIRS, [_comparison(each) for each in verdict.comparisons]))
+    own = [each for each in verdict.comparisons if each.candidate == verdict.chosen.name]
+    print_table(_table(PAIRS, [_comparison(each) for each in own]))
     say(*(printable(line) for line in expectations(verdict)))
 
 
@@ -29,16 +32,31 @@ def expectations(verdict: Verdict) -> list[str]:
     """Lines about what accuracy to expect, without the luck of having been chosen."""
     chosen = verdict.chosen
     lines = [
-        f"{chosen.name}: {percent(chosen.select)} of the examples that chose it, "
-        f"{percent(chosen.accuracy)} of the test examples (optimism {points(verdict.optimism)} "
-        "points)"
+        f"{chosen.name} is right on {percent(chosen.select)} of the examples that chose it, and on "
+        f"{percent(chosen.accuracy)} of the test examples"
     ]
+    strongest = max(verdict.floors, key=lambda floor: floor.select)
+    if chosen.select < strongest.select:
+        lines.append(
+            f"also on the examples that choose it is behind {strongest.name} "
+            f"({percent(strongest.select)}): search longer, or select by accuracy (error_weight)"
+        )
     if len(verdict.candidates) > 1 and verdict.cross_fitted is not None:
         lines.append(
-            f"the best of the short list on the test examples: {percent(verdict.best)}; new "
-            f"examples can be expected to show {percent(verdict.cross_fitted)}"
+            f"the best of the short list on the test examples reaches {percent(verdict.best)}; on "
+            f"new examples such a choice would reach about {percent(verdict.cross_fitted)}"
         )
     return lines
+
+
+def shortened(text: str) -> str:
+    """Beginning of a text, for one line of a table.
+
+    >>> shortened("a red star"), len(shortened("red " * 40))
+    ('a red star', 60)
+    """
+    line = " ".join(text.split())
+    return line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}…"
 
 
 def _table(columns: Iterable[str], rows: Iterable[tuple[str, ...]]) -> Table:
@@ -54,7 +72,7 @@ def _prompt(score: PromptScore) -> tuple[str, ...]:
     entropy = "inf" if score.cross_entropy is None else f"{score.cross_entropy:.3f}"
     return (
         score.name,
-        score.text,
+        shortened(score.text),
         str(score.tier),
         percent(score.accuracy),
         f"{percent(score.low)} to {percent(score.high)}",

@@ -142,6 +142,13 @@ class Classification(CausalTerm):
         words.check([tuple(ids) for ids in read], target.id)
         names = [name for name in self.form.names if name != ANSWER]
         seen = target.seen
+        if not names:
+            texts = [key for key in (seen[0] if seen else {}) if key != LABEL]
+            field = next(iter(texts), "text")
+            raise FuseError(
+                f"layout of {self.name} holds no text of the examples, so that the model would "
+                f"answer without reading them; add {{{field}}}"
+            )
         right = [self._class(target, words, example) for example in seen]
         fields = [self._fields(target, names, example) for example in seen]
         _, longest = max((len(ids), word) for ids, word in zip(read, whole, strict=True))

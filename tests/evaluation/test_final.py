@@ -28,7 +28,7 @@ from tests.objectives.test_rows import Plain
 
 LAYOUT = "{prompt} {text} so{answer}"
 NAMES = [
-    "the empty prompt",
+    "the text alone",
     "the template alone",
     "the calibrated template",
     "the best stock instruction",

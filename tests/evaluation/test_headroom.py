@@ -24,7 +24,7 @@ def room(right=140, examples=200, **options):
     """A target whose search is worth its cost, but for the given figures."""
     figures = {
         "floors": [
-            FloorFigure.of("the empty prompt", "", examples // 2, examples),
+            FloorFigure.of("the text alone", "", examples // 2, examples),
             FloorFigure.of("the best stock instruction", "Classify.", right, examples),
         ],
         "majority": 0.5,

@@ -23,7 +23,7 @@ def verdict():
         answers("prompt 2", right, 0.75, "evil \x1b[31m red", 0.8, seed=2),
     ]
     floors = [
-        answers("the empty prompt", right, 0.5, "", seed=3),
+        answers("the text alone", right, 0.5, "", seed=3),
         answers("the best stock instruction", right, 0.6, "Classify.", seed=4),
     ]
     return judge(short, floors, right, ["bad", "good"])
@@ -137,7 +137,8 @@ def test_the_screen_shows_the_sentence_first_and_a_line_for_each(verdict, capsys
     for score in (*verdict.candidates, *verdict.floors):
         pattern = rf"^\W*{score.name}.* {score.tier} .* {100 * score.accuracy:.1f} %"
         assert any(re.search(pattern, line) for line in lines)
-    for each in verdict.comparisons:
+    for each in verdict.comparisons[:: len(verdict.candidates)]:
+        assert each.candidate == verdict.chosen.name
         pattern = rf"{each.candidate} .*{each.floor} .* {each.wins} .* {each.losses} .*{each.word}"
         assert any(re.search(pattern, line) for line in lines)
 
@@ -146,11 +147,10 @@ def test_the_screen_says_what_accuracy_to_expect(verdict):
     first, second = expectations(verdict)
     chosen = verdict.chosen
     assert first == (
-        "prompt 1: 85.0 % of the examples that chose it, "
-        f"{100 * chosen.accuracy:.1f} % of the test "
-        f"examples (optimism {100 * (0.85 - chosen.accuracy):+.1f} points)"
+        "prompt 1 is right on 85.0 % of the examples that chose it, and on "
+        f"{100 * chosen.accuracy:.1f} % of the test examples"
     )
-    assert f"{100 * verdict.best:.1f} %; new examples" in second
+    assert f"reaches {100 * verdict.best:.1f} %; on new examples" in second
     assert second.endswith(f"{100 * verdict.cross_fitted:.1f} %")
     right = torch.tensor([0, 1])
     alone = judge([answers("a", right, 1)], [answers("b", right, 1)], right, ["x", "y"])

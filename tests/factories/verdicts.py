@@ -17,7 +17,7 @@ def judged(ours, theirs, examples=120, classes=2, prompt="judge it:", text="star
         for n in range(short)
     ]
     floors = [
-        answers("the empty prompt", right, theirs / 2, "", 0.4, classes, 98),
+        answers("the text alone", right, theirs / 2, "", 0.4, classes, 98),
         answers("the best stock instruction", right, theirs, "Classify.", 0.6, classes, 99),
     ]
     verdict = judge(made, floors, right, names)
