@@ -59,10 +59,12 @@ def measured_headroom(
     few = narrowed(target, most, seed)
     floors = chosen_floors(labeller, few, options, seed)
     examples = len(few.choosing)
-    figures = [
-        FloorFigure.of(each.offer.name, each.text, int(each.right[each.place].sum()), examples)
-        for each in floors
-    ]
+    figures = []
+    for each in floors:
+        judges = each.judges[each.place]
+        right = int((each.right[each.place] & judges).sum())
+        asked = max(1, int(judges.sum()))
+        figures.append(FloorFigure.of(each.offer.name, each.text, right, asked))
     stock = [each for each in floors if each.offer.name == BEST_STOCK]
     labels = Counter(target.seen[number]["label"] for number in target.choosing)
     labeller.give(few)
@@ -83,8 +85,11 @@ def measured_headroom(
 def _differing(floors: Sequence[Chosen]) -> float:
     """Share of the examples on which one alone of the two best floors is right."""
     best = sorted(floors, key=lambda each: each.select, reverse=True)[:2]
-    first, *others = (each.right[each.place] for each in best)
-    return float((first != others[0]).double().mean()) if others else 0.0
+    if len(best) < 2:
+        return 0.0
+    first, second = (each.right[each.place] for each in best)
+    both = torch.stack([each.judges[each.place] for each in best]).all(0)
+    return float(((first != second) & both).sum() / both.sum().clamp_min(1))
 
 
 @torch.no_grad()

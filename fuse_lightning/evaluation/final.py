@@ -22,12 +22,13 @@ class Chosen:
     Attributes:
         offer: The floor, or the found prompt.
         text: The prompt.
-        select: Its accuracy on these examples.
-        select_loss: Its mean cross-entropy on these examples, in nats.
+    text, share = offer.texts[place], shares[place]
+    return Chosen(offer, text, share, -sure[place], found[place], place, right, judges)
         reference: Its probabilities of the classes on these examples, shape (E, C).
         place: Its number among the prompts that were offered.
         right: Whether each prompt that was offered answers each of these examples rightly,
             shape (N, E).
+        judges: Whether each of these examples judges each prompt, shape (N, E).
     """
 
     offer: Offer
@@ -37,6 +38,7 @@ class Chosen:
     reference: Tensor
     place: int
     right: Tensor
+    judges: Tensor
 
 
 @dataclass(frozen=True)
@@ -75,12 +77,15 @@ def _best(offer: Offer, target: Target) -> Chosen:
     answers = calibrated(found, found) if offer.calibrated else found
     labels = offer.labeller.right(numbers)
     right = answers.argmax(2) == labels
-    shares = right.double().mean(1).tolist()
+    judges = offer.judges(target)
+    counts = judges.sum(1).clamp_min(1)
+    shares = ((right & judges).sum(1).double() / counts).tolist()
     # Of equally good ones the surer one.
-    sure = answers[:, torch.arange(len(numbers)), labels].clamp_min(1e-30).log().mean(1).tolist()
+    logs = answers[:, torch.arange(len(numbers)), labels].clamp_min(1e-30).log()
+    sure = ((logs * judges).sum(1) / counts).tolist()
     place = max(range(len(shares)), key=lambda n: (shares[n], sure[n]))
     text, share = offer.texts[place], shares[place]
-    return Chosen(offer, text, share, -sure[place], found[place], place, right)
+    return Chosen(offer, text, share, -sure[place], found[place], place, right, judges)
 
 
 def final_verdict(

@@ -6,7 +6,10 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fuse_lightning.data.targets import Target
+import torch
+from torch import Tensor
+
+from fuse_lightning.data.targets import Example, Target
 from fuse_lightning.errors import FuseError
 from fuse_lightning.evaluation.answers import Labeller
 from fuse_lightning.objectives import Objective
@@ -85,12 +88,23 @@ class Offer:
         texts: The prompts.
         labeller: Labeller that reads them.
         calibrated: Whether each class's mean is taken away.
+        shown: Examples that each prompt shows with their classes; empty for none.
     """
 
     name: str
     texts: Sequence[str]
     labeller: Labeller
     calibrated: bool = False
+    shown: Sequence[Sequence[Example]] = ()
+
+    def judges(self, target: Target) -> Tensor:
+        """Whether each example that chooses judges each prompt, shape (N, E).
+
+        Whoever shows an example has told its class, and is not asked for it.
+        """
+        some = [target.seen[number] for number in target.choosing]
+        shown = self.shown or [()] * len(self.texts)
+        return torch.tensor([[each not in told for each in some] for told in shown])
 
 
 def floor_offers(
@@ -114,7 +128,7 @@ def floor_offers(
         Offer(BEST_STOCK, options.instructions(first), labeller),
     ]
     if shown := drawn_demonstrations(labeller, target, options, seed):
-        offers.append(Offer("the best demonstrations", shown, labeller))
+        offers.append(Offer("the best demonstrations", [*shown], labeller, shown=[*shown.values()]))
     return [offer for offer in offers if offer.texts]
 
 
@@ -131,27 +145,32 @@ def _bare(labeller: Labeller) -> Labeller:
 
 def drawn_demonstrations(
     labeller: Labeller, target: Target, options: FloorOptions, seed: int
-) -> list[str]:
+) -> dict[str, list[Example]]:
     """Random demonstrations: each draw holds train examples of all classes alike.
 
-    A draw that leaves no room for the longest example of the target is shortened.
+    A draw that leaves no room for the longest example of the target is shortened. Where the train
+    examples choose, too, at least one of them is not shown.
+
+    Returns:
+        The prompts, each with the examples that it shows.
     """
-    count = min(options.demonstrations, len(target.examples))
-    if not count:
-        return []
+    most = len(target.examples) if target.select else len(target.examples) - 1
+    count = min(options.demonstrations, most)
+    if count < 1:
+        return {}
     term = labeller.term
     by_class: dict[int, list[int]] = {}
     for number in range(len(target.examples)):
         by_class.setdefault(int(term.batch[0].right[number]), []).append(number)
-    found = []
+    found: dict[str, list[Example]] = {}
     for draw in range(options.draws):
         rng = random.Random(f"{seed}/{target.id}/{draw}")
         chosen = balanced_draw([*by_class.values()], count, rng)
-        if text := fitting(
-            labeller, [term.shown(0, number) for number in chosen], options.separator
-        ):
-            found.append(text)
-    return [*dict.fromkeys(found)]
+        texts = [term.shown(0, number) for number in chosen]
+        if kept := fitting(labeller, texts, options.separator):
+            told = [target.examples[number] for number in chosen[-kept:]]
+            found[options.separator.join(texts[-kept:])] = told
+    return found
 
 
 def balanced_draw(groups: Sequence[Sequence[int]], count: int, rng: random.Random) -> list[int]:
@@ -174,10 +193,9 @@ def balanced_draw(groups: Sequence[Sequence[int]], count: int, rng: random.Rando
     return rng.sample(turns[:count], count)
 
 
-def fitting(labeller: Labeller, shown: Sequence[str], separator: str) -> str:
-    """Demonstrations joined, as many of the last ones as leave room for every example."""
+def fitting(labeller: Labeller, shown: Sequence[str], separator: str) -> int:
+    """Number of the last demonstrations that, joined, leave room for every example."""
     for begin in range(len(shown)):
-        text = separator.join(shown[begin:])
-        if labeller.fits(text):
-            return text
-    return ""
+        if labeller.fits(separator.join(shown[begin:])):
+            return len(shown) - begin
+    return 0

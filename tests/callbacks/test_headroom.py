@@ -195,7 +195,7 @@ def test_lines():
     check = Check(3, plan, {"a": room()}, 45.0)
     assert cost_lines(check) == [
         "a step takes about 512 candidates, 9 000 evaluations, 1 200 000 tokens and 30 s; "
-        "max_seconds allows about 4 of them, in all 36 000 evaluations, 4 800 000 tokens and "
+        "max_seconds allows about 4 steps, in all 36 000 evaluations, 4 800 000 tokens and "
         "2 min for each of 3 targets, and 45 s for the verdict"
     ]
     assert headroom_lines(room(outside=None)) == [

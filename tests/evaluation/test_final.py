@@ -173,6 +173,29 @@ def test_demonstrations_hold_all_classes_alike_and_leave_room(labeller, target):
     assert drawn != drawn_demonstrations(labeller, target, options, seed=1)
 
 
+def test_examples_that_a_prompt_shows_do_not_judge_it(labeller, target):
+    # Without examples of their own the train examples choose, and demonstrations are of these.
+    alone = Target("alone", examples=target.examples, labels=target.labels)
+    options = FloorOptions(demonstrations=4, draws=1, separator=" | ")
+    labeller.give(alone)
+    ((text, shown),) = drawn_demonstrations(labeller, alone, options, 0).items()
+    told = [n for n, each in enumerate(alone.examples) if each in shown]
+    assert 0 < len(told) < len(alone.examples)
+    demonstrations = chosen_floors(labeller, alone, options, seed=0)[4]
+    assert demonstrations.text == text
+    assert (~demonstrations.judges[0]).nonzero().flatten().tolist() == told
+    labeller.give(alone)
+    others = [n for n in range(len(alone.examples)) if n not in told]
+    right = labeller.probabilities([text], others)[0].argmax(1) == labeller.right(others)
+    assert demonstrations.select == float(right.double().mean())
+
+
+def test_demonstrations_leave_an_example_that_chooses(labeller, target):
+    two = Target("two", examples=target.examples[:2], labels=target.labels)
+    for floor in chosen_floors(labeller, two, FloorOptions(), seed=0):
+        assert floor.judges.any(1).all()
+
+
 def test_the_empty_prompt_has_no_template(labeller, target):
     labeller.give(target)
     (offer,) = [

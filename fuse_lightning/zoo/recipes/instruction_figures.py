@@ -58,7 +58,7 @@ def instruction_figures(
     pieces = [piece for piece in model.pieces if piece.strip().isalpha()]
     rng = random.Random(f"evaluate-{seed}")
     texts = ["".join(rng.choices(pieces, k=TOKENS)).strip() for _ in range(draws)]
-    shown = drawn_demonstrations(labeller, target, FloorOptions(draws=draws), seed)
+    shown = [*drawn_demonstrations(labeller, target, FloorOptions(draws=draws), seed)]
     return {
         "instruct accuracy, no prompt": mean([""]),
         "instruct accuracy, mean of random prompts": mean(texts),
