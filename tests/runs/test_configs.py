@@ -13,6 +13,7 @@ from PIL import Image
 
 from fuse_lightning.cli.main import main
 from fuse_lightning.models import CLIP
+from fuse_lightning.results.export import safe_cell
 from fuse_lightning.results.result import read_results
 from tests.factories import captioners, tiny
 from tests.factories.classifiers import roberta_classifier
@@ -22,13 +23,19 @@ from tests.optimizers.runs import SHARED, close
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
 STANDINS = {
+    "openai-community/gpt2-large": "gpt2",
     "openai-community/gpt2-medium": "gpt2",
+    "HuggingFaceTB/SmolLM2-135M-Instruct": "chat",
     "openai/clip-vit-base-patch32": "clip",
     "cardiffnlp/twitter-roberta-base-sentiment-latest": "roberta",
     "Salesforce/blip-image-captioning-base": "blip",
     "Salesforce/blip2-opt-2.7b": "blip2",
     "CompVis/stable-diffusion-v1-4": "diffusion",
 }
+CHAT = (
+    "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}"
+    "{% if add_generation_prompt %}assistant:\n{% endif %}"
+)
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +45,10 @@ def models(tmp_path_factory):
     labels = dict(enumerate(("negative", "neutral", "positive")))
     numbers = {label: index for index, label in labels.items()}
     edit_json(folder / "roberta" / "config.json", id2label=labels, label2id=numbers)
+    chat = tiny.gpt2(folder / "chat")
+    edit_json(folder / "chat" / "tokenizer_config.json", chat_template=CHAT)
     return {
+        "chat": chat,
         "gpt2": tiny.gpt2(folder / "gpt2"),
         "clip": tiny.clip(folder / "clip"),
         "roberta": str(roberta),
@@ -94,15 +104,33 @@ def test_config_parses_and_says_how_to_run_it(path, picture, capsys):
     assert len(parsed["model"]["init_args"]["terms"]) == len(written["terms"])
 
 
+def few_examples(labels):
+    """Options of labelled data in a small table, with the fields of all data sets of the hub."""
+    with Path("few.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, ("text", "title", "content", "label"))
+        writer.writeheader()
+        for number in range(8 * len(labels)):
+            texts = {name: f"{name} {number}" for name in ("text", "title", "content")}
+            writer.writerow(texts | {"label": [*labels][number % len(labels)]})
+    columns = {"text_column": ["text", "title", "content"], "label_column": "label"}
+    sizes = {"shots": 2, "select": 2 * len(labels), "test": 2 * len(labels)}
+    return {"data": "few.csv", "labels": labels, **columns, **sizes}
+
+
 def with_small_models(path, models):
     """The configuration for few steps, with look-alikes of its models in the same places."""
     config = yaml.safe_load(path.read_text())
     options = config["model"]["init_args"]
     small = {"steps": 2, "batch_size": 4, "top_k": 8, "polish_steps": 1, "count": 3}
+    if str((data := config["data"]["init_args"]).get("data")).startswith("hub:"):
+        config["data"]["init_args"] = few_examples(data["labels"])
     options |= {name: value for name, value in small.items() if name in options}
     places = [(term["init_args"], "model") for term in options["terms"]]
     places += [(options, "captioner")] if "captioner" in options else []
-    if "initial_prompt" in options:
+    if isinstance(options.get("initial_prompt"), str):
+        # The words of a small vocabulary.
+        options["initial_prompt"] = "a red house"
+    elif "initial_prompt" in options:
         places.append((options["initial_prompt"]["init_args"], "model_id"))
     for holder, name in places:
         holder[name] = models.get(STANDINS.get(holder[name]), holder[name])
@@ -115,7 +143,7 @@ def with_small_models(path, models):
         pytest.param(
             path, id=path.stem, marks=[] if path.stem == "quickstart" else pytest.mark.slow
         )
-        for path in CONFIGS
+        for path in SEARCHES
     ],
 )
 def test_config_goes_through_fit_test_and_predict(path, models, picture, tmp_path, capsys):
@@ -129,7 +157,7 @@ def test_config_goes_through_fit_test_and_predict(path, models, picture, tmp_pat
     assert rows
     with (folder / "prompts.csv").open() as file:
         table = [*csv.DictReader(file)]
-    assert [row["prompt"] for row in table] == [row.prompt for row in rows]
+    assert [row["prompt"] for row in table] == [safe_cell(row.prompt) for row in rows]
     assert list(folder.glob("events.out.tfevents.*"))
     often = [
         callback["init_args"]["every_n_train_steps"] <= 2
