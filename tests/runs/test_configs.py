@@ -122,7 +122,8 @@ def with_small_models(path, models):
     config = yaml.safe_load(path.read_text())
     options = config["model"]["init_args"]
     small = {"steps": 2, "batch_size": 4, "top_k": 8, "polish_steps": 1, "count": 3}
-    if str((data := config["data"]["init_args"]).get("data")).startswith("hub:"):
+    data = config["data"].get("init_args", {})
+    if str(data.get("data")).startswith("hub:"):
         config["data"]["init_args"] = few_examples(data["labels"])
     options |= {name: value for name, value in small.items() if name in options}
     places = [(term["init_args"], "model") for term in options["terms"]]
