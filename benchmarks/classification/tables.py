@@ -14,7 +14,7 @@ Cells = Mapping[str, Sequence[Mapping[str, Any]]]
 """Found verdicts of each optimizer, with what was used, in the order of the seeds."""
 WORDS = ("better", "not shown", "worse")
 STOCK = "the best stock instruction"
-RANDOM = "RandomSearch, one token"
+RANDOM = "RandomSearch"
 
 
 def verdicts(cells: Sequence[Mapping[str, Any]]) -> list[Verdict]:
@@ -89,7 +89,9 @@ def findings(cells: Cells, rows: Mapping[str, Row]) -> str:
     floors = {
         name: mean(test for test, _ in pairs) for name, pairs in floor_accuracies(cells).items()
     }
-    rivals = {STOCK: floors[STOCK]} | ({RANDOM: score[RANDOM]} if RANDOM in score else {})
+    random = {name: value for name, value in score.items() if name.startswith(RANDOM)}
+    strongest = sorted(random, key=random.__getitem__)[-1:]
+    rivals = {STOCK: floors[STOCK]} | {name: random[name] for name in strongest}
     gradient = [name for name in cells if rows[name].gradient]
     lines = []
     for rival, bar in rivals.items() if gradient else ():
