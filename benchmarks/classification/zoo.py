@@ -121,5 +121,6 @@ def plot(found: Mapping[str, Cells]) -> None:
             axes.axvline(place, ls="--", color=plt.get_cmap("Dark2")(number), label=floor)
         axes.set(title=f"with {name}", xlabel="test accuracy")
         axes.grid(alpha=0.3)
-    panels[0][0].legend(fontsize=7)
+    lines, labels = panels[0][0].get_legend_handles_labels()
+    figure.legend(lines, labels, loc="outside lower center", ncols=len(labels), fontsize=8)
     figure.savefig(RESULTS / "classification.png", dpi=110)
