@@ -11,6 +11,7 @@ from fuse_lightning.errors import FuseError
 from fuse_lightning.evaluation.final import Judged
 from fuse_lightning.evaluation.verdict import Verdict
 from fuse_lightning.utilities.files import replace_file
+from fuse_lightning.utilities.regular import read_text
 from fuse_lightning.utilities.terminal import quoted, visible
 
 FILE, EXAMPLES = "verdict.json", "verdict-examples.jsonl"
@@ -45,6 +46,8 @@ class Answered:
 def write_verdicts(folder: Path, judged: Mapping[str, Mapping[str, Judged]]) -> None:
     """Writes ``verdict.json`` and ``verdict-examples.jsonl``.
 
+    Verdicts of other models on the same prompts, which an earlier test has written, are kept.
+
     Args:
         folder: Where.
         judged: Verdicts by target and model.
@@ -52,20 +55,57 @@ def write_verdicts(folder: Path, judged: Mapping[str, Mapping[str, Judged]]) -> 
     Raises:
         FuseError: If one cannot be written.
     """
+    kept = _earlier(folder / FILE, judged)
     whole = {
-        target: {model: each.verdict.to_dict() for model, each in verdicts.items()}
+        target: kept.get(target, {})
+        | {model: each.verdict.to_dict() for model, each in verdicts.items()}
         for target, verdicts in judged.items()
     }
+    rows = [
+        *_earlier_rows(folder / EXAMPLES, kept),
+        *(
+            {"target": target, "model": model, **row}
+            for target, verdicts in judged.items()
+            for model, each in verdicts.items()
+            for row in each.examples
+        ),
+    ]
     lines = [visible(line) for line in json.dumps(whole, indent=2, ensure_ascii=False).split("\n")]
     _write(folder / FILE, "".join(f"{line}\n" for line in lines))
-    rows = (
-        {"target": target, "model": model, **row}
-        for target, verdicts in judged.items()
-        for model, each in verdicts.items()
-        for row in each.examples
-    )
     text = "".join(f"{visible(json.dumps(row, ensure_ascii=False))}\n" for row in rows)
     _write(folder / EXAMPLES, text)
+
+
+def _earlier(
+    path: Path, judged: Mapping[str, Mapping[str, Judged]]
+) -> dict[str, dict[str, dict[str, Any]]]:
+    """Verdicts of a file on the prompts that are judged now, under models that do not judge now."""
+    if not path.is_file():
+        return {}
+    try:
+        known, _ = read_verdicts(read_text(path))
+    except (OSError, ValueError):
+        return {}
+    kept: dict[str, dict[str, dict[str, Any]]] = {}
+    for (target, model), verdict in known.items():
+        now = judged.get(target, {})
+        texts = [[one.text for one in each.verdict.candidates] for each in now.values()]
+        if model not in now and [one.text for one in verdict.candidates] in texts:
+            kept.setdefault(target, {})[model] = verdict.to_dict()
+    return kept
+
+
+def _earlier_rows(
+    path: Path, kept: Mapping[str, Mapping[str, dict[str, Any]]]
+) -> list[dict[str, Any]]:
+    """Rows of a file of answers that belong to kept verdicts."""
+    if not kept or not path.is_file():
+        return []
+    try:
+        rows = [json.loads(line) for line in read_text(path).splitlines()]
+        return [row for row in rows if row["model"] in kept.get(row["target"], {})]
+    except (OSError, *_BROKEN):
+        return []
 
 
 def _write(path: Path, text: str) -> None:

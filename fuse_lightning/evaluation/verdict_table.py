@@ -35,7 +35,7 @@ def expectations(verdict: Verdict) -> list[str]:
         f"{chosen.name} is right on {percent(chosen.select)} of the examples that chose it, and on "
         f"{percent(chosen.accuracy)} of the test examples"
     ]
-    strongest = max(verdict.floors, key=lambda floor: floor.select)
+    strongest = next(floor for floor in verdict.floors if floor.name == verdict.against)
     if chosen.select < strongest.select:
         lines.append(
             f"also on the examples that choose it is behind {strongest.name} "

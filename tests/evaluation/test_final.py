@@ -1,7 +1,9 @@
 """Verdicts on prompts of real language models: floors, what they read, and files."""
 
 import json
+from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -9,18 +11,22 @@ import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from fuse_lightning.callbacks import FinalVerdict
+from fuse_lightning.callbacks.final_verdict import with_start
 from fuse_lightning.cli.main import main
 from fuse_lightning.data import LabelledExamples, Target
 from fuse_lightning.errors import FuseError
 from fuse_lightning.evaluation.answers import Labeller
 from fuse_lightning.evaluation.calibration import calibrated
 from fuse_lightning.evaluation.final import chosen_floors, final_verdict
+from fuse_lightning.evaluation.judging import Answers, judge
 from fuse_lightning.evaluation.labelled_floors import (
     FloorOptions,
     drawn_demonstrations,
     floor_offers,
 )
 from fuse_lightning.evaluation.verdict import read_verdict
+from fuse_lightning.evaluation.verdict_files import EXAMPLES, write_verdicts
+from fuse_lightning.evaluation.verdict_table import expectations
 from fuse_lightning.objectives import Classification, Fluency, Objective
 from fuse_lightning.results.portable import FILES as PORTABLE
 from tests.near import assert_near
@@ -298,6 +304,50 @@ def test_a_run_ends_with_its_verdict_and_testing_gives_it_again(tmp_path, monkey
     told = capsys.readouterr()
     assert verdict.sentence in told.out
     assert "verdict.json' cannot be written" in told.err
+
+
+def test_verdicts_of_other_models_on_the_same_prompts_are_kept(labeller, target, tmp_path):
+    options = FloorOptions(stock=["it is {labels}"], demonstrations=0)
+    first = final_verdict(labeller, target, ["two red"], options, seed=0)
+    other = final_verdict(labeller, target, ["a night"], options, seed=0)
+    write_verdicts(tmp_path, {"moods": {"one": first, "two": first}})
+    write_verdicts(tmp_path, {"moods": {"one": first}})
+    whole = json.loads((tmp_path / "verdict.json").read_text())
+    assert {*whole["moods"]} == {"one", "two"}
+    rows = [json.loads(line) for line in (tmp_path / EXAMPLES).read_text().splitlines()]
+    counts = Counter(row["model"] for row in rows)
+    assert counts == {"one": len(target.test), "two": len(target.test)}
+    # Of other prompts nothing is left.
+    write_verdicts(tmp_path, {"moods": {"one": other}})
+    assert {*json.loads((tmp_path / "verdict.json").read_text())["moods"]} == {"one"}
+    assert {json.loads(line)["model"] for line in (tmp_path / EXAMPLES).open()} == {"one"}
+
+
+def test_the_prompt_that_a_search_begins_with_is_a_floor(labeller, target):
+    search = SimpleNamespace(initial_prompt=" two red ")
+    options = with_start(FloorOptions(demonstrations=0), search)
+    floors = chosen_floors(labeller, target, options, seed=0)
+    assert [each.text for each in floors if each.offer.name == "the initial prompt"] == ["two red"]
+    given = FloorOptions(initial="a night")
+    assert with_start(given, search) is given
+    none = SimpleNamespace(initial_prompt=None)
+    assert with_start(FloorOptions(), none).initial is None
+
+
+def test_of_equally_accurate_floors_the_surer_one_is_the_strongest():
+    right = torch.tensor([0, 1] * 10)
+    told = torch.full((20, 2), 0.5)
+    floors = [Answers("one", "a", told, 0.5, 0.9), Answers("two", "b", told, 0.5, 0.7)]
+    found = judge([Answers("prompt 1", "c", told, 0.4)], floors, right, ["x", "y"])
+    assert found.against == "two"
+    assert any("is behind two (50.0 %)" in line for line in expectations(found))
+
+
+def test_a_layout_without_a_text_of_the_examples_is_refused(target):
+    objective = Objective([Classification("zoo/gpt2", "{prompt} so{answer}")])
+    objective.load()
+    with pytest.raises(FuseError, match=r"holds no text of the examples, .*; add \{text\}"):
+        objective.set_targets([target])
 
 
 @pytest.mark.slow
