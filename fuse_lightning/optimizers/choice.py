@@ -79,7 +79,7 @@ class Choice:
                     )
         self.objective.draw(numbers)
 
-    def again(
+    def rescored(
         self, targets: Sequence[Target], frontiers: list[list[Scored[State]]]
     ) -> list[list[Scored[State]]]:
         """Frontiers with losses by the examples of this step, where prompts are chosen by others.

@@ -74,9 +74,9 @@ class ExampleSearch(SearchModule[State]):
         with torch.autocast(self.device.type, enabled=False):
             self.choice.update(self.targets, self.searches, prompts, rows, totals)
 
-    def again(self, frontiers: list[list[Scored[State]]]) -> list[list[Scored[State]]]:
+    def rescored(self, frontiers: list[list[Scored[State]]]) -> list[list[Scored[State]]]:
         """Losses of the frontier by the examples of this step."""
-        return self.choice.again(self.targets, frontiers)
+        return self.choice.rescored(self.targets, frontiers)
 
     def figures(self) -> dict[str, float]:
         """Mean accuracy of the best prompts on the examples that choose, for curves."""

@@ -53,7 +53,7 @@ class SearchHooks(ABC, Generic[StateT]):
         """More candidates for each target, made from the scored ones of this step."""
         return [[] for _ in scored]
 
-    def again(self, frontiers: list[list[Scored[StateT]]]) -> list[list[Scored[StateT]]]:
+    def rescored(self, frontiers: list[list[Scored[StateT]]]) -> list[list[Scored[StateT]]]:
         """Frontiers with losses that those of this step's candidates can be compared with.
 
         They change where a step scores by examples of its own.

@@ -251,7 +251,7 @@ class SearchModule(ResumableSearch[StateT]):
         if any(more):
             scored = [a + b for a, b in zip(scored, first(self.score(more)), strict=True)]
         if self.frontier.compares:
-            self.frontier.frontiers = self.again(self.frontier.frontiers)
+            self.frontier.frontiers = self.rescored(self.frontier.frontiers)
         before = self.frontier.frontiers
         self.frontier.update(scored)
         check_kept(self.frontier.frontiers, len(scored), type(self.frontier).__name__)
