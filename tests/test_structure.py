@@ -180,6 +180,22 @@ def summary(node):
     return (ast.get_docstring(node, clean=False) or "").partition("\n")[0].strip()
 
 
+def test_what_lists_its_attributes_lists_all():
+    found = []
+    for name, tree in trees.items():
+        for kind in (each for each in ast.walk(tree) if isinstance(each, ast.ClassDef)):
+            text = ast.get_docstring(kind) or ""
+            if "Attributes:" not in text or not any(
+                "dataclass" in ast.unparse(each) for each in kind.decorator_list
+            ):
+                continue
+            fields = [each.target.id for each in kind.body if isinstance(each, ast.AnnAssign)]
+            listed = {line.strip().partition(":")[0] for line in text.splitlines()}
+            missing = [each for each in fields if each not in listed and each[0] != "_"]
+            found += [f"{name}.{kind.name}: {each}" for each in missing]
+    check_none(found)
+
+
 def test_tests_lie_as_the_package_does():
     folders = {path.name for path in PACKAGE.iterdir() if (path / "__init__.py").is_file()}
     tests = {path.name for path in (ROOT / "tests").iterdir() if (path / "__init__.py").is_file()}

@@ -24,9 +24,6 @@ from fuse_lightning.search.lightning_glue import callbacks_of
 from fuse_lightning.search.plan import Plan
 from fuse_lightning.search.rehearsal import copy_of, rehearse
 
-FLOORS = 5
-"""Floors of a verdict, each of which is asked about the test examples."""
-
 
 @dataclass(frozen=True)
 class Check:
@@ -85,17 +82,31 @@ def checked(
                 )
             headrooms[target.id] = found
             each = (perf_counter() - begin) / answers
-            seconds += each * _verdict_answers(target, answers / found.examples, module.top)
+            if judges(trainer):
+                prompts = answers / found.examples
+                seconds += each * _verdict_answers(target, prompts, len(found.floors), module.top)
         with trainer.precision_plugin.train_step_context():
             plan = rehearse(copy_of(module, trainer), targets[0])
     return Check(len(targets), plan, headrooms, seconds)
 
 
-def _verdict_answers(target: Target, prompts: float, top: int) -> float:
-    """Number of answers that the verdict on a target takes; none without test examples."""
+def judges(trainer: L.Trainer) -> bool:
+    """Whether the trainer gives a verdict at the end of a search."""
+    return all(each.enabled for each in callbacks_of(trainer) if isinstance(each, FinalVerdict))
+
+
+def _verdict_answers(target: Target, prompts: float, floors: int, top: int) -> float:
+    """Number of answers that the verdict on a target takes; none without test examples.
+
+    Args:
+        target: The target.
+        prompts: Prompts that the examples which choose are asked with, to find the floors.
+        floors: Floors, each of which is asked about the test examples.
+        top: Length of the short list.
+    """
     if not target.test:
         return 0.0
-    return (prompts + top) * len(target.choosing) + (FLOORS + top) * len(target.test)
+    return (prompts + top) * len(target.choosing) + (floors + top) * len(target.test)
 
 
 def is_labelled(target: Target) -> bool:

@@ -22,8 +22,8 @@ class Chosen:
     Attributes:
         offer: The floor, or the found prompt.
         text: The prompt.
-    text, share = offer.texts[place], shares[place]
-    return Chosen(offer, text, share, -sure[place], found[place], place, right, judges)
+        select: Its accuracy on these examples; higher is better.
+        select_loss: Its mean cross-entropy on these examples, in nats; lower is better.
         reference: Its probabilities of the classes on these examples, shape (E, C).
         place: Its number among the prompts that were offered.
         right: Whether each prompt that was offered answers each of these examples rightly,

@@ -247,9 +247,10 @@ class Classification(CausalTerm):
 
     def right(self, reading: Reading) -> Tensor:
         """Number of the right class of each pair of a prompt and an example, shape (M,)."""
-        owner, (_, example) = reading.per_pair(reading.owner).tolist(), reading.pairs.T.tolist()
-        pairs = zip(owner, example, strict=True)
-        return torch.stack([self.batch[o].right[e] for o, e in pairs])
+        counts = torch.tensor([len(each.right) for each in self.batch])
+        begin = counts.cumsum(0) - counts
+        whole = torch.cat([each.right for each in self.batch])
+        return whole[begin[reading.per_pair(reading.owner)] + reading.pairs[:, 1]]
 
     def reduce(self, losses: Tensor, reading: Reading, count: int) -> Tensor:
         """Cross-entropy of the right class, and the price of a wrong answer, shape (M,)."""

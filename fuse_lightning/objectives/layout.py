@@ -120,6 +120,7 @@ class Layout:
         pieces: Texts and fields in order.
         joined: Whether a space joins pieces where neither has white space or a special token, as
             for a prefix and a suffix.
+        marks: Texts of special tokens.
     """
 
     pieces: tuple[Piece, ...]

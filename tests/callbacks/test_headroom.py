@@ -100,6 +100,21 @@ def test_a_search_goes_on_exactly_as_without_the_check(name, tmp_path, capsys):
     assert results[0] == results[1]
 
 
+@pytest.mark.parametrize("enabled", [True, False])
+def test_a_verdict_costs_only_where_it_is_given(tmp_path, monkeypatch, enabled):
+    seconds = []
+
+    class Look(L.Callback):
+        def on_train_start(self, trainer, pl_module):
+            trainer.callbacks[0].enabled = enabled
+            seconds.append(checked(trainer, module, trainer.datamodule.targets, 10).verdict)
+            trainer.callbacks[0].enabled = False
+
+    module = RandomSearch([term()], **OPTIONS | {"batch_size": 4})
+    fit(tmp_path, module, Headroom(enabled=False), Look())
+    assert (seconds[0] > 0) == enabled
+
+
 def test_batches_memories_and_terms_stay(tmp_path, monkeypatch):
     module = GCG([term()], batch_size=4, top_k=4, max_batch_tokens=300, **OPTIONS)
     real = checking.rehearse
