@@ -237,6 +237,8 @@ class CausalLM(FrozenModel):
         stop_ids: Sequence[int] | None = None,
         stop: Sequence[str] = (),
         keep_stop: bool = False,
+        then: Sequence[int] = (),
+        then_tokens: int = 0,
         cache: bool = False,
     ) -> Generation:
         """Texts that the model writes behind prompts, token by token.
@@ -255,6 +257,8 @@ class CausalLM(FrozenModel):
             stop: Texts that end a text as soon as it spells one of them.
             keep_stop: Whether a text keeps the stop that ended it. Without it a token that spells
                 the end of the text and the beginning of the stop goes with the stop.
+            then: Ids that follow a text that has ended, in place of a stop id. A stop text stays.
+            then_tokens: Most tokens that the model writes behind these, always the likeliest.
             cache: Whether to keep keys and values for :meth:`token_nll`, in the result's
                 ``cache``: at most as many positions as the budget has. :meth:`forget` frees them.
 
@@ -264,7 +268,10 @@ class CausalLM(FrozenModel):
         """
         ends = self.end_ids if stop_ids is None else stop_ids
         text = StopTexts(self, stop) if stop else None
-        limits = Limits(max_new_tokens, self.max_tokens, frozenset(ends), text, keep_stop)
+        limits = Limits(
+            *(max_new_tokens, self.max_tokens, frozenset(ends), text, keep_stop),
+            *(tuple(then), then_tokens),
+        )
         sampling = Sampling(temperature, top_k, top_p)
         rows = [tuple(prompt) for prompt in prompts]
         return generate(self, rows, limits, sampling, samples, seed, streams, cache)
