@@ -123,9 +123,7 @@ class Writing:
     def room(self, number: int, length: int) -> int:
         """Number of tokens that may be written behind a prompt and text of a length."""
         written = length - len(self.texts[number].prompt)
-        return min(
-            self.limits.new + self.limits.reserved - written, self.limits.longest - length
-        )
+        return min(self.limits.new + self.limits.reserved - written, self.limits.longest - length)
 
     @torch.no_grad()
     def write(self, numbers: Sequence[int], logits: Tensor) -> None:

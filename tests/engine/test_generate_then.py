@@ -104,9 +104,7 @@ def test_there_stays_room_for_what_follows(exact):
 def test_the_cache_holds_what_follows_too(exact):
     known = known_ids(exact)
     prompts = prompts_of(exact)
-    found = exact.generate(
-        prompts, 4, stop_ids=(), then=known[:2], then_tokens=2, cache=True
-    )
+    found = exact.generate(prompts, 4, stop_ids=(), then=known[:2], then_tokens=2, cache=True)
     rows = [(*prompt, *ids, known[5]) for prompt, ids in zip(prompts, found.ids, strict=True)]
     assert [found.cache.find(row)[1] for row in rows] == [len(row) - 1 for row in rows]
 
