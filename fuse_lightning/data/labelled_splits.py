@@ -147,17 +147,20 @@ class Splitter:
         seed: Seed of the order in which examples are taken.
         classes: The classes, in order.
         place: Name of the source for errors.
+        strata: Class that an example of another label counts as, by its label.
     """
 
     seed: int
     classes: Sequence[str]
     place: str
+    strata: Mapping[str, str] = field(default_factory=dict)
 
     def ordered(self, pool: Pool) -> dict[str, list[str]]:
         """Contents of the examples of each class, in the order of the seed."""
         found: dict[str, list[str]] = {name: [] for name in self.classes}
         for key in sorted(pool, key=lambda key: turn(self.seed, key)):
-            found[pool[key][LABEL]].append(key)
+            label = pool[key][LABEL]
+            found[self.strata.get(label, label)].append(key)
         return found
 
     def divide(self, pool: Pool, test: int, select: int, shots: int | None) -> dict[str, Pool]:
