@@ -205,6 +205,21 @@ class Splitter:
             )
         return self._take(pool, left, seats(wanted, counts, counts, split, self.place))
 
+    def first(self, pool: Pool, wanted: int) -> Pool:
+        """So many of the train examples that select and test left.
+
+        Raises:
+            FuseError: If there are not so many.
+        """
+        if wanted > len(pool):
+            raise FuseError(
+                f"data.train is {wanted}, but select and test leave {len(pool)} examples of "
+                f"{self.place}; lower data.train, data.select or data.test"
+            )
+        left = self.ordered(pool)
+        counts = {name: len(keys) for name, keys in left.items()}
+        return self._take(pool, left, seats(wanted, counts, counts, "train", self.place))
+
     def _take(self, pool: Pool, left: dict[str, list[str]], counts: Mapping[str, int]) -> Pool:
         keys = []
         for name, count in counts.items():

@@ -44,7 +44,7 @@ def read_manifest(path: Path, lists: Collection[str]) -> list[Any]:
     except (OSError, RecursionError, ValueError, csv.Error) as error:
         reason = "it is nested too deeply" if isinstance(error, RecursionError) else error
         raise FuseError(
-            f"manifest {name} cannot be read: {reason}; give a file of JSON lines, JSON, CSV or TSV of "
+            f"manifest {name} cannot be read: {reason}; give JSON lines, JSON, CSV or TSV of "
             f"{LARGEST // 2**20} MiB at most"
         ) from error
     if not rows:
