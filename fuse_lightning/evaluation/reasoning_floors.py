@@ -1,0 +1,78 @@
+"""Floors of a verdict on reasoning: prompts for questions that cost no search."""
+
+from pathlib import PurePath
+
+from fuse_lightning.data.targets import Target
+from fuse_lightning.evaluation.answerer import Answerer
+from fuse_lightning.evaluation.drawn_examples import drawn_demonstrations
+from fuse_lightning.evaluation.floor_options import FloorOptions
+from fuse_lightning.evaluation.offers import BEST_STOCK, Offer
+
+STEP_BY_STEP = "Let's think step by step."
+"""Instruction of zero-shot reasoning (arXiv 2205.11916)."""
+PUBLISHED_START = (
+    "Use proper logical reasoning and think step by step. Finally give the actual correct answer."
+)
+"""Prompt with which every published search of GReaTer begins (arXiv 2412.09722)."""
+STOCK = (
+    "Think step by step, then give the answer.",
+    "Let's work this out in a step by step way to be sure we have the right answer.",
+    "Take a deep breath and work on this problem step-by-step.",
+    PUBLISHED_START,
+    "Explain your reasoning, then state the final answer.",
+    "First list what is known, then draw the conclusion.",
+    "Break the problem into smaller steps and solve them one at a time.",
+    "Check each step before the next one, then answer.",
+    "Think carefully about what is asked.",
+    "Solve the problem and state the answer at the end.",
+    "Answer in one short sentence.",
+    "Give the answer only.",
+    "Be brief and precise.",
+    "What is the answer?",
+    "Answer with one of: {labels}.",
+    "Reason first. Then choose one of {labels}.",
+)
+"""Instructions that name no task, of three papers (arXiv 2211.01910, 2309.03409, 2412.09722) and
+such as anybody would try first; ``{labels}`` stands for the labels."""
+MOST_NAMED = 12
+"""Most labels that an instruction names."""
+PUBLISHED = {"web_of_lies": PUBLISHED_START}
+"""Published prompts by the name of their task in BIG-bench Hard (arXiv 2412.09722)."""
+
+
+def reasoning_offers(
+    answerer: Answerer, target: Target, options: FloorOptions, seed: int
+) -> list[Offer]:
+    """Offers of the floors of a target with questions.
+
+    Args:
+        answerer: Answerer by the search's own term, which was given the target.
+        target: The target.
+        options: Options of the floors.
+        seed: Seed of the draws of demonstrations.
+    """
+    published = published_prompt(target, options)
+    labels = [words[0] for words in target.labels.values() if words]
+    stock = options.instructions(labels if len(labels) <= MOST_NAMED else [], STOCK)
+    offers = [
+        Offer("the question alone", [""], answerer),
+        Offer(f'"{STEP_BY_STEP}"', [STEP_BY_STEP], answerer),
+        Offer("the initial prompt", [options.initial] if options.initial else [], answerer),
+        Offer("the published prompt", [published] if published else [], answerer),
+        Offer(BEST_STOCK, stock, answerer),
+    ]
+    if shown := drawn_demonstrations(answerer, target, options, seed):
+        offers.append(Offer("the best demonstrations", [*shown], answerer, shown=[*shown.values()]))
+    return [offer for offer in offers if offer.texts]
+
+
+def published_prompt(target: Target, options: FloorOptions) -> str | None:
+    """Published prompt for the task of a target, which its name or its file tells.
+
+    >>> own = FloorOptions(published={"snarks": "Spot the irony."})
+    >>> published_prompt(Target("BBH/snarks.json"), own)
+    'Spot the irony.'
+    """
+    known = PUBLISHED | options.published
+    names = (target.id, PurePath(target.id).stem, PurePath(target.source).stem)
+    return next((known[name] for name in names if name in known), None)
