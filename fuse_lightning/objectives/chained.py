@@ -22,6 +22,8 @@ from fuse_lightning.utilities.numbers import check_number
 
 QUESTION = "question"
 PLAIN_LAYOUT = "{question} {prompt}\n"
+PROMPT_ROOM = 32
+"""Tokens that a prompt is taken to have where room is planned."""
 CHAT_LAYOUT: list[Message] = [{"role": "user", "content": "{question} {prompt}"}]
 
 
@@ -43,6 +45,7 @@ class Chained(CausalTerm):
     """
 
     splits = True
+    chained = True
     batch: list[Questions]
 
     def __init__(
@@ -83,6 +86,8 @@ class Chained(CausalTerm):
         self.seed = seed
         self._questions = PerTarget(lambda targets: [self._read(target) for target in targets])
         self._writer: ChainWriter | None = None
+        self._longest = 0
+        """Most tokens of a question with a short prompt and of what stands behind its chain."""
 
     @abstractmethod
     def mark(self, questions: Questions, example: int, chain: Chain) -> float:
@@ -142,10 +147,9 @@ class Chained(CausalTerm):
         texts = [self.form.fill("a", {**each, ANSWER: ""}).text for each in questions.fields]
         reserved = len(questions.extractor) + self.max_answer_tokens
         most = self.model.max_tokens - reserved
-        # No token is shorter than a byte.
-        some = [n for n, text in enumerate(texts) if len(text.encode()) + 8 > most]
-        lengths = self.model.encode([texts[n] for n in some]).mask.sum(1).tolist() if some else []
-        if long := [(length, n) for n, length in zip(some, lengths, strict=True) if length >= most]:
+        lengths = self.model.encode(texts).mask.sum(1).tolist() if texts else []
+        self._longest = max([self._longest, *(length + reserved for length in lengths)])
+        if long := [(length, n) for n, length in enumerate(lengths) if length >= most]:
             length, number = max(long)
             raise FuseError(
                 f"{len(long)} questions of target {target.id!r} leave no room for a chain in the "
@@ -154,6 +158,22 @@ class Chained(CausalTerm):
                 "out, or shorten them, the extractor or max_answer_tokens"
             )
         return questions
+
+    @property
+    def together(self) -> int:
+        """Most pairs whose keys and values a budget holds, so that answers are read from these."""
+        whole = self._longest + PROMPT_ROOM + self.max_chain_tokens
+        return max(1, self.model.budget.tokens // (whole * self.chains_per_question))
+
+    def learnt(self) -> dict[Asked, list[Chain]]:
+        """Chains that were written since this was last asked for."""
+        return {} if self._writer is None else self._writer.take_new()
+
+    def learn(self, learnt: object) -> None:
+        """Remembers chains that another process has written."""
+        assert isinstance(learnt, dict)
+        for asked, chains in learnt.items():
+            self.writer.remember(asked, chains)
 
     def contents(self, owner: int, example: int) -> Sequence[Fields]:
         """Fields of a question."""

@@ -69,18 +69,15 @@ class ChainWriter:
         self.cache: RowCache | None = None
         """Keys and values of the chains that were written last."""
         self._known: dict[Asked, list[Chain]] = {}
+        self._new: dict[Asked, list[Chain]] = {}
 
     def fits(self, asked: Asked) -> bool:
         """Whether the model has room for a chain of at least one token, and its answer."""
         reserved = len(asked.extractor) + self.behind
         return len(asked.head) + reserved < self.model.max_tokens
 
-    def recall(self, asked: Asked) -> list[Chain] | None:
-        """Chains of a question, if they are known."""
-        return self._known.get(asked)
-
     def remember(self, asked: Asked, chains: Sequence[Chain]) -> None:
-        """Stores chains that were written elsewhere."""
+        """Stores chains of a question."""
         self._known[asked] = [*chains]
         while len(self._known) > MOST:
             del self._known[next(iter(self._known))]
@@ -113,7 +110,13 @@ class ChainWriter:
             for place, asked in enumerate(group):
                 found[asked] = chains[place * self.count : (place + 1) * self.count]
                 self.remember(asked, found[asked])
+                self._new[asked] = found[asked]
         return [found.get(asked, []) for asked in questions]
+
+    def take_new(self) -> dict[Asked, list[Chain]]:
+        """Chains that were written since this was last asked for."""
+        new, self._new = self._new, {}
+        return new
 
     def take_cache(self) -> RowCache | None:
         """Keys and values of the chains that were written last, which are then let go."""
