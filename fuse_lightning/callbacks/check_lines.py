@@ -52,8 +52,8 @@ def headroom_lines(headroom: Room) -> list[str]:
         answers = (
             f"; with {best.name} {percent(headroom.chains.readable)} of the chains hold an answer, "
             f"{percent(headroom.chains.written)} have one behind them, and "
-            f"{percent(headroom.chains.cut)} are cut at "
-            f"{spaced(headroom.settings.max_chain_tokens)} tokens"
+            f"{percent(headroom.chains.cut)} are cut short "
+            f"(max_chain_tokens {headroom.settings.max_chain_tokens})"
         )
     told = f"{spaced(headroom.tests)} test examples can show {shown}{answers}"
     return [room, told] if headroom.tests else [room]

@@ -3,7 +3,9 @@
 from fuse_lightning.data.targets import Target
 from fuse_lightning.evaluation.answerer import Answerer
 from fuse_lightning.evaluation.answers import Labeller
-from fuse_lightning.objectives import Classification, Objective, Term
+from fuse_lightning.evaluation.reasoner import Reasoner
+from fuse_lightning.objectives import Classification, Objective, Reasoning, Term
+from fuse_lightning.objectives.classification import LABEL
 
 
 def answers_with(objective: Objective, term: Term) -> Answerer | None:
@@ -15,7 +17,7 @@ def answers_with(objective: Objective, term: Term) -> Answerer | None:
     """
     if isinstance(term, Classification):
         return Labeller(objective, term)
-    return None
+    return Reasoner(objective, term) if isinstance(term, Reasoning) else None
 
 
 def answerer_of(objective: object) -> Answerer | None:
@@ -36,4 +38,5 @@ def has_answers(target: Target) -> bool:
     >>> has_answers(Target("a", text="a red house"))
     False
     """
-    return bool(target.labels and target.seen)
+    told = bool(target.labels or target.answer)
+    return bool(target.seen) and (told or LABEL in target.seen[0])

@@ -133,8 +133,8 @@ class Room:
         elif self.hopeless:
             found.append(
                 f"no headroom, as far as {spaced(self.examples)} examples tell: no floor is better "
-                f"than the most frequent {self.label} ({percent(self.majority)}), and no wording of "
-                "the instruction is better than others"
+                f"than the most frequent {self.label} ({percent(self.majority)}), and no wording "
+                "of the instruction is better than others"
             )
         if not self.tests:
             found.append("there are no test examples that could show a gain: set data.test")
@@ -169,9 +169,8 @@ class Room:
         found = []
         if self.chains.cut > CUT:
             found.append(
-                f"{percent(self.chains.cut)} of the chains with {self.best.name} are cut at "
-                f"{spaced(self.settings.max_chain_tokens)} tokens: raise max_chain_tokens of "
-                "Reasoning"
+                f"{percent(self.chains.cut)} of the chains with {self.best.name} are cut short: "
+                f"raise max_chain_tokens of Reasoning, which is {self.settings.max_chain_tokens}"
             )
         by_chain = self.settings.measure == "parse"
         share = self.chains.readable if by_chain else self.chains.written

@@ -36,9 +36,9 @@ class ChainScore:
     """Figures of the chains that a prompt makes a model write.
 
     Attributes:
-        readable: Share of the chains that hold an answer.
-        written: Share of the chains behind which the model writes an answer.
-        cut: Share of the chains that were cut at the token limit.
+        readable: Share of the first chains that hold an answer.
+        written: Share of the first chains behind which the model writes an answer.
+        cut: Share of the first chains that were cut at a limit of tokens.
         right: Share of right answers over all chains of all examples; that of the first chains
             alone is the accuracy.
     """
@@ -57,12 +57,14 @@ class ChainSettings:
         measure: Way to read answers that the accuracy speaks of.
         chains: Number of chains for each prompt and example, of which the first one counts.
         temperature: Temperature of the chains; 0 for the likeliest token each time.
+        seed: Seed of the chains, which matters above temperature 0.
         max_chain_tokens: Tokens at which a chain is cut.
     """
 
     measure: Way
     chains: int
     temperature: float
+    seed: int
     max_chain_tokens: int
 
 

@@ -6,7 +6,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fuse_lightning.evaluation.sentence import WAYS, chance, percent, points, spaced
-from fuse_lightning.evaluation.verdict import Comparison, PromptScore, Verdict
+from fuse_lightning.evaluation.verdict import Comparison, PromptScore, ReadingScore, Verdict
 from fuse_lightning.utilities.tables import print_table
 from fuse_lightning.utilities.terminal import printable, say
 
@@ -14,7 +14,7 @@ PROMPTS = "prompt", "text", "tier", "accuracy", "95 % interval", "select", "loss
 CLASSES = ("calibration",)
 """Column where answers are classes."""
 CHAINS = "readable", "cut"
-"""Columns of chains, behind the accuracy by each way to read them."""
+"""Columns of chains, behind the accuracy by the other ways to read them."""
 PAIRS = "prompt", "floor", "wins", "losses", "points", "95 % interval", "p", "verdict", "needed"
 LONGEST = 60
 """Most characters of a prompt in the table."""
@@ -26,9 +26,10 @@ def print_verdict(verdict: Verdict) -> None:
     """Prints the sentence, the prompts, the comparisons of the chosen one, and what to expect."""
     say(printable(verdict.sentence))
     scores = [*verdict.candidates, *verdict.floors]
-    ways = [f"by {each.by}" for each in verdict.chosen.readings]
+    ways = [f"by {each.by}" for each in other_ways(verdict, verdict.chosen)]
     more = (*ways, *CHAINS) if verdict.chains else CLASSES
-    print_table(_table((*PROMPTS, *more), [_prompt(score) for score in scores]))
+    rows = [(*_prompt(score), *_more(verdict, score)) for score in scores]
+    print_table(_table((*PROMPTS, *more), rows))
     own = [each for each in verdict.comparisons if each.candidate == verdict.chosen.name]
     print_table(_table(PAIRS, [_comparison(each) for each in own]))
     say(*(printable(line) for line in expectations(verdict)))
@@ -62,11 +63,11 @@ def chain_lines(verdict: Verdict) -> list[str]:
         return []
     how = "the likeliest token each time"
     if settings.temperature:
-        how = f"drawn at temperature {settings.temperature:g}"
+        how = f"drawn at temperature {settings.temperature:g} with seed {settings.seed}"
     each = "one chain" if settings.chains == 1 else f"{spaced(settings.chains)} chains"
     lines = [
-        f"the model writes {each} for each prompt and example, {how}; answers are read "
-        f"{WAYS[settings.measure]}"
+        f"the model writes {each} for each prompt and example, {how}; right and wrong are "
+        f"told {WAYS[settings.measure]}"
     ]
     floor = verdict.strongest.chains
     if settings.chains > 1 and floor is not None:
@@ -77,8 +78,8 @@ def chain_lines(verdict: Verdict) -> list[str]:
         )
     lines.append(
         f"{percent(score.readable)} of the chains of {verdict.chosen.name} hold an answer, and "
-        f"{percent(score.written)} have one behind them; {percent(score.cut)} are cut at "
-        f"{spaced(settings.max_chain_tokens)} tokens"
+        f"{percent(score.written)} have one behind them; {percent(score.cut)} are cut short "
+        f"(max_chain_tokens {settings.max_chain_tokens})"
     )
     return lines
 
@@ -112,16 +113,21 @@ def _prompt(score: PromptScore) -> tuple[str, ...]:
         f"{percent(score.low)} to {percent(score.high)}",
         percent(score.select),
         entropy,
-        *_more(score),
     )
 
 
-def _more(score: PromptScore) -> tuple[str, ...]:
+def other_ways(verdict: Verdict, score: PromptScore) -> list[ReadingScore]:
+    """Accuracies of a prompt by the ways to read chains that the verdict does not go by."""
+    way = verdict.chains and verdict.chains.measure
+    return [each for each in score.readings if each.by != way]
+
+
+def _more(verdict: Verdict, score: PromptScore) -> tuple[str, ...]:
     """Cells of chains, or of classes."""
     if score.chains is None:
         error = score.calibration_error
         return ("" if error is None else f"{error:.3f}",)
-    shares = [each.accuracy for each in score.readings]
+    shares = [each.accuracy for each in other_ways(verdict, score)]
     return tuple(percent(share) for share in (*shares, score.chains.readable, score.chains.cut))
 
 
