@@ -13,6 +13,7 @@ from fuse_lightning.evaluation.deciding import decide
 from fuse_lightning.evaluation.floor_options import FloorOptions
 from fuse_lightning.evaluation.labelled_floors import floor_offers
 from fuse_lightning.evaluation.offers import Offer
+from fuse_lightning.evaluation.reasoner import Reasoner
 from fuse_lightning.evaluation.reasoning_floors import reasoning_offers
 from fuse_lightning.evaluation.verdict import Verdict
 
@@ -70,11 +71,14 @@ def chosen_floors(
         seed: Seed of the draws of demonstrations.
     """
     answerer.give(target)
+    return [_best(offer, target) for offer in _offers(answerer, target, options, seed)]
+
+
+def _offers(answerer: Answerer, target: Target, options: FloorOptions, seed: int) -> list[Offer]:
     if isinstance(answerer, Labeller):
-        offers = floor_offers(answerer, target, options, seed)
-    else:
-        offers = reasoning_offers(answerer, target, options, seed)
-    return [_best(offer, target) for offer in offers]
+        return floor_offers(answerer, target, options, seed)
+    assert isinstance(answerer, Reasoner), type(answerer).__name__
+    return reasoning_offers(answerer, target, options, seed)
 
 
 def _best(offer: Offer, target: Target) -> Chosen:

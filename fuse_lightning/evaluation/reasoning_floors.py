@@ -3,10 +3,12 @@
 from pathlib import PurePath
 
 from fuse_lightning.data.targets import Target
-from fuse_lightning.evaluation.answerer import Answerer
 from fuse_lightning.evaluation.drawn_examples import drawn_demonstrations
 from fuse_lightning.evaluation.floor_options import FloorOptions
 from fuse_lightning.evaluation.offers import BEST_STOCK, Offer
+from fuse_lightning.evaluation.reasoner import Reasoner
+from fuse_lightning.objectives import Objective
+from fuse_lightning.objectives.layout import Message
 
 STEP_BY_STEP = "Let's think step by step."
 """Instruction of zero-shot reasoning (arXiv 2205.11916)."""
@@ -41,7 +43,7 @@ PUBLISHED = {"web_of_lies": PUBLISHED_START}
 
 
 def reasoning_offers(
-    answerer: Answerer, target: Target, options: FloorOptions, seed: int
+    answerer: Reasoner, target: Target, options: FloorOptions, seed: int
 ) -> list[Offer]:
     """Offers of the floors of a target with questions.
 
@@ -55,15 +57,49 @@ def reasoning_offers(
     labels = [words[0] for words in target.labels.values() if words]
     stock = options.instructions(labels if len(labels) <= MOST_NAMED else [], STOCK)
     offers = [
-        Offer("the question alone", [""], answerer),
+        Offer("the question alone", [""], _fronted(answerer, " ")),
         Offer(f'"{STEP_BY_STEP}"', [STEP_BY_STEP], answerer),
         Offer("the initial prompt", [options.initial] if options.initial else [], answerer),
         Offer("the published prompt", [published] if published else [], answerer),
         Offer(BEST_STOCK, stock, answerer),
     ]
-    if shown := drawn_demonstrations(answerer, target, options, seed):
-        offers.append(Offer("the best demonstrations", [*shown], answerer, shown=[*shown.values()]))
+    before = _fronted(answerer, options.separator)
+    before.give(target)
+    if shown := drawn_demonstrations(before, target, options, seed):
+        offers.append(Offer("the best demonstrations", [*shown], before, shown=[*shown.values()]))
     return [offer for offer in offers if offer.texts]
+
+
+def _fronted(reasoner: Reasoner, gap: str) -> Reasoner:
+    """Reasoner with a layout whose prompt stands before the question."""
+    term = reasoner.term
+    other = type(term).for_transfer(term.model, [], [term])
+    assert other is not None
+    other.layout = fronted(term.given, gap)
+    objective = Objective([other], max_batch_tokens=reasoner.objective.max_batch_tokens)
+    objective.load(term.model.device)
+    return Reasoner(objective, other)
+
+
+def fronted(layout: str | list[Message], gap: str = " ") -> str | list[Message]:
+    r"""Layout whose prompt stands before the question.
+
+    An empty prompt leaves no trace there. Behind a question its space would be a token of its own,
+    which models do not expect. Demonstrations are read before the question that they prepare for.
+
+    Args:
+        layout: Text or turns of a chat. A prompt without a space before it stays where it is.
+        gap: White space between prompt and question.
+
+    >>> fronted("{question} {prompt}\n"), fronted("{prompt} {question}")
+    ('{prompt} {question}\n', '{prompt} {question}')
+    """
+    if isinstance(layout, str):
+        begin, space, end = layout.partition(" {prompt}")
+        return f"{{prompt}}{gap}{begin}{end}" if space else layout
+    return [
+        {"role": turn["role"], "content": str(fronted(turn["content"], gap))} for turn in layout
+    ]
 
 
 def published_prompt(target: Target, options: FloorOptions) -> str | None:

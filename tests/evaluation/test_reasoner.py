@@ -23,6 +23,7 @@ from fuse_lightning.evaluation.reasoning_floors import (
     reasoning_offers,
 )
 from fuse_lightning.evaluation.sentence import WAYS
+from fuse_lightning.evaluation.term_metrics import as_prompts
 from fuse_lightning.evaluation.verdict import read_verdict
 from fuse_lightning.evaluation.verdict_files import (
     EXAMPLES,
@@ -41,7 +42,7 @@ from tests.near import assert_near
 WORDS = ("three", "mist", "left", "orange", "midnight")
 """Words that the model of the zoo writes."""
 LABELS = {word: [word] for word in WORDS}
-TEXTS = ["", "on the", "Let's think step by step."]
+TEXTS = ["so a", "on the", "Let's think step by step."]
 CHAIN, BEHIND = 8, 4
 OPTIONS = FloorOptions(stock=["on the", "next to a"], demonstrations=2, draws=2)
 
@@ -114,7 +115,10 @@ def plain(model, question, text):
     def ids(words):
         return model.tokenizer(words, add_special_tokens=False).input_ids
 
-    head = [*model.start_ids, *ids(f" {question} {text}".rstrip() if text else f" {question} ")]
+    # A question that stands alone has no space behind it.
+    # Demonstrations stand before it.
+    whole = f"{text}\n{question}" if "\n" in text else f"{question} {text}"
+    head = [*model.start_ids, *ids(whole if text else f" {question}")]
     chain, ended = greedy(model, head, CHAIN)
     whole = [*head, *chain, *ids(" and a")]
     answer, _ = greedy(model, whole, BEHIND)
@@ -128,8 +132,8 @@ def plain(model, question, text):
 def test_answers_are_those_of_plain_greedy_decoding(reasoner, model, target, monkeypatch):
     # Several slices must give the same as one.
     monkeypatch.setattr("fuse_lightning.evaluation.reasoner.TOGETHER", 7)
-    reasoner.give(target)
     numbers = [0, 3, 12, 15, 17]
+    reasoner.give(target)
     found = reasoner.replies(TEXTS, numbers)
     kind = find("word")
     right = {"parse": [], "read": [], "labels": []}
@@ -235,6 +239,19 @@ def test_demonstrations_hold_questions_with_their_answers_and_leave_room(reasone
     assert not reasoner.fits("red " * 60)
 
 
+@pytest.mark.parametrize("separator", ["\n", " | "])
+def test_demonstrations_are_read_before_the_question(reasoner, target, separator):
+    reasoner.give(target)
+    options = replace(OPTIONS, separator=separator)
+    offer = reasoning_offers(reasoner, target, options, 0)[-1]
+    offer.answerer.give(target)
+    term = offer.answerer.term
+    prompts = as_prompts(offer.answerer.objective, offer.texts[:1], [0])
+    (ids,) = term.heads(prompts, [[9]]).rows.rows
+    text = term.model.tokenizer.decode(ids, skip_special_tokens=True)
+    assert text == f"{offer.texts[0]}{separator}{target.seen[9]['question']}"
+
+
 def test_a_prompt_without_room_for_a_chain_is_wrong(reasoner, target):
     reasoner.give(target)
     long = "red " * reasoner.term.model.max_tokens
@@ -273,7 +290,7 @@ def test_a_published_prompt_belongs_to_its_task(name, source, text):
 
 
 def test_an_empty_published_prompt_is_refused():
-    with pytest.raises(FuseError, match="floors.published of 'snarks' is an empty text; remove"):
+    with pytest.raises(FuseError, match=r"floors\.published of 'snarks' is an empty text; remove"):
         FloorOptions(published={"snarks": " "})
 
 
@@ -364,7 +381,7 @@ def test_several_chains_count_by_the_first_and_tell_the_share(model, target):
                     [
                         *model.start_ids,
                         *model.tokenizer(
-                            f" {target.seen[number]['question']} {text}", add_special_tokens=False
+                            f"{target.seen[number]['question']} {text}", add_special_tokens=False
                         ).input_ids,
                     ]
                 ],
