@@ -63,7 +63,7 @@ def reasoning_offers(
         Offer("the published prompt", [published] if published else [], answerer),
         Offer(BEST_STOCK, stock, answerer),
     ]
-    before = _fronted(answerer, options.separator)
+    before = _fronted(answerer, options.separator or " ")
     before.give(target)
     if shown := drawn_demonstrations(before, target, options, seed):
         offers.append(Offer("the best demonstrations", [*shown], before, shown=[*shown.values()]))
@@ -75,7 +75,8 @@ def _fronted(reasoner: Reasoner, gap: str) -> Reasoner:
     term = reasoner.term
     other = type(term).for_transfer(term.model, [], [term])
     assert other is not None
-    other.layout = fronted(term.given, gap)
+    # A brace of the gap is no field.
+    other.layout = fronted(term.given, gap.replace("{", "{{").replace("}", "}}"))
     objective = Objective([other], max_batch_tokens=reasoner.objective.max_batch_tokens)
     objective.load(term.model.device)
     return Reasoner(objective, other)
@@ -89,7 +90,7 @@ def fronted(layout: str | list[Message], gap: str = " ") -> str | list[Message]:
 
     Args:
         layout: Text or turns of a chat. A prompt without a space before it stays where it is.
-        gap: White space between prompt and question.
+        gap: Text between prompt and question, its braces doubled.
 
     >>> fronted("{question} {prompt}\n"), fronted("{prompt} {question}")
     ('{prompt} {question}\n', '{prompt} {question}')

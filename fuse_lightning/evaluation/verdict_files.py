@@ -32,7 +32,7 @@ class Answered:
         answers: What the prompt answers, and what the floor does; empty for no answer.
         probabilities: Probability of the right answer with each.
         right: Whether each answer is right.
-        chains: Chain with each; empty where answers need none.
+        chains: Chain with each; ``None`` where answers need none.
     """
 
     example: Mapping[str, Any]
@@ -40,7 +40,7 @@ class Answered:
     answers: tuple[str, str]
     probabilities: tuple[float, float]
     right: tuple[bool, bool]
-    chains: tuple[str, str] = ("", "")
+    chains: tuple[str, str] | None = None
 
 
 def write_verdicts(folder: Path, judged: Mapping[str, Mapping[str, Judged]]) -> None:
@@ -182,6 +182,7 @@ def check_examples(verdict: Verdict, rows: Sequence[Answered]) -> None:
     known = not verdict.labels or all(
         {row.label, *row.answers} <= {*verdict.labels} for row in rows
     )
+    known = known and all((row.chains is None) == (verdict.chains is None) for row in rows)
     if not known or told != (verdict.examples, headline.wins, headline.losses):
         raise ValueError("it holds other answers than those behind the verdict")
 
@@ -195,7 +196,7 @@ def _answered(row: Any) -> Answered:
         raise ValueError("a probability is no number")
     answers = _text(ours), _text(theirs)
     right = answers[0] == label, answers[1] == label
-    chains = "", ""
+    chains = None
     if "chains" in row:
         right, chains = _pair(row["right"], bool), _pair(row["chains"], str)
     return Answered(example, label, answers, probabilities, right, chains)
