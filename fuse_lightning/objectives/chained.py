@@ -34,7 +34,7 @@ class Chained(CausalTerm):
         model: The language model, or its id.
         layout: Text or turns of a chat up to where the chain begins; ``None`` for a usual one.
         extractor: Text between chain and answer, in place of the data's.
-        max_chain_tokens: Most tokens of a chain.
+        max_chain_tokens: Most tokens of a chain; 0 for answers without reasoning.
         max_answer_tokens: Tokens that the model writes behind the extractor.
         chains_per_question: Chains that are written for each question.
         temperature: Divisor of the logits as chains are written; 0 takes the likeliest tokens.
@@ -63,8 +63,8 @@ class Chained(CausalTerm):
         score_weight: float | None,
     ) -> None:
         super().__init__(model, weight, name=name, layout=layout, score_weight=score_weight)
+        check_number("max_chain_tokens", max_chain_tokens, 0)
         for option, value in (
-            ("max_chain_tokens", max_chain_tokens),
             ("max_answer_tokens", max_answer_tokens),
             ("chains_per_question", chains_per_question),
         ):
