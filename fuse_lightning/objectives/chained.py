@@ -93,13 +93,17 @@ class Chained(CausalTerm):
     def mark(self, questions: Questions, example: int, chain: Chain) -> float:
         """Number that is noted of a chain."""
 
+    @property
+    def given(self) -> str | list[Message]:
+        """Layout as it was given to the loaded model, or the usual one."""
+        if self.layout is not None:
+            return self.layout
+        return CHAT_LAYOUT if getattr(self.model.tokenizer, "chat_template", None) else PLAIN_LAYOUT
+
     @cached_property
     def form(self) -> Layout:
         """Layout of the loaded model up to the chain, where an empty answer stands."""
-        given: str | list[Message] = PLAIN_LAYOUT if self.layout is None else self.layout
-        if self.layout is None and getattr(self.model.tokenizer, "chat_template", None):
-            given = CHAT_LAYOUT
-        form = Layout.read(given, self.model.tokenizer)
+        form = Layout.read(self.given, self.model.tokenizer)
         if ANSWER in form.names:
             raise FuseError(
                 f"layout of {self.name} has {{answer}}, but it ends where the chain begins; leave "
