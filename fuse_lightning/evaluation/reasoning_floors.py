@@ -6,8 +6,8 @@ from fuse_lightning.data.targets import Target
 from fuse_lightning.evaluation.drawn_examples import drawn_demonstrations
 from fuse_lightning.evaluation.floor_options import FloorOptions
 from fuse_lightning.evaluation.offers import BEST_STOCK, Offer
-from fuse_lightning.evaluation.reasoning_stock import PUBLISHED_START, STEP_BY_STEP, STOCK
 from fuse_lightning.evaluation.reasoner import Reasoner
+from fuse_lightning.evaluation.reasoning_stock import PUBLISHED_START, STEP_BY_STEP, STOCK
 from fuse_lightning.objectives import Objective
 from fuse_lightning.objectives.layout import Message
 
