@@ -126,7 +126,8 @@ def test_a_search_goes_on_exactly_as_without_the_check(tmp_path):
     for enabled in (False, True):
         module = search()
         off = FinalVerdict(FLOORS, enabled=False)
-        trainer = trainer_with(tmp_path, off, Headroom(examples=5, enabled=enabled))
+        check = Headroom(examples=5, enabled=enabled)
+        trainer = trainer_with(tmp_path / str(enabled), off, check)
         trainer.fit(module, Sums(batch_size=1))
         results.append([{**result.to_dict(), "seconds": 0} for result in module.results])
     assert results[0] == results[1]
