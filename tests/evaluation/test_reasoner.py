@@ -15,13 +15,8 @@ from fuse_lightning.evaluation.drawn_examples import drawn_demonstrations
 from fuse_lightning.evaluation.final import chosen_floors, final_verdict
 from fuse_lightning.evaluation.floor_options import FloorOptions
 from fuse_lightning.evaluation.reasoner import Reasoner
-from fuse_lightning.evaluation.reasoning_floors import (
-    PUBLISHED_START,
-    STEP_BY_STEP,
-    STOCK,
-    published_prompt,
-    reasoning_offers,
-)
+from fuse_lightning.evaluation.reasoning_floors import published_prompt, reasoning_offers
+from fuse_lightning.evaluation.reasoning_stock import PUBLISHED_START, STEP_BY_STEP, STOCK
 from fuse_lightning.evaluation.sentence import WAYS
 from fuse_lightning.evaluation.term_metrics import as_prompts
 from fuse_lightning.evaluation.verdict import read_verdict
