@@ -125,11 +125,16 @@ def wide(values: Tensor) -> Tensor:
     return values if values.dtype == torch.float64 else values.float()
 
 
-@torch.no_grad()
 def write_chains(model: Any, setting: Setting, prompt: Ids) -> list[Ids]:
     """Greedy chains of all questions, in left-padded batches."""
+    return write(model, setting, [(*before, *prompt) for before in setting.before])
+
+
+@torch.no_grad()
+def write(model: Any, setting: Setting, openings: Sequence[Ids]) -> list[Ids]:
+    """Greedy chains behind rows that end with their prompts, in left-padded batches."""
     found: list[Ids] = []
-    rows = [(*before, *prompt, *setting.between) for before in setting.before]
+    rows = [(*opening, *setting.between) for opening in openings]
     for start in range(0, len(rows), setting.batch):
         some = rows[start : start + setting.batch]
         width = max(map(len, some))
@@ -265,11 +270,16 @@ def most_promising(candidates: Sequence[int], slope: Tensor, count: int) -> list
     return [candidates[place] for place in order]
 
 
-@torch.no_grad()
 def judge(model: Any, setting: Setting, prompt: Ids, chains: Sequence[Ids]) -> Judged:
     """Errors and losses of a prompt behind its chains, from whole rows with all their logits."""
+    return measure(model, setting, [(number, prompt, each) for number, each in enumerate(chains)])
+
+
+@torch.no_grad()
+def measure(model: Any, setting: Setting, items: Sequence[tuple[int, Ids, Ids]]) -> Judged:
+    """Errors and losses of rows, each a number of a question, a prompt and a chain."""
     found: list[tuple[Tensor, Tensor, Tensor]] = []
-    rows = [setting.row(number, prompt, chain) for number, chain in enumerate(chains)]
+    rows = [setting.row(*item) for item in items]
     for start in range(0, len(rows), setting.batch):
         some = rows[start : start + setting.batch]
         width = max(map(len, some))
@@ -278,7 +288,7 @@ def judge(model: Any, setting: Setting, prompt: Ids, chains: Sequence[Ids]) -> J
         ids, mask = ids.to(model.device), mask.to(model.device)
         logits = wide(model(input_ids=ids, attention_mask=mask).logits)
         for place, row in enumerate(some):
-            number, length = start + place, len(row)
+            (number, prompt, _), length = items[start + place], len(row)
             own, own_ids = logits[place, :length], ids[place, :length]
             count = len(setting.answers[number])
             told = own[length - count - 1 : length - 1].argmax(-1)
