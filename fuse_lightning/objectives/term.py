@@ -51,6 +51,8 @@ class Term(LaidOut, Measured, ABC):
     """Whether a prompt's loss is the same in every step."""
     splits: bool = False
     """Whether :meth:`loss` takes any number of rows, on the CPU, and splits them itself."""
+    chained: bool = False
+    """Whether rows hold what the model has written for the prompt, see ``Prompts.chains_of``."""
     incidental: tuple[str, ...] = ()
     """Constructor options that change how a loss is computed, but not its value."""
 
@@ -149,6 +151,21 @@ class Term(LaidOut, Measured, ABC):
 
     def begin_step(self, steps: Sequence[int]) -> None:
         """Hook: draws what changes from step to step; each target's steps count from 0."""
+
+    @property
+    def together(self) -> int | None:
+        """Most pairs of a prompt and an example that are read together; ``None`` for any."""
+        return None
+
+    def learnt(self) -> object:
+        """Hook: what the term has remembered since it was last asked, as plain data.
+
+        Processes that share out prompts and examples exchange it.
+        """
+        return None
+
+    def learn(self, learnt: object) -> None:
+        """Hook: remembers what the term of another process has learnt."""
 
     @abstractmethod
     def loss(self, reading: Reading, embeds: Tensor | None = None) -> Tensor:
