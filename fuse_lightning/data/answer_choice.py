@@ -7,8 +7,13 @@ from typing import ClassVar
 from fuse_lightning.data.answer_kind import LONE, PLAIN, WEAK, AnswerKind, Labels, Mention
 from fuse_lightning.data.answer_words import named, words_of
 
-OPTION = re.compile(r"^[ \t]*(?:\(([A-Z])\)|([A-Z])[).:])[ \t]*(\S.*?)[ \t]*$", re.MULTILINE)
-"""Line of a question that lists an option: its letter and its text."""
+_OPTIONS = (
+    re.compile(r"^[ \t]*(?:\(([A-Z])\)|([A-Z])[).:])[ \t]*(\S.*?)[ \t]*$", re.MULTILINE),
+    re.compile(
+        r"(?:^|(?<=\s))(?:\(([A-Z])\)|([A-Z])\))[ \t]*(\S.*?)[,; \t]*(?=\s\(?[A-Z]\)|$)", re.M
+    ),
+)
+"""Options of a question: a line for each, or all in one line. Their letter and their text."""
 _PLAIN = (
     r"(?:(?<!\w)[(\[{<]|\\boxed\s*\{)\s*([A-Za-z])\s*[.)\]}>]",
     r"(?<![\w(])([A-Z])\)",
@@ -32,12 +37,22 @@ _LABEL = re.compile(r"\s*(?:\(([A-Za-z])\)|\[([A-Za-z])\]|([A-Za-z])\s?[.):]?)\s
 
 
 def options(question: str) -> dict[str, str]:
-    r"""Options that a question lists in lines of their own: texts by letter.
+    r"""Options that a question lists from A on: texts by letter.
 
     >>> options("Who is it?\nOptions:\n(A) Ann\n(B) Bob Lee\n")
     {'A': 'Ann', 'B': 'Bob Lee'}
+    >>> options("Who is it? (A) Ann, (B) Bob Lee"), options("B. Smith\nA. Jones")
+    ({'A': 'Ann', 'B': 'Bob Lee'}, {})
     """
-    return {match[1] or match[2]: match[3] for match in OPTION.finditer(question)}
+    for pattern in _OPTIONS:
+        found: dict[str, str] = {}
+        for match in pattern.finditer(question):
+            # Names such as "B. Smith" begin no list.
+            if (letter := match[1] or match[2]) == chr(ord("A") + len(found)):
+                found[letter] = match[3]
+        if len(found) > 1:
+            return found
+    return {}
 
 
 class Choice(AnswerKind):

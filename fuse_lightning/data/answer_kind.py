@@ -21,6 +21,7 @@ _LATEX = (
     (re.compile(r"\\(?:text|textbf|mathrm|mathbf)\s*\{([^{}]*)\}"), r" \1"),
     (re.compile(r"\\[dt]?frac\s*\{\s*(\d+)\s*\}\s*\{\s*(\d+)\s*\}"), r" \1/\2"),
     (re.compile(r"\{,\}|\\,"), ","),
+    (re.compile(r"\\(?:times|cdot)\b"), "*"),
     (re.compile(r"\\([$%()\[\]])"), r" \1"),
 )
 _PLAIN_SIGNS = str.maketrans("\u2018\u2019\u201c\u201d\u2212\u2013\u00d7\u00f7", "''\"\"--*/")

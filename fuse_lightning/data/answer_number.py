@@ -29,6 +29,8 @@ _WORDS = (
     "twenty",
 )
 # fmt: on
+LONGEST = 300
+"""Most digits of a number, and highest power of ten; longer ones are no answers."""
 _WORD = re.compile(rf"\b(?:{'|'.join(_WORDS)})\b(?!-|\s+of\b)", re.IGNORECASE)
 _AROUND = re.compile(r"[\s$€£¥%*_.]*")
 
@@ -94,11 +96,13 @@ def _joins(text: str, match: re.Match[str]) -> bool:
 
 
 def _value(body: str) -> Fraction | None:
+    if len(body) > LONGEST:
+        return None
     body = re.sub(r"[,\u00a0\u2009\u202f']", "", body)
     whole, _, part = body.rpartition(" ") if re.match(r"\d+ \d+/", body) else ("0", "", body)
     above, _, below = part.replace(" ", "").partition("/")
     exponent = re.search(r"[eE]([+-]?\d+)", above)
-    if exponent and abs(int(exponent[1])) > 300:
+    if exponent and abs(int(exponent[1])) > LONGEST:
         return None
     number = Fraction(above)
     if below:

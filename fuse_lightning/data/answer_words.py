@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import ClassVar
 
 from fuse_lightning.data.answer_kind import (
@@ -41,16 +42,23 @@ def named(text: str, words: Mapping[str, str], rank: int = PLAIN) -> Iterable[Me
     >>> [mention.label for mention in named("An invalid form", {"valid": "V", "invalid": "I"})]
     ['I']
     """
-    labels = {" ".join(fold(word).split()): label for word, label in reversed([*words.items()])}
-    if not labels:
-        return
-    ordered = sorted(labels, key=len, reverse=True)
-    spaced = (r"[\s-]+".join(map(re.escape, word.split())) for word in ordered)
-    # A sign such as the plus of "A+" may end a word.
-    pattern = re.compile(rf"(?<!\w)(?:{'|'.join(spaced)})(?!\w)")
-    by_key = {re.sub(r"[\s-]+", " ", word): label for word, label in labels.items()}
+    pattern, labels = _pattern(tuple(words.items()))
     for match in pattern.finditer(fold(text)):
-        yield Mention(by_key[re.sub(r"[\s-]+", " ", match[0])], *match.span(), rank)
+        yield Mention(labels[_spaced(match[0])], *match.span(), rank)
+
+
+@lru_cache(maxsize=256)
+def _pattern(words: tuple[tuple[str, str], ...]) -> tuple[re.Pattern[str], dict[str, str]]:
+    """Pattern of whole words, the longest first, and the label of each; the first one counts."""
+    labels = {_spaced(fold(word)): label for word, label in reversed(words) if word.strip()}
+    ordered = sorted(labels, key=len, reverse=True)
+    texts = [r"[\s-]+".join(map(re.escape, word.split())) for word in ordered]
+    # A sign such as the plus of "A+" may end a word.
+    return re.compile(rf"(?<!\w)(?:{'|'.join(texts)})(?!\w)" if texts else r"(?!)"), labels
+
+
+def _spaced(text: str) -> str:
+    return " ".join(re.split(r"[\s-]+", text)).strip()
 
 
 def words_of(labels: Labels) -> dict[str, str]:

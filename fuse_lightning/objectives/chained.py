@@ -34,7 +34,7 @@ class Chained(CausalTerm):
         model: The language model, or its id.
         layout: Text or turns of a chat up to where the chain begins; ``None`` for a usual one.
         extractor: Text between chain and answer, in place of the data's.
-        max_chain_tokens: Most tokens of a chain.
+        max_chain_tokens: Most tokens of a chain; 0 for answers without reasoning.
         max_answer_tokens: Tokens that the model writes behind the extractor.
         chains_per_question: Chains that are written for each question.
         temperature: Divisor of the logits as chains are written; 0 takes the likeliest tokens.
@@ -63,8 +63,8 @@ class Chained(CausalTerm):
         score_weight: float | None,
     ) -> None:
         super().__init__(model, weight, name=name, layout=layout, score_weight=score_weight)
+        check_number("max_chain_tokens", max_chain_tokens, 0)
         for option, value in (
-            ("max_chain_tokens", max_chain_tokens),
             ("max_answer_tokens", max_answer_tokens),
             ("chains_per_question", chains_per_question),
         ):
@@ -93,13 +93,17 @@ class Chained(CausalTerm):
     def mark(self, questions: Questions, example: int, chain: Chain) -> float:
         """Number that is noted of a chain."""
 
+    @property
+    def given(self) -> str | list[Message]:
+        """Layout as it was given to the loaded model, or the usual one."""
+        if self.layout is not None:
+            return self.layout
+        return CHAT_LAYOUT if getattr(self.model.tokenizer, "chat_template", None) else PLAIN_LAYOUT
+
     @cached_property
     def form(self) -> Layout:
         """Layout of the loaded model up to the chain, where an empty answer stands."""
-        given: str | list[Message] = PLAIN_LAYOUT if self.layout is None else self.layout
-        if self.layout is None and getattr(self.model.tokenizer, "chat_template", None):
-            given = CHAT_LAYOUT
-        form = Layout.read(given, self.model.tokenizer)
+        form = Layout.read(self.given, self.model.tokenizer)
         if ANSWER in form.names:
             raise FuseError(
                 f"layout of {self.name} has {{answer}}, but it ends where the chain begins; leave "

@@ -50,7 +50,7 @@ class ChainWriter:
 
     Args:
         model: The model.
-        most: Most tokens of a chain.
+        most: Most tokens of a chain; 0 for answers without reasoning.
         behind: Tokens that are written behind the extractor.
         count: Chains of each question.
         temperature: Divisor of the logits; 0 always takes the likeliest token.
@@ -90,28 +90,37 @@ class ChainWriter:
                 groups[asked.extractor].append(asked)
         found = {asked: self._known[asked] for asked in questions if asked in self._known}
         for extractor, group in groups.items():
-            written = self.model.generate(
-                [asked.head for asked in group],
-                self.most,
-                temperature=self.temperature,
-                samples=self.count,
-                seed=self.seed,
-                streams=[asked.stream for asked in group],
-                then=extractor,
-                then_tokens=self.behind,
-                cache=True,
-            )
-            self.cache = written.cache
-            parts = zip(written.ids, written.firsts, written.ended, strict=True)
-            chains = [
-                Chain(ids[:first], ids[first + len(extractor) :], ended)
-                for ids, first, ended in parts
-            ]
+            chains = self._chains(group, extractor) if self.most else self._bare(group, extractor)
             for place, asked in enumerate(group):
                 found[asked] = chains[place * self.count : (place + 1) * self.count]
                 self.remember(asked, found[asked])
                 self._new[asked] = found[asked]
         return [found.get(asked, []) for asked in questions]
+
+    def _chains(self, questions: Sequence[Asked], extractor: Row) -> list[Chain]:
+        written = self.model.generate(
+            [asked.head for asked in questions],
+            self.most,
+            temperature=self.temperature,
+            samples=self.count,
+            seed=self.seed,
+            streams=[asked.stream for asked in questions],
+            then=extractor,
+            then_tokens=self.behind,
+            cache=True,
+        )
+        self.cache = written.cache
+        return [
+            Chain(ids[:first], ids[first + len(extractor) :], ended)
+            for ids, first, ended in zip(written.ids, written.firsts, written.ended, strict=True)
+        ]
+
+    def _bare(self, questions: Sequence[Asked], extractor: Row) -> list[Chain]:
+        """Empty chains, with the answers right behind the questions."""
+        rows = [(*asked.head, *extractor) for asked in questions]
+        written = self.model.generate(rows, self.behind, cache=True)
+        self.cache = written.cache
+        return [Chain((), ids, "stop") for ids in written.ids for _ in range(self.count)]
 
     def take_new(self) -> dict[Asked, list[Chain]]:
         """Chains that were written since this was last asked for."""

@@ -58,7 +58,7 @@ class Reasoning(Chained):
             the model has no chat template.
         extractor: Text between chain and answer, in place of the data's. The space before an
             answer may stand in it or not.
-        max_chain_tokens: Most tokens of a chain.
+        max_chain_tokens: Most tokens of a chain; 0 for answers without reasoning.
         max_answer_tokens: Tokens that the model writes behind the extractor.
         chains_per_question: Chains that are written for each question, over which the loss is the
             mean; more than one needs a ``temperature``.

@@ -1,0 +1,271 @@
+"""GReaTer: instructions from gradients over reasoning (arXiv 2412.09722)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from fuse_lightning.errors import FuseError
+from fuse_lightning.evaluation.reasoning_stock import STOCK
+from fuse_lightning.objectives import Reasoning, State, Term
+from fuse_lightning.optimizers.base import PromptOptimizer
+from fuse_lightning.optimizers.greater_options import GreaterOptions, Preset, RankBy
+from fuse_lightning.optimizers.greater_positions import Positions, Slot
+from fuse_lightning.optimizers.greater_proposals import Proposer
+from fuse_lightning.optimizers.screen import screened
+from fuse_lightning.search import Scored, TargetSearch
+
+SAMPLES = 8
+"""Usual number of prompts that a gradient is averaged over."""
+PLACES, BEGUN = "places", "begun"
+"""Names of the positions at which the prompts of a target are changed next, and of the length of
+the first."""
+
+
+class GReaTer(PromptOptimizer):
+    """GReaTer optimizer: one position after another, by gradients over chains of reasoning.
+
+    A step takes one position of the prompt. The candidates for it are tokens that the model itself
+    finds likely there behind several questions. The gradient of the answers' loss over the
+    incumbent's chains shortens the list. What is left is scored with chains of its own (GReaTer,
+    arXiv 2412.09722). Behind the last position the prompt grows, until it ends a sentence; then
+    the first position is next. Beams and other frontiers keep a position for each prompt.
+
+    Beyond the paper the prompt as it is competes, gradients are averaged over random tokens, the
+    gradient's own favourites are candidates too, a screen without decoding may come first, and
+    a list of stock instructions is tried at the start. Each can be turned off.
+
+    Args:
+        terms: The objective, first a ``Reasoning`` term, whose model is the primary.
+        steps: Most steps for each target.
+        preset: "paper" or "code" for the published values of the options from ``top_k`` to
+            ``max_length`` and of ``starts`` and ``gradient_samples``; ``None`` for the package's
+            own.
+        top_k: See :class:`GreaterOptions`, also for the next ones.
+        intersect: Questions whose lists of likely tokens are intersected.
+        pools: Such intersections, which are united.
+        least: Least number of candidates before the gradient shortens the list.
+        gradient_pool: Tokens of the whole vocabulary that the gradient favours, as candidates.
+        rank_by: "gradient", "likelihood" or "random".
+        residual_damping: Share of the gradient that flows through residual branches.
+        screen: Candidates that are compared over the incumbent's chains first; 0 for none.
+        screen_examples: Examples of a step that the screen reads.
+        shortlist: Candidates that are scored with chains of their own.
+        verify: Whether these chains decide.
+        keep_incumbent: Whether the prompt as it is competes.
+        anneal: Whether a worse candidate may take its place, less and less often.
+        force_ends: Whether a candidate that ends a sentence is taken whatever its loss.
+        max_length: Most tokens of a prompt.
+        grow: Whether a prompt that ends no sentence grows.
+        ends: Characters that end a sentence.
+        starts: Instructions that are scored at the start beside ``initial_prompt``; the best begin.
+            ``None`` for the package's own, of which none names a task, and for none with a preset.
+        initial_prompt: Text to start from.
+        gradient_samples: Prompts with a random token at the position that the gradient is averaged
+            over; 0 takes the gradient at the current token, as published.
+        **options: Options of every :class:`PromptOptimizer`.
+
+    Raises:
+        FuseError: If an option is out of its range, or the first term is no ``Reasoning``.
+    """
+
+    persists = True
+
+    def __init__(
+        self,
+        terms: list[Term],
+        steps: int = 105,
+        preset: Preset | None = None,
+        top_k: int | None = None,
+        intersect: int | None = None,
+        pools: int | None = None,
+        least: int | None = None,
+        gradient_pool: int | None = None,
+        rank_by: RankBy | None = None,
+        residual_damping: float | None = None,
+        screen: int | None = None,
+        screen_examples: int | None = None,
+        shortlist: int | None = None,
+        verify: bool | None = None,
+        keep_incumbent: bool | None = None,
+        anneal: bool | None = None,
+        force_ends: bool | None = None,
+        max_length: int | None = None,
+        grow: bool = True,
+        ends: str = ".?!",
+        starts: list[str] | None = None,
+        initial_prompt: str = "",
+        gradient_samples: int | None = None,
+        **options: Any,
+    ) -> None:
+        samples = (
+            (SAMPLES if preset is None else 0) if gradient_samples is None else gradient_samples
+        )
+        super().__init__(
+            terms, steps=steps, initial_prompt=initial_prompt, gradient_samples=samples, **options
+        )
+        given = {
+            "top_k": top_k,
+            "intersect": intersect,
+            "pools": pools,
+            "least": least,
+            "gradient_pool": gradient_pool,
+            "rank_by": rank_by,
+            "residual_damping": residual_damping,
+            "screen": screen,
+            "screen_examples": screen_examples,
+            "shortlist": shortlist,
+            "verify": verify,
+            "keep_incumbent": keep_incumbent,
+            "anneal": anneal,
+            "force_ends": force_ends,
+            "max_length": max_length,
+        }
+        self.preset = preset
+        self.choices = GreaterOptions.of(preset, given)
+        self.grow = grow
+        self.ends = ends
+        own = [text for text in STOCK if "{labels}" not in text] if preset is None else []
+        self.starts = own if starts is None else [*starts]
+        first = terms[0] if terms else None
+        if not isinstance(first, Reasoning):
+            raise FuseError(
+                f"GReaTer finds prompts for reasoning, but its first term is "
+                f"{type(first).__name__}; put a Reasoning term first"
+            )
+        self._shortlists: dict[int, dict[Slot, list[State]]] = {}
+
+    def load(self, device: torch.device | str = "cpu") -> None:
+        """Loads the models."""
+        super().load(device)
+        options = self.choices
+        self.positions = Positions(
+            self.objective.primary.pieces, self.ends, self.grow, options.max_length
+        )
+        self.proposer = Proposer(self.objective, options, self.allowed, self.gradient_samples)
+
+    # Starts
+
+    def scores_start(self) -> bool:
+        """The start prompts are candidates, too."""
+        return bool(self.initial_prompt or self.starts)
+
+    def start_states(self, places: Sequence[int]) -> list[list[State]]:
+        """Start prompt of each search, and the instructions that are tried beside it."""
+        found = super().start_states(places)
+        more = self.admission.texts(self.starts)
+        return [[*dict.fromkeys([*states, *more])] for states in found]
+
+    # Candidates
+
+    def propose(self, states: list[list[State]]) -> list[list[State]]:
+        """The shortlist of each prompt, and the prompts themselves where they compete."""
+        slots = [
+            Slot(state, owner, self._place(owner, state))
+            for owner, found in enumerate(states)
+            for state in found
+        ]
+        generators = [self.searches[slot.owner].generator for slot in slots]
+        ranked = self.proposer.ranked(slots, generators)
+        children = [[*map(slot.put, tokens)] for slot, tokens in zip(slots, ranked, strict=True)]
+        options = self.choices
+        owners = [slot.owner for slot in slots]
+        admitted = self.admission.first(children, owners, options.screen or options.shortlist)
+        if options.screen:
+            admitted = self._screened(slots, admitted)
+        self._shortlists = {owner: {} for owner in range(len(states))}
+        proposed: list[dict[State, None]] = [{} for _ in states]
+        for slot, found in zip(slots, admitted, strict=True):
+            own = [slot.state] if options.keep_incumbent and slot.state else []
+            proposed[slot.owner].update(dict.fromkeys([*own, *found] if options.verify else found))
+            self._shortlists[slot.owner][slot] = found
+        for owner, found in enumerate(states):
+            if found:
+                self._advance(owner, [slot for slot in slots if slot.owner == owner])
+        return [[*found] for found in proposed]
+
+    def _place(self, owner: int, state: State) -> int:
+        places: dict[State, int] = self.searches[owner].own.get(PLACES, {})
+        return min(places.get(state, 0), len(state))
+
+    def _advance(self, owner: int, slots: Sequence[Slot]) -> None:
+        """Stores the next positions of a target's prompts and candidates."""
+        waiting = [state for _, state in self.frontier.frontiers[owner]]
+        places = {state: self._place(owner, state) for state in waiting}
+        for slot in slots:
+            after = {slot.state: self.positions.after(slot.state, slot.place)}
+            for child in self._shortlists[owner][slot]:
+                after.setdefault(child, self.positions.after(child, slot.place))
+            places |= after
+        self.searches[owner].own[PLACES] = places
+
+    def _screened(self, slots: Sequence[Slot], admitted: list[list[State]]) -> list[list[State]]:
+        """The best candidates over the chains of the prompts that they are made of."""
+        options = self.choices
+        groups = [
+            found if options.verify or not slot.state else [slot.state, *found]
+            for slot, found in zip(slots, admitted, strict=True)
+        ]
+        pairs = [
+            (state, slot) for slot, group in zip(slots, groups, strict=True) for state in group
+        ]
+        if not pairs:
+            return groups
+        losses = screened(
+            self.objective,
+            [state for state, _ in pairs],
+            [slot.state for _, slot in pairs],
+            [slot.owner for _, slot in pairs],
+            options.screen_examples,
+        )
+        kept = []
+        for group, told in zip(groups, torch.split(losses, [*map(len, groups)]), strict=True):
+            order = told.argsort(stable=True)[: options.shortlist if options.verify else 1]
+            kept.append([group[n] for n in order.tolist()])
+        return kept
+
+    def score(self, proposed: list[list[State]]) -> list[list[Scored[State]]]:
+        """Losses of the candidates, as far as the frontier may take them."""
+        scored = super().score(proposed)
+        lists, self._shortlists = self._shortlists, {}
+        return [
+            self._taken(owner, found, lists.get(owner, {})) for owner, found in enumerate(scored)
+        ]
+
+    def _taken(
+        self, owner: int, scored: list[Scored[State]], lists: dict[Slot, list[State]]
+    ) -> list[Scored[State]]:
+        losses = {state: loss for loss, state in scored}
+        gone: set[State] = set()
+        for slot, found in lists.items():
+            children = [state for state in found if losses.get(state, math.inf) < math.inf]
+            begun = self.searches[owner].own.setdefault(BEGUN, len(slot.state))
+            if self.choices.force_ends and slot.place >= begun / 2:
+                for child in filter(self.positions.ends_at(slot.place), children):
+                    return [(losses[child], child)]
+            if self.choices.anneal and children and slot.state in losses:
+                least = min(losses[state] for state in children)
+                if self._accepts(owner, least - losses[slot.state]):
+                    gone.add(slot.state)
+        return [(loss, state) for loss, state in scored if state not in gone]
+
+    def _accepts(self, owner: int, worse: float) -> bool:
+        """Whether annealing takes a candidate that is worse by so much."""
+        search = self.searches[owner]
+        drawn = float(torch.rand((), generator=search.generator))
+        warmth = 1 - search.step / (self.limits.steps + 1)
+        return worse < 0 or drawn <= math.exp(-worse / warmth)
+
+    def take_back(self, search: TargetSearch[State]) -> None:
+        """Checks the positions of a checkpoint.
+
+        Raises:
+            LookupError, TypeError, ValueError: If they are none.
+        """
+        for state, place in search.own.get(PLACES, {}).items():
+            self.check_state(state)
+            if type(place) is not int or not 0 <= place <= len(state):
+                raise ValueError("a position is none of its prompt")
