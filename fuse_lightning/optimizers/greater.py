@@ -47,7 +47,8 @@ class GReaTer(ProgressiveSearch):
         intersect: Questions whose lists of likely tokens are intersected.
         pools: Such intersections, which are united.
         least: Least number of candidates before the gradient shortens the list.
-        gradient_pool: Tokens of the whole vocabulary that the gradient favours, as candidates.
+        gradient_pool: Tokens that the gradient favours, as further candidates.
+        gradient_among: How many of the likeliest tokens these are taken from.
         rank_by: "gradient", "likelihood" or "random".
         residual_damping: Share of the gradient that flows through residual branches.
         screen: Candidates that are compared over the incumbent's chains first; 0 for none.
@@ -90,6 +91,7 @@ class GReaTer(ProgressiveSearch):
         pools: int | None = None,
         least: int | None = None,
         gradient_pool: int | None = None,
+        gradient_among: int | None = None,
         rank_by: RankBy | None = None,
         residual_damping: float | None = None,
         screen: int | None = None,
@@ -121,6 +123,7 @@ class GReaTer(ProgressiveSearch):
             "pools": pools,
             "least": least,
             "gradient_pool": gradient_pool,
+            "gradient_among": gradient_among,
             "rank_by": rank_by,
             "residual_damping": residual_damping,
             "screen": screen,

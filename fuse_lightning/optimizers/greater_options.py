@@ -46,6 +46,7 @@ class GreaterOptions:
     pools: int = 3
     least: int = 6
     gradient_pool: int = 8
+    gradient_among: int = 1000
     rank_by: RankBy = "gradient"
     residual_damping: float = 1.0
     screen: int = 0
@@ -84,7 +85,7 @@ class GreaterOptions:
         Raises:
             FuseError: If one is out of its range.
         """
-        for name in ("top_k", "intersect", "pools", "least", "shortlist"):
+        for name in ("top_k", "intersect", "pools", "least", "gradient_among", "shortlist"):
             check_number(name, getattr(self, name), 1)
         for name in ("gradient_pool", "screen"):
             check_number(name, getattr(self, name), 0)

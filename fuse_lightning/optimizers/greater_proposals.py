@@ -89,10 +89,11 @@ class Proposer:
         means = [told.mean(0) for told in log_probs]
         changes = self.changes(slots, means, generators).cpu()
         found = []
-        for pool, mask, change in zip(pools, masks, changes, strict=True):
-            masked = change.masked_fill(~mask, torch.inf)
-            more = masked.topk(min(options.gradient_pool, int(mask.sum())), largest=False)
-            tokens = dict.fromkeys([*pool, *more.indices.tolist()])
+        for pool, mask, mean, change in zip(pools, masks, means, changes, strict=True):
+            likely = mean.masked_fill(~mask, -torch.inf)
+            count = min(options.gradient_among, int(mask.sum()))
+            more = ranked_tokens(change, likely.topk(count).indices.tolist())
+            tokens = dict.fromkeys([*pool, *more[: options.gradient_pool]])
             found.append(ranked_tokens(change, [*tokens]))
         return found
 
