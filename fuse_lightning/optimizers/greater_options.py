@@ -22,8 +22,10 @@ class GreaterOptions:
         pools: Such intersections, of which the union is the pool of candidates. The paper has one.
         least: Least number of tokens in the pool beside the one that stands there; the lists grow
             until there are as many.
-        gradient_pool: Tokens of the whole vocabulary that the gradient favours most, which join
-            the pool where it is ranked by the gradient; 0 for none, as published.
+        gradient_pool: Tokens that the gradient favours most, which join the pool where it is
+            ranked by the gradient; 0 for none, as published.
+        gradient_among: How many of the tokens that are likeliest on average these are taken from.
+            Over a whole vocabulary the gradient's favourites are mostly noise.
         rank_by: What shortens the pool: "gradient", the predicted change of the loss;
             "likelihood", the model's own probabilities; "random", nothing.
         residual_damping: Share of the gradient that flows through residual branches; 1 for all.
