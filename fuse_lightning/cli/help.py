@@ -45,6 +45,7 @@ what a run found:
 models of the package:
   fuse zoo scenes --out DIR --count N --seed S     write pictures with captions
   fuse zoo moods --out FILE.csv --count N --seed S write captions of good or bad mood
+  fuse zoo sums --out FILE.csv --count N --seed S  write questions with answers
   fuse zoo train --out DIR                         rebuild the zoo's models
   fuse zoo evaluate                                measure the zoo's models
 
