@@ -11,8 +11,10 @@ from benchmarks.greater import plain
 from benchmarks.greater.plain import Ids, Setting, Step
 from fuse_lightning.data.targets import Target
 from fuse_lightning.models import CausalLM
-from fuse_lightning.objectives import Objective, Prompts, embedding_gradient
-from fuse_lightning.objectives.reasoning import Reasoning
+from fuse_lightning.objectives import Objective, Prompts, Reasoning
+from fuse_lightning.optimizers.greater_options import GreaterOptions
+from fuse_lightning.optimizers.greater_positions import Slot
+from fuse_lightning.optimizers.greater_proposals import Proposer
 
 
 @dataclass
@@ -34,6 +36,7 @@ class Ours:
         self.objective = Objective([self.term])
         self.objective.load(self.model.device)
         self.objective.set_targets([self.target])
+        self.questions = len(self.target.examples)
 
     def prompts(self, states: Sequence[Ids]) -> Prompts:
         """Prompts of the target."""
@@ -72,10 +75,13 @@ class Ours:
         return self.model.next_log_probs(rows)
 
     def gradient(self, prompt: Ids, position: int, candidates: Sequence[int]) -> Tensor:
-        """See :func:`plain.gradient`; the chains must be known, or are written."""
-        found, _ = embedding_gradient(self.objective, self.prompts([prompt]))
-        table = self.model.embedding_table[torch.tensor([*candidates], device=self.model.device)]
-        return table.float() @ found[0, position].float() * len(self.target.examples)
+        """See :func:`plain.gradient`, up to a constant; unknown chains are written."""
+        slot, options = Slot(prompt, 0, position), GreaterOptions.of("code", {})
+        everything = torch.ones(self.model.vocab_size, dtype=torch.bool, device=self.model.device)
+        proposer = Proposer(self.objective, options, everything, 0)
+        means = [torch.zeros(self.model.vocab_size)]
+        change = proposer.changes([slot], means, [torch.Generator()])[0]
+        return change[torch.tensor([*candidates], device=change.device)] * self.questions
 
     def scores(self, prompts: Sequence[Ids]) -> list[float]:
         """What the published code decides by, of each prompt behind fresh chains."""
@@ -84,7 +90,7 @@ class Ours:
 
     def chains(self, prompts: Sequence[Ids]) -> list[list[Ids]]:
         """Chains of each prompt, by question."""
-        count = len(self.target.examples)
+        count = self.questions
         found = [each[0].ids for each in self.term.chains(self.term.heads(self.prompts(prompts)))]
         return [found[start : start + count] for start in range(0, len(found), count)]
 

@@ -1,19 +1,15 @@
 """Predictors of the loss of single-token swaps, over fixed chains."""
 
 import random
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from benchmarks.greater import plain
 from benchmarks.greater.plain import Ids, Setting
-
-BRANCHES = ("self_attn", "mlp")
-"""Names of the residual branches of a layer of a network of Llama's shape."""
 
 
 def slopes(
@@ -56,29 +52,6 @@ def slopes(
         (slope,) = torch.autograd.grad(total, here)
         found.append(plain.wide(slope))
     return torch.cat(found)
-
-
-@contextmanager
-def damped(model: nn.Module, gamma: float) -> Iterator[None]:
-    """Within it, gradients through residual branches are multiplied (arXiv 2405.20778).
-
-    Args:
-        model: A network whose layers have the branches of ``BRANCHES``.
-        gamma: The factor; 1 changes nothing. The forward pass is the same.
-    """
-
-    def scale(_: nn.Module, __: Any, output: Any) -> Any:
-        first = output[0] if isinstance(output, tuple) else output
-        mixed = gamma * first + (1 - gamma) * first.detach()
-        return (mixed, *output[1:]) if isinstance(output, tuple) else mixed
-
-    parts = [part for name, part in model.named_modules() if name.rpartition(".")[2] in BRANCHES]
-    handles = [part.register_forward_hook(scale) for part in parts]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 class Position:

@@ -91,8 +91,9 @@ def compared(number: int, one: Step, other: Step, scores: list[list[float]]) -> 
     nearest = (one.log_probs.cpu() - other.log_probs.cpu())[finite.cpu()].abs().max()
     told = [str(number), f"{nearest:.0e}", yes(one.candidates == other.candidates)]
     if one.candidates == other.candidates:
-        gap = (one.gradient.cpu() - other.gradient.cpu()).norm() / one.gradient.norm().cpu()
-        told.append(f"{float(gap):.0e}")
+        # One of them is known up to a constant.
+        mine, theirs = (each.gradient.cpu() - each.gradient[-1].cpu() for each in (one, other))
+        told.append(f"{float((mine - theirs).norm() / mine.norm()):.0e}")
     else:
         told.append("")
     told += [yes(one.shortlist == other.shortlist), f"{same} of {len(chains)}"]

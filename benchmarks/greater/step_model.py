@@ -1,6 +1,7 @@
 """A network of Llama's shape with random weights, and questions of made-up words for it."""
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,17 +45,30 @@ class Sizes:
     chain: int = 128
 
 
-def build(folder: Path, sizes: Sizes) -> None:
-    """Writes the network and its tokenizer to a folder."""
+def build(
+    folder: Path, sizes: Sizes, texts: Sequence[str] = (), chat_template: str | None = None
+) -> None:
+    """Writes the network and its tokenizer to a folder.
+
+    Args:
+        folder: The folder.
+        sizes: Sizes of the network.
+        texts: Texts that the tokenizer is trained on, in place of made-up words.
+        chat_template: Template of a chat; none for a model without one.
+    """
     torch.manual_seed(0)
-    words = made_up_words(sizes.words, 0)
-    tokens, merges = learn(sizes.tokens - 1, [f"a {word}" for word in words], "")
+    known = [*texts] or [f"a {word}" for word in made_up_words(sizes.words, 0)]
+    tokens, merges = learn(sizes.tokens - 1, known, "")
     vocab = {token: index for index, token in enumerate([*tokens, END])}
     tokenizer = Tokenizer(models.BPE(vocab=vocab, merges=merges))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, bos_token=END, eos_token=END, pad_token=END
+        tokenizer_object=tokenizer,
+        bos_token=END,
+        eos_token=END,
+        pad_token=END,
+        chat_template=chat_template,
     ).save_pretrained(folder)
     end = vocab[END]
     config = LlamaConfig(

@@ -9,8 +9,11 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from benchmarks.greater import plain
-from benchmarks.greater.tables import STOCK, read_table
+from benchmarks.greater import fidelity, plain, predictors, real, step
+from benchmarks.greater.chat import allowed_tokens, as_setting, ids_of
+from benchmarks.greater.searches import reached
+from benchmarks.greater.step_model import Sizes, build
+from benchmarks.greater.tables import DEFAULT, STOCK, read_table
 
 LEAST = {"capital": 180, "antonym": 180, "category": 150}
 
@@ -167,10 +170,143 @@ def test_a_step_takes_the_best_of_its_shortlist_and_the_later_of_equals(model, s
     assert plain.best([4, 5, 6], [0.5, 0.25, 0.25]) == 6
 
 
-@pytest.mark.parametrize("name", ["plain"])
-def test_examples_of_docstrings(name):
+def test_the_package_takes_the_same_step(tmp_path, monkeypatch):
+    folder = tmp_path / "model"
+    build(folder, step.QUICK)
+    found = step.run(folder, step.QUICK, "cpu", "float32", 2)
+    chains = step.QUICK.questions * (1 + step.QUICK.candidates)
+    for line in found.same:
+        assert line[2] == line[4] == line[7] == "the same"
+        assert line[5] == f"{chains} of {chains}"
+        assert all(float(line[place]) < 1e-4 for place in (1, 3, 6))
+    # What is told of the plain step by its rows alone is what it does.
+    told, done = (found.work[f"plain, {how}"] for how in ("predicted", "measured"))
+    assert (told.positions, told.outputs) == (done.positions, done.outputs)
+    assert told.flops == pytest.approx(done.flops, rel=0.3)
+    least, ours = (found.work[f"package, {how}"] for how in ("the least", "measured"))
+    assert least.positions <= ours.positions < done.positions
+    assert least.outputs <= ours.outputs < done.outputs
+    assert "| cpu, float32 | 2 | " in step.page({"cpu, float32": found}, step.QUICK, 2)
+
+
+TEMPLATE = (
+    "{% for turn in messages %}<{{ turn['role'] }}> {{ turn['content'] }}\n{% endfor %}"
+    "{% if add_generation_prompt %}<assistant>{% endif %}"
+)
+
+
+@pytest.fixture(scope="module")
+def chat(tmp_path_factory):
+    """Folder of a tiny chat model with the words of the tables."""
+    texts = [
+        f"a {text}"
+        for name in LEAST
+        for each in read_table(name)
+        for text in (each.question, *each.right)
+    ]
+    texts += [f"a {text}" for name in STOCK for text in STOCK[name]] + [f"a {DEFAULT}"] * 3
+    texts += [
+        f"a {text}"
+        for parts in fidelity.PROMPTS.values()
+        for part in parts.values()
+        for text in part
+    ]
+    folder = tmp_path_factory.mktemp("chat")
+    build(folder, Sizes(layers=1, width=64, tokens=3000), texts, TEMPLATE)
+    return folder
+
+
+def test_a_chat_has_the_prompt_between_the_question_and_the_chain(chat):
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(chat)
+    questions = read_table("capital")[:3]
+    setting = as_setting(tokenizer, questions, len(tokenizer), [0])
+    prompt, chain = (ids_of(tokenizer, text) for text in (" Which city?", " It is Rome."))
+    text = tokenizer.decode(setting.row(1, prompt, chain))
+    question = questions[1]
+    assert text == (
+        f"<user> {question.question} Which city?\n<assistant> It is Rome."
+        f"\nTherefore, the final answer is: {question.answer}"
+    )
+    allowed = allowed_tokens(tokenizer, len(tokenizer) + 2)
+    assert len(allowed) == len(tokenizer) + 2
+    texts = {tokenizer.decode([n]) for n in allowed.nonzero().squeeze(1).tolist()}
+    assert {" the", "."} <= texts
+    assert not {"\n", ":", "ã", tokenizer.eos_token} & texts
+
+
+def test_slopes_of_many_rows_are_those_of_one_row_at_a_time(model, setting):
+    chains = plain.write_chains(model, setting, PROMPT)
+    tried = [12, 44, 59, PROMPT[PLACE]]
+    here = predictors.Position(model, setting, PROMPT, PLACE, chains, tried)
+    wanted = plain.gradient(model, setting, PROMPT, PLACE, chains, tried) / len(chains)
+    torch.testing.assert_close(here.gradient([PROMPT[PLACE]]), wanted, rtol=1e-4, atol=1e-3)
+    other = here.gradient([12, 44])
+    parts = [here.gradient([token]) for token in (12, 44)]
+    torch.testing.assert_close(other, sum(parts) / 2, rtol=1e-4, atol=1e-3)
+
+
+def test_exact_losses_are_of_each_candidate_behind_its_own_chains(model, setting):
+    chains = plain.write_chains(model, setting, PROMPT)
+    tried = [12, 44]
+    here = predictors.Position(model, setting, PROMPT, PLACE, chains, tried)
+    fresh = here.fresh()
+    for number, token in enumerate(tried):
+        prompt = plain.swapped(PROMPT, PLACE, token)
+        assert fresh[number] == plain.write_chains(model, setting, prompt)
+        for some, told in ((fresh, here.exact(fresh)), ([chains] * 2, here.exact([chains] * 2))):
+            judged = plain.judge(model, setting, prompt, some[number])
+            assert float(told[number]) == pytest.approx(float(judged.answer_nll.mean()), rel=1e-5)
+
+
+def test_measures_of_a_predictor():
+    exact = [0.1 * n for n in range(10)]
+    assert fidelity.measures(exact, exact) == pytest.approx((1.0, 1.0))
+    assert fidelity.measures(exact[::-1], exact) == pytest.approx((-1.0, 0.0))
+
+
+@pytest.mark.slow
+def test_fidelity_is_taken_up_again(chat, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(fidelity, "hush", lambda: None)
+    words = ["--model", str(chat), "--quick", "--keep", str(tmp_path)]
+    fidelity.main(words)
+    first = capsys.readouterr().out
+    assert "| smoothed, 8 random tokens | " in first
+    assert "## Reported" in first
+    monkeypatch.setattr(fidelity, "position_of", None)
+    fidelity.main(words)
+    assert capsys.readouterr().out == first
+    fidelity.main([])
+    assert "skipped" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_searches_of_a_real_model_are_taken_up_again(chat, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(real, "hush", lambda: None)
+    words = ["--model", str(chat), "--quick", "--keep", str(tmp_path)]
+    real.main(words)
+    first = capsys.readouterr().out
+    assert "## Task capital" in first
+    assert "| *the best stock instruction* | " in first
+    monkeypatch.setattr("lightning.Trainer.fit", None)
+    real.main(words)
+    assert capsys.readouterr().out == first
+    real.main([])
+    assert "skipped" in capsys.readouterr().out
+
+
+def test_evaluations_until_a_prompt_is_good_enough():
+    curve = [[100, 0.2], [300, 0.8], [500, 0.9]]
+    assert [reached(curve, bar) for bar in (0.1, 0.8, 0.85, 0.95)] == [100, 300, 500, None]
+
+
+@pytest.mark.parametrize(
+    ("name", "least"), [("plain", 4), ("fidelity", 2), ("searches", 1), ("step_work", 1)]
+)
+def test_examples_of_docstrings(name, least):
     import doctest
 
     failed, tried = doctest.testmod(import_module(f"benchmarks.greater.{name}"))
-    assert tried > 0
+    assert tried >= least
     assert failed == 0
