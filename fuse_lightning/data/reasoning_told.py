@@ -47,7 +47,7 @@ class Told:
         >>> split = {"k": {"question": "x", "label": "Yes"}}
         >>> told.line({"Yes": ["Yes"], "No": ["No"]}, {"train": split, "test": {}}, {"bad": 1})
         "a.csv: the question is column goal, the answer is column final_target (guessed by name); \
-answers are of kind yes_no (guessed), one of 2: 'No', 'Yes'; train/test: 1/0; extractor \
+answers are of kind yes_no (guessed), one of 2: 'Yes', 'No'; train/test: 1/0; extractor \
 'The answer is:'; left out: 1 bad"
         """
         columns = self.columns
