@@ -132,13 +132,14 @@ def run(
         sizes: Questions of each part, by table.
         keep: Folder of what was found.
     """
+    within = f" or {plan.seconds:.0f} seconds" if plan.seconds else ""
     parts = [
         f"# Reasoning prompts for {name}",
         describe(),
         f"`{name}`, chat template, prompt behind the question, greedy chains of at most {CHAIN} "
         f"tokens. Searches begin with the published start, `{DEFAULT}`, and end after {plan.steps} "
-        f"steps; {len(seeds)} draws of the questions. Figures are means ± standard deviations; "
-        "columns of words count *better / not shown / worse*, each at 5 % two-sided. No test "
+        f"steps{within}; {len(seeds)} draws of the questions. Figures are means ± standard "
+        "deviations; columns of words count *better / not shown / worse*, each at 5 % two-sided. No test "
         "question of these draws was looked at before.",
     ]
     for task_name in tasks:
@@ -173,6 +174,7 @@ def main(args: list[str] | None = None) -> None:
         "--seeds", nargs="+", type=int, default=[*range(FIRST_SEED, FIRST_SEED + 3)]
     )
     parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--seconds", type=float, help="most seconds of a search")
     parser.add_argument("--keep", type=Path, help="folder of results: kept, and taken up again")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--dtype", default="float32")
@@ -196,7 +198,7 @@ def main(args: list[str] | None = None) -> None:
         options.tasks,
         options.rows,
         options.seeds[:1] if options.quick else options.seeds,
-        Plan(0, 0, 0, steps),
+        Plan(0, 0, 0, steps, seconds=options.seconds),
         sizes,
         options.keep,
     )

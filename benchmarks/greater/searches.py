@@ -64,6 +64,7 @@ class Plan:
         test: Questions that report.
         steps: Most steps.
         evaluations: Most pairs of a prompt and a question; ``None`` for no limit.
+        seconds: Most seconds; ``None`` for no limit.
     """
 
     train: int
@@ -71,6 +72,7 @@ class Plan:
     test: int
     steps: int
     evaluations: int | None = None
+    seconds: float | None = None
 
 
 class Followed(GReaTer):
@@ -118,6 +120,7 @@ def fit(
         [Reasoning(model, **{**task.term, **row.term})],
         steps=plan.steps,
         max_evaluations=plan.evaluations,
+        max_seconds=plan.seconds,
         initial_prompt=start,
         seed=seed,
         **{"starts": [], **row.options},
