@@ -139,8 +139,8 @@ def run(
         f"`{name}`, chat template, prompt behind the question, greedy chains of at most {CHAIN} "
         f"tokens. Searches begin with the published start, `{DEFAULT}`, and end after {plan.steps} "
         f"steps{within}; {len(seeds)} draws of the questions. Figures are means ± standard "
-        "deviations; columns of words count *better / not shown / worse*, each at 5 % two-sided. No test "
-        "question of these draws was looked at before.",
+        "deviations; columns of words count *better / not shown / worse*, each at 5 % two-sided. "
+        "No test question of these draws was looked at before.",
     ]
     for task_name in tasks:
         task, own = task_of(task_name), sizes[task_name]
