@@ -119,6 +119,8 @@ def run(
     plan: Plan,
     sizes: Mapping[str, tuple[int, int, int]],
     keep: Path | None,
+    *,
+    search: bool = True,
 ) -> str:
     """Searches what is not kept yet; the results page.
 
@@ -131,6 +133,7 @@ def run(
         plan: Steps and budget of a search.
         sizes: Questions of each part, by table.
         keep: Folder of what was found.
+        search: Whether to search what is not kept yet; else it is left out.
     """
     within = f" or {plan.seconds:.0f} seconds" if plan.seconds else ""
     parts = [
@@ -149,8 +152,12 @@ def run(
         for row in rows:
             for seed in seeds:
                 label = f"{task_name}-{row}-{seed}".replace(" ", "_")
+                path = keep and keep / "real" / f"{label}.json"
+                if not search and not (path and path.exists()):
+                    print(label, "is not there", flush=True)
+                    continue
                 cell = kept(
-                    keep and keep / "real" / f"{label}.json",
+                    path,
                     [name, model.dtype, asdict(of), asdict(ROWS[row]), dict(task.term)],
                     lambda task=task, row=row, of=of, seed=seed: judged(
                         model, task, ROWS[row], DEFAULT, of, seed
@@ -158,7 +165,8 @@ def run(
                 )
                 print(label, cell["verdict"]["sentence"], flush=True)
                 found.setdefault(row, []).append({**cell, "seed": seed})
-        parts.append(section(task_name, found, of))
+        if found:
+            parts.append(section(task_name, found, of))
     return "\n\n".join(parts) + "\n"
 
 
@@ -179,6 +187,7 @@ def main(args: list[str] | None = None) -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--dtype", default="float32")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--no-search", action="store_true", help="the page of what is kept")
     parser.add_argument("--no-page", action="store_true", help="search, and leave the page")
     parser.add_argument("--quick", action="store_true", help="everything tiny; writes nothing")
     options = parser.parse_args(args)
@@ -201,6 +210,7 @@ def main(args: list[str] | None = None) -> None:
         Plan(0, 0, 0, steps, seconds=options.seconds),
         sizes,
         options.keep,
+        search=not options.no_search,
     )
     if options.quick or options.no_page:
         print(text)

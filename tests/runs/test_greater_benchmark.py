@@ -294,6 +294,14 @@ def test_searches_of_a_real_model_are_taken_up_again(chat, tmp_path, monkeypatch
     monkeypatch.setattr("lightning.Trainer.fit", None)
     real.main(words)
     assert capsys.readouterr().out == first
+    # What a run that was killed has left is shown alone.
+    for path in (tmp_path / "real").glob("antonym*"):
+        path.unlink()
+    real.main([*words, "--no-search"])
+    rest = capsys.readouterr().out
+    assert "antonym-GReaTer-8000 is not there" in rest
+    assert "## Task capital" in rest
+    assert "## Task antonym" not in rest
     real.main([])
     assert "skipped" in capsys.readouterr().out
 
