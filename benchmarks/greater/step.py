@@ -3,7 +3,9 @@
 ``python -m benchmarks.greater.step`` writes ``benchmarks/results/greater_step.md``: 32 questions of
 60 tokens, a prompt of 16, chains of 128, 3 candidates, a network of 50 M random weights of Llama's
 shape. Both take the same step, and what they find is compared. On a processor seconds are those of
-the process, which others on the machine change little. A run needs about 4 minutes on one core.
+the process, which others on the machine change little. A round needs about 3 minutes of one core,
+and counting what was read as long again. With ``--keep FOLDER`` the page also shows what was
+measured there before on other devices.
 """
 
 import argparse
@@ -13,46 +15,27 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from random import Random
-from statistics import median
 from typing import Any
 
 import torch
 from transformers import AutoModelForCausalLM
 
+from benchmarks.classification.runs import kept
 from benchmarks.engine import status
 from benchmarks.greater import plain
 from benchmarks.greater.ours import Ours
 from benchmarks.greater.plain import Ids, Setting, Step
 from benchmarks.greater.step_model import Sizes, build, target_of
-from benchmarks.greater.step_work import PHASES, Work, counted, least, of_plain, total
-from benchmarks.machine import describe, table, write
+from benchmarks.greater.step_page import NAMES, Found, page
+from benchmarks.greater.step_work import PHASES, Work, counted, least, of_plain
+from benchmarks.machine import describe, write
 from benchmarks.search import hush
 from fuse_lightning.models import CausalLM
 
 QUICK = Sizes(2, 64, 1200, 900, 6, 8, 5, 2, 12)
-NAMES = "plain", "package"
-
-
-@dataclass
-class Found:
-    """What is measured on one device, in one type of numbers.
-
-    Attributes:
-        seconds: Of each step, plain and by the package, in turns.
-        first: Seconds of the chains that the package writes once, before its first step.
-        memory: Most memory that a step took beyond what was there, MB.
-        same: Lines that compare what the two find.
-        work: Work of a step by phase, predicted and measured.
-    """
-
-    seconds: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in NAMES})
-    first: list[float] = field(default_factory=list)
-    memory: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in NAMES})
-    same: list[list[str]] = field(default_factory=list)
-    work: dict[str, dict[str, Work]] = field(default_factory=dict)
 
 
 def timed(device: torch.device, do: Callable[[], Any]) -> tuple[Any, float, float]:
@@ -115,13 +98,20 @@ def yes(same: bool) -> str:
     return "the same" if same else "not the same"
 
 
+def where(device: str) -> str:
+    """The machine, and the name of a GPU."""
+    if not device.startswith("cuda"):
+        return describe()
+    return f"{torch.cuda.get_device_name(device)}; {describe()}"
+
+
 def run(folder: Path, sizes: Sizes, device: str, dtype: str, rounds: int) -> Found:
     """Measures steps on a device, plainly and by the package in turns."""
     model = CausalLM(str(folder), dtype=dtype, device=device)  # type: ignore[arg-type]
     model.load(device)
     network = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, dtype))
     network = network.to(device).eval().requires_grad_(False)
-    found = Found()
+    found = Found(where(device))
     # The first steps of a process warm up and are not timed.
     warm = replace(sizes, questions=2, chain=4)
     for number in range(-1, rounds):
@@ -205,80 +195,8 @@ def works(
     }
 
 
-def page(found: dict[str, Found], sizes: Sizes, rounds: int) -> str:
-    """The results page."""
-    speed, same = [], []
-    for name, each in found.items():
-        one, other = (median(each.seconds[key]) for key in NAMES)
-        speed.append(
-            [
-                name,
-                f"{one:.2f}",
-                f"{other:.2f}",
-                f"{one / other:.1f}",
-                f"{median(each.first):.2f}",
-                *(f"{max(each.memory[key]):.0f}" for key in NAMES),
-            ]
-        )
-        same += [[name, *line] for line in each.same]
-    last = [*found.values()][-1]
-    work = []
-    for name, phases in last.work.items():
-        for phase, each in {**phases, "*all*": total(phases.values())}.items():
-            line = [f"{each.positions}", f"{each.outputs}", f"{each.flops / 1e12:.3f}"]
-            work.append([name, phase, *line])
-    setting = (
-        f"{sizes.questions} questions of {sizes.question} tokens, a prompt of {sizes.prompt} "
-        f"tokens, chains of {sizes.chain} tokens, {sizes.candidates} candidates; a network of "
-        f"Llama's shape with {sizes.layers} layers of width {sizes.width} and random weights, "
-        f"{sizes.tokens} tokens."
-    )
-    parts = [
-        "# What a step of GReaTer costs",
-        describe(),
-        setting,
-        "A step proposes tokens for one position from what questions agree on, takes the gradient "
-        "of the answers' loss behind fixed chains, and tries the most promising candidates behind "
-        "chains of their own. *Plain* does it as published, with transformers alone "
-        "(`benchmarks/greater/plain.py`): chains are written in batches of 9, those of the prompt "
-        "as it is anew in each step, and every phase reads whole rows with the logits of all "
-        "positions. Weights are frozen, which the published code leaves out. *Package* is this "
-        "package with `preset: code`. It knows the chains of the prompt from the step before; "
-        "writing them once, before the first step, takes the seconds of *once*.",
-        "## Seconds and memory",
-        f"Medians of {rounds} steps in turns, each on questions and a prompt of its own. Seconds "
-        "on a processor are those of the process. Memory is the most that a step took beyond what "
-        "was there before.",
-        table(
-            [
-                *("device and numbers", "plain, s", "package, s", "times faster", "once, s"),
-                *("plain, MB", "package, MB"),
-            ],
-            speed,
-        ),
-        "## What both find",
-        "Largest difference of the log-probabilities that proposals are made of (nats), relative "
-        "differences of the gradient over the candidates and of the scores.",
-        table(
-            [
-                *("device and numbers", "step", "log-probabilities", "candidates", "gradient"),
-                *("shortlist", "equal chains", "scores", "chosen token"),
-            ],
-            same,
-        ),
-        "## Work",
-        "Positions that go through the layers, those whose logits are computed, and operations of "
-        "matrix products with weights and of attention, forward and backward. *Predicted* and "
-        "*the least* are counted from the rows: of the plain step all tokens with their padding, "
-        "of the package each distinct (prefix, token) pair once, and logits where they are asked "
-        "for. Attention is not in these two.",
-        table(["", "phase", "positions", "with logits", "TFLOP"], work),
-    ]
-    return "\n\n".join(parts) + "\n"
-
-
 def main(args: list[str] | None = None) -> None:
-    """Measures and writes the page."""
+    """Measures what is not kept yet, and writes the page on all that is."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -286,19 +204,30 @@ def main(args: list[str] | None = None) -> None:
     parser.add_argument("--dtype", nargs="+", default=["float32"])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--keep", type=Path, help="folder of results, those of other devices too")
     parser.add_argument("--quick", action="store_true", help="everything tiny; writes nothing")
     options = parser.parse_args(args)
     hush()
     torch.set_num_threads(options.threads)
-    sizes = QUICK if options.quick else Sizes()
+    sizes, keep = QUICK if options.quick else Sizes(), options.keep and options.keep / "step"
+    found: dict[str, Found] = {}
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        build(folder, sizes)
-        found = {
-            f"{options.device}, {dtype}": run(folder, sizes, options.device, dtype, options.rounds)
-            for dtype in options.dtype
+        build(Path(name), sizes)
+        for dtype in options.dtype:
+            key = f"{options.device}, {dtype}"
+            cell = kept(
+                keep and keep / f"{key.replace(', ', '-')}.json",
+                asdict(sizes),
+                lambda dtype=dtype: asdict(
+                    run(Path(name), sizes, options.device, dtype, options.rounds)
+                ),
+            )
+            found[key] = Found.from_dict(cell)
+    for path in sorted(keep.glob("*.json")) if keep else ():
+        found |= {
+            path.stem.replace("-", ", "): Found.from_dict(kept(path, asdict(sizes), lambda: None))
         }
-    text = page(found, sizes, options.rounds)
+    text = page(dict(sorted(found.items())), sizes)
     if options.quick:
         print(text)
     else:

@@ -1,15 +1,16 @@
 """The benchmark of reasoning prompts: its tables and its plain step."""
 
+import json
 import random
 import unicodedata
-from dataclasses import replace
+from dataclasses import asdict, replace
 from importlib import import_module
 
 import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from benchmarks.greater import fidelity, plain, predictors, real, step, zoo
+from benchmarks.greater import fidelity, plain, predictors, real, step, step_page, zoo
 from benchmarks.greater.chat import allowed_tokens, as_setting, ids_of
 from benchmarks.greater.searches import reached
 from benchmarks.greater.step_model import Sizes, build
@@ -170,6 +171,7 @@ def test_a_step_takes_the_best_of_its_shortlist_and_the_later_of_equals(model, s
     assert plain.best([4, 5, 6], [0.5, 0.25, 0.25]) == 6
 
 
+@pytest.mark.slow
 def test_the_package_takes_the_same_step(tmp_path, monkeypatch):
     folder = tmp_path / "model"
     build(folder, step.QUICK)
@@ -188,7 +190,23 @@ def test_the_package_takes_the_same_step(tmp_path, monkeypatch):
     for phase, work in least.items():
         assert work.positions <= ours[phase].positions <= done[phase].positions
         assert work.outputs <= ours[phase].outputs <= done[phase].outputs
-    assert "| cpu, float32 | 2 | " in step.page({"cpu, float32": found}, step.QUICK, 2)
+    text = step_page.page({"cpu, float32": found}, step.QUICK)
+    assert text.count("| cpu, float32 | 2 | ") == 2
+    assert step_page.Found.from_dict(json.loads(json.dumps(asdict(found)))) == found
+
+
+@pytest.mark.slow
+def test_a_page_on_steps_shows_what_other_devices_have_left(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(step, "hush", lambda: None)
+    words = ["--quick", "--rounds", "1", "--keep", str(tmp_path)]
+    step.main(words)
+    first = capsys.readouterr().out
+    (tmp_path / "step" / "cpu-float32.json").rename(tmp_path / "step" / "cuda-bfloat16.json")
+    step.main(words)
+    both = capsys.readouterr().out
+    assert "| cuda, bfloat16 | 1 | " in both
+    assert "| cpu, float32 | 1 | " in first
+    assert "| cpu, float32 | 1 | " in both
 
 
 TEMPLATE = (
