@@ -11,7 +11,7 @@ from typing import Any
 
 from benchmarks.classification.countries import COUNTRIES
 from fuse_lightning.data import LabelledExamples
-from fuse_lightning.evaluation.labelled_floors import FloorOptions
+from fuse_lightning.evaluation.floor_options import FloorOptions
 from fuse_lightning.objectives import Classification
 from fuse_lightning.zoo import instructions
 from fuse_lightning.zoo.moods import mood_captions

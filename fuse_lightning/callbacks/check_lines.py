@@ -11,11 +11,11 @@ from fuse_lightning.utilities.tables import print_table
 from fuse_lightning.utilities.terminal import printable, say
 
 WORTH = "worth it: there is room for a better prompt, and the test examples can show it"
-LABELLED = "floors and headroom need labelled examples; this search has none"
+ANSWERED = "floors and headroom need labelled examples or questions; this search has none"
 
 
 def print_check(check: Check, *, short: bool) -> None:
-    """Prints what is known of a search: headroom of each labelled target, cost, and a last line.
+    """Prints what is known of a search: headroom of each target, cost, and a last line.
 
     Args:
         check: The check.
@@ -23,7 +23,7 @@ def print_check(check: Check, *, short: bool) -> None:
     """
     cost = cost_lines(check)
     if not check.headrooms:
-        say(*map(printable, [*cost, LABELLED]))
+        say(*map(printable, [*cost, ANSWERED]))
     for name, headroom in check.headrooms.items():
         say(printable(f"before the search of {name}:"))
         if not short:
@@ -39,7 +39,7 @@ def headroom_lines(headroom: Room) -> list[str]:
     room = (
         f"the best floor is {best.name}: {percent(best.accuracy)} of {spaced(headroom.examples)} "
         f"examples that choose (95 % interval {percent(best.low)} to {percent(best.high)}; the "
-        f"most frequent class: {percent(headroom.majority)}), which leaves "
+        f"most frequent {headroom.label}: {percent(headroom.majority)}), which leaves "
         f"{100 * headroom.room:.1f} points"
     )
     shown = "no gain"
@@ -48,6 +48,13 @@ def headroom_lines(headroom: Room) -> list[str]:
     answers = ""
     if headroom.outside is not None:
         answers = f"; {percent(headroom.outside)} of the answers are outside the label set"
+    if headroom.chains is not None and headroom.settings is not None:
+        answers = (
+            f"; with {best.name} {percent(headroom.chains.readable)} of the chains hold an answer, "
+            f"{percent(headroom.chains.written)} have one behind them, and "
+            f"{percent(headroom.chains.cut)} are cut short "
+            f"(max_chain_tokens {headroom.settings.max_chain_tokens})"
+        )
     told = f"{spaced(headroom.tests)} test examples can show {shown}{answers}"
     return [room, told] if headroom.tests else [room]
 

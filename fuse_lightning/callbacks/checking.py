@@ -13,12 +13,11 @@ from lightning.pytorch.utilities.seed import isolate_rng
 
 from fuse_lightning.callbacks.final_verdict import FinalVerdict, with_start
 from fuse_lightning.data.targets import Target
-from fuse_lightning.evaluation.answers import Labeller
+from fuse_lightning.evaluation.answering import answerer_of, has_answers
 from fuse_lightning.evaluation.before import measured_headroom
+from fuse_lightning.evaluation.floor_options import FloorOptions
 from fuse_lightning.evaluation.headroom import Room
-from fuse_lightning.evaluation.labelled_floors import FloorOptions
 from fuse_lightning.models import FrozenModel
-from fuse_lightning.objectives import Classification, Objective
 from fuse_lightning.search import SearchModule
 from fuse_lightning.search.lightning_glue import callbacks_of
 from fuse_lightning.search.plan import Plan
@@ -32,7 +31,7 @@ class Check:
     Attributes:
         targets: Number of targets.
         plan: Cost of the search of the first target.
-        headrooms: Headroom of each labelled target, by its id.
+        headrooms: Headroom of each target with answers, by its id.
         verdict: Estimated seconds of all verdicts, floors included.
     """
 
@@ -71,14 +70,14 @@ def checked(
     headrooms, seconds = {}, 0.0
     with isolate_rng(include_cuda=device == "cuda"), _unchanged(models):
         search = copy_of(module, trainer)
-        labeller = labeller_of(search)
+        answerer = answerer_of(getattr(search, "objective", None))
         for target in targets:
-            if labeller is None or not is_labelled(target):
+            if answerer is None or not has_answers(target):
                 continue
             begin = perf_counter()
             with torch.no_grad(), torch.autocast(device, enabled=False):
                 found, answers = measured_headroom(
-                    labeller, target, floors_of(trainer, module), module.seed, examples
+                    answerer, target, floors_of(trainer, module), module.seed, examples
                 )
             headrooms[target.id] = found
             each = (perf_counter() - begin) / answers
@@ -107,24 +106,6 @@ def _verdict_answers(target: Target, prompts: float, floors: int, top: int) -> f
     if not target.test:
         return 0.0
     return (prompts + top) * len(target.choosing) + (floors + top) * len(target.test)
-
-
-def is_labelled(target: Target) -> bool:
-    """Whether a target has labelled examples.
-
-    >>> is_labelled(Target("a", text="a red house"))
-    False
-    """
-    return bool(target.labels and target.seen)
-
-
-def labeller_of(search: SearchModule[Any]) -> Labeller | None:
-    """Labeller by the classification term of a search; ``None`` without one."""
-    objective: object = getattr(search, "objective", None)
-    if not isinstance(objective, Objective):
-        return None
-    terms = [term for term in objective.terms if isinstance(term, Classification)]
-    return Labeller(objective, terms[0]) if terms else None
 
 
 def floors_of(trainer: L.Trainer, search: SearchModule[Any]) -> FloorOptions:

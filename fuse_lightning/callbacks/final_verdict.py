@@ -14,9 +14,10 @@ from fuse_lightning.callbacks.objectives import objective_of
 from fuse_lightning.callbacks.transfer import TransferModels
 from fuse_lightning.data.targets import Target
 from fuse_lightning.errors import FuseError
-from fuse_lightning.evaluation.answers import Labeller
+from fuse_lightning.evaluation.answerer import Answerer
+from fuse_lightning.evaluation.answering import answerer_of, answers_with
 from fuse_lightning.evaluation.final import Judged, final_verdict
-from fuse_lightning.evaluation.labelled_floors import FloorOptions
+from fuse_lightning.evaluation.floor_options import FloorOptions
 from fuse_lightning.evaluation.stored import all_targets
 from fuse_lightning.evaluation.term_metrics import transfer
 from fuse_lightning.evaluation.verdict import Verdict
@@ -24,7 +25,6 @@ from fuse_lightning.evaluation.verdict_files import EXAMPLES, FILE, write_verdic
 from fuse_lightning.evaluation.verdict_table import expectations, print_verdict
 from fuse_lightning.models import CausalLM, Seq2SeqLM
 from fuse_lightning.models.auto import auto_model
-from fuse_lightning.objectives import Classification
 from fuse_lightning.results.result import Result
 from fuse_lightning.results.run_folder import folder_of
 from fuse_lightning.search import search_of
@@ -37,7 +37,8 @@ WIDTH = 100
 class FinalVerdict(Callback):
     """Callback that says whether found prompts are better than prompts that cost nothing.
 
-    It speaks of targets with labelled test examples, which no search reads. The short list, up to
+    It speaks of targets with test examples that have right answers, classes of texts or answers
+    to questions, which no search reads. The short list, up to
     ``top`` prompts of a target, is frozen by then. Its figures are printed, shown in TensorBoard
     and written to the run's folder as ``verdict.json``; the answers to single examples as
     ``verdict-examples.jsonl``. ``fuse report`` shows both.
@@ -64,13 +65,13 @@ class FinalVerdict(Callback):
         """Checks the other models before a search, and not behind it.
 
         Raises:
-            FuseError: If one does not exist, or names no classes.
+            FuseError: If one does not exist, or gives no answers.
         """
         for name in self.transfer if stage in ("fit", "test") and self.enabled else ():
             model = auto_model(name)
             if not isinstance(model, CausalLM | Seq2SeqLM):
                 raise FuseError(
-                    f"{name!r} is a {model.kind}, which names no classes; give transfer of "
+                    f"{name!r} is a {model.kind}, which gives no answers; give transfer of "
                     "FinalVerdict language models"
                 )
 
@@ -121,16 +122,14 @@ class FinalVerdict(Callback):
         """Judges all targets under one model; another one that cannot be asked is left out."""
         search = objective_of(pl_module, type(self).__name__)
         if name is None:
-            terms = (term for term in search.terms if isinstance(term, Classification))
-            if (own := next(terms, None)) is not None:
-                self._judge_all(Labeller(search, own), pl_module, targets, found)
+            if (own := answerer_of(search)) is not None:
+                self._judge_all(own, pl_module, targets, found)
             return
         try:
             other = transfer(name, search, targets)
-            if isinstance(other.term, Classification):
+            if (answerer := answers_with(other.objective, other.term)) is not None:
                 other.objective.load(pl_module.device)
-                labeller = Labeller(other.objective, other.term)
-                self._judge_all(labeller, pl_module, targets, found)
+                self._judge_all(answerer, pl_module, targets, found)
                 other.term.model.unload()
         # What is known of the others must not be lost for it.
         except FuseError as error:
@@ -138,7 +137,7 @@ class FinalVerdict(Callback):
 
     def _judge_all(
         self,
-        labeller: Labeller,
+        answerer: Answerer,
         pl_module: L.LightningModule,
         targets: Sequence[Target],
         found: Mapping[str, Sequence[Result]],
@@ -148,8 +147,8 @@ class FinalVerdict(Callback):
             prompts = [result.prompt for result in found[target.id]]
             with torch.autocast(pl_module.device.type, enabled=False):
                 options = with_start(self.floors, pl_module)
-                judged = final_verdict(labeller, target, prompts, options, seed)
-            self.judged[target.id][labeller.term.model.model_id] = judged
+                judged = final_verdict(answerer, target, prompts, options, seed)
+            self.judged[target.id][answerer.term.model.model_id] = judged
 
     def _show(self, trainer: L.Trainer) -> None:
         boards = [

@@ -1,4 +1,4 @@
-"""Check of labelled targets at the start of a search."""
+"""Check of targets with answers at the start of a search."""
 
 import logging
 from collections.abc import Sequence
@@ -8,9 +8,10 @@ import lightning as L
 from lightning.pytorch.callbacks import Callback
 
 from fuse_lightning.callbacks.check_lines import print_check
-from fuse_lightning.callbacks.checking import checked, is_labelled, labeller_of
+from fuse_lightning.callbacks.checking import checked
 from fuse_lightning.data.targets import Target
 from fuse_lightning.errors import FuseError
+from fuse_lightning.evaluation.answering import answerer_of, has_answers
 from fuse_lightning.evaluation.stored import all_targets
 from fuse_lightning.search import SearchModule, search_of
 from fuse_lightning.search.rehearsal import CopyError
@@ -21,9 +22,9 @@ logger = logging.getLogger(__name__)
 class Headroom(Callback):
     """Callback that says before a search whether it is worth its cost.
 
-    It speaks of labelled targets: what prompts that cost nothing reach, what a step costs, how
-    many steps the budgets allow. The search is left exactly as it was. ``fuse check`` says more,
-    without a search. A resumed search is not checked.
+    It speaks of targets whose examples have right answers: what prompts that cost nothing reach,
+    what a step costs, how many steps the budgets allow. The search is left exactly as it was.
+    ``fuse check`` says more, without a search. A resumed search is not checked.
 
     Args:
         examples: Most examples of a target that are read, of those that choose prompts.
@@ -45,9 +46,9 @@ class Headroom(Callback):
         resumed = bool(module.waiting or module.finished or module.goes_on or trainer.global_step)
         if not self.enabled or resumed or trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
-        if labeller_of(module) is None:
+        if answerer_of(getattr(module, "objective", None)) is None:
             return
-        targets = [target for target in all_targets(trainer) if is_labelled(target)]
+        targets = [target for target in all_targets(trainer) if has_answers(target)]
         if targets and trainer.is_global_zero:
             self._check(trainer, module, targets)
         trainer.strategy.barrier()

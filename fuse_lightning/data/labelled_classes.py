@@ -36,7 +36,11 @@ def class_name(value: Any, names: Sequence[str] = ()) -> str | None:
 
 
 def class_words(
-    found: Collection[str], names: Sequence[str], labels: Words | None, place: str
+    found: Collection[str],
+    names: Sequence[str],
+    labels: Words | None,
+    place: str,
+    column: str = "data.label_column",
 ) -> dict[str, list[str]]:
     """Classes in order, each with its words, without white space around them.
 
@@ -48,6 +52,7 @@ def class_words(
         labels: A word or words of each class, by its name or by its number as a text; by default
             the word of a class is its name.
         place: Name of the source for errors.
+        column: Option that names the column of classes.
 
     Raises:
         FuseError: If a class is unknown or has no word, a word is empty or stands twice, or there
@@ -61,7 +66,7 @@ def class_words(
     if len(found) > MOST_CLASSES:
         raise FuseError(
             f"the classes of {place} are {len(found)}, such as {some(sorted(found)[:2])}; at most "
-            f"{MOST_CLASSES} are taken: check data.label_column"
+            f"{MOST_CLASSES} are taken: check {column}"
         )
     order = [*names, *sorted({*found} - {*names}, key=_by_number)]
     if labels is None:
@@ -75,7 +80,7 @@ def class_words(
     if len(words) < 2:
         raise FuseError(
             f"{place} has {', '.join(map(repr, words)) or 'no class'} as its only class; a prompt "
-            "that tells classes apart needs examples of two: check data.label_column"
+            f"that tells classes apart needs examples of two: check {column}"
         )
     _check(words)
     return words

@@ -72,7 +72,7 @@ def _example(row: Any, chosen: Chosen, names: Sequence[str], place: str) -> Labe
             f"{place} has {quoted(cell)} as {chosen.label}, which names no class: check "
             "data.label_column"
         )
-    return {**example, LABEL: _unicode(label, chosen.label, place)}
+    return {**example, LABEL: unicode_text(label, chosen.label, place)}
 
 
 def _text(cell: Any, column: str, place: str) -> str:
@@ -83,14 +83,19 @@ def _text(cell: Any, column: str, place: str) -> str:
         raise FuseError(
             f"{place} has {quoted(cell)} of type {kind} as {column}; data.text_column takes texts"
         )
-    return _unicode(cell.strip(), column, place)
+    return unicode_text(cell.strip(), column, place)
 
 
 def _is_empty(cell: Any) -> bool:
     return cell is None or (isinstance(cell, str) and not cell.strip())
 
 
-def _unicode(text: str, column: str, place: str) -> str:
+def unicode_text(text: str, column: str, place: str) -> str:
+    """The text itself.
+
+    Raises:
+        FuseError: If it is no Unicode; names the column and the place.
+    """
     try:
         text.encode()
     except UnicodeEncodeError:

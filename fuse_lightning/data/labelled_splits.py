@@ -147,17 +147,20 @@ class Splitter:
         seed: Seed of the order in which examples are taken.
         classes: The classes, in order.
         place: Name of the source for errors.
+        strata: Class that an example of another label counts as, by its label.
     """
 
     seed: int
     classes: Sequence[str]
     place: str
+    strata: Mapping[str, str] = field(default_factory=dict)
 
     def ordered(self, pool: Pool) -> dict[str, list[str]]:
         """Contents of the examples of each class, in the order of the seed."""
         found: dict[str, list[str]] = {name: [] for name in self.classes}
         for key in sorted(pool, key=lambda key: turn(self.seed, key)):
-            found[pool[key][LABEL]].append(key)
+            label = pool[key][LABEL]
+            found[self.strata.get(label, label)].append(key)
         return found
 
     def divide(self, pool: Pool, test: int, select: int, shots: int | None) -> dict[str, Pool]:
@@ -201,6 +204,21 @@ class Splitter:
                 f"has {len(pool)}; give a smaller number"
             )
         return self._take(pool, left, seats(wanted, counts, counts, split, self.place))
+
+    def first(self, pool: Pool, wanted: int) -> Pool:
+        """So many of the train examples that select and test left.
+
+        Raises:
+            FuseError: If there are not so many.
+        """
+        if wanted > len(pool):
+            raise FuseError(
+                f"data.train is {wanted}, but select and test leave {len(pool)} examples of "
+                f"{self.place}; lower data.train, data.select or data.test"
+            )
+        left = self.ordered(pool)
+        counts = {name: len(keys) for name, keys in left.items()}
+        return self._take(pool, left, seats(wanted, counts, counts, "train", self.place))
 
     def _take(self, pool: Pool, left: dict[str, list[str]], counts: Mapping[str, int]) -> Pool:
         keys = []

@@ -1,9 +1,10 @@
 """One target of labelled examples: read, divided into splits and checked."""
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from fuse_lightning.data.example_splits import Division, Source
 from fuse_lightning.data.labelled_classes import Words, class_words
 from fuse_lightning.data.labelled_columns import LABEL, Chosen, choose
 from fuse_lightning.data.labelled_reader import read_examples
@@ -12,18 +13,13 @@ from fuse_lightning.data.labelled_splits import (
     Amount,
     Pool,
     Splitter,
-    amount,
     check_splits,
     distinct_examples,
-    said,
 )
 from fuse_lightning.data.labelled_told import told, warn
 from fuse_lightning.data.names import some
 from fuse_lightning.data.targets import Target
 from fuse_lightning.errors import FuseError
-
-SHARE = 0.2
-"""Usual share of the examples that choose prompts, and of those that report."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +93,15 @@ class LabelledTarget:
         pools = [main.pool, *(each.pool for each in more.values())]
         found = {example[LABEL] for pool in pools for example in pool.values()}
         words = class_words(found, main.names, self.options.labels, main.rows.place)
-        splits = self._splits(main, more, [*words])
+        division = Division(
+            self.options.select, self.options.test, self.options.skip, self.left_out
+        )
+        splits = division.splits(
+            Source(main.rows.place, main.pool),
+            {split: Source(each.rows.place, each.pool) for split, each in more.items()},
+            Splitter(self.options.seed, [*words], main.rows.place),
+            self.options.shots,
+        )
         wanted = {"train": 1, "select": self.options.select, "test": self.options.test}
         check_splits({s: splits[s] for s in splits if wanted[s] != 0}, [*words], main.rows.place)
         self.left_out["unused"] += sum(map(len, pools)) - sum(map(len, splits.values()))
@@ -139,44 +143,3 @@ class LabelledTarget:
         self.left_out["repeated"] += found.repeated
         self.left_out["with several classes"] += len(found.contested)
         return _Source(rows, chosen, found.pool)
-
-    def _splits(
-        self, main: _Source, others: Mapping[str, _Source], classes: Sequence[str]
-    ) -> dict[str, Pool]:
-        wanted = self.options
-        splitter = Splitter(wanted.seed, classes, main.rows.place)
-        own = {
-            split: 0 if split in others else amount(share, len(main.pool), SHARE)
-            for split, share in (("test", wanted.test), ("select", wanted.select))
-        }
-        splits = splitter.divide(main.pool, own["test"], own["select"], wanted.shots)
-        for split in ("select", "test"):
-            if split in others:
-                taken = {name: splits[name] for name in splits if name != split}
-                fresh = self._fresh(others[split], split, taken)
-                share = wanted.select if split == "select" else wanted.test
-                splits[split] = splitter.sample(fresh, amount(share, len(fresh), 1.0), split)
-        return {split: splits[split] for split in ("train", "select", "test")}
-
-    def _fresh(self, source: _Source, split: str, taken: Mapping[str, Pool]) -> Pool:
-        """Examples of a source that no other split has."""
-        known = [key for key in source.pool if any(key in pool for pool in taken.values())]
-        if not known:
-            return source.pool
-        texts = some([said(source.pool[key]) for key in sorted(known)])
-        found = f"{split} examples of {source.rows.place} stand in {_named(known, taken)} too"
-        if not self.options.skip:
-            raise FuseError(
-                f"{len(known)} {found}: {texts}; give other sources, or drop them from {split} by "
-                "data.on_error: skip"
-            )
-        if len(known) == len(source.pool):
-            raise FuseError(f"all {len(known)} {found}; give another source for {split}")
-        warn(f"{len(known)} {found} and are left out: {texts}")
-        self.left_out["in two splits"] += len(known)
-        known_keys = {*known}
-        return {key: each for key, each in source.pool.items() if key not in known_keys}
-
-
-def _named(keys: Collection[str], splits: Mapping[str, Pool]) -> str:
-    return " or ".join(name for name, pool in splits.items() if any(key in pool for key in keys))

@@ -55,7 +55,11 @@ class Target:
             The steps of a search read these.
         select: Items by which prompts are chosen; none to choose by ``examples`` too.
         test: Items that report the quality of prompts. No search reads them.
-        labels: Classes of labelled examples, each with the words that stand for it.
+        labels: Classes of labelled examples, each with the words that stand for it; none where
+            the answers of questions are open, such as numbers.
+        answer: Kind of the right answers of questions, by which an answer is found in what a model
+            wrote: "choice", "number", "yes_no", "word" or "list".
+        extractor: Text between a chain of reasoning and its answer.
         metadata: Other columns of its row in the manifest.
         source: Origin of the target: paths or addresses, a table and its row, or a text.
 
@@ -73,6 +77,8 @@ class Target:
     select: Sequence[Example] = ()
     test: Sequence[Example] = ()
     labels: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    answer: str = ""
+    extractor: str = ""
     metadata: Mapping[str, Any] = field(default_factory=dict)
     source: str = field(default="", compare=False)
     _known: _Known = field(default_factory=_Known, repr=False, compare=False)
@@ -90,7 +96,7 @@ class Target:
         self.id = clean(self.id)
         self.source = self.source.encode(errors="backslashreplace").decode()
         try:
-            "".join([self.text or "", *self.references]).encode()
+            "".join([self.text or "", self.extractor, *self.references]).encode()
         except UnicodeEncodeError as error:
             raise FuseError(
                 f"target {self.id!r} has a text that is no Unicode; write it in UTF-8"
@@ -114,7 +120,7 @@ class Target:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of the target's pictures, text, sentiment, examples and labels, in hex.
+        """SHA-256 of the target's pictures, text, sentiment, examples, labels and answers, in hex.
 
         Names, references and metadata do not count: targets of equal content are one search.
 
@@ -127,14 +133,15 @@ class Target:
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def _items(self) -> dict[str, Any]:
-        """The examples of each split and the labels, as far as there are some."""
+        """The examples of each split, the labels and how answers are read, where there are some."""
         splits = {"examples": self.examples, "select": self.select, "test": self.test}
         found: dict[str, Any] = {
             name: [dict(example) for example in split] for name, split in splits.items() if split
         }
         if self.labels:
             found["labels"] = {name: list(words) for name, words in self.labels.items()}
-        return found
+        texts = {"answer": self.answer, "extractor": self.extractor}
+        return found | {name: text for name, text in texts.items() if text}
 
     @property
     def seen(self) -> list[Example]:

@@ -31,13 +31,16 @@ class Generation:
         log_probs: Log-probability of each of these tokens by the model itself, before temperature,
             top-k and top-p (nats).
         ended: How each ended: "stop" with a stop id or a stop text, "length" with the last allowed
-            token, "full" at the model's longest input.
+            token, "full" at the model's longest input. Of a text that given ids follow it is how
+            the part before these ended.
+        firsts: Number of tokens of each text before the ids that follow it; all where none do.
         cache: Keys and values of prompts and texts, if they were to be kept, else an empty one.
     """
 
     ids: list[Row]
     log_probs: list[list[float]]
     ended: list[Ended]
+    firsts: list[int]
     cache: RowCache
 
 
@@ -86,7 +89,11 @@ def generate(
     return Generation(
         [tuple(text.ids[:length]) for text, length in zip(texts, lengths, strict=True)],
         [text.log_probs[:length] for text, length in zip(texts, lengths, strict=True)],
-        [text.ended or "length" for text in texts],
+        [text.cut or text.ended or "length" for text in texts],
+        [
+            length if text.first is None else text.first
+            for text, length in zip(texts, lengths, strict=True)
+        ],
         cache,
     )
 
@@ -95,6 +102,8 @@ def _check(limits: Limits, sampling: Sampling, samples: int, seed: int) -> None:
     """Checks the options, before anything is read."""
     if limits.new < 1:
         raise FuseError(f"max_new_tokens is {limits.new}; give 1 or more")
+    if limits.more < 0:
+        raise FuseError(f"then_tokens is {limits.more}; give 0 or more")
     if samples < 1:
         raise FuseError(f"samples is {samples}; give 1 or more")
     if samples > 1 and sampling.greedy:
@@ -120,7 +129,7 @@ def _check_prompts(
             raise FuseError(
                 f"prompt {number} has no tokens; give {model.model_id!r} at least one to begin with"
             )
-        if len(prompt) >= limits.longest:
+        if len(prompt) >= limits.longest - limits.reserved:
             raise FuseError(
                 f"prompt {number} has {len(prompt)} tokens, which leaves no room in the "
                 f"{limits.longest} that {model.model_id!r} reads; give a shorter one"

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from fuse_lightning.engine.batching import for_each_batch
 from fuse_lightning.engine.devices import to_device
+from fuse_lightning.engine.focus import Focus
 from fuse_lightning.engine.network import LanguageNetwork
 from fuse_lightning.engine.parts import Part
 from fuse_lightning.engine.prefixes import Row
@@ -28,16 +29,21 @@ def token_nll(
     fixed: Tensor | None,
     cache: RowCache | None = None,
     alike: Tensor | None = None,
+    focus: Focus | None = None,
 ) -> Tensor:
-    """See :meth:`CausalLM.token_nll`; ids and counted are on the CPU."""
-    asked = _Asked(model, ids, counted, embeds, alike)
+    """See :meth:`CausalLM.token_nll`; ids and counted are on the CPU.
+
+    Returns:
+        Shape (N, T); with a focus (N, T, 2), with 1 for a token that is the likeliest behind it.
+    """
+    asked = _Asked(model, ids, counted, embeds, alike, focus)
     if cache is not None and not (len(cache) and model.shares and cache.reduced == model.reduced):
         cache = None
     if cache is not None:
         free = torch.zeros(len(ids)) if embeds is not None and fixed is None else fixed
         asked.answer(*cache.told(ids, counted, None if embeds is None else free))
     rows, limits = asked.rows(fixed)
-    if embeds is None:
+    if embeds is None and focus is None:
         rows = asked.answer_from(model.remembered.continuations, rows)
         limits = [len(row) for row in rows]
     if cache is not None:
@@ -51,6 +57,36 @@ def token_nll(
     return asked.result()
 
 
+def focused_nll(
+    model: LanguageNetwork,
+    ids: Tensor,
+    counted: Tensor,
+    focus: Focus,
+    embeds: Tensor | None = None,
+    fixed: Tensor | None = None,
+    cache: RowCache | None = None,
+    alike: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """-log P of the counted tokens, of some of them among a few tokens (nats).
+
+    Args:
+        model: The model.
+        ids: See :meth:`CausalLM.token_nll`; on the CPU.
+        counted: See there; on the CPU.
+        focus: Which of the counted tokens are compared with which others.
+        embeds: See there.
+        fixed: See there.
+        cache: See there.
+        alike: See there.
+
+    Returns:
+        -log P, shape (N, T), float32, 0 for tokens that are not counted; and which of the tokens
+        in focus are the likeliest of those that they are compared with, shape (N, T).
+    """
+    found = token_nll(model, ids, counted, embeds, fixed, cache, alike, focus)
+    return found[..., 0], found[..., 1] > 0
+
+
 class _Asked:
     """Tokens whose likelihoods are wanted, and the likelihoods known so far.
 
@@ -60,6 +96,7 @@ class _Asked:
         counted: True for these tokens, shape (N, T).
         embeds: Input embeddings instead of those of the ids, shape (N, T, d).
         alike: Numbers of rows, see :meth:`CausalLM.token_nll`.
+        focus: Tokens that are compared otherwise than with all others.
     """
 
     def __init__(
@@ -69,6 +106,7 @@ class _Asked:
         counted: Tensor,
         embeds: Tensor | None,
         alike: Tensor | None,
+        focus: Focus | None,
     ) -> None:
         self.model = model
         self.ids = ids
@@ -76,12 +114,17 @@ class _Asked:
         self.count = int(counted.sum())
         self.embeds = embeds
         self.alike = alike
+        self.focus = focus
         self.kinds: list[int] | None = None
         self.cells: list[Cells] = []
         self.found: list[Tensor] = []
 
     def answer(self, cells: Cells, nll: Tensor) -> None:
         """Records known likelihoods of some tokens, which are then no longer wanted."""
+        if self.focus is not None and len(nll):
+            plain = ~self.focus.places[cells]
+            cells, nll = (cells[0][plain], cells[1][plain]), nll[plain]
+            nll = torch.stack([nll, torch.zeros_like(nll)], 1)
         if len(nll):
             self.cells.append(cells)
             self.found.append(to_device(nll, self.model.device))
@@ -156,7 +199,10 @@ class _Asked:
         )
         order = there((places.flatten().cumsum(0) - 1).view(places.shape)[row, column])
         # Both or neither: memory may run out in the middle, and the part is visited again.
-        found = logits.logsumexp(-1)[order] - logits[order, there(self.ids[cell])]
+        wanted = there(self.ids[cell])
+        found = logits.logsumexp(-1)[order] - logits[order, wanted]
+        if self.focus is not None:
+            found = self.focus.count(cell, wanted, found, logits, order)
         self.cells.append(cell)
         self.found.append(found)
 
@@ -164,7 +210,8 @@ class _Asked:
         """-log P of the tokens, 0 elsewhere, shape (N, T)."""
         device = self.model.device
         if not self.found:
-            return torch.zeros(self.ids.shape, device=device)
+            shape = self.ids.shape if self.focus is None else (*self.ids.shape, 2)
+            return torch.zeros(shape, device=device)
         values = torch.cat(self.found)
         row, column = (torch.cat(parts) for parts in zip(*self.cells, strict=True))
         if len(row) > self.count:
@@ -175,7 +222,7 @@ class _Asked:
             some = (last[row, column] == number).nonzero().squeeze(1)
             row, column, values = row[some], column[some], values[to_device(some, device)]
         cells = to_device(row, device), to_device(column, device)
-        return values.new_zeros(self.ids.shape).index_put(cells, values)
+        return values.new_zeros(*self.ids.shape, *values.shape[1:]).index_put(cells, values)
 
 
 def _asked(part: Part, readers: list[list[int]], counted: Tensor) -> tuple[Cells, Tensor, Tensor]:

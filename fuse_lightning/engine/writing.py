@@ -29,6 +29,9 @@ class Limits:
         ids: Ids that end a text.
         text: Finds stop texts, which end a text as well.
         keep: Whether the stop stays in the text.
+        then: Ids that follow a text that has ended, in place of the id that ended it. Behind them
+            the model goes on, greedily. A stop text stays before them.
+        more: Most tokens that are written behind these.
     """
 
     new: int
@@ -36,6 +39,13 @@ class Limits:
     ids: frozenset[int] = frozenset()
     text: FindStop | None = None
     keep: bool = False
+    then: Row = ()
+    more: int = 0
+
+    @property
+    def reserved(self) -> int:
+        """Number of tokens that :attr:`then`, and what is written behind it, may take."""
+        return len(self.then) + self.more
 
 
 @dataclass
@@ -48,6 +58,9 @@ class Text:
         log_probs: Log-probability of each (nats), by the model itself, before temperature.
         ended: How it ended; ``None`` as long as it goes on.
         kept: How many of its tokens stand before the stop.
+        first: How many of its tokens stand before ``then``; ``None`` as long as these go on, or
+            where nothing follows.
+        cut: How the tokens before ``then`` ended.
     """
 
     prompt: Row
@@ -55,6 +68,8 @@ class Text:
     log_probs: list[float] = field(default_factory=list)
     ended: Ended | None = None
     kept: int = 0
+    first: int | None = None
+    cut: Ended | None = None
 
     @property
     def row(self) -> Row:
@@ -102,11 +117,13 @@ class Writing:
         written = length - len(text.prompt)
         del text.ids[written:], text.log_probs[written:]
         text.ended = None
+        if text.first is not None and written < text.first:
+            text.first = text.cut = None
 
     def room(self, number: int, length: int) -> int:
         """Number of tokens that may be written behind a prompt and text of a length."""
         written = length - len(self.texts[number].prompt)
-        return min(self.limits.new - written, self.limits.longest - length)
+        return min(self.limits.new + self.limits.reserved - written, self.limits.longest - length)
 
     @torch.no_grad()
     def write(self, numbers: Sequence[int], logits: Tensor) -> None:
@@ -122,7 +139,10 @@ class Writing:
             if logits.device.type == "mps":
                 drawn = drawn.float()
             drawn = to_device(drawn, logits.device)
-        chosen = self.sampling.choose(logits[:, : self.vocab_size], drawn)
+        known = logits[:, : self.vocab_size]
+        chosen = self.sampling.choose(known, drawn)
+        if self.limits.reserved:
+            chosen = self._guided(numbers, chosen, known.argmax(-1))
         told = logits.gather(1, chosen[:, None]).squeeze(1) - logits.logsumexp(-1)
         for number, token, log_prob in zip(numbers, chosen.tolist(), told.tolist(), strict=True):
             text = self.texts[number]
@@ -131,19 +151,56 @@ class Writing:
                 text.log_probs.append(log_prob)
                 self._end(text)
 
+    def _guided(self, numbers: Sequence[int], chosen: Tensor, likeliest: Tensor) -> Tensor:
+        """Next tokens of texts that :attr:`Limits.then` follows.
+
+        Args:
+            numbers: Numbers of N texts.
+            chosen: Token that each would go on with, shape (N,).
+            likeliest: Likeliest token of each, shape (N,).
+        """
+        columns = zip(numbers, *torch.stack([chosen, likeliest]).tolist(), strict=True)
+        tokens = [self._next(self.texts[number], *pair) for number, *pair in columns]
+        return to_device(torch.tensor(tokens), chosen.device)
+
+    def _next(self, text: Text, chosen: int, likeliest: int) -> int:
+        if text.ended is None and text.first is None and chosen in self.limits.ids:
+            text.first, text.cut = len(text.ids), "stop"
+        if text.first is None:
+            return chosen
+        place = len(text.ids) - text.first
+        return self.limits.then[place] if place < len(self.limits.then) else likeliest
+
     def _drawn(self, number: int) -> float:
         numbers, place = self._noise[number], len(self.texts[number].ids)
         return 0.0 if numbers is None or place >= len(numbers) else float(numbers[place])
 
     def _end(self, text: Text) -> None:
-        """Records whether the last token ended the text."""
+        """Records whether the last token ended the text, or what comes before ``then``."""
         text.kept = len(text.ids)
+        if text.first is not None:
+            self._end_behind(text)
+            return
+        ended: Ended | None = None
         before = self.limits.text and self.limits.text(tuple(text.ids))
         if text.ids[-1] in self.limits.ids:
-            text.ended, text.kept = "stop", len(text.ids) - 1
+            ended, text.kept = "stop", len(text.ids) - 1
         elif before is not None:
-            text.ended, text.kept = "stop", before
+            ended, text.kept = "stop", before
         elif len(text.ids) >= self.limits.new:
+            ended = "length"
+        elif len(text) >= self.limits.longest - self.limits.reserved:
+            ended = "full"
+        if ended and self.limits.reserved:
+            text.first, text.cut, text.kept = len(text.ids), ended, len(text.ids)
+        else:
+            text.ended = ended
+
+    def _end_behind(self, text: Text) -> None:
+        """Records whether the last token ended what stands behind the tokens that are given."""
+        assert text.first is not None
+        behind = len(text.ids) - text.first - len(self.limits.then)
+        if behind > 0 and text.ids[-1] in self.limits.ids:
+            text.ended, text.kept = "stop", len(text.ids) - 1
+        elif behind >= self.limits.more:
             text.ended = "length"
-        elif len(text) >= self.limits.longest:
-            text.ended = "full"

@@ -1,4 +1,4 @@
-"""Measurement of a labelled target's headroom before a search."""
+"""Measurement of a target's headroom before a search."""
 
 import random
 from collections import Counter
@@ -8,10 +8,12 @@ from dataclasses import replace
 import torch
 
 from fuse_lightning.data.targets import Target
+from fuse_lightning.evaluation.answerer import Answerer
 from fuse_lightning.evaluation.answers import Labeller
 from fuse_lightning.evaluation.final import Chosen, chosen_floors
+from fuse_lightning.evaluation.floor_options import FloorOptions
 from fuse_lightning.evaluation.headroom import FloorFigure, Room, alike, is_inside
-from fuse_lightning.evaluation.labelled_floors import BEST_STOCK, FloorOptions
+from fuse_lightning.evaluation.offers import BEST_STOCK
 from fuse_lightning.evaluation.term_metrics import as_prompts
 from fuse_lightning.models import CausalLM
 
@@ -42,12 +44,12 @@ def narrowed(target: Target, most: int, seed: int) -> Target:
 
 
 def measured_headroom(
-    labeller: Labeller, target: Target, options: FloorOptions, seed: int, most: int
+    answerer: Answerer, target: Target, options: FloorOptions, seed: int, most: int
 ) -> tuple[Room, int]:
     """Headroom of a target by the examples that choose.
 
     Args:
-        labeller: Labeller by the term of the search.
+        answerer: What answers, by the term of the search.
         target: The target, whose test examples are counted and not read.
         options: Options of the floors.
         seed: Seed of all random draws.
@@ -57,7 +59,7 @@ def measured_headroom(
         The headroom, and how many pairs of a prompt and an example were answered for it.
     """
     few = narrowed(target, most, seed)
-    floors = chosen_floors(labeller, few, options, seed)
+    floors = chosen_floors(answerer, few, options, seed)
     examples = len(few.choosing)
     figures = []
     for each in floors:
@@ -67,8 +69,11 @@ def measured_headroom(
         figures.append(FloorFigure.of(each.offer.name, each.text, right, asked))
     stock = [each for each in floors if each.offer.name == BEST_STOCK]
     labels = Counter(target.seen[number]["label"] for number in target.choosing)
-    labeller.give(few)
-    share, written = outside(labeller, few.choosing)
+    answerer.give(few)
+    best = floors[max(range(len(figures)), key=lambda n: figures[n].accuracy)].reference
+    share, written = None, best.unread
+    if isinstance(answerer, Labeller):
+        share, written = outside(answerer, few.choosing)
     found = Room(
         examples=examples,
         floors=figures,
@@ -78,6 +83,8 @@ def measured_headroom(
         tests=len(target.test),
         outside=share,
         written=written,
+        chains=best.chains,
+        settings=answerer.settings,
     )
     return found, sum(each.right.numel() for each in floors)
 

@@ -1,17 +1,20 @@
-"""Verdict on the found prompts of a labelled target, with its floors."""
+"""Verdict on the found prompts of a target with answers, with its floors."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from fuse_lightning.data.targets import Target
+from fuse_lightning.evaluation.answerer import Answerer, Replies
 from fuse_lightning.evaluation.answers import Labeller
-from fuse_lightning.evaluation.calibration import calibrated
-from fuse_lightning.evaluation.judging import Answers, judge
-from fuse_lightning.evaluation.labelled_floors import FloorOptions, Offer, floor_offers
+from fuse_lightning.evaluation.deciding import decide
+from fuse_lightning.evaluation.floor_options import FloorOptions
+from fuse_lightning.evaluation.labelled_floors import floor_offers
+from fuse_lightning.evaluation.offers import Offer
+from fuse_lightning.evaluation.reasoner import Reasoner
+from fuse_lightning.evaluation.reasoning_floors import reasoning_offers
 from fuse_lightning.evaluation.verdict import Verdict
 
 
@@ -23,8 +26,8 @@ class Chosen:
         offer: The floor, or the found prompt.
         text: The prompt.
         select: Its accuracy on these examples; higher is better.
-        select_loss: Its mean cross-entropy on these examples, in nats; lower is better.
-        reference: Its probabilities of the classes on these examples, shape (E, C).
+        select_loss: Its mean loss on these examples, in nats; lower is better.
+        reference: Its answers to these examples, not calibrated.
         place: Its number among the prompts that were offered.
         right: Whether each prompt that was offered answers each of these examples rightly,
             shape (N, E).
@@ -35,7 +38,7 @@ class Chosen:
     text: str
     select: float
     select_loss: float
-    reference: Tensor
+    reference: Replies
     place: int
     right: Tensor
     judges: Tensor
@@ -48,7 +51,8 @@ class Judged:
     Attributes:
         verdict: The verdict.
         examples: For each test example the ``example`` itself, the ``answers`` of the chosen prompt
-            and of the strongest floor, and with each the ``probabilities`` of the right label.
+            and of the strongest floor, and with each the ``probabilities`` of the right one; of
+            reasoning also the ``chains``, and whether each answer is ``right``.
     """
 
     verdict: Verdict
@@ -56,47 +60,52 @@ class Judged:
 
 
 def chosen_floors(
-    labeller: Labeller, target: Target, options: FloorOptions, seed: int
+    answerer: Answerer, target: Target, options: FloorOptions, seed: int
 ) -> list[Chosen]:
     """Best prompt of each floor by the examples of a target that choose.
 
     Args:
-        labeller: Labeller by the term that judges.
+        answerer: What answers, by the term that judges.
         target: The target, whose test examples are not read.
         options: Options of the floors.
         seed: Seed of the draws of demonstrations.
     """
-    labeller.give(target)
-    return [_best(offer, target) for offer in floor_offers(labeller, target, options, seed)]
+    answerer.give(target)
+    return [_best(offer, target) for offer in _offers(answerer, target, options, seed)]
+
+
+def _offers(answerer: Answerer, target: Target, options: FloorOptions, seed: int) -> list[Offer]:
+    if isinstance(answerer, Labeller):
+        return floor_offers(answerer, target, options, seed)
+    assert isinstance(answerer, Reasoner), type(answerer).__name__
+    return reasoning_offers(answerer, target, options, seed)
 
 
 def _best(offer: Offer, target: Target) -> Chosen:
     numbers = target.choosing
-    offer.labeller.give(target)
-    found = offer.labeller.probabilities(offer.texts, numbers)
-    answers = calibrated(found, found) if offer.calibrated else found
-    labels = offer.labeller.right(numbers)
-    right = answers.argmax(2) == labels
+    offer.answerer.give(target)
+    found = offer.answerer.replies(offer.texts, numbers)
+    answers = offer.adjusted(found, found)
+    right = answers.right
     judges = offer.judges(target)
     counts = judges.sum(1).clamp_min(1)
     shares = ((right & judges).sum(1).double() / counts).tolist()
-    # Of equally good ones the surer one.
-    logs = answers[:, torch.arange(len(numbers)), labels].clamp_min(1e-30).log()
-    sure = ((logs * judges).sum(1) / counts).tolist()
-    place = max(range(len(shares)), key=lambda n: (shares[n], sure[n]))
+    # Of equally good ones the surer one. An example that does not judge may have an infinite loss.
+    losses = (answers.loss.masked_fill(~judges, 0).sum(1) / counts).tolist()
+    place = max(range(len(shares)), key=lambda n: (shares[n], -losses[n]))
     text, share = offer.texts[place], shares[place]
-    return Chosen(offer, text, share, -sure[place], found[place], place, right, judges)
+    return Chosen(offer, text, share, losses[place], found.only(place), place, right, judges)
 
 
 def final_verdict(
-    labeller: Labeller, target: Target, prompts: Sequence[str], options: FloorOptions, seed: int
+    answerer: Answerer, target: Target, prompts: Sequence[str], options: FloorOptions, seed: int
 ) -> Judged:
     """Verdict on a short list of found prompts, by the test examples of a target.
 
     Floors are chosen by the examples that choose, before any test example is read.
 
     Args:
-        labeller: Labeller by the term that judges.
+        answerer: What answers, by the term that judges.
         target: The target.
         prompts: The short list, best first.
         options: Options of the floors.
@@ -105,40 +114,32 @@ def final_verdict(
     Raises:
         FuseError: If there are no test examples.
     """
-    floors = chosen_floors(labeller, target, options, seed)
+    floors = chosen_floors(answerer, target, options, seed)
     found = [
-        _best(Offer(f"prompt {n}", [text], labeller), target) for n, text in enumerate(prompts, 1)
+        _best(Offer(f"prompt {n}", [text], answerer), target) for n, text in enumerate(prompts, 1)
     ]
     tested = target.tested()
     numbers = range(len(tested.examples))
-    answers = {}
+    replies: dict[str, Replies] = {}
     for each in (*found, *floors):
-        each.offer.labeller.give(tested)
-        told = each.offer.labeller.probabilities([each.text], numbers)[0]
-        answers[each.offer.name] = Answers(
-            each.offer.name,
-            each.text,
-            calibrated(told, each.reference) if each.offer.calibrated else told,
-            each.select,
-            each.select_loss,
-        )
-    labeller.give(tested)
-    classes = labeller.term.batch[0].verbalizers.classes
-    right = labeller.right(numbers)
-    verdict = judge(
-        [answers[each.offer.name] for each in found],
-        [answers[each.offer.name] for each in floors],
-        right,
-        classes,
-        seed,
+        each.offer.answerer.give(tested)
+        told = each.offer.answerer.replies([each.text], numbers)
+        replies[each.offer.name] = each.offer.adjusted(told, each.reference)
+    answerer.give(tested)
+    ours, theirs = (
+        [
+            replies[each.offer.name].marked(
+                each.offer.name, each.text, each.select, each.select_loss
+            )
+            for each in some
+        ]
+        for some in (found, floors)
     )
-    sides = [answers[name] for name in (verdict.chosen.name, verdict.against)]
-    rows = [
-        {
-            "example": dict(example),
-            "answers": [classes[int(side.probabilities[n].argmax())] for side in sides],
-            "probabilities": [float(side.probabilities[n, right[n]]) for side in sides],
-        }
-        for n, example in enumerate(tested.examples)
-    ]
+    verdict = decide(ours, theirs, answerer.classes, answerer.settings, seed)
+    sides = [replies[name] for name in (verdict.chosen.name, verdict.against)]
+    rows = []
+    for n, example in enumerate(tested.examples):
+        told_of = [side.shown(n) for side in sides]
+        both = {name: [one[name] for one in told_of] for name in told_of[0]}
+        rows.append({"example": dict(example), **both})
     return Judged(verdict, rows)

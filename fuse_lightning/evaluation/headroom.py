@@ -1,4 +1,4 @@
-"""Room of a labelled target: whether a better prompt has room, and could be shown."""
+"""Room of a target with answers: whether a better prompt has room, and could be shown."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -10,6 +10,7 @@ from torch import Tensor
 from fuse_lightning.evaluation.intervals import accuracy_interval
 from fuse_lightning.evaluation.paired import ALPHA, needed_examples
 from fuse_lightning.evaluation.sentence import percent, rounded_up, spaced
+from fuse_lightning.evaluation.verdict import ChainScore, ChainSettings
 
 SATURATED = 0.95
 """Accuracy of a floor above which a search is not worth its cost."""
@@ -19,6 +20,8 @@ DIFFERING = 0.1
 """Least share of examples on which two prompts are taken to differ in being right."""
 MOSTLY = 0.5
 """Share of written answers outside the label set that is too large."""
+CUT = 0.1
+"""Share of chains cut at the token limit that is too large."""
 SCALE = 10_000
 """Examples that a share is turned into, so that it can be counted."""
 
@@ -53,20 +56,23 @@ class FloorFigure:
 
 @dataclass(frozen=True)
 class Room:
-    """What is known of a labelled target before a search.
+    """What is known of a target with answers before a search.
 
     Test examples are counted, and never read.
 
     Attributes:
         examples: Number of the examples that choose prompts and that were read.
         floors: Figures of prompts that cost no search.
-        majority: Share of the most frequent class.
+        majority: Share of the most frequent class, or right answer.
         alike: P value of "all stock instructions are equally good"; ``None`` for fewer than three.
         differing: Share of the examples on which one alone of the two best floors is right.
         tests: Number of test examples.
         outside: Share of the answers, written behind the layout with an empty prompt, that begin
             with no word of a class; ``None`` where the model does not write.
-        written: One such answer; empty if there is none, or all of them are.
+        written: One such answer, or a chain without answer; empty if there is none, or all of
+            them are.
+        chains: Figures of the best floor's chains; ``None`` where answers need none.
+        settings: How chains are written and read; ``None`` where answers need none.
     """
 
     examples: int
@@ -77,6 +83,8 @@ class Room:
     tests: int
     outside: float | None
     written: str
+    chains: ChainScore | None = None
+    settings: ChainSettings | None = None
 
     @property
     def best(self) -> FloorFigure:
@@ -97,6 +105,11 @@ class Room:
     def smallest(self) -> float | None:
         """Smallest gain that the test examples can show; ``None`` if they can show none."""
         return smallest_gain(self.tests, self.differing)
+
+    @property
+    def label(self) -> str:
+        """What the right answers are called."""
+        return "answer" if self.settings else "class"
 
     @property
     def saturated(self) -> bool:
@@ -120,8 +133,8 @@ class Room:
         elif self.hopeless:
             found.append(
                 f"no headroom, as far as {spaced(self.examples)} examples tell: no floor is better "
-                f"than the most frequent class ({percent(self.majority)}), and no wording of the "
-                "instruction is better than others"
+                f"than the most frequent {self.label} ({percent(self.majority)}), and no wording "
+                "of the instruction is better than others"
             )
         if not self.tests:
             found.append("there are no test examples that could show a gain: set data.test")
@@ -146,6 +159,27 @@ class Room:
                 f"{percent(self.outside)} of the answers that the model writes by itself are "
                 f"outside the label set, {such}: where it shall write the answer, name the classes "
                 "in the layout"
+            )
+        return found + self._chain_hints()
+
+    def _chain_hints(self) -> list[str]:
+        """Remarks on chains that are cut, or hold no answer."""
+        if self.chains is None or self.settings is None:
+            return []
+        found = []
+        if self.chains.cut > CUT:
+            found.append(
+                f"{percent(self.chains.cut)} of the chains with {self.best.name} are cut short: "
+                f"raise max_chain_tokens of Reasoning, which is {self.settings.max_chain_tokens}"
+            )
+        by_chain = self.settings.measure == "parse"
+        share = self.chains.readable if by_chain else self.chains.written
+        if 1 - share > MOSTLY:
+            such = f", such as {self.written!r}" if self.written else ""
+            where = "the chains" if by_chain else "the texts behind the extractor"
+            found.append(
+                f"{percent(1 - share)} of {where} with {self.best.name} hold no answer{such}: "
+                "change the layout, the extractor or the kind of answers"
             )
         return found
 

@@ -1,4 +1,4 @@
-"""Judging of prompts by their answers to test examples."""
+"""Judging of prompts by the class probabilities of their answers to test examples."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,18 +11,9 @@ from torchmetrics.functional.classification import (
 )
 
 from fuse_lightning.errors import FuseError
-from fuse_lightning.evaluation.intervals import accuracy_interval, difference_interval
-from fuse_lightning.evaluation.paired import (
-    ALPHA,
-    holm,
-    mcnemar,
-    needed_examples,
-    wins_and_losses,
-)
-from fuse_lightning.evaluation.sentence import sentence
-from fuse_lightning.evaluation.shortlist import cross_fitted, rank_tiers
-from fuse_lightning.evaluation.verdict import Comparison, PromptScore, Verdict, Word
-from fuse_lightning.utilities.numbers import check_number
+from fuse_lightning.evaluation.deciding import Marked, check_short_list, decide
+from fuse_lightning.evaluation.paired import ALPHA
+from fuse_lightning.evaluation.verdict import Verdict
 
 ROUNDING = 0.02
 """Largest distance of a sum of probabilities from 1 that 16-bit numbers explain."""
@@ -49,16 +40,6 @@ class Answers:
     select_loss: float = 0.0
 
 
-@dataclass(frozen=True, eq=False)
-class _Judged:
-    """Checked answers: float64 probabilities on the CPU, likeliest labels, which are right."""
-
-    answers: Answers
-    probabilities: Tensor
-    labels: Tensor
-    right: Tensor
-
-
 def judge(
     candidates: Sequence[Answers],
     floors: Sequence[Answers],
@@ -67,15 +48,13 @@ def judge(
     seed: int = 0,
     alpha: float = ALPHA,
 ) -> Verdict:
-    """Verdict on a short list of prompts against floors.
+    """Verdict on a short list of prompts against floors, by class probabilities.
 
-    What the verdict speaks of, the first candidate and the strongest floor, is chosen before any
-    test example is read.
+    See :func:`~fuse_lightning.evaluation.deciding.decide`.
 
     Args:
         candidates: The short list, as the examples that choose rank it.
-        floors: Prompts that cost nothing. The strongest is the one with the highest accuracy on
-            the examples that choose; of equal ones that with the lower loss there, or the first.
+        floors: Prompts that cost nothing.
         labels: Number of the right class of each test example, shape ``(E,)``.
         classes: Names of the classes.
         seed: Seed of the random halves behind the cross-fitted accuracy.
@@ -91,51 +70,17 @@ def judge(
     better than no prompt: 100.0 % against 50.0 % of 40 test examples (+50.0 points, 95 % interval
     +35.2 to +64.8, p < 0.001)
     """
-    check_number("alpha", alpha, 0, 1)
-    _check_task(candidates, floors, labels, classes)
+    check_short_list(candidates, floors)
+    _check_labels(labels, classes)
     labels = labels.detach().cpu()
-    judged = [_judged(each, labels, len(classes)) for each in (*candidates, *floors)]
-    right = torch.stack([each.right for each in judged])
-    tiers = rank_tiers(right, alpha)
-    scores = [_score(each, labels, tier) for each, tier in zip(judged, tiers, strict=True)]
-    count = len(candidates)
-    comparisons = [
-        each for floor in judged[count:] for each in _against(judged[:count], floor, alpha)
-    ]
-    strongest = max(floors, key=lambda floor: (floor.select, -floor.select_loss))
-    pair = candidates[0].name, strongest.name
-    headline = next(each for each in comparisons if (each.candidate, each.floor) == pair)
-    examples = len(labels)
-    return Verdict(
-        word=headline.word,
-        against=strongest.name,
-        sentence=sentence(
-            headline,
-            scores[0].accuracy,
-            scores[count + floors.index(strongest)].accuracy,
-            examples,
-            same_text=candidates[0].text == strongest.text,
-        ),
-        examples=examples,
-        labels=tuple(classes),
-        candidates=tuple(scores[:count]),
-        floors=tuple(scores[count:]),
-        comparisons=tuple(comparisons),
-        best=max(score.accuracy for score in scores[:count]),
-        cross_fitted=cross_fitted(right[:count], seed=seed) if examples > 1 else None,
-        alpha=alpha,
+    ours, theirs = (
+        [marked_by_class(each, labels, len(classes)) for each in some]
+        for some in (candidates, floors)
     )
+    return decide(ours, theirs, classes, seed=seed, alpha=alpha)
 
 
-def _check_task(
-    candidates: Sequence[Answers],
-    floors: Sequence[Answers],
-    labels: Tensor,
-    classes: Sequence[str],
-) -> None:
-    for name, given in (("candidate", candidates), ("floor", floors)):
-        if not given:
-            raise FuseError(f"a verdict has no {name}; give at least 1")
+def _check_labels(labels: Tensor, classes: Sequence[str]) -> None:
     if len(classes) < 2:
         raise FuseError(f"a verdict has {len(classes)} classes; give at least 2")
     if labels.ndim != 1 or not len(labels):
@@ -148,18 +93,24 @@ def _check_task(
             f"a verdict has labels from {labels.min()} to {labels.max()}; give numbers of the "
             f"{len(classes)} classes, from 0"
         )
-    names = [each.name for each in (*candidates, *floors)]
-    if twice := [name for name in names if names.count(name) > 1]:
-        raise FuseError(f"two prompts of a verdict have the name {twice[0]!r}; give each its own")
 
 
-def _judged(answers: Answers, labels: Tensor, classes: int) -> _Judged:
-    """Checked answers.
+def marked_by_class(answers: Answers, labels: Tensor, classes: int) -> Marked:
+    """Answers marked right where the likeliest class is the right one, with their figures.
+
+    Args:
+        answers: The answers.
+        labels: Number of the right class of each example, shape ``(E,)``, on the CPU.
+        classes: Number of classes.
 
     Raises:
         FuseError: If they are not label probabilities of the examples.
+
+    >>> told = Answers("found", "mood:", torch.tensor([[0.9, 0.1], [0.8, 0.2]]), 0.9)
+    >>> marked = marked_by_class(told, torch.tensor([0, 1]), 2)
+    >>> marked.right, marked.confusion
+    (tensor([ True, False]), ((1, 0), (1, 0)))
     """
-    check_number(f"the accuracy of {answers.name!r} on select", answers.select, 0, 1)
     values = answers.probabilities.detach().double().cpu()
     if values.shape != (len(labels), classes):
         raise FuseError(
@@ -175,62 +126,16 @@ def _judged(answers: Answers, labels: Tensor, classes: int) -> _Judged:
         )
     # NumPy promises the first of equal ones.
     likeliest = torch.from_numpy(values.numpy().argmax(1))
-    return _Judged(answers, values / total, likeliest, likeliest == labels)
-
-
-def _score(judged: _Judged, labels: Tensor, tier: int) -> PromptScore:
-    examples, classes = judged.probabilities.shape
-    count = int(judged.right.sum())
-    low, high = accuracy_interval(count, examples)
-    entropy = -judged.probabilities[torch.arange(examples), labels].log().mean().item()
-    error = multiclass_calibration_error(judged.probabilities, labels, classes)
-    confusion = multiclass_confusion_matrix(judged.labels, labels, classes)
-    return PromptScore(
-        name=judged.answers.name,
-        text=judged.answers.text,
-        accuracy=count / examples,
-        low=low,
-        high=high,
-        select=judged.answers.select,
+    shares = values / total
+    entropy = -shares[torch.arange(len(labels)), labels].log().mean().item()
+    confusion = multiclass_confusion_matrix(likeliest, labels, classes)
+    return Marked(
+        name=answers.name,
+        text=answers.text,
+        right=likeliest == labels,
+        select=answers.select,
+        select_loss=answers.select_loss,
         cross_entropy=entropy if entropy < torch.inf else None,
-        calibration_error=error.item(),
+        calibration_error=multiclass_calibration_error(shares, labels, classes).item(),
         confusion=tuple(tuple(row) for row in confusion.tolist()),
-        tier=tier,
     )
-
-
-def _against(candidates: Sequence[_Judged], floor: _Judged, alpha: float) -> list[Comparison]:
-    """Comparisons of the candidates with one floor, adjusted for their number."""
-    pairs = [wins_and_losses(each.right, floor.right) for each in candidates]
-    values = [mcnemar(*pair) for pair in pairs]
-    examples = len(floor.right)
-    found = []
-    rows = zip(candidates, pairs, values, holm(values), strict=True)
-    for candidate, (wins, losses), p, adjusted in rows:
-        low, high = difference_interval(wins, losses, examples)
-        same = candidate.answers.text == floor.answers.text
-        found.append(
-            Comparison(
-                candidate=candidate.answers.name,
-                floor=floor.answers.name,
-                wins=wins,
-                losses=losses,
-                difference=(wins - losses) / examples,
-                low=low,
-                high=high,
-                p=p,
-                adjusted=adjusted,
-                word=_word(wins - losses, adjusted <= alpha, same),
-                needed=needed_examples(wins, losses, examples, alpha / len(candidates)),
-            )
-        )
-    return found
-
-
-def _word(lead: int, shown: bool, same: bool) -> Word:
-    if not shown:
-        return "not shown"
-    if lead < 0:
-        return "worse"
-    # A prompt is not better than itself, whatever a model's rounding says.
-    return "not shown" if same else "better"

@@ -3,12 +3,69 @@
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
 from types import UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 Word = Literal["better", "not shown", "worse"]
 """What the test examples say of a prompt against a floor."""
+Way = Literal["read", "parse", "labels"]
+"""Way to read the answer of a chain: the first answer that the model writes behind the extractor,
+the last answer in the chain itself, or the likeliest label of the label set."""
+
+
+@dataclass(frozen=True)
+class ReadingScore:
+    """Accuracy of a prompt by one way to read the answers of its chains.
+
+    Attributes:
+        by: The way.
+        accuracy: Share of the test examples answered rightly; higher is better.
+        low: Lowest accuracy of its 95 % interval.
+        high: Highest accuracy of its 95 % interval.
+    """
+
+    by: Way
+    accuracy: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class ChainScore:
+    """Figures of the chains that a prompt makes a model write.
+
+    Attributes:
+        readable: Share of the first chains that hold an answer.
+        written: Share of the first chains behind which the model writes an answer.
+        cut: Share of the first chains that were cut at a limit of tokens.
+        right: Share of right answers over all chains of all examples; that of the first chains
+            alone is the accuracy.
+    """
+
+    readable: float
+    written: float
+    cut: float
+    right: float
+
+
+@dataclass(frozen=True)
+class ChainSettings:
+    """Settings by which chains were written and read.
+
+    Attributes:
+        measure: Way to read answers that the accuracy speaks of.
+        chains: Number of chains for each prompt and example, of which the first one counts.
+        temperature: Temperature of the chains; 0 for the likeliest token each time.
+        seed: Seed of the chains, which matters above temperature 0.
+        max_chain_tokens: Tokens at which a chain is cut.
+    """
+
+    measure: Way
+    chains: int
+    temperature: float
+    seed: int
+    max_chain_tokens: int
 
 
 @dataclass(frozen=True)
@@ -24,9 +81,13 @@ class PromptScore:
         select: Accuracy on the examples that choose.
         cross_entropy: Mean of minus the log probability of the right label, in nats; lower is
             better. ``None`` where it is infinite, as a right label has probability 0.
-        calibration_error: Expected calibration error, from 0 to 1; lower is better.
-        confusion: Number of examples by right label (rows) and answer (columns).
+        calibration_error: Expected calibration error, from 0 to 1; lower is better. ``None`` where
+            answers are no classes.
+        confusion: Number of examples by right label (rows) and answer (columns); empty where
+            answers are no classes.
         tier: Rank tier among all prompts and floors, from 1; lower is better.
+        readings: Accuracy by each way to read chains; empty where there are none.
+        chains: Figures of the chains; ``None`` where there are none.
     """
 
     name: str
@@ -36,9 +97,11 @@ class PromptScore:
     high: float
     select: float
     cross_entropy: float | None
-    calibration_error: float
+    calibration_error: float | None
     confusion: tuple[tuple[int, ...], ...]
     tier: int
+    readings: tuple[ReadingScore, ...] = ()
+    chains: ChainScore | None = None
 
 
 @dataclass(frozen=True)
@@ -82,7 +145,8 @@ class Verdict:
         against: Name of the strongest floor: the one that is best on the examples that choose.
         sentence: The same in a sentence, with its figures.
         examples: Number of test examples.
-        labels: Names of the classes, in the order of the confusion matrices.
+        labels: Names of the classes, in the order of the confusion matrices; empty where answers
+            are no classes.
         candidates: The short list, as the examples that choose rank it; the first is the chosen
             one.
         floors: The floors.
@@ -92,6 +156,7 @@ class Verdict:
         cross_fitted: Accuracy to expect of the prompt that does best on the test examples;
             ``None`` for a single example.
         alpha: Level of the tests.
+        chains: How chains were written and read; ``None`` where there are none.
     """
 
     word: Word
@@ -105,11 +170,17 @@ class Verdict:
     best: float
     cross_fitted: float | None
     alpha: float
+    chains: ChainSettings | None = None
 
     @property
     def chosen(self) -> PromptScore:
         """The first of the short list. No test example chose it, so its accuracy is fair."""
         return self.candidates[0]
+
+    @property
+    def strongest(self) -> PromptScore:
+        """The strongest floor."""
+        return next(floor for floor in self.floors if floor.name == self.against)
 
     @property
     def headline(self) -> Comparison:
@@ -138,6 +209,7 @@ class Verdict:
             raise ValueError("verdict.candidates is empty")
         for score in (*verdict.candidates, *verdict.floors):
             _check_confusion(score, verdict)
+            _check_readings(score, verdict)
         pairs = {(each.candidate, each.floor): each.word for each in verdict.comparisons}
         wanted = {(one.name, floor.name) for one in verdict.candidates for floor in verdict.floors}
         if set(pairs) != wanted:
@@ -150,8 +222,20 @@ class Verdict:
         return verdict
 
 
+def _check_readings(score: PromptScore, verdict: Verdict) -> None:
+    ways = [each.by for each in score.readings]
+    if ways != [each.by for each in verdict.chosen.readings]:
+        raise ValueError(f"verdict has other ways to read {score.name!r} than the first candidate")
+    settings = verdict.chains
+    known = score.chains is None if settings is None else settings.measure in ways
+    if not known or (settings and score.chains is None):
+        raise ValueError(f"verdict has chains of {score.name!r} that are none of its own")
+
+
 def _check_confusion(score: PromptScore, verdict: Verdict) -> None:
     classes = len(verdict.labels)
+    if not classes and not score.confusion:
+        return
     sizes = [classes, *map(len, score.confusion)]
     numbers = [number for row in score.confusion for number in row]
     if sizes != [classes] * (classes + 1) or min(numbers, default=0) < 0:
@@ -206,8 +290,11 @@ def _read_fields(kind: Any, value: Any, where: str) -> Any:
         raise ValueError(f"{where} is {value!r}; it must be an object with fields")
     hints = get_type_hints(kind)
     found = {}
-    for name in (field.name for field in fields(kind)):
-        if name not in value:
+    for field in fields(kind):
+        name = field.name
+        if name in value:
+            found[name] = _read(hints[name], value[name], f"{where}.{name}")
+        # Verdicts on classes may have no chains.
+        elif field.default is MISSING:
             raise ValueError(f"{where}.{name} is missing")
-        found[name] = _read(hints[name], value[name], f"{where}.{name}")
     return kind(**found)

@@ -5,7 +5,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from fuse_lightning.errors import FuseError
 from fuse_lightning.evaluation.final import Judged
@@ -19,6 +19,7 @@ _BROKEN = AttributeError, KeyError, OverflowError, RecursionError, TypeError, Va
 """What reading a line of another shape raises."""
 Pair = tuple[str, str]
 """A target, and the model that judges its prompts."""
+Part = TypeVar("Part")
 
 
 @dataclass(frozen=True)
@@ -26,21 +27,20 @@ class Answered:
     """A test example with the answers of the chosen prompt and of the strongest floor.
 
     Attributes:
-        example: Its texts by field, without the class.
-        label: Its class.
-        answers: Class that the prompt answers, and that the floor does.
-        probabilities: Probability of the right class with each.
+        example: Its texts by field, without the right answer.
+        label: Its right answer, or class.
+        answers: What the prompt answers, and what the floor does; empty for no answer.
+        probabilities: Probability of the right answer with each.
+        right: Whether each answer is right.
+        chains: Chain with each; ``None`` where answers need none.
     """
 
     example: Mapping[str, Any]
     label: str
     answers: tuple[str, str]
     probabilities: tuple[float, float]
-
-    @property
-    def right(self) -> tuple[bool, bool]:
-        """Whether each answer is right."""
-        return self.answers[0] == self.label, self.answers[1] == self.label
+    right: tuple[bool, bool]
+    chains: tuple[str, str] | None = None
 
 
 def write_verdicts(folder: Path, judged: Mapping[str, Mapping[str, Judged]]) -> None:
@@ -179,7 +179,10 @@ def check_examples(verdict: Verdict, rows: Sequence[Answered]) -> None:
     rights = [row.right for row in rows]
     told = len(rows), rights.count((True, False)), rights.count((False, True))
     headline = verdict.headline
-    known = all({row.label, *row.answers} <= {*verdict.labels} for row in rows)
+    known = not verdict.labels or all(
+        {row.label, *row.answers} <= {*verdict.labels} for row in rows
+    )
+    known = known and all((row.chains is None) == (verdict.chains is None) for row in rows)
     if not known or told != (verdict.examples, headline.wins, headline.losses):
         raise ValueError("it holds other answers than those behind the verdict")
 
@@ -191,7 +194,20 @@ def _answered(row: Any) -> Answered:
     probabilities = float(sure), float(floor_sure)
     if not all(math.isfinite(each) for each in probabilities):
         raise ValueError("a probability is no number")
-    return Answered(example, label, (_text(ours), _text(theirs)), probabilities)
+    answers = _text(ours), _text(theirs)
+    right = answers[0] == label, answers[1] == label
+    chains = None
+    if "chains" in row:
+        right, chains = _pair(row["right"], bool), _pair(row["chains"], str)
+    return Answered(example, label, answers, probabilities, right, chains)
+
+
+def _pair(values: Any, kind: type[Part]) -> tuple[Part, Part]:
+    """What belongs to the prompt, and to the floor."""
+    ours, theirs = values
+    if not (isinstance(ours, kind) and isinstance(theirs, kind)):
+        raise TypeError(f"{values!r} holds no {kind.__name__}")
+    return ours, theirs
 
 
 def _text(value: Any) -> str:

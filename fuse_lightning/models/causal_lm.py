@@ -21,7 +21,7 @@ from fuse_lightning.engine.writing import Limits
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models.base import FrozenModel
 from fuse_lightning.models.options import ModelOptions, ModelSource, Unpack
-from fuse_lightning.models.start import EXAMPLES, begin, find_openings, find_start
+from fuse_lightning.models.start import begin, example_rows, find_openings, find_start
 from fuse_lightning.models.stop_texts import StopTexts
 
 
@@ -78,24 +78,8 @@ class CausalLM(FrozenModel):
 
     def _example(self) -> Tensor:
         """Likelihoods of example rows, whose change would show that sharing is not exact."""
-        rows = self._examples()
+        rows = example_rows(self)
         return self.token_nll(rows.ids, rows.mask.index_fill(1, torch.tensor(0), False))
-
-    def _examples(self) -> TokenBatch:
-        """Example rows of ordinary words, with common beginnings.
-
-        On special tokens rounding may be far larger than in any text.
-        """
-        rows = self.encode(EXAMPLES)
-        ids, mask = rows.ids[:, : self.max_tokens], rows.mask[:, : self.max_tokens]
-        if len({*map(tuple, ids.tolist())}) < len(EXAMPLES):
-            # A tokenizer that does not know the words.
-            count = min(self.vocab_size, 11)
-            ids = torch.tensor(
-                [[(5 * i + 3 * (i > 2 + row) * row) % count for i in range(7)] for row in range(4)]
-            )[:, : self.max_tokens]
-            mask = torch.ones_like(ids, dtype=torch.bool)
-        return TokenBatch(ids, mask, torch.zeros(*ids.shape, 2, dtype=torch.long))
 
     @cached_property
     def start_ids(self) -> tuple[int, ...]:
@@ -237,6 +221,8 @@ class CausalLM(FrozenModel):
         stop_ids: Sequence[int] | None = None,
         stop: Sequence[str] = (),
         keep_stop: bool = False,
+        then: Sequence[int] = (),
+        then_tokens: int = 0,
         cache: bool = False,
     ) -> Generation:
         """Texts that the model writes behind prompts, token by token.
@@ -255,6 +241,8 @@ class CausalLM(FrozenModel):
             stop: Texts that end a text as soon as it spells one of them.
             keep_stop: Whether a text keeps the stop that ended it. Without it a token that spells
                 the end of the text and the beginning of the stop goes with the stop.
+            then: Ids that follow a text that has ended, in place of a stop id. A stop text stays.
+            then_tokens: Most tokens that the model writes behind these, always the likeliest.
             cache: Whether to keep keys and values for :meth:`token_nll`, in the result's
                 ``cache``: at most as many positions as the budget has. :meth:`forget` frees them.
 
@@ -264,7 +252,10 @@ class CausalLM(FrozenModel):
         """
         ends = self.end_ids if stop_ids is None else stop_ids
         text = StopTexts(self, stop) if stop else None
-        limits = Limits(max_new_tokens, self.max_tokens, frozenset(ends), text, keep_stop)
+        limits = Limits(
+            *(max_new_tokens, self.max_tokens, frozenset(ends), text, keep_stop),
+            *(tuple(then), then_tokens),
+        )
         sampling = Sampling(temperature, top_k, top_p)
         rows = [tuple(prompt) for prompt in prompts]
         return generate(self, rows, limits, sampling, samples, seed, streams, cache)
@@ -272,6 +263,6 @@ class CausalLM(FrozenModel):
     @cached_property
     def pads_left(self) -> bool:
         """Whether transformers' ``generate`` handles left-padded rows like single rows."""
-        batch = self._examples()
+        batch = example_rows(self)
         rows = [tuple(row[some].tolist()) for row, some in zip(batch.ids, batch.mask, strict=True)]
         return try_left_padding(self, [row[: len(row) - n] for n, row in enumerate(rows)])

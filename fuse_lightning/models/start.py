@@ -150,3 +150,20 @@ def likeliest_start(model: FrozenModel, starts: list[int], nll: Likelihood) -> i
         counted[:, 0] = False
         means.append(float(nll(ids, counted).sum()) / max(1, int(counted.sum())))
     return starts[means.index(min(means))]
+
+
+def example_rows(model: FrozenModel) -> TokenBatch:
+    """Example rows of ordinary words, with common beginnings.
+
+    On special tokens rounding may be far larger than in any text.
+    """
+    rows = model.encode(EXAMPLES)
+    ids, mask = rows.ids[:, : model.max_tokens], rows.mask[:, : model.max_tokens]
+    if len({*map(tuple, ids.tolist())}) < len(EXAMPLES):
+        # A tokenizer that does not know the words.
+        count = min(model.vocab_size, 11)
+        ids = torch.tensor(
+            [[(5 * i + 3 * (i > 2 + row) * row) % count for i in range(7)] for row in range(4)]
+        )[:, : model.max_tokens]
+        mask = torch.ones_like(ids, dtype=torch.bool)
+    return TokenBatch(ids, mask, torch.zeros(*ids.shape, 2, dtype=torch.long))

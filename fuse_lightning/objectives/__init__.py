@@ -16,6 +16,7 @@ from fuse_lightning.objectives.objective import Objective as Objective
 from fuse_lightning.objectives.prompts import Prompts as Prompts
 from fuse_lightning.objectives.prompts import State as State
 from fuse_lightning.objectives.reading import Reading as Reading
+from fuse_lightning.objectives.reasoning import Reasoning as Reasoning
 from fuse_lightning.objectives.sentiment import Sentiment as Sentiment
 from fuse_lightning.objectives.seq2seq_classification import (
     Seq2SeqClassification as Seq2SeqClassification,
@@ -28,3 +29,4 @@ from fuse_lightning.objectives.smoothing import resample as resample
 from fuse_lightning.objectives.smoothing import smoothed_gradient as smoothed_gradient
 from fuse_lightning.objectives.speller import Speller as Speller
 from fuse_lightning.objectives.term import Term as Term
+from fuse_lightning.objectives.written import Written as Written

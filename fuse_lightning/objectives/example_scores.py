@@ -119,11 +119,22 @@ class ExampleScores:
             first: dict[Hashable, Cell] = {}
             for place in missing:
                 first.setdefault(cells[place], places[place])
-            read = self.team.split(partial(self._read, prompts), [*first.values()])
+            read = self.team.split(partial(self._read_all, prompts), [*first.values()])
+            for learnt in self.team.gather(self.term.learnt()):
+                self.term.learn(learnt)
             told = dict(zip(first, read, strict=True))
             found[missing] = torch.tensor([told[cells[place]] for place in missing])
             self.keep([cells[place] for place in missing], *found[missing].T)
         return found
+
+    def _read_all(self, prompts: Prompts, wanted: Sequence[Cell]) -> list[Answer]:
+        """Loss and correctness of pairs, as many at a time as the term says."""
+        size = self.term.together or max(1, len(wanted))
+        return [
+            answer
+            for begin in range(0, len(wanted), size)
+            for answer in self._read(prompts, wanted[begin : begin + size])
+        ]
 
     def _read(self, prompts: Prompts, wanted: Sequence[Cell]) -> list[Answer]:
         """Loss and correctness of pairs of a prompt and an example, sorted by prompt."""

@@ -17,12 +17,15 @@ class Prompts:
         texts: Texts of the states, without white space around.
         canonical: Whether the text stands behind the primary's prefix as a prompt does and is
             read by the tokenizer as the same ids.
+        chains_of: N prompts whose chains these are read with, in terms with chains; by default
+            their own.
     """
 
     states: list[State]
     owners: list[int]
     texts: list[str]
     canonical: list[bool]
+    chains_of: "Prompts | None" = None
 
     def select(self, rows: Sequence[int]) -> "Prompts":
         """Prompts of some rows."""
@@ -31,4 +34,5 @@ class Prompts:
             [self.owners[row] for row in rows],
             [self.texts[row] for row in rows],
             [self.canonical[row] for row in rows],
+            None if self.chains_of is None else self.chains_of.select(rows),
         )

@@ -35,6 +35,7 @@ class Reading:
         alike: Number of each row, shape (R,): where the ids of two rows with one number agree, so
             do their input embeddings, and their gradients are added up. ``None`` where each row
             has embeddings of its own.
+        marks: Numbers that the term itself notes of each row, shape (R,); ``None`` for none.
     """
 
     rows: TokenBatch
@@ -48,6 +49,7 @@ class Reading:
     own: OwnTokens | None = None
     fixed: Tensor | None = None
     alike: Tensor | None = None
+    marks: Tensor | None = None
 
     @classmethod
     def single(cls, rows: TokenBatch, prompt: Tensor, owner: Tensor) -> Reading:
@@ -82,6 +84,7 @@ class Reading:
             None if self.own is None else self.own[some],
             None if self.fixed is None else self.fixed[some],
             None if self.alike is None else self.alike[some],
+            None if self.marks is None else self.marks[some],
         )
 
     def to(self, device: torch.device) -> Reading:

@@ -25,11 +25,13 @@ class Sample:
         state: Its ids.
         group: The prompt it is a variant of.
         slots: Positions whose gradient counts for that prompt.
+        parent: Ids of that prompt, with whose chains the sample is read; ``None`` for its own.
     """
 
     state: State
     group: int
     slots: set[int]
+    parent: State | None = None
 
 
 def resample(
@@ -57,7 +59,7 @@ def resample(
         generator: Random stream that positions and tokens are drawn from.
     """
     if samples == 0:
-        return [Sample(state, group, set(slots))]
+        return [Sample(state, group, set(slots), state)]
     variants = []
     # Dealt like cards, slots are replaced equally often, and each of them at least once.
     count = max(1, round(rate * len(slots)), math.ceil(len(slots) / samples))
@@ -74,7 +76,7 @@ def resample(
         drawn = allowed_ids[torch.randint(len(allowed_ids), (count,), generator=generator)]
         for slot, token in zip(replaced, drawn.tolist(), strict=True):
             tokens[slot] = token
-        variants.append(Sample(tuple(tokens), group, set(replaced)))
+        variants.append(Sample(tuple(tokens), group, set(replaced), state))
     return variants
 
 
@@ -98,6 +100,11 @@ def smoothed_gradient(
     prompts = objective.prompts(
         [sample.state for sample in samples], [owners[sample.group] for sample in samples]
     )
+    if any(term.chained for term in objective.terms):
+        # A chain is held fixed: that of the prompt itself, not one for each variant.
+        parents = [sample.parent or sample.state for sample in samples]
+        if parents != prompts.states:
+            prompts.chains_of = objective.prompts(parents, prompts.owners)
     dealt = _dealt(objective, samples, owners)
     length = max(len(sample.state) for sample in samples)
     counted = torch.zeros(len(samples), length, dtype=torch.bool)

@@ -10,6 +10,7 @@ from fuse_lightning.optimizers.demonstrations import Demonstrations as Demonstra
 from fuse_lightning.optimizers.descent import DescentOptimizer as DescentOptimizer
 from fuse_lightning.optimizers.fluent_prompt import FluentPrompt as FluentPrompt
 from fuse_lightning.optimizers.gcg import GCG as GCG
+from fuse_lightning.optimizers.greater import GReaTer as GReaTer
 from fuse_lightning.optimizers.pez import PEZ as PEZ
 from fuse_lightning.optimizers.random_search import RandomSearch as RandomSearch
 from fuse_lightning.optimizers.swaps import SwapOptimizer as SwapOptimizer

@@ -81,6 +81,19 @@ class Admission:
             result.append([*chosen])
         return result
 
+    def texts(self, texts: Sequence[str]) -> list[State]:
+        """Ids of the texts that may be prompts, each once; the others are left out."""
+        given = [text.strip() for text in texts if text.strip()]
+        if not given:
+            return []
+        states = self.objective.encode_prompts(given)
+        canonical = self.objective.prompts(states, [0] * len(states)).canonical
+        return [
+            state
+            for state, text, same in zip(states, given, canonical, strict=True)
+            if same and not self.holds_forbidden(state) and self.constraints.admits(text)
+        ]
+
     def results(self, prompts: Prompts) -> tuple[list[int], list[int]]:
         """Rows of prompts with an admitted text, which may be results, and the other rows.
 

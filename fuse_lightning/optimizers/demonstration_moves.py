@@ -4,7 +4,7 @@ import random
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from fuse_lightning.evaluation.labelled_floors import balanced_draw
+from fuse_lightning.evaluation.drawn_examples import balanced_draw
 
 
 class Composition(NamedTuple):

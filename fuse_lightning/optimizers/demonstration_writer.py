@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from fuse_lightning.errors import FuseError
-from fuse_lightning.evaluation.labelled_floors import balanced_draw
+from fuse_lightning.evaluation.drawn_examples import balanced_draw
 from fuse_lightning.objectives import Objective, State
 from fuse_lightning.optimizers.admission import Admission
 from fuse_lightning.optimizers.demonstration_moves import Composition, changed

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from fuse_lightning.evaluation.verdict import Comparison, PromptScore, Verdict
+from fuse_lightning.evaluation.verdict import Comparison, PromptScore, Verdict, Way
 from fuse_lightning.evaluation.verdict_files import (
     EXAMPLES,
     FILE,
@@ -17,7 +17,7 @@ from fuse_lightning.evaluation.verdict_files import (
     read_examples,
     read_verdicts,
 )
-from fuse_lightning.evaluation.verdict_table import expectations
+from fuse_lightning.evaluation.verdict_table import expectations, other_ways
 from fuse_lightning.utilities.regular import read_text
 from fuse_lightning.utilities.terminal import quoted
 
@@ -25,7 +25,17 @@ MOST_FLIPS, MOST_CLASSES, MOST_ROWS, MOST_VERDICTS = 100, 12, 200, 50
 """Most flips of a kind, classes of a confusion matrix, rows of a table, and shown verdicts."""
 MOST_FIELDS, MOST_TEXT = 6, 1000
 """Most fields of an example, and characters of each."""
+MOST_CHAINS, MOST_OPEN, MOST_CHAIN = 200, 300, 10_000
+"""Most examples that are listed with chains, and characters of a chain that is not folded, and of
+one that is not cut."""
 SIGNS = {"better": "▲", "not shown": "■", "worse": "▼"}
+KINDS = {
+    "gained": "▲ right now",
+    "lost": "▼ wrong now",
+    "right": "✓ both right",
+    "wrong": "✗ both wrong",
+}
+"""Kinds of examples by what the chosen prompt and the strongest floor answer."""
 BAR = 140, 16
 """Width and height of a drawn interval, in pixels."""
 Content = TypeVar("Content")
@@ -92,6 +102,7 @@ class Shown:
         gained: Examples that the chosen prompt answers rightly and the strongest floor does not,
             those with the largest change of probability first.
         lost: Examples that only the floor answers rightly.
+        same: Examples that both answer rightly, or wrongly, in the order of the data.
     """
 
     target: str
@@ -99,6 +110,12 @@ class Shown:
     verdict: Verdict
     gained: Sequence[Answered] = ()
     lost: Sequence[Answered] = ()
+    same: Sequence[Answered] = ()
+
+    @property
+    def ways(self) -> list[Way]:
+        """Ways to read chains that the verdict does not go by; none where there are no chains."""
+        return [each.by for each in other_ways(self.verdict, self.verdict.chosen)]
 
     @property
     def sign(self) -> str:
@@ -108,7 +125,7 @@ class Shown:
     @property
     def floor(self) -> PromptScore:
         """The strongest floor."""
-        return next(each for each in self.verdict.floors if each.name == self.verdict.against)
+        return self.verdict.strongest
 
     @property
     def prompts(self) -> list[tuple[PromptScore, Bar]]:
@@ -129,7 +146,7 @@ class Shown:
     @property
     def matrices(self) -> list[PromptScore]:
         """The chosen prompt and the strongest floor, where their matrices are small."""
-        few = len(self.verdict.labels) <= MOST_CLASSES
+        few = 0 < len(self.verdict.labels) <= MOST_CLASSES
         return [self.verdict.chosen, self.floor] if few else []
 
     @property
@@ -155,6 +172,22 @@ class Shown:
         ]
 
     @property
+    def chained(self) -> list[tuple[str, Answered]]:
+        """Examples that are listed with chains, flipped ones first; none where there are none.
+
+        Each has its kind: ``gained``, ``lost``, or ``right`` or ``wrong`` with both.
+        """
+        if self.verdict.chains is None:
+            return []
+        both = [("right" if each.right[0] else "wrong", each) for each in self.same]
+        return [*self.flips, *both][:MOST_CHAINS]
+
+    @property
+    def unchained(self) -> int:
+        """Number of examples that are not listed with chains."""
+        return len(self.gained) + len(self.lost) + len(self.same) - len(self.chained)
+
+    @property
     def left_out(self) -> int:
         """Number of flipped examples that are not listed."""
         return len(self.gained) + len(self.lost) - len(self.flips)
@@ -162,18 +195,19 @@ class Shown:
     @property
     def fields(self) -> list[str]:
         """Names of the fields that the listed examples have."""
-        names = dict.fromkeys(name for _, each in self.flips for name in each.example)
+        listed = self.chained or self.flips
+        names = dict.fromkeys(name for _, each in listed for name in each.example)
         return [*names][:MOST_FIELDS]
 
 
-def shortened(text: object) -> str:
-    """Text for a cell, with at most 1000 characters.
+def shortened(text: object, most: int = MOST_TEXT) -> str:
+    """Text for a cell, with at most so many characters.
 
     >>> shortened("a star"), len(shortened("a" * 5000))
     ('a star', 1000)
     """
     whole = str(text)
-    return whole if len(whole) <= MOST_TEXT else f"{whole[: MOST_TEXT - 1]}…"
+    return whole if len(whole) <= most else f"{whole[: most - 1]}…"
 
 
 def read_shown(folder: Path) -> list[Shown]:
@@ -214,12 +248,13 @@ def _examples(verdicts: Mapping[Pair, Verdict], text: str) -> dict[Pair, list[An
     return found
 
 
-def _flips(rows: Sequence[Answered]) -> tuple[list[Answered], list[Answered]]:
-    """Examples that the prompt alone answers rightly, and those that the floor alone does."""
+def _flips(rows: Sequence[Answered]) -> tuple[list[Answered], list[Answered], list[Answered]]:
+    """Examples that the prompt alone answers rightly, that the floor alone does, and the others."""
 
     def change(each: Answered) -> float:
         return abs(each.probabilities[0] - each.probabilities[1])
 
     ordered = sorted(rows, key=change, reverse=True)
     gained = [each for each in ordered if each.right == (True, False)]
-    return gained, [each for each in ordered if each.right == (False, True)]
+    lost = [each for each in ordered if each.right == (False, True)]
+    return gained, lost, [each for each in rows if each.right[0] == each.right[1]]

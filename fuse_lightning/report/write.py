@@ -17,11 +17,20 @@ from markupsafe import Markup
 
 from fuse_lightning.data.images import read_image
 from fuse_lightning.errors import FuseError
-from fuse_lightning.evaluation.sentence import chance, percent, points, spaced
+from fuse_lightning.evaluation.sentence import WAYS, chance, percent, points, spaced
 from fuse_lightning.evaluation.table import names, shown, title
 from fuse_lightning.metrics import About
 from fuse_lightning.report.run import Run, read_run
-from fuse_lightning.report.verdicts import BAR, MOST_ROWS, MOST_VERDICTS, SIGNS, shortened
+from fuse_lightning.report.verdicts import (
+    BAR,
+    KINDS,
+    MOST_CHAIN,
+    MOST_OPEN,
+    MOST_ROWS,
+    MOST_VERDICTS,
+    SIGNS,
+    shortened,
+)
 from fuse_lightning.utilities.files import replace_file
 from fuse_lightning.utilities.terminal import visible
 
@@ -93,8 +102,15 @@ def page(run: Run) -> str:
         figures=_figures(run),
         verdicts=run.verdicts,
         signs=SIGNS,
+        kinds=KINDS,
+        ways=WAYS,
         bar_size=BAR,
-        most={"rows": MOST_ROWS, "verdicts": MOST_VERDICTS},
+        most={
+            "rows": MOST_ROWS,
+            "verdicts": MOST_VERDICTS,
+            "open": MOST_OPEN,
+            "chain": MOST_CHAIN,
+        },
         style=_own("report.css"),
         script=_own("report.js"),
     )

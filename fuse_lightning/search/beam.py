@@ -25,6 +25,10 @@ class BeamSearch(Frontier[StateT]):
         """The whole beam of each target."""
         return [[state for _, state in frontier] for frontier in self.frontiers]
 
+    def enter(self, target: int, scored: Sequence[Scored[StateT]]) -> None:
+        """Takes the best start states of a target."""
+        self.frontiers[target] = distinct(scored)[: self.beam_width] or [*scored][:1]
+
     def update(self, candidates: Sequence[Sequence[Scored[StateT]]]) -> None:
         """Replaces each beam by the best candidates."""
         self.frontiers = [distinct(found)[: self.beam_width] for found in candidates]

@@ -78,6 +78,10 @@ class Frontier(Callback, Generic[StateT]):
             )
         return own
 
+    def enter(self, target: int, scored: Sequence[Scored[StateT]]) -> None:
+        """Takes the scored start states of a new target; by default all of them."""
+        self.frontiers[target] = [*scored]
+
     @abstractmethod
     def expand(self) -> list[list[StateT]]:
         """States to continue from in this step, for each target; empty for a finished one."""

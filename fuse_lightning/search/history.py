@@ -38,6 +38,10 @@ class HistorySearch(Frontier[StateT]):
             for frontier, own in zip(self.frontiers, self.own, strict=True)
         ]
 
+    def enter(self, target: int, scored: Sequence[Scored[StateT]]) -> None:
+        """Takes the best start states of a target."""
+        self.frontiers[target] = distinct(scored)[: self.size] or [*scored][:1]
+
     def update(self, candidates: Sequence[Sequence[Scored[StateT]]]) -> None:
         """Takes better candidates into the history."""
         for target, found in enumerate(candidates):

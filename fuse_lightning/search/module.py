@@ -239,7 +239,7 @@ class SearchModule(ResumableSearch[StateT]):
         given = [[state for state in states if state] for states in self.expanded]
         for place, scored in enumerate(self.team.first(self.score(given))):
             if scored:
-                self.frontier.frontiers[place] = scored
+                self.frontier.enter(place, scored)
 
     def _move(self, states: list[list[StateT]]) -> int:
         """Proposes, scores and selects; returns the number of candidates."""

@@ -13,7 +13,7 @@ from fuse_lightning.callbacks.checking import Check, checked
 from fuse_lightning.data import Target
 from fuse_lightning.data.module import TargetDataModule
 from fuse_lightning.errors import FuseError
-from fuse_lightning.evaluation.labelled_floors import FloorOptions
+from fuse_lightning.evaluation.floor_options import FloorOptions
 from fuse_lightning.objectives import Classification, Fluency
 from fuse_lightning.optimizers import GCG, PEZ, AutoDAN, RandomSearch
 from fuse_lightning.search import HistorySearch

@@ -8,7 +8,7 @@ import torch
 from fuse_lightning.data import Target
 from fuse_lightning.evaluation.answers import Labeller
 from fuse_lightning.evaluation.before import measured_headroom, narrowed, outside
-from fuse_lightning.evaluation.labelled_floors import FloorOptions
+from fuse_lightning.evaluation.floor_options import FloorOptions
 from fuse_lightning.objectives import Classification, Objective
 
 LABELS = {"cross": ["cross", "box"], "other": ["star", "square"]}

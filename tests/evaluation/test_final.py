@@ -17,13 +17,11 @@ from fuse_lightning.data import LabelledExamples, Target
 from fuse_lightning.errors import FuseError
 from fuse_lightning.evaluation.answers import Labeller
 from fuse_lightning.evaluation.calibration import calibrated
+from fuse_lightning.evaluation.drawn_examples import drawn_demonstrations
 from fuse_lightning.evaluation.final import chosen_floors, final_verdict
+from fuse_lightning.evaluation.floor_options import FloorOptions
 from fuse_lightning.evaluation.judging import Answers, judge
-from fuse_lightning.evaluation.labelled_floors import (
-    FloorOptions,
-    drawn_demonstrations,
-    floor_offers,
-)
+from fuse_lightning.evaluation.labelled_floors import floor_offers
 from fuse_lightning.evaluation.verdict import read_verdict
 from fuse_lightning.evaluation.verdict_files import EXAMPLES, write_verdicts
 from fuse_lightning.evaluation.verdict_table import expectations
@@ -135,7 +133,8 @@ def test_floors_are_chosen_by_the_examples_that_choose(labeller, target):
 
 def test_the_calibrated_template_answers_all_classes_alike(labeller, target):
     balanced = chosen_floors(labeller, target, FloorOptions(), seed=0)[2]
-    logs = calibrated(balanced.reference, balanced.reference).log()
+    told = balanced.reference.probabilities[0]
+    logs = calibrated(told, told).log()
     centred = logs - logs.mean(1, keepdim=True)
     assert_near(centred.mean(0), torch.zeros(2), size=1.0, share=1e-6)
 
@@ -207,8 +206,8 @@ def test_the_empty_prompt_has_no_template(labeller, target):
     (offer,) = [
         each for each in floor_offers(labeller, target, FloorOptions(), 0) if each.name == NAMES[0]
     ]
-    offer.labeller.give(target)
-    told = offer.labeller.term.read(offer.labeller.objective.prompts([()], [0]), [[0]])
+    offer.answerer.give(target)
+    told = offer.answerer.term.read(offer.answerer.objective.prompts([()], [0]), [[0]])
     model = labeller.term.model
     text = model.decode([told.rows.ids[0][told.rows.mask[0]].tolist()])[0]
     assert text.strip().endswith(f"{target.seen[0]['text']} lovely")
@@ -378,7 +377,7 @@ def test_a_model_that_cannot_be_asked_is_left_out(tmp_path, monkeypatch, capsys)
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("zoo/nothing", "zoo/nothing"), ("zoo/clip", "'zoo/clip' is a .*, which names no classes")],
+    [("zoo/nothing", "zoo/nothing"), ("zoo/clip", "'zoo/clip' is a .*, which gives no answers")],
 )
 def test_a_model_that_names_no_classes_is_refused_before_a_search(name, message):
     callback = FinalVerdict(transfer=[name])

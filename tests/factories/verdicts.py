@@ -1,7 +1,11 @@
 """Made-up verdicts with the answers behind them, and the folder of a run that has them."""
 
+import torch
+
+from fuse_lightning.evaluation.deciding import Marked, decide
 from fuse_lightning.evaluation.final import Judged
 from fuse_lightning.evaluation.judging import judge
+from fuse_lightning.evaluation.verdict import ChainScore, ChainSettings
 from fuse_lightning.evaluation.verdict_files import write_verdicts
 from fuse_lightning.results.export import json_lines
 from fuse_lightning.results.result import Result
@@ -41,3 +45,34 @@ def run_with(folder, verdicts):
     (folder / "prompts.jsonl").write_text(json_lines(rows))
     write_verdicts(folder, verdicts)
     return folder
+
+
+def reasoned(ours, theirs, examples=60, chain="so it is", chains=1):
+    """Verdict on one reasoning prompt, right in a share of the examples, with its chains."""
+    generator = torch.Generator().manual_seed(7)
+    sides = [torch.rand(examples, generator=generator) < share for share in (ours, theirs)]
+    score = ChainScore(readable=0.9, written=0.8, cut=0.2, right=0.55)
+    names = [("prompt 1", "Think:", 0.9), ("the question alone", "", 0.4)]
+    marked = [
+        Marked(
+            *(name, text, right, select, 0.1, 0.7),
+            readings=(("parse", right), ("read", ~right)),
+            chains=score,
+        )
+        for (name, text, select), right in zip(names, sides, strict=True)
+    ]
+    settings = ChainSettings("parse", chains, 0.7 * (chains > 1), 0, 128)
+    verdict = decide(marked[:1], marked[1:], chains=settings)
+    rows = [
+        {
+            "example": {"question": f"What is {n}?", "label": str(n)},
+            "answers": [str(n) if side[n] else "" for side in sides],
+            "probabilities": [0.25 + n / 1000, 0.5],
+            "right": [bool(side[n]) for side in sides],
+            "chains": [f"{chain} {n} {name}" for name, _, _ in names],
+            "behind": [f" {n}", ""],
+            "parsed": [str(n), ""],
+        }
+        for n in range(examples)
+    ]
+    return Judged(verdict, rows)

@@ -293,7 +293,7 @@ def test_what_is_drawn_is_drawn_in_turns(slots, samples, rate, seed):
 
 def test_no_resampling_takes_the_gradient_at_the_prompt_itself():
     (sample,) = resample((1, 2, 3), 5, [2], 0, 1.0, torch.tensor([1]), torch.Generator())
-    assert sample == Sample((1, 2, 3), 5, {2})
+    assert sample == Sample((1, 2, 3), 5, {2}, (1, 2, 3))
 
 
 @given(st.integers(1, 20), st.integers(1, 9), st.floats(0.01, 1), st.integers(0, 2**32))

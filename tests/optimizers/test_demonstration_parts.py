@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from fuse_lightning.data import Target
 from fuse_lightning.errors import FuseError
-from fuse_lightning.evaluation.labelled_floors import balanced_draw
+from fuse_lightning.evaluation.drawn_examples import balanced_draw
 from fuse_lightning.optimizers.demonstration_moves import Composition, changed
 from fuse_lightning.optimizers.demonstration_pool import divided, pool_size
 

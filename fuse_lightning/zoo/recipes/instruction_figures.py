@@ -6,7 +6,8 @@ from typing import Any
 
 from fuse_lightning.data import Target
 from fuse_lightning.evaluation.answers import Labeller
-from fuse_lightning.evaluation.labelled_floors import FloorOptions, drawn_demonstrations
+from fuse_lightning.evaluation.drawn_examples import drawn_demonstrations
+from fuse_lightning.evaluation.floor_options import FloorOptions
 from fuse_lightning.models import CausalLM
 from fuse_lightning.objectives import Classification, Objective
 from fuse_lightning.zoo.instructions import LAYOUT, RIGHT, STOCK
