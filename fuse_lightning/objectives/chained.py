@@ -123,8 +123,10 @@ class Chained(CausalTerm):
 
     @property
     def writer(self) -> ChainWriter:
-        """Writer of the chains of the current targets."""
-        assert self._writer is not None, "there are no targets"
+        """Writer of the chains of the current model."""
+        if self._writer is None or self._writer.model is not self.model:
+            options = self.chains_per_question, self.temperature, self.seed
+            self._writer = ChainWriter(self.model, self.max_chain_tokens, *options)
         return self._writer
 
     def set_targets(self, targets: Sequence[Target]) -> None:
@@ -136,16 +138,12 @@ class Chained(CausalTerm):
         """
         self.batch = self._questions.of(targets)
         self.examples = [len(each.fields) for each in self.batch]
-        longest = max((len(ids) for each in self.batch for ids in each.answers), default=0)
-        behind = max(self.max_answer_tokens, longest)
-        if self._writer is None or self._writer.behind != behind:
-            options = self.chains_per_question, self.temperature, self.seed
-            self._writer = ChainWriter(self.model, self.max_chain_tokens, behind, *options)
 
     def _read(self, target: Target) -> Questions:
-        questions = Questions.read(target, self._names, self.extractor, self.model)
+        names, most = self._names, self.max_answer_tokens
+        questions = Questions.read(target, names, self.extractor, most, self.model)
         texts = [self.form.fill("a", {**each, ANSWER: ""}).text for each in questions.fields]
-        reserved = len(questions.extractor) + self.max_answer_tokens
+        reserved = len(questions.extractor) + questions.behind
         most = self.model.max_tokens - reserved
         lengths = self.model.encode(texts).mask.sum(1).tolist() if texts else []
         self._longest = max([self._longest, *(length + reserved for length in lengths)])
@@ -167,7 +165,7 @@ class Chained(CausalTerm):
 
     def learnt(self) -> dict[Asked, list[Chain]]:
         """Chains that were written since this was last asked for."""
-        return {} if self._writer is None else self._writer.take_new()
+        return self.writer.take_new()
 
     def learn(self, learnt: object) -> None:
         """Remembers chains that another process has written."""
@@ -187,7 +185,7 @@ class Chained(CausalTerm):
 
     def _asked(self, head: tuple[int, ...], owner: int, example: int) -> Asked:
         questions = self.batch[owner]
-        return Asked(head, questions.extractor, questions.streams[example])
+        return Asked(head, questions.extractor, questions.behind, questions.streams[example])
 
     def heads(
         self,
