@@ -19,6 +19,7 @@ from fuse_lightning.objectives import (
     ImageSimilarity,
     Objective,
     Prompts,
+    Reasoning,
     Sentiment,
     Seq2SeqClassification,
     Term,
@@ -30,6 +31,7 @@ from fuse_lightning.objectives.row_values import item_losses, row_values
 TRANSFERS: tuple[type[Term], ...] = (
     Classification,
     Seq2SeqClassification,
+    Reasoning,
     Fluency,
     ImageSimilarity,
     TextSimilarity,

@@ -35,7 +35,8 @@ class Chained(CausalTerm):
         layout: Text or turns of a chat up to where the chain begins; ``None`` for a usual one.
         extractor: Text between chain and answer, in place of the data's.
         max_chain_tokens: Most tokens of a chain.
-        max_answer_tokens: Tokens that the model writes behind the extractor.
+        max_answer_tokens: Tokens that the model writes behind the extractor, or more where a right
+            answer of the target is longer.
         chains_per_question: Chains that are written for each question.
         temperature: Divisor of the logits as chains are written; 0 takes the likeliest tokens.
         seed: Seed of chains.

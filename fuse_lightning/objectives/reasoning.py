@@ -62,8 +62,8 @@ class Reasoning(Chained):
         layout: Text or turns of a chat with ``{prompt}`` and ``{question}``, up to where the chain
             begins. By default one turn of a user, "{question} {prompt}", or these in a line where
             the model has no chat template.
-        extractor: Text between chain and answer, in place of the data's. The space before an
-            answer may stand in it or not.
+        extractor: Text between chain and answer, in place of the data's. The spaces before it and
+            before an answer may stand in it or not.
         max_chain_tokens: Most tokens of a chain.
         max_answer_tokens: Tokens that the model writes behind the extractor.
         chains_per_question: Chains that are written for each question, over which the loss is the
@@ -164,8 +164,6 @@ class Reasoning(Chained):
         told = Written.of(self.model, questions, example, chain)
         return float(getattr(told, f"right_{self.judge}"))
 
-    # Losses
-
     def loss(self, reading: Reading, embeds: Tensor | None = None) -> Tensor:
         """Cross-entropy of the right answer, and the prompt's share of fluency, shape (R,)."""
         answer, _, prompt = self._likelihoods(reading, embeds, self.options.fluency, None)
@@ -246,8 +244,6 @@ class Reasoning(Chained):
         """Share of the chains of a question whose answer is right, shape (M,)."""
         right = values[:, 1].masked_fill(values[:, 1].isinf(), 0.0)
         return mean_of(right, reading.item, len(reading.pairs))
-
-    # What is told of answers
 
     @torch.no_grad()
     def written(

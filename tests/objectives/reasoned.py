@@ -44,14 +44,16 @@ class Oracle:
         extractor: Text behind chains, with the space that stands before it.
         gap: White space between the extractor and an answer.
         layout: The layout as text.
+        other: An oracle of the same term, with whose network it reads.
     """
 
-    def __init__(self, term, extractor, gap=" ", layout=LAYOUT):
+    def __init__(self, term, extractor, gap=" ", layout=LAYOUT, other=None):
         self.term, self.model = term, term.model
         self.extractor, self.gap, self.layout = extractor, gap, layout
-        self.module = deepcopy(term.model.module).double()
+        self.module = other.module if other else deepcopy(term.model.module).double()
         self.module.set_attn_implementation("eager")
         self.table = self.module.get_input_embeddings()
+        self.known = other.known if other else {}
 
     def ids(self, text):
         """Ids of a text that stands behind another."""
@@ -67,7 +69,9 @@ class Oracle:
 
     @torch.no_grad()
     def next(self, ids):
-        return self.logits(self.embed(ids))[-1, : self.model.vocab_size]
+        if (*ids,) not in self.known:
+            self.known[*ids,] = self.logits(self.embed(ids))[-1, : self.model.vocab_size]
+        return self.known[*ids,]
 
     def write(self, ids, most, choose):
         """Tokens behind some ids, and whether the model ended them."""
@@ -113,22 +117,23 @@ class Oracle:
         right = example["label"]
         known = {name: self.ids(f"{self.gap}{word}") for name, word in words.items()}
         answer = known.get(right) or self.ids(f"{self.gap}{right}")
-        room = self.model.max_tokens - len(head) - len(behind)
-        room -= max([term.max_answer_tokens, len(answer), *map(len, known.values())])
+        rights = [
+            self.ids(f"{self.gap}{words.get(some['label'], some['label'])}") for some in target.seen
+        ]
+        reserved = max([term.max_answer_tokens, *map(len, rights), *map(len, known.values())])
+        room = self.model.max_tokens - len(head) - len(behind) - reserved
         most = min(term.max_chain_tokens, room)
         choose = self._sampled(stream, sample) if term.temperature else likeliest
         chain, ended = self.write(head, most, choose)
         before = [*head, *chain, *behind]
-        told, _ = self.write(before, max(term.max_answer_tokens, len(answer)), likeliest)
-        place, size = self.place(text, prompt)
+        told, _ = self.write(before, reserved, likeliest)
+        place, size = self.place(example["question"], prompt)
         inside = self.embed(head[place : place + size]) if embeds is None else embeds
         whole = [*before, *answer]
         given = [self.embed(whole[:place]), inside, self.embed(whole[place + size :])]
         logits = self.logits(torch.cat(given))
         log_probs = (logits / temperature).log_softmax(-1)
-        tokens = torch.stack(
-            [-log_probs[n - 1, whole[n]] for n in range(len(before), len(whole))]
-        )
+        tokens = torch.stack([-log_probs[n - 1, whole[n]] for n in range(len(before), len(whole))])
         plain = logits.log_softmax(-1)
         fluency = -sum(plain[n - 1, head[n]] for n in range(place, place + size)) / size
         labels, first = self._labels(logits[len(before) - 1 :] / temperature, answer, known)
@@ -147,12 +152,13 @@ class Oracle:
         told_right |= {"forced": best == [*answer], "labels": first}
         return Answered(head, chain, told, ended, tokens, labels, fluency, told_right)
 
-    def place(self, text, prompt):
-        """First token of a prompt in a text, and how many there are."""
-        start = text.rindex(prompt, 0, len(text))
-        encoded = self.model.encode([text])
+    def place(self, question, prompt):
+        """First token of a prompt with the space before it, and how many there are."""
+        before = self.layout.split("{prompt}")[0].format(question=question)
+        encoded = self.model.encode([self.layout.format(question=question, prompt=prompt)])
         spans = encoded.spans[0].tolist()[: len(encoded.rows[0])]
-        inside = [n for n, (a, b) in enumerate(spans) if b > start and a < start + len(prompt)]
+        start, stop = len(before.removesuffix(" ")), len(before) + len(prompt)
+        inside = [n for n, (a, b) in enumerate(spans) if start < b and a < stop and a < b]
         return inside[0], len(inside)
 
     @staticmethod
@@ -189,9 +195,7 @@ TARGETS = [
         "AB",
         extractor=" it was",
     ),
-    questions(
-        "number", "number", [("3 and 4 boxes", "7"), ("-1 dots", "-3")], extractor=" so $ "
-    ),
+    questions("number", "number", [("3 and 4 boxes", "7"), ("-1 dots", "-3")], extractor=" so $ "),
     questions(
         "word",
         "word",
@@ -201,4 +205,4 @@ TARGETS = [
     ),
 ]
 EXTRACTORS = [(" it was", " "), (" so $", " "), ("\nso:", " ")]
-PROMPTS, OWNERS = ("a small red", "two dots above", "box", "the mood of this", "so"), (0, 1, 2, 0, 2)
+PROMPTS, OWNERS = ("a small red", "two dots", "box", "so"), (0, 1, 2, 2)

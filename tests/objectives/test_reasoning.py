@@ -1,7 +1,5 @@
 """Reasoning terms against float64 without caches, one question and one token at a time."""
 
-from itertools import product
-
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
@@ -32,13 +30,14 @@ def prompts_of(objective, texts=PROMPTS, owners=OWNERS):
     return found
 
 
-def told(objective, prompts, layout=LAYOUT, targets=TARGETS, leaves=None, **options):
+def told(objective, prompts, layout=LAYOUT, targets=TARGETS, leaves=None, first=None, **options):
     """What plain calls make of all prompts: a list over questions of a list over chains."""
     term = objective.terms[0]
+    first = first or Oracle(term, "")
     found = []
     for row, (text, owner) in enumerate(zip(prompts.texts, prompts.owners, strict=True)):
         target = targets[owner]
-        oracle = Oracle(term, *EXTRACTORS[owner], layout=layout)
+        oracle = Oracle(term, *EXTRACTORS[owner], layout, first)
         streams = term.batch[owner].streams
         found.append(
             [
@@ -80,7 +79,8 @@ def check(objective, layout=LAYOUT, targets=TARGETS, prompts=None):
     term = objective.terms[0]
     options = term.options
     prompts = prompts_of(objective) if prompts is None else prompts
-    expected = told(objective, prompts, layout, targets, temperature=options.answer_temperature)
+    oracle, temperature = Oracle(term, ""), options.answer_temperature
+    expected = told(*(objective, prompts, layout, targets), first=oracle, temperature=temperature)
     reading = term.read(prompts)
     rows = iter(reading.rows.rows)
     for some in expected:
@@ -98,20 +98,15 @@ def check(objective, layout=LAYOUT, targets=TARGETS, prompts=None):
     assert_near(rights, torch.stack(wanted), share=CLOSE)
     gradient, _ = embedding_gradient(objective, prompts)
     for row, state in enumerate(prompts.states):
-        leaf = Oracle(term, *EXTRACTORS[prompts.owners[row]]).embed(state).requires_grad_()
+        leaf = oracle.embed(state).requires_grad_()
         one_prompt = prompts.select([row])
         some = told(
-            *(objective, one_prompt, layout, targets, [leaf]),
-            temperature=options.answer_temperature,
+            *(objective, one_prompt, layout, targets, [leaf], oracle), temperature=temperature
         )[0]
         losses = [sum(by_options(options, one, options.fluency)) for q in some for one in q]
-        (grad,) = torch.autograd.grad(mean_of_losses(losses), leaf)
+        (grad,) = torch.autograd.grad(torch.stack(losses).mean(), leaf)
         error = (gradient[row, : len(state)].double() - grad).norm()
         assert error <= 3 * CLOSE * float(grad.norm())
-
-
-def mean_of_losses(losses):
-    return torch.stack(losses).mean()
 
 
 @pytest.mark.parametrize("name", ["zoo", "llama", "gemma", "mistral", "qwen2", "mamba", "opt"])
@@ -150,16 +145,15 @@ def test_every_option_means_what_it_says(causal_folders, options):
 @pytest.mark.parametrize("loss", ["labels", "tokens"])
 def test_labels_judge_whatever_the_loss_is(causal_folders, loss):
     targets = [TARGETS[0], TARGETS[2]]
-    objective = built(
-        str(causal_folders["zoo"]), targets=targets, judge="labels", answer_loss=loss
-    )
-    prompts = prompts_of(objective, owners=(0, 1, 0, 0, 1))
+    objective = built(str(causal_folders["zoo"]), targets=targets, judge="labels", answer_loss=loss)
+    prompts = prompts_of(objective, owners=(0, 1, 0, 1))
     term = objective.terms[0]
+    plain = Oracle(term, "")
     expected = [
         [oracle.answer(target, each, text).right["labels"] for each in target.examples]
         for text, owner in zip(prompts.texts, prompts.owners, strict=True)
         for target in [targets[owner]]
-        for oracle in [Oracle(term, *EXTRACTORS[2 * owner])]
+        for oracle in [Oracle(term, *EXTRACTORS[2 * owner], other=plain)]
     ]
     keys = objective.scores.keys(prompts)
     found = objective.scores.by_example[0].correct(
@@ -171,13 +165,13 @@ def test_labels_judge_whatever_the_loss_is(causal_folders, loss):
 
 @pytest.mark.parametrize("name", ["zoo", "mamba"])
 @settings(
-    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(budget=st.sampled_from([8192, 300, 90, 30]), data=st.data())
 def test_scores_depend_neither_on_the_budget_nor_on_the_order(causal_folders, name, budget, data):
     objective = made(causal_folders, name)
     prompts = prompts_of(objective)
-    whole = made_losses(objective, prompts)
+    whole = objective.losses(prompts)[:, 0]
     order = data.draw(st.permutations(range(len(PROMPTS))))
     again = built(objective.primary, budget=budget)
     again.primary.budget.tokens = again.primary.budget.most = budget
@@ -195,10 +189,6 @@ def made(causal_folders, name):
     return MADE[name]
 
 
-def made_losses(objective, prompts):
-    return objective.losses(prompts)[:, 0]
-
-
 @pytest.mark.parametrize("name", ["zoo", "llama", "mamba"])
 def test_what_is_written_is_told(causal_folders, name):
     objective = built(str(causal_folders[name]))
@@ -213,10 +203,3 @@ def test_what_is_written_is_told(causal_folders, name):
         assert judged == tuple(one.right[judge] for judge in ("parse", "read", "forced", "labels"))
         nll = one.tokens.sum() if one.labels is None else one.labels
         assert found.probability == pytest.approx(float((-nll).exp()), rel=1e-4)
-
-
-def test_all_pairs_of_options_are_tried():
-    judges, ways = ("parse", "read", "forced"), ("loss", "error", "both")
-    for judge, way in product(judges, ways):
-        term = Reasoning("zoo/gpt2", judge=judge, select_by=way)
-        assert (term.options.judge, term.options.select_by) == (judge, way)
