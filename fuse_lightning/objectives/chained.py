@@ -169,6 +169,15 @@ class Chained(CausalTerm):
         whole = self._longest + PROMPT_ROOM + self.max_chain_tokens
         return max(1, self.model.budget.tokens // (whole * self.chains_per_question))
 
+    def longest(self, prompts: Prompts) -> dict[int, int]:
+        """Length of the longest row with a chain of one token; no chain is written for it."""
+        heads = self.heads(prompts)
+        most = (
+            int(length) + len(self.batch[owner].extractor) + self.writer.behind + 1
+            for length, owner in zip(heads.lengths.tolist(), heads.owner.tolist(), strict=True)
+        )
+        return {0: max(most, default=0)}
+
     def learnt(self) -> dict[Asked, list[Chain]]:
         """Chains that were written since this was last asked for."""
         return {} if self._writer is None else self._writer.take_new()

@@ -231,7 +231,9 @@ def label_changes(objective: Objective, prompts: Prompts) -> Tensor | float:
     length = max(len(state) for state in prompts.states)
     total: Tensor | float = 0.0
     for term in objective.terms:
-        if term.weight and term.row_readers[0].own:
+        # A term without such a part need not be read, as it may have to write for that.
+        told = type(term).label_change is not Term.label_change
+        if told and term.weight and term.row_readers[0].own:
             part = _label_part(term, prompts, length)
             if part is not None:
                 total = total + term.weight * to_device(part, objective.primary.device)

@@ -13,7 +13,6 @@ from fuse_lightning.engine.budget import Budget
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models import FrozenModel
 from fuse_lightning.objectives.prompts import Prompts, State
-from fuse_lightning.objectives.row_values import by_reader
 from fuse_lightning.objectives.scores import Scores
 from fuse_lightning.objectives.speller import Speller
 from fuse_lightning.objectives.term import Term
@@ -167,9 +166,8 @@ class Objective:
             The term, how many its model reads and how many there are; ``None`` for no such term.
         """
         for term in self.terms:
-            reading = term.read(prompts)
-            for number, rows in by_reader(reading):
-                longest, most = int(reading.lengths[rows].max()), term.models[number].max_tokens
+            for number, longest in term.longest(prompts).items():
+                most = term.models[number].max_tokens
                 if longest > most:
                     return term, most, longest
         return None

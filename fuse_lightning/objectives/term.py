@@ -7,6 +7,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 
 from fuse_lightning.data.targets import Target
@@ -16,6 +17,7 @@ from fuse_lightning.models.options import ModelSource
 from fuse_lightning.objectives.laid_out import LaidOut
 from fuse_lightning.objectives.layout import ANSWER, Layout, Message
 from fuse_lightning.objectives.measured import Measured
+from fuse_lightning.objectives.prompts import Prompts
 from fuse_lightning.objectives.reading import Reading, mean_of
 from fuse_lightning.utilities.identity import Identity, plain_options
 
@@ -156,6 +158,12 @@ class Term(LaidOut, Measured, ABC):
     def together(self) -> int | None:
         """Most pairs of a prompt and an example that are read together; ``None`` for any."""
         return None
+
+    def longest(self, prompts: Prompts) -> dict[int, int]:
+        """Length of the longest row of some prompts, by the number of the model that reads it."""
+        reading = self.read(prompts)
+        numbers = torch.unique(reading.reader).tolist()
+        return {n: int(reading.lengths[reading.reader == n].max()) for n in numbers}
 
     def learnt(self) -> object:
         """Hook: what the term has remembered since it was last asked, as plain data.

@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 
 from fuse_lightning.errors import FuseError
-from fuse_lightning.evaluation.reasoning_stock import STOCK
 from fuse_lightning.objectives import Reasoning, State, Term
-from fuse_lightning.optimizers.base import PromptOptimizer
+from fuse_lightning.optimizers.greater_acceptance import Acceptance, check_begun
 from fuse_lightning.optimizers.greater_options import GreaterOptions, Preset, RankBy
 from fuse_lightning.optimizers.greater_positions import Positions, Slot
+from fuse_lightning.optimizers.greater_progress import ProgressiveSearch, check_progress, note_tried
 from fuse_lightning.optimizers.greater_proposals import Proposer
-from fuse_lightning.optimizers.screen import screened
+from fuse_lightning.optimizers.greater_starts import Starts
+from fuse_lightning.optimizers.screen import best_screened
 from fuse_lightning.search import Scored, TargetSearch
 
 SAMPLES = 8
 """Usual number of prompts that a gradient is averaged over."""
-PLACES, BEGUN = "places", "begun"
-"""Names of the positions at which the prompts of a target are changed next, and of the length of
-the first."""
+PLACES = "places"
+"""Name of the positions at which the prompts of a target are changed next."""
 
 
-class GReaTer(PromptOptimizer):
+class GReaTer(ProgressiveSearch):
     """GReaTer optimizer: one position after another, by gradients over chains of reasoning.
 
     A step takes one position of the prompt. The candidates for it are tokens that the model itself
@@ -48,7 +47,8 @@ class GReaTer(PromptOptimizer):
         intersect: Questions whose lists of likely tokens are intersected.
         pools: Such intersections, which are united.
         least: Least number of candidates before the gradient shortens the list.
-        gradient_pool: Tokens of the whole vocabulary that the gradient favours, as candidates.
+        gradient_pool: Tokens that the gradient favours, as further candidates.
+        gradient_among: How many of the likeliest tokens these are taken from.
         rank_by: "gradient", "likelihood" or "random".
         residual_damping: Share of the gradient that flows through residual branches.
         screen: Candidates that are compared over the incumbent's chains first; 0 for none.
@@ -62,14 +62,21 @@ class GReaTer(PromptOptimizer):
         grow: Whether a prompt that ends no sentence grows.
         ends: Characters that end a sentence.
         starts: Instructions that are scored at the start beside ``initial_prompt``; the best begin.
-            ``None`` for the package's own, of which none names a task, and for none with a preset.
+            ``None`` for the package's own that the constraints and the models allow, of which none
+            names a task, and for none with a preset.
+        progressive: Train questions that the first steps read, the first ones; as many are added
+            once a prompt answers all of them right, or is settled. ``None`` for all from the start.
+        settled: End a target once each position was tried so many times and no prompt has changed;
+            ``None`` for never. It does not count where steps read minibatches.
         initial_prompt: Text to start from.
         gradient_samples: Prompts with a random token at the position that the gradient is averaged
             over; 0 takes the gradient at the current token, as published.
-        **options: Options of every :class:`PromptOptimizer`.
+        **options: Options of every :class:`PromptOptimizer`; ``gradient_resample`` changes nothing
+            here, as gradients are of one position.
 
     Raises:
-        FuseError: If an option is out of its range, or the first term is no ``Reasoning``.
+        FuseError: If an option is out of its range or contradicts another one, or the first term is
+            no ``Reasoning``.
     """
 
     persists = True
@@ -84,6 +91,7 @@ class GReaTer(PromptOptimizer):
         pools: int | None = None,
         least: int | None = None,
         gradient_pool: int | None = None,
+        gradient_among: int | None = None,
         rank_by: RankBy | None = None,
         residual_damping: float | None = None,
         screen: int | None = None,
@@ -97,6 +105,8 @@ class GReaTer(PromptOptimizer):
         grow: bool = True,
         ends: str = ".?!",
         starts: list[str] | None = None,
+        progressive: int | None = None,
+        settled: int | None = 2,
         initial_prompt: str = "",
         gradient_samples: int | None = None,
         **options: Any,
@@ -113,6 +123,7 @@ class GReaTer(PromptOptimizer):
             "pools": pools,
             "least": least,
             "gradient_pool": gradient_pool,
+            "gradient_among": gradient_among,
             "rank_by": rank_by,
             "residual_damping": residual_damping,
             "screen": screen,
@@ -128,8 +139,9 @@ class GReaTer(PromptOptimizer):
         self.choices = GreaterOptions.of(preset, given)
         self.grow = grow
         self.ends = ends
-        own = [text for text in STOCK if "{labels}" not in text] if preset is None else []
-        self.starts = own if starts is None else [*starts]
+        given_starts = [] if starts is None and preset is not None else starts
+        self.starts = Starts(given_starts, self.choices.max_length)
+        self.set_progress(progressive, settled)
         first = terms[0] if terms else None
         if not isinstance(first, Reasoning):
             raise FuseError(
@@ -151,12 +163,14 @@ class GReaTer(PromptOptimizer):
 
     def scores_start(self) -> bool:
         """The start prompts are candidates, too."""
-        return bool(self.initial_prompt or self.starts)
+        return bool(self.initial_prompt) or self.starts.given != []
 
     def start_states(self, places: Sequence[int]) -> list[list[State]]:
         """Start prompt of each search, and the instructions that are tried beside it."""
         found = super().start_states(places)
-        more = self.admission.texts(self.starts)
+        for states in found:
+            self.starts.check_length("the prompt to start from", states[0])
+        more = self.starts.states(self.objective, self.admission, places) if places else []
         return [[*dict.fromkeys([*states, *more])] for states in found]
 
     # Candidates
@@ -169,13 +183,14 @@ class GReaTer(PromptOptimizer):
             for state in found
         ]
         generators = [self.searches[slot.owner].generator for slot in slots]
-        ranked = self.proposer.ranked(slots, generators)
+        # Devices may round in different ways; positions follow from what the first one chooses.
+        ranked = self.team.first(self.proposer.ranked(slots, generators))
         children = [[*map(slot.put, tokens)] for slot, tokens in zip(slots, ranked, strict=True)]
         options = self.choices
         owners = [slot.owner for slot in slots]
         admitted = self.admission.first(children, owners, options.screen or options.shortlist)
         if options.screen:
-            admitted = self._screened(slots, admitted)
+            admitted = self.team.first(self._screened(slots, admitted))
         self._shortlists = {owner: {} for owner in range(len(states))}
         proposed: list[dict[State, None]] = [{} for _ in states]
         for slot, found in zip(slots, admitted, strict=True):
@@ -184,7 +199,9 @@ class GReaTer(PromptOptimizer):
             self._shortlists[slot.owner][slot] = found
         for owner, found in enumerate(states):
             if found:
-                self._advance(owner, [slot for slot in slots if slot.owner == owner])
+                moved = [slot for slot in slots if slot.owner == owner]
+                note_tried(self.searches[owner], [*self.kept(owner), *found], moved)
+                self._advance(owner, moved)
         return [[*found] for found in proposed]
 
     def _place(self, owner: int, state: State) -> int:
@@ -193,8 +210,7 @@ class GReaTer(PromptOptimizer):
 
     def _advance(self, owner: int, slots: Sequence[Slot]) -> None:
         """Stores the next positions of a target's prompts and candidates."""
-        waiting = [state for _, state in self.frontier.frontiers[owner]]
-        places = {state: self._place(owner, state) for state in waiting}
+        places = {state: self._place(owner, state) for state in self.kept(owner)}
         for slot in slots:
             after = {slot.state: self.positions.after(slot.state, slot.place)}
             for child in self._shortlists[owner][slot]:
@@ -205,62 +221,30 @@ class GReaTer(PromptOptimizer):
     def _screened(self, slots: Sequence[Slot], admitted: list[list[State]]) -> list[list[State]]:
         """The best candidates over the chains of the prompts that they are made of."""
         options = self.choices
-        groups = [
-            found if options.verify or not slot.state else [slot.state, *found]
-            for slot, found in zip(slots, admitted, strict=True)
-        ]
-        pairs = [
-            (state, slot) for slot, group in zip(slots, groups, strict=True) for state in group
-        ]
-        if not pairs:
-            return groups
-        losses = screened(
-            self.objective,
-            [state for state, _ in pairs],
-            [slot.state for _, slot in pairs],
-            [slot.owner for _, slot in pairs],
-            options.screen_examples,
+        if not options.verify and options.keep_incumbent:
+            # The screen alone decides, so that the prompt as it is takes part.
+            admitted = [
+                [slot.state, *found] if slot.state else found
+                for slot, found in zip(slots, admitted, strict=True)
+            ]
+        parents, owners = [slot.state for slot in slots], [slot.owner for slot in slots]
+        most = options.shortlist if options.verify else 1
+        return best_screened(
+            self.objective, admitted, parents, owners, options.screen_examples, most
         )
-        kept = []
-        for group, told in zip(groups, torch.split(losses, [*map(len, groups)]), strict=True):
-            order = told.argsort(stable=True)[: options.shortlist if options.verify else 1]
-            kept.append([group[n] for n in order.tolist()])
-        return kept
 
     def score(self, proposed: list[list[State]]) -> list[list[Scored[State]]]:
         """Losses of the candidates, as far as the frontier may take them."""
         scored = super().score(proposed)
         lists, self._shortlists = self._shortlists, {}
+        rules = Acceptance(self.choices, self.positions, self.limits.steps)
         return [
-            self._taken(owner, found, lists.get(owner, {})) for owner, found in enumerate(scored)
+            rules.taken(search, found, lists.get(owner, {}))
+            for owner, (search, found) in enumerate(zip(self.searches, scored, strict=True))
         ]
 
-    def _taken(
-        self, owner: int, scored: list[Scored[State]], lists: dict[Slot, list[State]]
-    ) -> list[Scored[State]]:
-        losses = {state: loss for loss, state in scored}
-        gone: set[State] = set()
-        for slot, found in lists.items():
-            children = [state for state in found if losses.get(state, math.inf) < math.inf]
-            begun = self.searches[owner].own.setdefault(BEGUN, len(slot.state))
-            if self.choices.force_ends and slot.place >= begun / 2:
-                for child in filter(self.positions.ends_at(slot.place), children):
-                    return [(losses[child], child)]
-            if self.choices.anneal and children and slot.state in losses:
-                least = min(losses[state] for state in children)
-                if self._accepts(owner, least - losses[slot.state]):
-                    gone.add(slot.state)
-        return [(loss, state) for loss, state in scored if state not in gone]
-
-    def _accepts(self, owner: int, worse: float) -> bool:
-        """Whether annealing takes a candidate that is worse by so much."""
-        search = self.searches[owner]
-        drawn = float(torch.rand((), generator=search.generator))
-        warmth = 1 - search.step / (self.limits.steps + 1)
-        return worse < 0 or drawn <= math.exp(-worse / warmth)
-
     def take_back(self, search: TargetSearch[State]) -> None:
-        """Checks the positions of a checkpoint.
+        """Checks the positions and the progress of a checkpoint.
 
         Raises:
             LookupError, TypeError, ValueError: If they are none.
@@ -269,3 +253,5 @@ class GReaTer(PromptOptimizer):
             self.check_state(state)
             if type(place) is not int or not 0 <= place <= len(state):
                 raise ValueError("a position is none of its prompt")
+        check_begun(search)
+        check_progress(search, self.check_state)

@@ -20,9 +20,12 @@ class GreaterOptions:
         top_k: Tokens in the list of the likeliest ones behind a question.
         intersect: Questions whose lists are intersected.
         pools: Such intersections, of which the union is the pool of candidates. The paper has one.
-        least: Least number of tokens in the pool; the lists grow until there are as many.
-        gradient_pool: Tokens of the whole vocabulary that the gradient favours most, which join
-            the pool; 0 for none, as published.
+        least: Least number of tokens in the pool beside the one that stands there; the lists grow
+            until there are as many.
+        gradient_pool: Tokens that the gradient favours most, which join the pool where it is
+            ranked by the gradient; 0 for none, as published.
+        gradient_among: How many of the tokens that are likeliest on average these are taken from.
+            Over a whole vocabulary the gradient's favourites are mostly noise.
         rank_by: What shortens the pool: "gradient", the predicted change of the loss;
             "likelihood", the model's own probabilities; "random", nothing.
         residual_damping: Share of the gradient that flows through residual branches; 1 for all.
@@ -33,10 +36,11 @@ class GreaterOptions:
         verify: Whether fresh chains decide. Without, the screen does.
         keep_incumbent: Whether the prompt as it is competes with its candidates.
         anneal: Whether a worse candidate takes the incumbent's place with a probability that falls
-            with its loss and with the steps.
+            with its loss and with the steps. It needs a frontier that drops what is not proposed,
+            such as ``GreedySearch`` or ``BeamSearch``.
         force_ends: Whether a candidate that ends a sentence in the second half of the prompt's
             first length is taken whatever its loss, as the published code does.
-        max_length: Most tokens of a prompt; ``None`` for what the models read.
+        max_length: Most tokens of a prompt, at the start too; ``None`` for what the models read.
     """
 
     top_k: int = 10
@@ -44,6 +48,7 @@ class GreaterOptions:
     pools: int = 3
     least: int = 6
     gradient_pool: int = 8
+    gradient_among: int = 1000
     rank_by: RankBy = "gradient"
     residual_damping: float = 1.0
     screen: int = 0
@@ -82,7 +87,7 @@ class GreaterOptions:
         Raises:
             FuseError: If one is out of its range.
         """
-        for name in ("top_k", "intersect", "pools", "least", "shortlist"):
+        for name in ("top_k", "intersect", "pools", "least", "gradient_among", "shortlist"):
             check_number(name, getattr(self, name), 1)
         for name in ("gradient_pool", "screen"):
             check_number(name, getattr(self, name), 0)
@@ -96,6 +101,27 @@ class GreaterOptions:
             )
         if not self.verify and not self.screen:
             raise FuseError("verify is false and screen 0, so that nothing decides; give a screen")
+        for name, needed, what in (
+            ("anneal", "keep_incumbent", "the prompt as it is does not compete"),
+            ("anneal", "verify", "the prompt as it is is not scored"),
+        ):
+            if getattr(self, name) and not getattr(self, needed):
+                raise FuseError(f"{name} is true and {needed} false, so that {what}; change one")
+        if self.screen_examples is not None and not self.screen:
+            raise FuseError(
+                f"screen_examples is {self.screen_examples}, but screen is 0, so that nothing is "
+                "screened; give a screen"
+            )
+        if self.verify and 0 < self.screen <= self.shortlist:
+            raise FuseError(
+                f"screen is {self.screen}, but the shortlist already has {self.shortlist}, so that "
+                "the screen leaves nothing out; give a larger screen, or 0 for none"
+            )
+        if self.rank_by != "gradient" and self.residual_damping != 1:
+            raise FuseError(
+                f"residual_damping is {self.residual_damping}, but rank_by is {self.rank_by!r}, so "
+                "that no gradient is taken; set it to 1, or rank_by to 'gradient'"
+            )
 
 
 PUBLISHED: dict[str, Any] = {

@@ -57,10 +57,21 @@ def likely_pool(
         if int(found.sum()) >= min(least, most) or size >= most:
             break
         size = min(size + MORE, most)
-    mean = masked.mean(0)
-    return sorted(
-        found.nonzero().flatten().tolist(), key=lambda token: (-float(mean[token]), token)
-    )
+    return likeliest_first(log_probs, found.nonzero().flatten().tolist())
+
+
+def likeliest_first(log_probs: Tensor, tokens: Sequence[int]) -> list[int]:
+    """Tokens by their mean log-probability behind Q questions, the likeliest first.
+
+    Args:
+        log_probs: Log-probabilities, shape (Q, V).
+        tokens: The tokens.
+
+    >>> likeliest_first(torch.tensor([[-3.0, -1.0, -2.0], [-3.0, -2.0, -0.5]]), [0, 1, 2])
+    [2, 1, 0]
+    """
+    mean = log_probs.mean(0)
+    return sorted(tokens, key=lambda token: (-float(mean[token]), token))
 
 
 def ranked_tokens(change: Tensor, tokens: Sequence[int]) -> list[int]:

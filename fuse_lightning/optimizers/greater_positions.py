@@ -60,6 +60,17 @@ class Positions:
         """Function that says whether a prompt ends a sentence at a position."""
         return lambda state: place < len(state) and self.ends_sentence(state[place])
 
+    def grows(self, state: State) -> bool:
+        """Whether a token may be added to a prompt: it is not too long, and ends no sentence.
+
+        >>> order = Positions(["a", "b", "."], ".", True, 3)
+        >>> order.grows((0, 1)), order.grows((0, 2)), order.grows((0, 1, 0))
+        (True, False, False)
+        """
+        full = self.most is not None and len(state) >= self.most
+        ended = bool(state) and self.ends_sentence(state[-1])
+        return self.grow and not full and not ended
+
     def after(self, state: State, place: int) -> int:
         """Position that is next, once one was changed.
 
@@ -73,6 +84,4 @@ class Positions:
             return place + 1
         # A prompt that has not grown where it could was better without.
         refused = place >= len(state)
-        full = self.most is not None and len(state) >= self.most
-        ended = bool(state) and self.ends_sentence(state[-1])
-        return 0 if refused or full or ended or not self.grow else len(state)
+        return len(state) if self.grows(state) and not refused else 0

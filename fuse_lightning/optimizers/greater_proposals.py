@@ -20,7 +20,7 @@ from fuse_lightning.objectives import (
     smoothed_gradient,
 )
 from fuse_lightning.optimizers.greater_options import GreaterOptions
-from fuse_lightning.optimizers.greater_pool import likely_pool
+from fuse_lightning.optimizers.greater_pool import likeliest_first, likely_pool, ranked_tokens
 from fuse_lightning.optimizers.greater_positions import Slot
 
 
@@ -74,9 +74,11 @@ class Proposer:
         if not options.keep_incumbent:
             # The token that stands there competes with the others.
             pools = [
-                pool if slot.token is None or slot.token in pool else [*pool, slot.token]
-                for pool, slot in zip(pools, slots, strict=True)
+                pool if slot.token is None else likeliest_first(told, [*pool, slot.token])
+                for pool, told, slot in zip(pools, log_probs, slots, strict=True)
             ]
+        if options.rank_by == "gradient" or options.screen:
+            self._write_chains(slots)
         if options.rank_by == "random":
             return [
                 [pool[n] for n in torch.randperm(len(pool), generator=generator).tolist()]
@@ -87,19 +89,20 @@ class Proposer:
         means = [told.mean(0) for told in log_probs]
         changes = self.changes(slots, means, generators).cpu()
         found = []
-        for pool, mask, change in zip(pools, masks, changes, strict=True):
-            masked = change.masked_fill(~mask, torch.inf)
-            more = masked.topk(min(options.gradient_pool, int(mask.sum())), largest=False)
-            tokens = dict.fromkeys([*pool, *more.indices.tolist()])
-            found.append(sorted(tokens, key=lambda token: (float(change[token]), token)))
+        for pool, mask, mean, change in zip(pools, masks, means, changes, strict=True):
+            likely = mean.masked_fill(~mask, -torch.inf)
+            count = min(options.gradient_among, int(mask.sum()))
+            more = ranked_tokens(change, likely.topk(count).indices.tolist())
+            tokens = dict.fromkeys([*pool, *more[: options.gradient_pool]])
+            found.append(ranked_tokens(change, [*tokens]))
         return found
 
     def _mask(self, slot: Slot) -> Tensor:
-        """Tokens that may stand at a position: none that repeats the one before it."""
+        """Tokens that may newly stand at a position: none that repeats the one before it."""
         mask = self.allowed.cpu().clone()
         if slot.place:
             mask[slot.state[slot.place - 1]] = False
-        if self.options.keep_incumbent and slot.token is not None:
+        if slot.token is not None:
             mask[slot.token] = False
         return mask
 
@@ -137,6 +140,17 @@ class Proposer:
                     first = (own.kind == kind) & (places == 0)
                     told[first] = told[first][:, openings.first.cpu()]
         return [*torch.split(told, heads.of.bincount(minlength=len(slots)).tolist())]
+
+    def _write_chains(self, slots: Sequence[Slot]) -> None:
+        """Writes the chains of the prompts, each in one of the processes that search together."""
+        scores = self.objective.scores
+        prompts = self.objective.prompts(
+            [slot.state for slot in slots], [slot.owner for slot in slots]
+        )
+        for term, known in zip(self.objective.terms, scores.by_example, strict=True):
+            if term.chained and term.weight:
+                numbers = [term.numbers(slot.owner) for slot in slots]
+                known.losses(scores.keys(prompts), prompts, numbers)
 
     def changes(
         self, slots: Sequence[Slot], means: Sequence[Tensor], generators: Sequence[torch.Generator]

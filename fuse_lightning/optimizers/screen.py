@@ -48,3 +48,38 @@ def screened(
         items = item_losses(term, reading, row_values(term, reading, term.loss))
         total += term.weight * mean_of(items, reading.pairs[:, 0], len(states)).cpu()
     return total
+
+
+def best_screened(
+    objective: Objective,
+    groups: Sequence[Sequence[State]],
+    parents: Sequence[State],
+    owners: Sequence[int],
+    count: int | None,
+    most: int,
+) -> list[list[State]]:
+    """The best prompts of each group over the chains of its parent, best first.
+
+    Args:
+        objective: The objective.
+        groups: Groups of prompts.
+        parents: The prompt whose chains each group is read with.
+        owners: Target of each group.
+        count: Examples of the step that are read; ``None`` for all.
+        most: How many prompts of each group.
+    """
+    sizes = [*map(len, groups)]
+    if not any(sizes):
+        return [[] for _ in groups]
+    of = [number for number, size in enumerate(sizes) for _ in range(size)]
+    losses = screened(
+        objective,
+        [state for group in groups for state in group],
+        [parents[number] for number in of],
+        [owners[number] for number in of],
+        count,
+    )
+    return [
+        [group[n] for n in told.argsort(stable=True)[:most].tolist()]
+        for group, told in zip(groups, torch.split(losses, sizes), strict=True)
+    ]

@@ -26,6 +26,10 @@ class UniformCostSearch(Frontier[StateT]):
         """Expanded prompts, as keys of a dictionary, which keeps their order in checkpoints."""
         return {"expanded": {}}
 
+    def enter(self, target: int, scored: Sequence[Scored[StateT]]) -> None:
+        """Takes the cheapest start states of a target into its queue, the cheapest first."""
+        self.frontiers[target] = distinct(scored)[: self.frontier_max_size] or [*scored][:1]
+
     def expand(self) -> list[list[StateT]]:
         """Takes the cheapest prompt from each queue."""
         taken: list[list[StateT]] = []
