@@ -193,9 +193,16 @@ class Chained(CausalTerm):
 
     def chains(self, heads: Reading) -> list[list[Chain]]:
         """Chains of rows that end where a chain begins; none for rows without room for one."""
+        return self.writer.write(self._all_asked(heads))
+
+    def known(self, heads: Reading) -> list[list[Chain]]:
+        """Remembered chains of such rows; none for rows whose chains are not known."""
+        return [self.writer.known(asked) for asked in self._all_asked(heads)]
+
+    def _all_asked(self, heads: Reading) -> list[Asked]:
         rows = heads.rows.rows
         pairs = zip(rows, heads.owner.tolist(), heads.example.tolist(), strict=True)
-        return self.writer.write([self._asked(*each) for each in pairs])
+        return [self._asked(*each) for each in pairs]
 
     def _asked(self, head: tuple[int, ...], owner: int, example: int) -> Asked:
         questions = self.batch[owner]

@@ -76,6 +76,10 @@ class ChainWriter:
         reserved = len(asked.extractor) + asked.behind
         return len(asked.head) + reserved < self.model.max_tokens
 
+    def known(self, asked: Asked) -> list[Chain]:
+        """Remembered chains of a question; none if it is not known."""
+        return self._known.get(asked, [])
+
     def remember(self, asked: Asked, chains: Sequence[Chain]) -> None:
         """Stores chains of a question."""
         self._known[asked] = [*chains]
