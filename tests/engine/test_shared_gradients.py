@@ -21,7 +21,7 @@ def exact(tmp_path_factory):
 
 
 def told(model, rows, alike):
-    """-log P of the last tokens, and its gradient for each token, summed over rows that begin so."""
+    """-log P of the last tokens, and its gradient at each beginning of rows."""
     ids, mask = padded(rows, model.pad_id)
     last = torch.arange(ids.shape[1]) == mask.sum(1, keepdim=True) - 1
     embeds = model.embed(ids).detach().requires_grad_()
