@@ -19,7 +19,7 @@ from tests.near import DOUBLE, assert_near
 from tests.optimizers.example_sets import Given
 from tests.optimizers.plain_greater import Plain, target, term
 from tests.optimizers.runs import close, fit, found
-from tests.precision import use_double
+from tests.precision import NORMAL, use_double
 
 STARTS = ["the green field", "a small house"]
 
@@ -32,7 +32,7 @@ def model(tmp_path_factory):
         loaded = CausalLM(str(llama(tmp_path_factory.mktemp("greater") / "llama")))
         loaded.load()
         loaded.module.double()
-    torch.set_default_dtype(torch.float32)
+    torch.set_default_dtype(NORMAL)
     return loaded
 
 
@@ -68,9 +68,9 @@ def test_a_resumed_run_gives_the_same_prompts_and_no_chain_is_written_twice(
     written = Counter()
     whole = ChainWriter._chains
 
-    def noted(writer, asked, extractor):
+    def noted(writer, asked, *rest):
         written.update((id(writer), each) for each in asked)
-        return whole(writer, asked, extractor)
+        return whole(writer, asked, *rest)
 
     monkeypatch.setattr(ChainWriter, "_chains", noted)
     more = {"greedy": {"progressive": 2}, "beam": {"anneal": True}}.get(name, {})

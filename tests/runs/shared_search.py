@@ -19,7 +19,7 @@ from fuse_lightning.optimizers import GReaTer
 from fuse_lightning.search.distributed import PromptStrategy
 from tests.optimizers.example_sets import FRONTIERS, Given, search
 from tests.optimizers.plain_greater import target, term
-from tests.precision import use_double
+from tests.precision import NORMAL, use_double
 
 
 class Watch(Callback):
@@ -89,7 +89,7 @@ def run(folder, name, frontier, devices=1, last=-1, checkpoint=None, check=False
             use_distributed_sampler=False,
         )
         trainer.fit(module, data, ckpt_path=checkpoint)
-    torch.set_default_dtype(torch.float32)
+    torch.set_default_dtype(NORMAL)
     return module
 
 
