@@ -24,6 +24,8 @@ from benchmarks.machine import describe, table, write
 from benchmarks.search import hush
 from fuse_lightning.evaluation.verdict import Verdict
 from fuse_lightning.models import CausalLM
+from fuse_lightning.optimizers.constraints import Constraints
+from fuse_lightning.optimizers.racing import Racing
 
 ABSENT = (
     "Real language model: skipped. Give --model the folder or id of a small chat model, such as "
@@ -32,13 +34,17 @@ ABSENT = (
 FIRST_SEED = 8000
 """Seeds of what is reported begin here; options were tried with those from 9000."""
 CHAIN = 24
-SIZES = {"capital": (32, 48, 90), "antonym": (32, 48, 120)}
+SIZES = {"capital": (30, 45, 105), "antonym": (32, 48, 120)}
 """Questions of each part, by table: those of the steps, those that choose, those that report."""
 INITIAL = "the initial prompt"
+WORDS = {"constraints": Constraints(tokens="words"), "racing": Racing(block=48)}
+"""Options of all searches but the published ones: plain words, and few rounds of a race, each of
+which decodes."""
 ROWS = {
-    "GReaTer": Row(),
+    "GReaTer": Row({**WORDS, "starts": None, "screen": 24, "gradient_pool": 24, "shortlist": 6}),
+    "from the start alone": Row({**WORDS, "screen": 24, "gradient_pool": 24, "shortlist": 6}),
     "published code": Row({"preset": "code"}, {"preset": "code"}),
-    "no gradient": Row({"rank_by": "random", "gradient_pool": 0}),
+    "no gradient": Row({**WORDS, "rank_by": "random", "gradient_pool": 0}),
 }
 """Ways to search."""
 PARTS = ("accuracy", "select")
@@ -174,6 +180,8 @@ def main(args: list[str] | None = None) -> None:
     )
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--keep", type=Path, help="folder of results: kept, and taken up again")
+    parser.add_argument("--max-seconds", type=float, help="of each search")
+    parser.add_argument("--batch", type=int, default=8192, help="token positions of a forward")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--dtype", default="float32")
     parser.add_argument("--threads", type=int, default=1)
@@ -196,7 +204,7 @@ def main(args: list[str] | None = None) -> None:
         options.tasks,
         options.rows,
         options.seeds[:1] if options.quick else options.seeds,
-        Plan(0, 0, 0, steps),
+        Plan(0, 0, 0, steps, None, options.max_seconds, options.batch),
         sizes,
         options.keep,
     )

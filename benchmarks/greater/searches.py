@@ -64,6 +64,8 @@ class Plan:
         test: Questions that report.
         steps: Most steps.
         evaluations: Most pairs of a prompt and a question; ``None`` for no limit.
+        seconds: Most seconds of a search; ``None`` for no limit.
+        batch: Most token positions in one forward.
     """
 
     train: int
@@ -71,6 +73,8 @@ class Plan:
     test: int
     steps: int
     evaluations: int | None = None
+    seconds: float | None = None
+    batch: int = 8192
 
 
 class Followed(GReaTer):
@@ -118,6 +122,8 @@ def fit(
         [Reasoning(model, **{**task.term, **row.term})],
         steps=plan.steps,
         max_evaluations=plan.evaluations,
+        max_seconds=plan.seconds,
+        max_batch_tokens=plan.batch,
         initial_prompt=start,
         seed=seed,
         **{"starts": [], **row.options},
@@ -168,8 +174,10 @@ def judged(
     with tempfile.TemporaryDirectory() as name:
         module = fit(model, task, row, start, plan, seed, Path(name))
         result, target = module.results[0], module.trainer.datamodule.targets[0]
+    # What follows may not come to its end.
+    print(task.name, seed, repr(result.prompt), len(module.curve), flush=True)
     # A verdict reads chains in the task's own way, whatever the search has read.
-    reasoner = reasoner_of(model, task)
+    reasoner = reasoner_of(model, task, plan.batch)
     options = FloorOptions(stock=[*task.stock] or None, initial=start or None)
     found = final_verdict(reasoner, target, [result.prompt], options, 0)
     texts = [*dict.fromkeys([*(text for _, text in module.curve), *known])]
@@ -185,10 +193,10 @@ def judged(
     }
 
 
-def reasoner_of(model: CausalLM, task: Task) -> Reasoner:
+def reasoner_of(model: CausalLM, task: Task, batch: int = 8192) -> Reasoner:
     """What answers the questions of a task."""
     term = Reasoning(model, **task.term)
-    objective = Objective([term])
+    objective = Objective([term], max_batch_tokens=batch)
     objective.load(model.device)
     return Reasoner(objective, term)
 
