@@ -103,7 +103,8 @@ def built(name, options):
         starts=["a red star", "two dogs"],
         **{**given, **options},
     )
-    targets = [target(5, name="one"), target(4, select=5, name="two")]
+    # None of their questions is the same, so that every chain is asked for once.
+    targets = [target(4, name="one"), target(3, select=3, name="two", first=4)]
     return module, Given(targets, batch_size=2)
 
 
