@@ -30,6 +30,7 @@ before a search:
 search (LightningCLI; `fuse fit --help` lists all options):
   fuse fit --config configs/quickstart.yaml        search prompts for the bundled scenes
   fuse fit --config FILE --data.images PATH        search prompts for your pictures
+  fuse fit --config configs/greater.yaml           a prompt for questions, with a verdict
   fuse fit --resume logs/search/version_0          go on with an interrupted run
   fuse fit ... --overwrite                         replace what an earlier run left in the folder
 
@@ -45,6 +46,7 @@ what a run found:
 models of the package:
   fuse zoo scenes --out DIR --count N --seed S     write pictures with captions
   fuse zoo moods --out FILE.csv --count N --seed S write captions of good or bad mood
+  fuse zoo sums --out FILE.csv --count N --seed S  write questions with answers
   fuse zoo train --out DIR                         rebuild the zoo's models
   fuse zoo evaluate                                measure the zoo's models
 

@@ -12,14 +12,16 @@ from fuse_lightning.cli.quiet import quiet, quiet_transformers
 from fuse_lightning.cli.tools import run_tool
 from fuse_lightning.errors import FuseError
 from fuse_lightning.zoo.moods import COUNT, moods_file
+from fuse_lightning.zoo.reasoning import COUNT as QUESTIONS
 from fuse_lightning.zoo.scene_folder import write_scenes
 from fuse_lightning.zoo.scenes import Sentiment
+from fuse_lightning.zoo.sums import sums_file
 
 
 def command(words: Sequence[str]) -> None:
     """Runs the command."""
     run_tool(
-        {"scenes": scenes, "moods": moods, "train": train, "evaluate": evaluate},
+        {"scenes": scenes, "moods": moods, "sums": sums, "train": train, "evaluate": evaluate},
         words[0],
         words[1:],
     )
@@ -54,6 +56,20 @@ def moods(out: Path, count: int = COUNT, seed: int = 0) -> None:
     print(f"wrote {count} captions to {out}")
 
 
+def sums(out: Path, count: int = QUESTIONS, seed: int = 0) -> None:
+    """Writes questions with their answers as a CSV file with the columns question and label.
+
+    Args:
+        out: The file to write.
+        count: How many questions.
+        seed: Seed of the questions; with 0, the first ones are those of "zoo/sums".
+    """
+    if count < 1:
+        raise FuseError(f"count is {count}; it must be at least 1")
+    out.write_text(sums_file(count, seed), encoding="utf-8", newline="\n")
+    print(f"wrote {count} questions to {out}")
+
+
 def train(
     out: Path = Path("zoo"),
     seed: int = 0,
@@ -66,7 +82,8 @@ def train(
     Args:
         out: Folder that gets one folder a model.
         seed: Seed of weights and data.
-        models: Which of clip, clip-judge, instruct, gpt2 and sentiment; all by default.
+        models: Which of clip, clip-judge, instruct, reasoner, gpt2 and sentiment; all by
+            default.
         share: Share of the steps that the shipped weights were trained for.
         jobs: Models trained at once, each in a process of its own; all by default, so that no core
             waits for the last of them.

@@ -18,6 +18,14 @@ ENOUGH = 0.9
 """Least share of right answers that a guessed kind fits; the others are faults of the data."""
 
 
+LONGEST_ITEM = 4
+"""Most words of an item of a list; longer ones are parts of sentences."""
+
+
+def _words(text: str) -> int:
+    return len(text.split())
+
+
 def find(name: str) -> AnswerKind:
     """Kind of answers of a name.
 
@@ -56,6 +64,7 @@ def guess(rights: Sequence[str], labels: Collection[str] = ()) -> str:
     letters = [KINDS["choice"].label(right) is not None and not right.islower() for right in given]
     if fits(letters):
         return "choice"
-    if fits([len(items(right)) > 1 and right.count(" ") < 40 for right in given]):
+    listed = [items(right) for right in given]
+    if fits([len(each) > 1 and max(map(_words, each)) <= LONGEST_ITEM for each in listed]):
         return "list"
     return "word"

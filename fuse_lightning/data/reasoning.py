@@ -28,6 +28,8 @@ class ReasoningExamples(ExampleDataModule):
             the other; by default one of a usual name.
         answer_column: Column of the right answers; by default one of a usual name. Of a worked
             solution what stands behind ``####`` counts.
+        options_column: Column of lists of options, which are put below the question as "(A) text",
+            each in a line; by default ``choices`` or ``options``, if there is one; "" for none.
         answer: Kind of the answers; by default the one that nine in ten of them fit.
         labels: A word or several words of each label of a closed set, the first of which is shown
             to models. By default the word of a label is the label.
@@ -58,6 +60,7 @@ class ReasoningExamples(ExampleDataModule):
         data: str | list[str],
         question_column: str | list[str] | None = None,
         answer_column: str | None = None,
+        options_column: str | None = None,
         answer: Kind | None = None,
         labels: dict[str, str | list[str]] | None = None,
         closed: bool | None = None,
@@ -97,6 +100,7 @@ class ReasoningExamples(ExampleDataModule):
             self.sources,
             question_column,
             answer_column,
+            options_column,
             answer,
             labels,
             closed,

@@ -34,6 +34,8 @@ ANSWERS = (
     "solution",
 )
 """Usual names of the column of right answers; the first one that is there counts."""
+OPTIONS = ("choices", "options")
+"""Usual names of the column of the options of a question."""
 START = "prompt"
 """Column of start prompts beside questions, which are no part of them."""
 
@@ -46,22 +48,29 @@ class QuestionColumns:
         question: Columns whose texts make the question, one below the other.
         answer: Column of the right answers.
         guessed: Whether one of them was guessed by its name.
+        options: Column of the options, which are put below the question; empty for none.
         start: Column of start prompts, which is left out.
     """
 
     question: Sequence[str]
     answer: str
     guessed: bool = False
+    options: str = ""
     start: str = ""
 
     @property
     def all(self) -> list[str]:
         """All columns to read."""
-        return [*self.question, self.answer, *([self.start] if self.start else [])]
+        more = [column for column in (self.options, self.start) if column]
+        return [*self.question, self.answer, *more]
 
 
 def question_columns(
-    there: Sequence[str], question: str | Sequence[str] | None, answer: str | None, place: str
+    there: Sequence[str],
+    question: str | Sequence[str] | None,
+    answer: str | None,
+    options: str | None,
+    place: str,
 ) -> QuestionColumns:
     """Columns of the question and of the answer: those that were given, or of usual names.
 
@@ -69,17 +78,22 @@ def question_columns(
         there: Columns that the source has.
         question: The given question column or columns.
         answer: The given answer column.
+        options: The given column of options; empty for none.
         place: Name of the source for errors.
 
     Raises:
         FuseError: If a column is missing, stands for two things, or cannot be guessed.
 
-    >>> question_columns(["goal", "target", "final_target"], None, None, "it")
-    QuestionColumns(question=('goal',), answer='final_target', guessed=True, start='')
+    >>> question_columns(["goal", "target", "final_target"], None, None, None, "it")
+    QuestionColumns(question=('goal',), answer='final_target', guessed=True, options='', start='')
     """
     known = ", ".join(there)
     given = [question] if isinstance(question, str) else [*(question or [])]
-    for option, columns in (("question_column", given), ("answer_column", [answer or ""])):
+    for option, columns in (
+        ("question_column", given),
+        ("answer_column", [answer or ""]),
+        ("options_column", [options or ""]),
+    ):
         if missing := [name for name in columns if name and name not in there]:
             raise FuseError(
                 f"{place} has no column {missing[0]!r}; give data.{option} one of: {known}"
@@ -90,7 +104,10 @@ def question_columns(
             f"{place} has no column of a usual name for answers; give data.answer_column one of: "
             f"{known}"
         )
-    left = [name for name in there if name != right]
+    listed = options
+    if listed is None:
+        listed = next((name for name in OPTIONS if name in there and name not in given), "")
+    left = [name for name in there if name not in (right, listed)]
     usual: Sequence[str] = next((group for group in QUESTIONS if {*group} <= {*left}), ())
     asked = given or usual
     if not asked:
@@ -98,10 +115,13 @@ def question_columns(
             f"{place} has no column of a usual name for questions; give data.question_column one "
             f"or several of: {known}"
         )
-    if right in asked or len({*asked}) < len(asked):
+    named = [*asked, right, *([listed] if listed else [])]
+    if twice := [name for name in named if named.count(name) > 1]:
         raise FuseError(
-            f"column {right if right in asked else asked[0]!r} of {place} is named twice; give "
-            f"data.question_column and data.answer_column different ones of: {known}"
+            f"column {twice[0]!r} of {place} is named twice; give data.question_column, "
+            f"data.answer_column and data.options_column different ones of: {known}"
         )
     start = START if START in left and START not in asked else ""
-    return QuestionColumns(asked, right, guessed=not given or not answer, start=start)
+    return QuestionColumns(
+        asked, right, guessed=not given or not answer, options=listed, start=start
+    )

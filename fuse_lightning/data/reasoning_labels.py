@@ -36,6 +36,11 @@ class Answered:
     label: str
     accepted: Sequence[str] = ()
 
+    @property
+    def rights(self) -> list[str]:
+        """All right answers."""
+        return [self.label, *self.accepted]
+
     def spelled(self, spelling: Mapping[str, str]) -> "Answered":
         """The same with each right answer in its one spelling, where it has one."""
         others = [spelling.get(other, other) for other in self.accepted]

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from string import ascii_uppercase
 from typing import Any
 
 from fuse_lightning.data.labelled_classes import class_name
@@ -86,16 +87,53 @@ def _question(row: Any, columns: QuestionColumns, names: Sequence[str], place: s
     if None in row:
         raise FuseError(f"{place} has more cells than the header: a cell with a comma needs quotes")
     texts = [_text(row.get(column), column, place) for column in columns.question]
+    keys: Sequence[str] = ()
+    if columns.options:
+        keys, listed = _options(row.get(columns.options), columns.options, place)
+        texts += ["Options:", *(f"({_letter(at)}) {text}" for at, text in enumerate(listed))]
     cell = row.get(columns.answer)
     if isinstance(cell, Mapping):
         cell = cell.get("text")
     cells = [*cell] if isinstance(cell, Sequence) and not isinstance(cell, str) else [cell]
-    rights = [written(each, names) for each in cells]
+    rights = [_by_letter(each, keys) or written(each, names) for each in cells]
     if not rights or None in rights:
         what = "an empty" if cell is None or cell == "" or cell == [] else f"{quoted(cell)} as"
         raise FuseError(f"{place} has {what} {columns.answer}")
     known = [unicode_text(right, columns.answer, place) for right in rights if right is not None]
     return Question("\n".join(texts), [*dict.fromkeys(known)], place)
+
+
+def _options(cell: Any, column: str, place: str) -> tuple[list[str], list[str]]:
+    """Names and texts of the options of a question, from a list or a mapping of two lists.
+
+    Raises:
+        FuseError: If the cell holds no options.
+    """
+    names = cell.get("label") if isinstance(cell, Mapping) else None
+    texts = cell.get("text") if isinstance(cell, Mapping) else cell
+    if (
+        not isinstance(texts, list)
+        or not 2 <= len(texts) <= len(ascii_uppercase)
+        or not all(isinstance(text, str) for text in texts)
+    ):
+        raise FuseError(
+            f"{place} has {quoted(cell)} as {column}, which is no list of options; give "
+            "data.options_column a column of lists of texts, or '' for none"
+        )
+    texts = [" ".join(unicode_text(text, column, place).split()) for text in texts]
+    named = names if isinstance(names, list) and len(names) == len(texts) else []
+    return [str(name) for name in named] or [_letter(at) for at in range(len(texts))], texts
+
+
+def _letter(at: int) -> str:
+    return ascii_uppercase[at]
+
+
+def _by_letter(cell: Any, keys: Sequence[str]) -> str | None:
+    """Letter of the option that a cell names, by its name or by its number from 0, or ``None``."""
+    if isinstance(cell, int) and not isinstance(cell, bool) and 0 <= cell < len(keys):
+        return _letter(cell)
+    return _letter(keys.index(cell)) if isinstance(cell, str) and cell in keys else None
 
 
 def written(cell: Any, names: Sequence[str] = ()) -> str | None:

@@ -39,6 +39,7 @@ class Options:
         sources: Opener of sources.
         question_column: Column or columns of questions; ``None`` to guess.
         answer_column: Column of right answers; ``None`` to guess.
+        options_column: Column of the options of a question; ``None`` to guess.
         answer: Kind of the right answers; ``None`` to guess.
         labels: Words by label; ``None`` for the labels themselves.
         closed: Whether the answers are of a closed set; ``None`` to guess.
@@ -53,6 +54,7 @@ class Options:
     sources: RowSources
     question_column: str | Sequence[str] | None
     answer_column: str | None
+    options_column: str | None
     answer: str | None
     labels: Words | None
     closed: bool | None
@@ -102,7 +104,9 @@ class ReasoningTarget:
         written = [each for read in (main, *more.values()) for each in read.questions.found]
         kind = kind_of(written, wanted.answer, wanted.labels)
         known = {split: self._answered(each, kind) for split, each in [("", main), *more.items()]}
-        spelled = spellings((each.label for answers in known.values() for each in answers), kind)
+        spelled = spellings(
+            [right for answers in known.values() for each in answers for right in each.rights], kind
+        )
         known = {split: [each.spelled(spelled) for each in known[split]] for split in known}
         whole = [each for answers in known.values() for each in answers]
         labels = label_set(whole, kind, wanted.labels, wanted.closed, place)
@@ -134,7 +138,11 @@ class ReasoningTarget:
         wanted = self.options
         rows = wanted.sources.open(source, option)
         columns = question_columns(
-            rows.columns, wanted.question_column, wanted.answer_column, rows.place
+            rows.columns,
+            wanted.question_column,
+            wanted.answer_column,
+            wanted.options_column,
+            rows.place,
         )
         return _Read(rows, columns, read_questions(rows, columns, skip=wanted.skip))
 

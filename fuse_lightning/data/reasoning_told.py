@@ -47,15 +47,16 @@ class Told:
         >>> split = {"k": {"question": "x", "label": "Yes"}}
         >>> told.line({"Yes": ["Yes"], "No": ["No"]}, {"train": split, "test": {}}, {"bad": 1})
         "a.csv: the question is column goal, the answer is column final_target (guessed by name); \
-answers are of kind yes_no (guessed), one of 2: 'No', 'Yes'; train/test: 1/0; extractor \
+answers are of kind yes_no (guessed), one of 2: 'Yes', 'No'; train/test: 1/0; extractor \
 'The answer is:'; left out: 1 bad"
         """
         columns = self.columns
+        listed = f", the options are column {columns.options}" if columns.options else ""
         by_name = " (guessed by name)" if columns.guessed else ""
         questions = " and ".join(columns.question)
         parts = [
             f"{self.name}: the question is column {questions}, the answer is column "
-            f"{columns.answer}{by_name}",
+            f"{columns.answer}{listed}{by_name}",
             f"answers are of kind {self.kind}{' (guessed)' if self.guessed else ''}, "
             + (f"one of {len(labels)}: {some([*labels])}" if labels else "open"),
             f"{'/'.join(splits)}: {'/'.join(str(len(pool)) for pool in splits.values())}",

@@ -108,9 +108,10 @@ def _check_read(kind: AnswerKind, extractor: str, word: str, label: str, labels:
     """
     found = kind.read(answer_text(extractor, word), labels)
     if not kind.same(found, label):
+        whose = "" if word == label else f" of {label!r}"
         raise FuseError(
-            f"the answer {word!r} of {label!r} behind the extractor {extractor[-40:]!r} is read "
-            f"as {found!r} by the kind {kind.name!r}; give data.answer another kind, or "
+            f"the answer {word!r}{whose} behind the extractor {extractor[-40:]!r} is read as "
+            f"{found!r} by the kind {kind.name!r}; give data.answer another kind, or "
             "data.labels another word for it"
         )
 

@@ -128,16 +128,22 @@ class ExampleScores:
         return found
 
     def _read_all(self, prompts: Prompts, wanted: Sequence[Cell]) -> list[Answer]:
-        """Loss and correctness of pairs, as many at a time as the term says."""
-        size = self.term.together or max(1, len(wanted))
-        return [
-            answer
-            for begin in range(0, len(wanted), size)
-            for answer in self._read(prompts, wanted[begin : begin + size])
-        ]
+        """Loss and correctness of pairs, as many at a time as the term says.
+
+        Prompts with one example are read together, as what stands before them is the same.
+        """
+        size = self.term.together
+        if not size:
+            return self._read(prompts, wanted)
+        pairs = sorted(wanted, key=lambda pair: (prompts.owners[pair[0]], pair[1]))
+        told: dict[Cell, Answer] = {}
+        for begin in range(0, len(pairs), size):
+            some = pairs[begin : begin + size]
+            told |= zip(some, self._read(prompts, some), strict=True)
+        return [told[pair] for pair in wanted]
 
     def _read(self, prompts: Prompts, wanted: Sequence[Cell]) -> list[Answer]:
-        """Loss and correctness of pairs of a prompt and an example, sorted by prompt."""
+        """Loss and correctness of pairs of a prompt and an example, in their order."""
         by_row: dict[int, list[int]] = {}
         for row, number in wanted:
             by_row.setdefault(row, []).append(number)

@@ -47,8 +47,10 @@ class GReaTer(ProgressiveSearch):
         intersect: Questions whose lists of likely tokens are intersected.
         pools: Such intersections, which are united.
         least: Least number of candidates before the gradient shortens the list.
-        gradient_pool: Tokens of the whole vocabulary that the gradient favours, as candidates.
+        gradient_pool: Tokens that the gradient favours, as further candidates.
+        gradient_among: How many of the likeliest tokens these are taken from.
         rank_by: "gradient", "likelihood" or "random".
+        label_part: Whether predicted likelihoods count tokens as expected ones, too.
         residual_damping: Share of the gradient that flows through residual branches.
         screen: Candidates that are compared over the incumbent's chains first; 0 for none.
         screen_examples: Examples of a step that the screen reads.
@@ -90,7 +92,9 @@ class GReaTer(ProgressiveSearch):
         pools: int | None = None,
         least: int | None = None,
         gradient_pool: int | None = None,
+        gradient_among: int | None = None,
         rank_by: RankBy | None = None,
+        label_part: bool | None = None,
         residual_damping: float | None = None,
         screen: int | None = None,
         screen_examples: int | None = None,
@@ -121,7 +125,9 @@ class GReaTer(ProgressiveSearch):
             "pools": pools,
             "least": least,
             "gradient_pool": gradient_pool,
+            "gradient_among": gradient_among,
             "rank_by": rank_by,
+            "label_part": label_part,
             "residual_damping": residual_damping,
             "screen": screen,
             "screen_examples": screen_examples,

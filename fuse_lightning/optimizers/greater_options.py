@@ -22,10 +22,14 @@ class GreaterOptions:
         pools: Such intersections, of which the union is the pool of candidates. The paper has one.
         least: Least number of tokens in the pool beside the one that stands there; the lists grow
             until there are as many.
-        gradient_pool: Tokens of the whole vocabulary that the gradient favours most, which join
-            the pool where it is ranked by the gradient; 0 for none, as published.
+        gradient_pool: Tokens that the gradient favours most, which join the pool where it is
+            ranked by the gradient; 0 for none, as published.
+        gradient_among: How many of the tokens that are likeliest on average these are taken from.
+            Over a whole vocabulary the gradient's favourites are mostly noise.
         rank_by: What shortens the pool: "gradient", the predicted change of the loss;
             "likelihood", the model's own probabilities; "random", nothing.
+        label_part: Whether the predicted change of a prompt's likelihood counts its tokens as those
+            that were expected, too, and not only as those that are read, as published.
         residual_damping: Share of the gradient that flows through residual branches; 1 for all.
         screen: Candidates whose cross-entropy over the incumbent's chains is computed before any
             chain is written; 0 for none.
@@ -46,7 +50,9 @@ class GreaterOptions:
     pools: int = 3
     least: int = 6
     gradient_pool: int = 8
+    gradient_among: int = 1000
     rank_by: RankBy = "gradient"
+    label_part: bool = True
     residual_damping: float = 1.0
     screen: int = 0
     screen_examples: int | None = None
@@ -84,7 +90,7 @@ class GreaterOptions:
         Raises:
             FuseError: If one is out of its range.
         """
-        for name in ("top_k", "intersect", "pools", "least", "shortlist"):
+        for name in ("top_k", "intersect", "pools", "least", "gradient_among", "shortlist"):
             check_number(name, getattr(self, name), 1)
         for name in ("gradient_pool", "screen"):
             check_number(name, getattr(self, name), 0)
@@ -123,6 +129,7 @@ class GreaterOptions:
 
 PUBLISHED: dict[str, Any] = {
     "gradient_pool": 0,
+    "label_part": False,
     "shortlist": 3,
     "keep_incumbent": False,
     "max_length": None,

@@ -89,10 +89,11 @@ class Proposer:
         means = [told.mean(0) for told in log_probs]
         changes = self.changes(slots, means, generators).cpu()
         found = []
-        for pool, mask, change in zip(pools, masks, changes, strict=True):
-            masked = change.masked_fill(~mask, torch.inf)
-            more = masked.topk(min(options.gradient_pool, int(mask.sum())), largest=False)
-            tokens = dict.fromkeys([*pool, *more.indices.tolist()])
+        for pool, mask, mean, change in zip(pools, masks, means, changes, strict=True):
+            likely = mean.masked_fill(~mask, -torch.inf)
+            count = min(options.gradient_among, int(mask.sum()))
+            more = ranked_tokens(change, likely.topk(count).indices.tolist())
+            tokens = dict.fromkeys([*pool, *more[: options.gradient_pool]])
             found.append(ranked_tokens(change, [*tokens]))
         return found
 
@@ -190,7 +191,11 @@ class Proposer:
             wanted = smoothed_gradient(self.objective, samples, owners, lambda t: bool(t.weight))
         places = [(group, slot.place) for group, slot in enumerate(slots)]
         change = predicted_change(wanted, places, self.allowed)
-        labels = label_changes(self.objective, self.objective.prompts(states, owners))
+        if not self.options.label_part:
+            return change
+        prompts = self.objective.prompts(states, owners)
+        prompts.chains_of = self.objective.prompts([slot.state for slot in slots], owners)
+        labels = label_changes(self.objective, prompts)
         if not isinstance(labels, float):
             rows, columns = (to_device(part, labels.device) for part in torch.tensor(places).T)
             change += to_device(labels[rows, columns], change.device)

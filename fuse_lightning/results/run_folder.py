@@ -15,11 +15,13 @@ import lightning as L
 from filelock import FileLock, Timeout
 
 from fuse_lightning.errors import FuseError
-from fuse_lightning.results.portable import FILES as PORTABLE
+from fuse_lightning.results.portable import FILES as CLASSIFYING
+from fuse_lightning.results.portable_reasoning import FILES as REASONING
 from fuse_lightning.utilities.files import remove_leftovers, replace_file
 from fuse_lightning.utilities.regular import read_text
 from fuse_lightning.utilities.terminal import quoted, visible
 
+PORTABLE = tuple(dict.fromkeys([*CLASSIFYING, *REASONING]))
 RESULTS = ("prompts.jsonl", "prompts.csv", "prompts-rank*", "skipped.jsonl", "joined.jsonl")
 WRITTEN = (
     *RESULTS,

@@ -11,8 +11,9 @@ from fuse_lightning.callbacks.portable import portable
 from fuse_lightning.data import Target
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models import CausalLM
-from fuse_lightning.objectives import Classification, Fluency, Objective
+from fuse_lightning.objectives import Classification, Fluency, Objective, Reasoning
 from fuse_lightning.results.portable import FILES, files
+from fuse_lightning.results.portable_reasoning import FILES as REASONING
 from fuse_lightning.results.result import Result
 from fuse_lightning.results.run_folder import RunFolder
 from tests.callbacks.stubs import Idle, trainer
@@ -90,6 +91,38 @@ def write(objective, targets, results, *, rank=0, **options):
     fit.callbacks = [writer]
     PortablePrompts(**options).on_fit_end(fit, Idle(*results, objective=objective))
     return sorted(each.relative_to(path).as_posix() for each in path.rglob("*") if each.is_file())
+
+
+def reasoning(layout):
+    model = CausalLM("zoo/gpt2")
+    model.load("cpu")
+    model.tokenizer.chat_template = CHAT
+    objective = Objective([Reasoning(model, layout, max_chain_tokens=5)])
+    objective.load("cpu")
+    return objective
+
+
+@pytest.mark.parametrize(
+    "layout",
+    [
+        None,
+        "{question} {{?}} {prompt}\n",
+        [TURNS[0], {"role": "user", "content": "{prompt}\n{question}"}],
+    ],
+)
+def test_a_prompt_for_questions_is_what_the_model_reads_before_its_chain(layout):
+    objective = reasoning(layout)
+    rows = [{"question": "two {and} two?", "label": "4"}]
+    found = Target("sums", examples=rows, test=rows, answer="number", extractor=" So")
+    assert write(objective, [found], [result("sums", "the {way}")]) == sorted(REASONING)
+    term = objective.terms[0]
+    fields = {**rows[0], "answer": ""}
+    text = Path("run/prompt.template.txt").read_text()
+    assert text.format(**rows[0]) == term.form.fill("the {way}", fields).text
+    told = json.loads(Path("run/reasoning.json").read_text())
+    assert (told["extractor"], told["answer"], told["max_chain_tokens"]) == (" So", "number", 5)
+    messages = json.loads(Path("run/chat.json").read_text())
+    assert "the {way}" in messages[-1]["content"].format(**rows[0])
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,8 @@ import torch
 
 from fuse_lightning.data import Target
 from fuse_lightning.errors import FuseError
-from fuse_lightning.objectives import Fluency, Objective, embedding_gradient
+from fuse_lightning.objectives import Fluency, Objective, Reasoning, embedding_gradient
+from fuse_lightning.objectives.example_scores import ExampleScores
 from fuse_lightning.objectives.gradients import label_changes
 from fuse_lightning.utilities.evaluations import Evaluations
 from tests.factories.terms import Labels, Surprise
@@ -188,3 +189,27 @@ def test_a_model_is_compared_with_itself(tmp_path):
     assert len(objective.models) == 1
     found = objective.losses(objective.prompts([objective.encode_prompt("two red")], [0]))
     assert_near(found, torch.zeros(1, 1), size=1.0)
+
+
+def test_parts_hold_all_prompts_with_an_example(monkeypatch):
+    # Else what stands before the prompts would be read once for each part.
+    examples = [{"question": f"{text} star", "label": "red"} for text in "abcde"]
+    targets = [Target(name, examples=examples[:size]) for name, size in (("x", 5), ("y", 3))]
+    texts, read = ["so small", "so large", "night"], ExampleScores._read
+    parts, found = [], []
+    monkeypatch.setattr(
+        ExampleScores, "_read", lambda *given: parts.append(given[2]) or read(*given)
+    )
+    for budget in (8192, 200):
+        term = Reasoning("zoo/gpt2", "{question} {prompt}", "so it is", 4, 2)
+        objective = Objective([term], max_batch_tokens=budget)
+        objective.load()
+        objective.set_targets(targets)
+        prompts = objective.prompts(objective.encode_prompts(texts), [0, 1, 0])
+        parts.clear()
+        found.append(objective.losses(prompts))
+    assert 1 < term.together < 8
+    assert len(parts) > 2
+    order = [(prompts.owners[row], number) for part in parts for row, number in part]
+    assert order == sorted(order)
+    assert_near(found[0], found[1])

@@ -15,6 +15,7 @@ from fuse_lightning.zoo.recipes.architectures import RECIPES
 from fuse_lightning.zoo.recipes.evaluation import evaluate_zoo
 from fuse_lightning.zoo.recipes.instruction_figures import instruction_figures
 from fuse_lightning.zoo.recipes.modules import ZooModule
+from fuse_lightning.zoo.recipes.reasoning_figures import reasoning_figures
 from fuse_lightning.zoo.recipes.training import train_model
 
 
@@ -53,6 +54,19 @@ def test_prompts_carry_the_task_of_the_model_that_follows_instructions():
     assert told["best of the stock instructions"] == pytest.approx(0.74, abs=0.14)
     assert told["worst of the strong prompts"] >= 0.9
     assert told["opposite asked"] <= 0.15
+
+
+def test_prompts_carry_the_chains_of_the_model_that_reasons():
+    found = reasoning_figures(CausalLM("zoo/reasoner"), 120, seed=4321, draws=4)
+    told = {key.removeprefix("reasoner accuracy, "): value for key, value in found.items()}
+    # Well beyond what chance among 120 questions explains.
+    assert told["no prompt"] <= 0.35
+    assert told["neutral instruction"] <= 0.35
+    assert told["hasty instruction"] <= 0.2
+    assert told["mean of random prompts"] <= 0.4
+    assert 0.15 <= told["worst of the stock instructions"] <= 0.45
+    assert 0.6 <= told["best of the stock instructions"] <= 0.88
+    assert told["best instruction"] >= 0.92
 
 
 def test_sentiment_is_told(figures):

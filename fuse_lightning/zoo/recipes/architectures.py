@@ -20,6 +20,7 @@ from fuse_lightning.zoo.recipes.tokenizers import (
     clip_tokenizer,
     gpt2_tokenizer,
     instruct_tokenizer,
+    reasoner_tokenizer,
     word_piece_tokenizer,
 )
 from fuse_lightning.zoo.render import IMAGE_SIZE
@@ -33,6 +34,11 @@ def gpt2(seed: int) -> tuple[GPT2LMHeadModel, PreTrainedTokenizerBase]:
 def instruct(seed: int) -> tuple[GPT2LMHeadModel, PreTrainedTokenizerBase]:
     """A GPT-2 as :func:`gpt2`, with room for four demonstrations."""
     return _gpt2(instruct_tokenizer(seed))
+
+
+def reasoner(seed: int) -> tuple[GPT2LMHeadModel, PreTrainedTokenizerBase]:
+    """A GPT-2 as :func:`gpt2`, with room for a question, a prompt and a chain."""
+    return _gpt2(reasoner_tokenizer(seed))
 
 
 def _gpt2(tokenizer: PreTrainedTokenizerBase) -> tuple[GPT2LMHeadModel, PreTrainedTokenizerBase]:
@@ -134,6 +140,7 @@ RECIPES: dict[str, Callable[[int], tuple[Any, PreTrainedTokenizerBase]]] = {
     "clip": clip,
     "clip-judge": clip_judge,
     "instruct": instruct,
+    "reasoner": reasoner,
     "gpt2": gpt2,
     "sentiment": sentiment,
 }

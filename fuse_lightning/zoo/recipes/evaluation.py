@@ -12,6 +12,7 @@ from fuse_lightning.models.loading import ZOO
 from fuse_lightning.objectives import Fluency, Objective
 from fuse_lightning.zoo.false_captions import corruptions, edits, exchanges
 from fuse_lightning.zoo.recipes.instruction_figures import instruction_figures
+from fuse_lightning.zoo.recipes.reasoning_figures import reasoning_figures
 from fuse_lightning.zoo.recipes.text_batches import made_up
 from fuse_lightning.zoo.render import render
 from fuse_lightning.zoo.scenes import (
@@ -45,6 +46,7 @@ def evaluate_zoo(scenes: int, seed: int, weights: Path | None = None) -> dict[st
         figures |= {f"{name} {key}": value for key, value in _pairs(model, scenes, seed).items()}
     figures |= _language(CausalLM(str(folder / "gpt2")), scenes, seed)
     figures |= instruction_figures(CausalLM(str(folder / "instruct")), scenes, seed)
+    figures |= reasoning_figures(CausalLM(str(folder / "reasoner")), scenes, seed)
     figures |= _sentiment(Classifier(str(folder / "sentiment")), 4 * scenes, seed)
     return figures
 

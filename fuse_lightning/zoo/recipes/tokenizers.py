@@ -11,6 +11,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import BertTokenizer, CLIPTokenizer, GPT2Tokenizer, PreTrainedTokenizerBase
 
 from fuse_lightning.zoo.instructions import sample_line
+from fuse_lightning.zoo.reasoning import word_list
 from fuse_lightning.zoo.scenes import sample_sentence
 
 CORPUS_SENTENCES = 6000
@@ -20,6 +21,10 @@ INSTRUCT_MERGES = 860
 """Enough for every cue word and every answer to be one token."""
 INSTRUCT_LENGTH = 192
 """Most tokens: those of an instruction, four demonstrations and a caption."""
+REASONER_MERGES = 700
+"""More than there are to learn: every word of the reasoning language is one token."""
+REASONER_LENGTH = 128
+"""Most tokens: those of a question, a prompt of 50 tokens, a chain and an answer."""
 CLIP_MERGES = 380
 WORD_PIECES = {"sentiment": 760, "clip-judge": 500}
 """The sentiment model knows every word whole, as real ones do: no other word looks like it."""
@@ -45,6 +50,11 @@ def gpt2_tokenizer(seed: int) -> PreTrainedTokenizerBase:
 def instruct_tokenizer(seed: int) -> PreTrainedTokenizerBase:
     """Byte-level BPE as :func:`gpt2_tokenizer`, learnt from lines with instructions, too."""
     return _byte_level([*corpus(seed), *instructions(seed)], INSTRUCT_MERGES, INSTRUCT_LENGTH)
+
+
+def reasoner_tokenizer(seed: int) -> PreTrainedTokenizerBase:
+    """Byte-level BPE in which every word of the reasoning language is one token."""
+    return _byte_level(word_list(), REASONER_MERGES, REASONER_LENGTH)
 
 
 def _byte_level(texts: list[str], merges: int, most: int) -> PreTrainedTokenizerBase:

@@ -29,6 +29,8 @@ from fuse_lightning.zoo.recipes.modules import (
     image_cells,
 )
 from fuse_lightning.zoo.recipes.progress import ProgressLines
+from fuse_lightning.zoo.recipes.reasoning_batches import reasoning_batch
+from fuse_lightning.zoo.recipes.reasoning_module import ReasoningModule
 from fuse_lightning.zoo.recipes.text_batches import sentence_batch, sentiment_batch
 from fuse_lightning.zoo.render import IMAGE_SIZE
 
@@ -63,6 +65,7 @@ STAGES = (
 TEXT_RECIPES = {
     "gpt2": (sentence_batch, LanguageModule, 2e-3, 2500),
     "sentiment": (sentiment_batch, SentimentModule, 1e-3, 1500),
+    "reasoner": (reasoning_batch, ReasoningModule, 2e-3, 1500),
 }
 """Batches, module, learning rate and steps of the models that read text alone."""
 

@@ -1,0 +1,1 @@
+"""Benchmark of reasoning prompts: speed, gradients, and searches with their verdicts."""
