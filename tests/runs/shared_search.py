@@ -34,9 +34,9 @@ class Watch(Callback):
             self.read += [[prompts.owners[row], *prompts.states[row], n] for row, n in wanted]
             return whole(scores, prompts, wanted)
 
-        def written(writer, asked, extractor):
+        def written(writer, asked, *given):
             self.chains += [[*each.head, *each.extractor] for each in asked]
-            return write(writer, asked, extractor)
+            return write(writer, asked, *given)
 
         patch.setattr(ExampleScores, "_read", noted)
         patch.setattr(ChainWriter, "_chains", written)
