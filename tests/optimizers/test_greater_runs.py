@@ -68,9 +68,9 @@ def test_a_resumed_run_gives_the_same_prompts_and_no_chain_is_written_twice(
     written = Counter()
     whole = ChainWriter._chains
 
-    def noted(writer, asked, *rest):
+    def noted(writer, asked, *given):
         written.update((id(writer), each) for each in asked)
-        return whole(writer, asked, *rest)
+        return whole(writer, asked, *given)
 
     monkeypatch.setattr(ChainWriter, "_chains", noted)
     more = {"greedy": {"progressive": 2}, "beam": {"anneal": True}}.get(name, {})
@@ -245,7 +245,14 @@ def test_every_option_changes_what_a_search_does(model, tmp_path):
     assert trace() == usual
     alike = []
     for options in (
-        *({"top_k": 3}, {"intersect": 1}, {"pools": 1}, {"least": 30}, {"gradient_pool": 0}),
+        *(
+            {"top_k": 3},
+            {"intersect": 1},
+            {"pools": 1},
+            {"least": 30},
+            {"gradient_pool": 0},
+            {"gradient_among": 1},
+        ),
         *({"rank_by": "random"}, {"rank_by": "likelihood"}, {"residual_damping": 0.0}),
         *({"screen": 12}, {"screen": 12, "screen_examples": 1}, {"screen": 12, "verify": False}),
         *({"shortlist": 5}, {"keep_incumbent": False}, {"max_length": 3}, {"grow": False}),
@@ -259,6 +266,7 @@ def test_every_option_changes_what_a_search_does(model, tmp_path):
         if trace(**options) == usual:
             alike.append(options)
     assert not alike
+    assert trace(fluency=2.0, label_part=False) != trace(fluency=2.0)
 
 
 def test_only_allowed_tokens_are_proposed_and_a_prompt_is_no_longer_than_allowed(model, tmp_path):

@@ -34,9 +34,9 @@ class Watch(Callback):
             self.read += [[prompts.owners[row], *prompts.states[row], n] for row, n in wanted]
             return whole(scores, prompts, wanted)
 
-        def written(writer, asked, extractor):
+        def written(writer, asked, *given):
             self.chains += [[*each.head, *each.extractor] for each in asked]
-            return write(writer, asked, extractor)
+            return write(writer, asked, *given)
 
         patch.setattr(ExampleScores, "_read", noted)
         patch.setattr(ChainWriter, "_chains", written)
@@ -103,7 +103,8 @@ def built(name, options):
         starts=["a red star", "two dogs"],
         **{**given, **options},
     )
-    targets = [target(5, name="one"), target(4, select=5, name="two")]
+    # None of their questions is the same, so that every chain is asked for once.
+    targets = [target(4, name="one"), target(3, select=3, name="two", first=4)]
     return module, Given(targets, batch_size=2)
 
 
