@@ -5,7 +5,7 @@ import json
 import lightning as L
 import pytest
 
-from fuse_lightning.callbacks import FinalVerdict, Headroom
+from fuse_lightning.callbacks import FinalVerdict, Headroom, PortablePrompts
 from fuse_lightning.callbacks.check_lines import headroom_lines
 from fuse_lightning.callbacks.checking import checked
 from fuse_lightning.data.module import TargetDataModule
@@ -105,7 +105,12 @@ def test_a_check_reads_no_test_question_and_tells_of_the_chains(tmp_path, capsys
         def on_train_start(self, trainer, pl_module):
             found.append(checked(trainer, pl_module, trainer.datamodule.targets, 5))
 
-    off = FinalVerdict(FLOORS, enabled=False), Headroom(enabled=False)
+    off = (
+        FinalVerdict(FLOORS, enabled=False),
+        Headroom(enabled=False),
+        # They hold the test questions.
+        PortablePrompts(enabled=False),
+    )
     trainer_with(tmp_path, *off, Look()).fit(search(), Unread(batch_size=1))
     (room,) = found[0].headrooms.values()
     assert (room.examples, room.tests, room.outside) == (5, 400, None)
