@@ -120,8 +120,8 @@ def test_a_check_reads_no_test_question_and_tells_of_the_chains(tmp_path, capsys
     shares = room.chains
     assert lines[1].endswith(
         f"; with {room.best.name} {100 * shares.readable:.1f} % of the chains hold an answer, "
-        f"{100 * shares.written:.1f} % an answer behind the extractor, and {100 * shares.cut:.1f} % "
-        "are cut short (max_chain_tokens 6)"
+        f"{100 * shares.written:.1f} % an answer behind the extractor, and "
+        f"{100 * shares.cut:.1f} % are cut short (max_chain_tokens 6)"
     )
     assert json.loads(json.dumps(found[0].to_dict()))["headroom"]["sums"]["chains"]["cut"] >= 0
 
