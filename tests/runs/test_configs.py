@@ -136,18 +136,16 @@ ANSWERS = {"choice": "AB", "word": ("red", "blue")}
 
 def few_questions(answer, extractor):
     """Options of a small table of questions with answers of a kind."""
-    rows = [
-        {"question": f"Is it {n}?\n(A) yes\n(B) no", "answer": ANSWERS[answer][n % 2]}
-        for n in range(16)
-    ]
+    options = "\n(A) yes\n(B) no" if answer == "choice" else ""
+    rows = [{"question": f"{n}?{options}", "answer": ANSWERS[answer][n % 2]} for n in range(16)]
     with Path("few.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, ("question", "answer"))
         writer.writeheader()
         writer.writerows(rows)
     sizes = {"train": 6, "select": 4, "test": 4}
-    # It ends as the published one does.
-    short = {"extractor": f" It is{extractor[-2:]}"} if extractor else {}
-    return {"data": "few.csv", "answer": answer, **short, **sizes}
+    # It ends as that of the configuration does.
+    short = f" It is{(extractor or ':')[-2:]}"
+    return {"data": "few.csv", "answer": answer, "extractor": short, **sizes}
 
 
 def with_small_models(path, models):
