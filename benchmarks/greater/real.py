@@ -37,14 +37,19 @@ CHAIN = 24
 SIZES = {"capital": (30, 45, 105), "antonym": (32, 48, 120)}
 """Questions of each part, by table: those of the steps, those that choose, those that report."""
 INITIAL = "the initial prompt"
-WORDS = {"constraints": Constraints(tokens="words"), "racing": Racing(block=48)}
-"""Options of all searches but the published ones: plain words, and few rounds of a race, each of
-which decodes."""
+SHARED = {
+    "constraints": Constraints(tokens="words"),
+    "racing": Racing(entrants=2, block=15),
+    "examples_per_step": 12,
+    "shortlist": 4,
+}
+"""Options of all searches but the published ones: plain words, and few chains a step."""
+SCREEN = {"screen": 16, "screen_examples": 6, "gradient_pool": 16}
 ROWS = {
-    "GReaTer": Row({**WORDS, "starts": None, "screen": 24, "gradient_pool": 24, "shortlist": 6}),
-    "from the start alone": Row({**WORDS, "screen": 24, "gradient_pool": 24, "shortlist": 6}),
+    "GReaTer": Row({**SHARED, **SCREEN, "starts": None}),
+    "from the start alone": Row({**SHARED, **SCREEN}),
     "published code": Row({"preset": "code"}, {"preset": "code"}),
-    "no gradient": Row({**WORDS, "rank_by": "random", "gradient_pool": 0}),
+    "no gradient": Row({**SHARED, "rank_by": "random", "gradient_pool": 0}),
 }
 """Ways to search."""
 PARTS = ("accuracy", "select")
@@ -138,14 +143,15 @@ def run(
         sizes: Questions of each part, by table.
         keep: Folder of what was found.
     """
+    within = f" or {plan.seconds:.0f} seconds" if plan.seconds else ""
     parts = [
         f"# Reasoning prompts for {name}",
         describe(),
         f"`{name}`, chat template, prompt behind the question, greedy chains of at most {CHAIN} "
         f"tokens. Searches begin with the published start, `{DEFAULT}`, and end after {plan.steps} "
-        f"steps; {len(seeds)} draws of the questions. Figures are means ± standard deviations; "
-        "columns of words count *better / not shown / worse*, each at 5 % two-sided. No test "
-        "question of these draws was looked at before.",
+        f"steps{within}; {len(seeds)} draws of the questions. Figures are means ± standard "
+        "deviations; columns of words count *better / not shown / worse*, each at 5 % two-sided. "
+        "No test question of these draws was looked at before.",
     ]
     for task_name in tasks:
         task, own = task_of(task_name), sizes[task_name]
@@ -179,8 +185,8 @@ def main(args: list[str] | None = None) -> None:
         "--seeds", nargs="+", type=int, default=[*range(FIRST_SEED, FIRST_SEED + 3)]
     )
     parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--seconds", type=float, help="most seconds of a search")
     parser.add_argument("--keep", type=Path, help="folder of results: kept, and taken up again")
-    parser.add_argument("--max-seconds", type=float, help="of each search")
     parser.add_argument("--batch", type=int, default=8192, help="token positions of a forward")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--dtype", default="float32")
@@ -204,7 +210,7 @@ def main(args: list[str] | None = None) -> None:
         options.tasks,
         options.rows,
         options.seeds[:1] if options.quick else options.seeds,
-        Plan(0, 0, 0, steps, None, options.max_seconds, options.batch),
+        Plan(0, 0, 0, steps, None, options.seconds, options.batch),
         sizes,
         options.keep,
     )

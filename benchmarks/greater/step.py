@@ -7,6 +7,8 @@ the process, which others on the machine change little. A run needs about 4 minu
 """
 
 import argparse
+import ctypes
+import gc
 import tempfile
 import time
 from collections.abc import Callable
@@ -25,7 +27,7 @@ from benchmarks.greater import plain
 from benchmarks.greater.ours import Ours
 from benchmarks.greater.plain import Ids, Setting, Step
 from benchmarks.greater.step_model import Sizes, build, target_of
-from benchmarks.greater.step_work import Work, counted, least, of_plain
+from benchmarks.greater.step_work import PHASES, Work, counted, least, of_plain, total
 from benchmarks.machine import describe, table, write
 from benchmarks.search import hush
 from fuse_lightning.models import CausalLM
@@ -43,14 +45,14 @@ class Found:
         first: Seconds of the chains that the package writes once, before its first step.
         memory: Most memory that a step took beyond what was there, MB.
         same: Lines that compare what the two find.
-        work: Work of a step, measured.
+        work: Work of a step by phase, predicted and measured.
     """
 
     seconds: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in NAMES})
     first: list[float] = field(default_factory=list)
     memory: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in NAMES})
     same: list[list[str]] = field(default_factory=list)
-    work: dict[str, Work] = field(default_factory=dict)
+    work: dict[str, dict[str, Work]] = field(default_factory=dict)
 
 
 def timed(device: torch.device, do: Callable[[], Any]) -> tuple[Any, float, float]:
@@ -62,6 +64,9 @@ def timed(device: torch.device, do: Callable[[], Any]) -> tuple[Any, float, floa
         torch.cuda.reset_peak_memory_stats(device)
         before = torch.cuda.memory_allocated(device) / 2**20
     else:
+        gc.collect()
+        # What was freed goes back to the system, so that it is seen when it is taken again.
+        ctypes.CDLL(None).malloc_trim(0)
         with suppress(OSError):
             Path("/proc/self/clear_refs").write_text("5")
         before = status("VmRSS")
@@ -160,20 +165,43 @@ def works(
     prompt: Ids,
     position: int,
     step: Step,
-) -> dict[str, Work]:
-    """Work of a step: predicted from its rows, and measured, of both."""
+) -> dict[str, dict[str, Work]]:
+    """Work of a step by phase: predicted from its rows, and measured, of both."""
     ours = Ours(model, *given)
-    ours.chains([prompt])
+    prompts = [plain.swapped(prompt, position, token) for token in step.shortlist]
+
+    def tried() -> None:
+        for each in prompts:
+            plain.judge(network, setting, each, plain.write_chains(network, setting, each))
+
+    told, tokens = step.chains, step.candidates
+    by_plain: list[Callable[[], object]] = [
+        lambda: plain.write_chains(network, setting, prompt),
+        lambda: plain.next_tokens(network, setting, prompt, position, told),
+        lambda: plain.gradient(network, setting, prompt, position, told, tokens),
+        tried,
+    ]
+    by_package: list[Callable[[], object]] = [
+        lambda: ours.chains([prompt]),
+        lambda: ours.next_tokens(setting, prompt, position),
+        lambda: ours.gradient(prompt, position, tokens),
+        lambda: ours.scores(prompts),
+    ]
     model.forget()
+    done = {
+        name: {phase: counted(each, call) for phase, call in zip(PHASES, calls, strict=True)}
+        for name, each, calls in (
+            ("plain", network, by_plain),
+            ("package", model.module, by_package),
+        )
+    }
+    # Known from the step before.
+    done["package"][PHASES[0]] = Work(0, 0, 0.0)
     return {
         "plain, predicted": of_plain(network, setting, prompt, position, step),
-        "plain, measured": counted(
-            network, lambda: plain.step(network, setting, prompt, position, Random(0))
-        ),
+        "plain, measured": done["plain"],
         "package, the least": least(network, setting, prompt, position, step),
-        "package, measured": counted(
-            model.module, lambda: ours.step(setting, prompt, position, Random(0))
-        ),
+        "package, measured": done["package"],
     }
 
 
@@ -194,10 +222,11 @@ def page(found: dict[str, Found], sizes: Sizes, rounds: int) -> str:
         )
         same += [[name, *line] for line in each.same]
     last = [*found.values()][-1]
-    work = [
-        [name, f"{each.positions}", f"{each.outputs}", f"{each.flops / 1e12:.3f}"]
-        for name, each in last.work.items()
-    ]
+    work = []
+    for name, phases in last.work.items():
+        for phase, each in {**phases, "*all*": total(phases.values())}.items():
+            line = [f"{each.positions}", f"{each.outputs}", f"{each.flops / 1e12:.3f}"]
+            work.append([name, phase, *line])
     setting = (
         f"{sizes.questions} questions of {sizes.question} tokens, a prompt of {sizes.prompt} "
         f"tokens, chains of {sizes.chain} tokens, {sizes.candidates} candidates; a network of "
@@ -243,7 +272,7 @@ def page(found: dict[str, Found], sizes: Sizes, rounds: int) -> str:
         "*the least* are counted from the rows: of the plain step all tokens with their padding, "
         "of the package each distinct (prefix, token) pair once, and logits where they are asked "
         "for. Attention is not in these two.",
-        table(["", "positions", "with logits", "TFLOP"], work),
+        table(["", "phase", "positions", "with logits", "TFLOP"], work),
     ]
     return "\n\n".join(parts) + "\n"
 

@@ -10,6 +10,14 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.greater import plain
 from benchmarks.greater.plain import Ids, Setting, Step
 
+PHASES = (
+    "chains of the prompt as it is",
+    "proposals",
+    "gradient",
+    "candidates: chains and scores",
+)
+"""Phases of a step, in their order."""
+
 
 @dataclass(frozen=True)
 class Work:
@@ -80,11 +88,14 @@ def prefixes(rows: Iterable[Sequence[int]]) -> set[Ids]:
     return {tuple(row[:end]) for row in rows for end in range(1, len(row) + 1)}
 
 
-def of_plain(network: Any, setting: Setting, prompt: Ids, position: int, step: Step) -> Work:
-    """Work of the plain step, from the lengths of its rows."""
-    forward = outputs = 0
+def of_plain(
+    network: Any, setting: Setting, prompt: Ids, position: int, step: Step
+) -> dict[str, Work]:
+    """Work of the phases of the plain step, from the lengths of its rows."""
     prompts = [plain.swapped(prompt, position, token) for token in step.shortlist]
-    for chains in (step.chains, *step.fresh):
+
+    def writing(chains: Sequence[Ids]) -> tuple[int, int]:
+        forward = outputs = 0
         for start in range(0, len(chains), setting.batch):
             some = [*range(start, min(start + setting.batch, len(chains)))]
             width = max(len(setting.before[number]) for number in some)
@@ -92,39 +103,61 @@ def of_plain(network: Any, setting: Setting, prompt: Ids, position: int, step: S
             longest = min(max(len(chains[number]) for number in some) + 1, setting.chain_tokens)
             forward += len(some) * (width + longest - 1)
             outputs += len(some) * longest
-    whole = [len(setting.row(number, prompt, each)) for number, each in enumerate(step.chains)]
-    # Proposals, and the forward of the gradient.
-    forward += 2 * sum(whole)
-    outputs += 2 * sum(whole)
+        return forward, outputs
+
+    forward, outputs = writing(step.chains)
+    refresh = Work(forward, outputs, operations(network, forward, outputs, 0, 0))
+    whole = sum(len(setting.row(number, prompt, each)) for number, each in enumerate(step.chains))
+    proposals = Work(whole, whole, operations(network, whole, whole, 0, 0))
+    slope = Work(whole, whole, operations(network, whole, whole, whole, whole))
+    forward = outputs = 0
     for other, chains in zip(prompts, step.fresh, strict=True):
+        more = writing(chains)
         rows = [len(setting.row(number, other, each)) for number, each in enumerate(chains)]
-        for start in range(0, len(rows), setting.batch):
-            some = rows[start : start + setting.batch]
-            forward += len(some) * max(some)
-            outputs += len(some) * max(some)
-    back = sum(whole)
-    return Work(forward, outputs, operations(network, forward, outputs, back, back))
+        parts = [
+            rows[start : start + setting.batch] for start in range(0, len(rows), setting.batch)
+        ]
+        read = sum(len(some) * max(some) for some in parts)
+        forward, outputs = forward + more[0] + read, outputs + more[1] + read
+    tried = Work(forward, outputs, operations(network, forward, outputs, 0, 0))
+    return dict(zip(PHASES, (refresh, proposals, slope, tried), strict=True))
 
 
-def least(network: Any, setting: Setting, prompt: Ids, position: int, step: Step) -> Work:
-    """Work of a step that reads each distinct (prefix, token) pair once in each pass.
+def least(
+    network: Any, setting: Setting, prompt: Ids, position: int, step: Step
+) -> dict[str, Work]:
+    """Work of a step's phases that read each distinct (prefix, token) pair once.
 
-    The chains of the prompt as it is are known. A gradient goes back through the positions from
-    the token that may change.
+    The chains of the prompt as it is are known. What stands before the position is read for the
+    proposals alone, and a gradient goes back through the positions behind it.
     """
     known = prefixes((*before, *prompt[:position]) for before in setting.before)
-    forward, outputs = len(known), len(setting.before)
+    count = len(setting.before)
+    proposals = Work(len(known), count, operations(network, len(known), count, 0, 0))
     rows = [setting.row(number, prompt, each) for number, each in enumerate(step.chains)]
-    # What stands before the position is known, and has no gradient. The last token asks nothing.
-    behind = prefixes(row[:-1] for row in rows) - known
-    asked = sum(map(len, setting.answers)) + len(setting.before) * len(prompt)
-    forward += len(behind)
-    outputs += asked
-    back, back_outputs = len(behind), asked
-    fresh = []
+    # The last token asks nothing.
+    behind = len(prefixes(row[:-1] for row in rows) - known)
+    asked = sum(map(len, setting.answers)) + count * len(prompt)
+    slope = Work(behind, asked, operations(network, behind, asked, behind, asked))
+    fresh, outputs = [], 0
     for token, chains in zip(step.shortlist, step.fresh, strict=True):
         other = plain.swapped(prompt, position, token)
         fresh += [setting.row(number, other, each)[:-1] for number, each in enumerate(chains)]
         outputs += sum(min(len(each) + 1, setting.chain_tokens) for each in chains) + asked
-    forward += len(prefixes(fresh) - known)
-    return Work(forward, outputs, operations(network, forward, outputs, back, back_outputs))
+    forward = len(prefixes(fresh) - known)
+    tried = Work(forward, outputs, operations(network, forward, outputs, 0, 0))
+    return dict(zip(PHASES, (Work(0, 0, 0.0), proposals, slope, tried), strict=True))
+
+
+def total(works: Iterable[Work]) -> Work:
+    """Work of several phases together.
+
+    >>> total([Work(1, 2, 3.0), Work(10, 20, 30.0)])
+    Work(positions=11, outputs=22, flops=33.0)
+    """
+    some = [*works]
+    return Work(
+        sum(each.positions for each in some),
+        sum(each.outputs for each in some),
+        sum(each.flops for each in some),
+    )

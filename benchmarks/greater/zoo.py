@@ -30,7 +30,7 @@ FIRST_SEED = 4000
 NEAR = 0.05
 """A prompt is as good as the best known one within so much accuracy."""
 SCREEN = 12
-FULL = Plan(32, 64, 400, 100_000, 8192)
+FULL = Plan(32, 64, 400, 400, 8192)
 QUICK = Plan(6, 8, 20, 3, 200)
 STARTS = {"neutral": reasoning.NEUTRAL, "trap": reasoning.TRAP}
 ROWS = {
