@@ -19,8 +19,8 @@ class ImageTargets(TargetDataModule):
             written by ``save_to_disk``, a data set of the hub as "hub:USER/NAME",
             "hub:USER/NAME@SPLIT" or "hub:USER/NAME:CONFIG@SPLIT", an address, or a list of them. In
             a folder every picture is a target, and every sub-folder one target of several
-            pictures, unless it holds a ``metadata.jsonl``, ``.csv`` or ``.parquet``. "zoo/scenes" stands for the pictures
-            that come with the package.
+            pictures, unless it holds a ``metadata.jsonl``, ``.csv`` or ``.parquet``. "zoo/scenes"
+            stands for the pictures that come with the package.
         batch_size: Targets searched together.
         limit: Only the first so many targets.
         together: Whether all pictures are one target, such as a style that they share.
