@@ -164,7 +164,7 @@ def run(
                     keep and keep / "real" / f"{label}.json",
                     [name, model.dtype, asdict(of), asdict(ROWS[row]), dict(task.term)],
                     lambda task=task, row=row, of=of, seed=seed: judged(
-                        model, task, ROWS[row], DEFAULT, of, seed
+                        *(model, task, ROWS[row], DEFAULT, of, seed), follow=False, draws=3
                     ),
                 )
                 print(label, cell["verdict"]["sentence"], flush=True)

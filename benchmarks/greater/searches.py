@@ -155,6 +155,9 @@ def judged(
     plan: Plan,
     seed: int,
     known: Sequence[str] = (),
+    *,
+    follow: bool = True,
+    draws: int = 8,
 ) -> dict[str, Any]:
     """A search's verdict, what it used and how it went, as plain data.
 
@@ -166,6 +169,8 @@ def judged(
         plan: The sizes.
         seed: Seed of the division of the questions and of the search.
         known: Prompts whose accuracy on the test questions is wanted, too.
+        follow: Whether the best prompts on the way are measured, too.
+        draws: Random draws of demonstrations, of which the best is a floor.
 
     Returns:
         The ``verdict``; the best ``prompt``; what was ``used``; the ``curve``, pairs of
@@ -178,9 +183,10 @@ def judged(
     print(task.name, seed, repr(result.prompt), len(module.curve), flush=True)
     # A verdict reads chains in the task's own way, whatever the search has read.
     reasoner = reasoner_of(model, task, plan.batch)
-    options = FloorOptions(stock=[*task.stock] or None, initial=start or None)
+    options = FloorOptions(stock=[*task.stock] or None, draws=draws, initial=start or None)
     found = final_verdict(reasoner, target, [result.prompt], options, 0)
-    texts = [*dict.fromkeys([*(text for _, text in module.curve), *known])]
+    curve = module.curve if follow else []
+    texts = [*dict.fromkeys([*(text for _, text in curve), *known])]
     right = dict(zip(texts, accuracies(reasoner, target, texts), strict=True))
     return {
         "verdict": found.verdict.to_dict(),
@@ -188,7 +194,7 @@ def judged(
         "used": {
             key: getattr(result, key) for key in ("evaluations", "tokens", "flops", "seconds")
         },
-        "curve": [[count, right[text]] for count, text in module.curve],
+        "curve": [[count, right[text]] for count, text in curve],
         "known": {text: right[text] for text in known},
     }
 
