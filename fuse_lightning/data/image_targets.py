@@ -13,35 +13,28 @@ from fuse_lightning.errors import FuseError
 class ImageTargets(TargetDataModule):
     """Data module of pictures: files, folders, manifests, tables, hub data sets, addresses.
 
-        Args:
-            images: A picture, a folder, a glob pattern, a manifest (``.jsonl``, ``.json``,
-    <<<<<<< HEAD
-                ``.csv`` or ``.tsv``), a ``.parquet`` or ``.arrow`` file, a folder of them or one that
-                ``save_to_disk`` wrote, a data set of the hub as "hub:USER/NAME",
-                "hub:USER/NAME@SPLIT" or "hub:USER/NAME:CONFIG@SPLIT", an address, or a list of them.
-                In a folder every picture is a target, and every sub-folder one target of several
-    =======
-                ``.csv`` or ``.tsv``), a ``.parquet`` or ``.arrow`` file, a folder of them or one
-                written by ``save_to_disk``, a data set of the hub as "hub:USER/NAME",
-                "hub:USER/NAME@SPLIT" or "hub:USER/NAME:CONFIG@SPLIT", an address, or a list of them. In
-                a folder every picture is a target, and every sub-folder one target of several
-    >>>>>>> wt-data
-                pictures, unless it holds a ``metadata.jsonl``, ``.csv`` or ``.parquet``. "zoo/scenes"
-                stands for the pictures that come with the package.
-            batch_size: Targets searched together.
-            limit: Only the first so many targets.
-            together: Whether all pictures are one target, such as a style that they share.
-            image_column: Column of pictures, or of their paths from the file that names them; by
-                default file_names, file_name, images or image, or the only one that holds pictures.
-            sentiment_column: Column of wanted sentiments, by default sentiment.
-            caption_column: Column of reference captions, by default caption, captions and references.
-            id_column: Column of ids, by default id; a row without one is named by its first picture's
-                path from ``root``, or by the table and the number of the row.
-            urls: Whether pictures that are given as http or https addresses are fetched.
-            revision: Branch, tag or commit of data sets of the hub.
-            streaming: Whether to read only the first ``limit`` rows of data sets of the hub, in place
-                of downloading them.
-            **options: Options of every :class:`TargetDataModule`.
+    Args:
+        images: A picture, a folder, a glob pattern, a manifest (``.jsonl``, ``.json``,
+            ``.csv`` or ``.tsv``), a ``.parquet`` or ``.arrow`` file, a folder of them or one that
+            ``save_to_disk`` wrote, a data set of the hub as "hub:USER/NAME",
+            "hub:USER/NAME@SPLIT" or "hub:USER/NAME:CONFIG@SPLIT", an address, or a list of them.
+            In a folder every picture is a target, and every sub-folder one target of several
+            pictures, unless it holds a ``metadata.jsonl``, ``.csv`` or ``.parquet``. "zoo/scenes"
+            stands for the pictures that come with the package.
+        batch_size: Targets searched together.
+        limit: Only the first so many targets.
+        together: Whether all pictures are one target, such as a style that they share.
+        image_column: Column of pictures, or of their paths from the file that names them; by
+            default file_names, file_name, images or image, or the only one that holds pictures.
+        sentiment_column: Column of wanted sentiments, by default sentiment.
+        caption_column: Column of reference captions, by default caption, captions and references.
+        id_column: Column of ids, by default id; a row without one is named by its first picture's
+            path from ``root``, or by the table and the number of the row.
+        urls: Whether pictures that are given as http or https addresses are fetched.
+        revision: Branch, tag or commit of data sets of the hub.
+        streaming: Whether to read only the first ``limit`` rows of data sets of the hub, in place
+            of downloading them.
+        **options: Options of every :class:`TargetDataModule`.
     """
 
     def __init__(
