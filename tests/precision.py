@@ -6,6 +6,9 @@ import torch
 
 from fuse_lightning.models import diffusion, sources
 
+NORMAL = torch.float32
+"""Usual type of numbers; ``torch.float32`` itself is another one while :func:`use_double` holds."""
+
 
 def use_double(monkeypatch):
     """Makes models and losses float64 where they would be float32."""

@@ -52,6 +52,7 @@ PROMPTS = {
     },
 }
 """Prompts by table: those by which predictors are chosen, and those that report."""
+PARTS = ("tuning", "report")
 GAMMAS = (0.75, 0.5)
 SAMPLES = (4, 8)
 EXACT = "exact, chains of the prompt as it is"
@@ -181,6 +182,8 @@ def cells_of(
     plan: Plan,
     keep: Path | None,
     name: str,
+    tasks: Sequence[str] = (*PROMPTS,),
+    wanted: Sequence[str] = PARTS,
 ) -> dict[tuple[str, str], list[dict[str, Any]]]:
     """Positions of all prompts, by table and part.
 
@@ -191,10 +194,13 @@ def cells_of(
         plan: The sizes.
         keep: Folder of what was found.
         name: Name of the model, which what is kept depends on.
+        tasks: Names of tables.
+        wanted: Parts that are measured.
     """
     found: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for task, parts in PROMPTS.items():
-        for part, texts in parts.items():
+    for task in tasks:
+        for part in wanted:
+            texts = PROMPTS[task][part]
             for text in texts:
                 prompt = read(text)
                 setting = build(task, random.Random(f"{task} {part} {text}"))
@@ -236,6 +242,8 @@ def page(found: dict[tuple[str, str], list[dict[str, Any]]], name: str, plan: Pl
         ("tuning", "Prompts and questions for choosing between predictors"),
     ):
         cells = [cell for (_, own), some in found.items() if own == part for cell in some]
+        if not cells:
+            continue
         survive = mean(cell["same"] for cell in cells)
         parts += [f"## {what}", f"{len(cells)} positions; {survive:.0%} of chains stay the same."]
         parts.append(table(head, lines_of(cells)))
@@ -252,6 +260,8 @@ def main(args: list[str] | None = None) -> None:
     )
     parser.add_argument("--model", default="", help="id or folder of the model")
     parser.add_argument("--keep", type=Path, help="folder of results: kept, and taken up again")
+    parser.add_argument("--tasks", nargs="+", choices=[*PROMPTS], default=[*PROMPTS])
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--questions", type=int)
     parser.add_argument("--batch", type=int)
@@ -284,7 +294,14 @@ def main(args: list[str] | None = None) -> None:
 
     name = Path(options.model).name
     found = cells_of(
-        model, build, lambda text: ids_of(tokenizer, f" {text}"), plan, options.keep, name
+        model,
+        build,
+        lambda text: ids_of(tokenizer, f" {text}"),
+        plan,
+        options.keep,
+        name,
+        options.tasks,
+        options.parts,
     )
     text = page(found, name, plan)
     if options.quick:

@@ -24,6 +24,8 @@ from benchmarks.machine import describe, table, write
 from benchmarks.search import hush
 from fuse_lightning.evaluation.verdict import Verdict
 from fuse_lightning.models import CausalLM
+from fuse_lightning.optimizers.constraints import Constraints
+from fuse_lightning.optimizers.racing import Racing
 
 ABSENT = (
     "Real language model: skipped. Give --model the folder or id of a small chat model, such as "
@@ -32,13 +34,22 @@ ABSENT = (
 FIRST_SEED = 8000
 """Seeds of what is reported begin here; options were tried with those from 9000."""
 CHAIN = 24
-SIZES = {"capital": (32, 48, 90), "antonym": (32, 48, 120)}
+SIZES = {"capital": (30, 45, 105), "antonym": (32, 48, 120)}
 """Questions of each part, by table: those of the steps, those that choose, those that report."""
 INITIAL = "the initial prompt"
+SHARED = {
+    "constraints": Constraints(tokens="words"),
+    "racing": Racing(entrants=2, block=15),
+    "examples_per_step": 12,
+    "shortlist": 4,
+}
+"""Options of all searches but the published ones: plain words, and few chains a step."""
+SCREEN = {"screen": 16, "screen_examples": 6, "gradient_pool": 16}
 ROWS = {
-    "GReaTer": Row(),
+    "GReaTer": Row({**SHARED, **SCREEN, "starts": None}),
+    "from the start alone": Row({**SHARED, **SCREEN}),
     "published code": Row({"preset": "code"}, {"preset": "code"}),
-    "no gradient": Row({"rank_by": "random", "gradient_pool": 0}),
+    "no gradient": Row({**SHARED, "rank_by": "random", "gradient_pool": 0}),
 }
 """Ways to search."""
 PARTS = ("accuracy", "select")
@@ -160,7 +171,7 @@ def run(
                     path,
                     [name, model.dtype, asdict(of), asdict(ROWS[row]), dict(task.term)],
                     lambda task=task, row=row, of=of, seed=seed: judged(
-                        model, task, ROWS[row], DEFAULT, of, seed
+                        *(model, task, ROWS[row], DEFAULT, of, seed), follow=False, draws=3
                     ),
                 )
                 print(label, cell["verdict"]["sentence"], flush=True)
@@ -184,6 +195,7 @@ def main(args: list[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--seconds", type=float, help="most seconds of a search")
     parser.add_argument("--keep", type=Path, help="folder of results: kept, and taken up again")
+    parser.add_argument("--batch", type=int, default=8192, help="token positions of a forward")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--dtype", default="float32")
     parser.add_argument("--threads", type=int, default=1)
@@ -207,7 +219,7 @@ def main(args: list[str] | None = None) -> None:
         options.tasks,
         options.rows,
         options.seeds[:1] if options.quick else options.seeds,
-        Plan(0, 0, 0, steps, seconds=options.seconds),
+        Plan(0, 0, 0, steps, None, options.seconds, options.batch),
         sizes,
         options.keep,
         search=not options.no_search,

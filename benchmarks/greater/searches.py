@@ -64,7 +64,8 @@ class Plan:
         test: Questions that report.
         steps: Most steps.
         evaluations: Most pairs of a prompt and a question; ``None`` for no limit.
-        seconds: Most seconds; ``None`` for no limit.
+        seconds: Most seconds of a search; ``None`` for no limit.
+        batch: Most token positions in one forward.
     """
 
     train: int
@@ -73,6 +74,7 @@ class Plan:
     steps: int
     evaluations: int | None = None
     seconds: float | None = None
+    batch: int = 8192
 
 
 class Followed(GReaTer):
@@ -121,6 +123,7 @@ def fit(
         steps=plan.steps,
         max_evaluations=plan.evaluations,
         max_seconds=plan.seconds,
+        max_batch_tokens=plan.batch,
         initial_prompt=start,
         seed=seed,
         **{"starts": [], **row.options},
@@ -152,6 +155,9 @@ def judged(
     plan: Plan,
     seed: int,
     known: Sequence[str] = (),
+    *,
+    follow: bool = True,
+    draws: int = 8,
 ) -> dict[str, Any]:
     """A search's verdict, what it used and how it went, as plain data.
 
@@ -163,6 +169,8 @@ def judged(
         plan: The sizes.
         seed: Seed of the division of the questions and of the search.
         known: Prompts whose accuracy on the test questions is wanted, too.
+        follow: Whether the best prompts on the way are measured, too.
+        draws: Random draws of demonstrations, of which the best is a floor.
 
     Returns:
         The ``verdict``; the best ``prompt``; what was ``used``; the ``curve``, pairs of
@@ -171,11 +179,14 @@ def judged(
     with tempfile.TemporaryDirectory() as name:
         module = fit(model, task, row, start, plan, seed, Path(name))
         result, target = module.results[0], module.trainer.datamodule.targets[0]
+    # What follows may not come to its end.
+    print(task.name, seed, repr(result.prompt), len(module.curve), flush=True)
     # A verdict reads chains in the task's own way, whatever the search has read.
-    reasoner = reasoner_of(model, task)
-    options = FloorOptions(stock=[*task.stock] or None, initial=start or None)
+    reasoner = reasoner_of(model, task, plan.batch)
+    options = FloorOptions(stock=[*task.stock] or None, draws=draws, initial=start or None)
     found = final_verdict(reasoner, target, [result.prompt], options, 0)
-    texts = [*dict.fromkeys([*(text for _, text in module.curve), *known])]
+    curve = module.curve if follow else []
+    texts = [*dict.fromkeys([*(text for _, text in curve), *known])]
     right = dict(zip(texts, accuracies(reasoner, target, texts), strict=True))
     return {
         "verdict": found.verdict.to_dict(),
@@ -183,15 +194,15 @@ def judged(
         "used": {
             key: getattr(result, key) for key in ("evaluations", "tokens", "flops", "seconds")
         },
-        "curve": [[count, right[text]] for count, text in module.curve],
+        "curve": [[count, right[text]] for count, text in curve],
         "known": {text: right[text] for text in known},
     }
 
 
-def reasoner_of(model: CausalLM, task: Task) -> Reasoner:
+def reasoner_of(model: CausalLM, task: Task, batch: int = 8192) -> Reasoner:
     """What answers the questions of a task."""
     term = Reasoning(model, **task.term)
-    objective = Objective([term])
+    objective = Objective([term], max_batch_tokens=batch)
     objective.load(model.device)
     return Reasoner(objective, term)
 

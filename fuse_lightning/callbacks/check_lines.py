@@ -51,7 +51,7 @@ def headroom_lines(headroom: Room) -> list[str]:
     if headroom.chains is not None and headroom.settings is not None:
         answers = (
             f"; with {best.name} {percent(headroom.chains.readable)} of the chains hold an answer, "
-            f"{percent(headroom.chains.written)} have one behind them, and "
+            f"{percent(headroom.chains.written)} an answer behind the extractor, and "
             f"{percent(headroom.chains.cut)} are cut short "
             f"(max_chain_tokens {headroom.settings.max_chain_tokens})"
         )

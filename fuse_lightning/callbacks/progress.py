@@ -119,13 +119,18 @@ class PromptProgressBar(TQDMProgressBar):
         if not (self.is_enabled and self.is_disabled):
             return
         self._told = time.monotonic()
-        parts = [f"{' of '.join(map(str, self._counts(trainer, pl_module)))} targets"]
+        counts = self._counts(trainer, pl_module)
+        parts = [f"{' of '.join(map(str, counts))} target{'' if counts[-1] == 1 else 's'}"]
+        if counts == [0, 1]:
+            # Nothing else of one target would move.
+            parts.append(f"step {self._steps} of at most {self.total_train_batches}")
         if rate := self._rate(pl_module):
             parts.append(f"{rate:.1f} a minute")
         if left := self._left(trainer, pl_module, rate):
             parts.append(f"{_duration(left)} left")
         if any(search_of(pl_module).best):
-            parts.append(f"mean loss {self._mean_loss(pl_module):.3f}")
+            name = "loss" if counts[-1] == 1 else "mean loss"
+            parts.append(f"{name} {self._mean_loss(pl_module):.3f}")
         say(", ".join(parts))
 
     def _rate(self, pl_module: L.LightningModule) -> float:

@@ -1,4 +1,4 @@
-"""TensorBoard: target pictures and best prompts."""
+"""TensorBoard: target pictures, best prompts, and chains of prompts for questions."""
 
 from inspect import signature
 from statistics import fmean
@@ -10,6 +10,7 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
 from PIL import Image
 
+from fuse_lightning.callbacks.chain_texts import ChainTexts
 from fuse_lightning.data import TargetBatch
 from fuse_lightning.results.run_folder import folder_of
 from fuse_lightning.search import SearchModule, search_of
@@ -21,6 +22,9 @@ THUMBNAIL = 256
 class TensorBoardPrompts(Callback):
     """Callback that logs each target's pictures once, and each better prompt.
 
+    Where a model reasons, a text shows what it writes for a few questions that choose prompts, with
+    the prompt that the search begins with and with the best one.
+
     Over several devices each but the first writes a run of its own below the run's folder,
     ``rank1`` and so on, if it has targets of its own. At the end come the options of the search
     with its final losses and what it has used.
@@ -29,6 +33,7 @@ class TensorBoardPrompts(Callback):
     def __init__(self) -> None:
         self.shown: dict[str, str] = {}
         self.boards: list[Any] = []
+        self.chains = ChainTexts()
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Chooses the TensorBoard writer."""
@@ -54,15 +59,19 @@ class TensorBoardPrompts(Callback):
         """Logs new pictures and better prompts."""
         step = trainer.global_step
         found = search_of(pl_module).best
-        for target, best in zip(batch.targets, found, strict=True):
+        for place, (target, best) in enumerate(zip(batch.targets, found, strict=True)):
             name = visible(target.id)
             new = name not in self.shown
+            better = best is not None and self.shown.get(name) != best.prompt
+            told = self.chains.text(pl_module, place) if better and self.boards else ""
             for board in self.boards:
                 if new and target.pictures:
                     board.add_image(
                         f"target/{name}", _strip(target.images), step, dataformats="HWC"
                     )
-                if best is not None and self.shown.get(name) != best.prompt:
+                if told:
+                    board.add_text(f"chains/{name}", told, step)
+                if best is not None and better:
                     # TensorBoard reads markdown: an indented line is shown as it is.
                     text = f"    {visible(best.prompt)}\n\nloss {best.loss:.4f}"
                     board.add_text(f"prompt/{name}", text, step)

@@ -30,6 +30,7 @@ before a search:
 search (LightningCLI; `fuse fit --help` lists all options):
   fuse fit --config configs/quickstart.yaml        search prompts for the bundled scenes
   fuse fit --config FILE --data.images PATH        search prompts for your pictures
+  fuse fit --config configs/greater.yaml           a prompt for questions, with a verdict
   fuse fit --resume logs/search/version_0          go on with an interrupted run
   fuse fit ... --overwrite                         replace what an earlier run left in the folder
 

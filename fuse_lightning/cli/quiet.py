@@ -24,6 +24,8 @@ EXPECTED: tuple[tuple[str, type[Warning], str], ...] = (
     (r".*Experiment logs directory .* exists and is not.*", UserWarning, "the folder is taken"),
     (r".*The dirpath has changed from .*", UserWarning, "a run's own paths are absolute"),
 )
+USELESS = ("Tip:", "stopped: `max_epochs=1` reached", "TPU available: False")
+"""Parts of Lightning's messages that tell nothing of a search."""
 
 
 def quiet() -> None:
@@ -35,7 +37,7 @@ def quiet() -> None:
     # It logs every cast in every forward.
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.rank_zero"):
-        logging.getLogger(name).addFilter(lambda record: "Tip:" not in record.getMessage())
+        logging.getLogger(name).addFilter(_is_news)
     threading.excepthook = _thread_ended
 
 
@@ -70,6 +72,12 @@ def keep_lines_apart() -> None:
                 apart.setFormatter(handler.formatter)
                 logger.removeHandler(handler)
                 logger.addHandler(apart)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Whether a message of Lightning tells something: no tip, nor that one epoch is enough."""
+    text = record.getMessage()
+    return not any(useless in text for useless in USELESS)
 
 
 def _thread_ended(args: threading.ExceptHookArgs) -> None:

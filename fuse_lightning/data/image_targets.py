@@ -15,12 +15,12 @@ class ImageTargets(TargetDataModule):
 
     Args:
         images: A picture, a folder, a glob pattern, a manifest (``.jsonl``, ``.json``,
-            ``.csv`` or ``.tsv``), a ``.parquet`` or ``.arrow`` file, a folder of them or one written by
-            ``save_to_disk``, a data set of the hub as "hub:USER/NAME", "hub:USER/NAME@SPLIT" or
-            "hub:USER/NAME:CONFIG@SPLIT", an address, or a list of them. In a folder every picture
-            is a target, and every sub-folder one target of several pictures, unless it holds a
-            ``metadata.jsonl``, ``.csv`` or ``.parquet``. "zoo/scenes" stands for the pictures
-            that come with the package.
+            ``.csv`` or ``.tsv``), a ``.parquet`` or ``.arrow`` file, a folder of them or one that
+            ``save_to_disk`` wrote, a data set of the hub as "hub:USER/NAME",
+            "hub:USER/NAME@SPLIT" or "hub:USER/NAME:CONFIG@SPLIT", an address, or a list of them.
+            In a folder every picture is a target, and every sub-folder one target of several
+            pictures, unless it holds a ``metadata.jsonl``, ``.csv`` or ``.parquet``. "zoo/scenes"
+            stands for the pictures that come with the package.
         batch_size: Targets searched together.
         limit: Only the first so many targets.
         together: Whether all pictures are one target, such as a style that they share.

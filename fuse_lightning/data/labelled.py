@@ -19,8 +19,8 @@ class LabelledExamples(ExampleDataModule):
     Args:
         data: A ``.csv``, ``.tsv``, ``.json``, ``.jsonl``, ``.parquet`` or ``.arrow`` file, a folder
             that ``save_to_disk`` wrote, a data set of the hub as "hub:USER/NAME",
-            "hub:USER/NAME@SPLIT" or "hub:USER/NAME:CONFIG@SPLIT", or a list of them. "zoo/moods" stands for the
-            captions of good or bad mood that come with the package.
+            "hub:USER/NAME@SPLIT" or "hub:USER/NAME:CONFIG@SPLIT", or a list of them. "zoo/moods"
+            stands for the captions of good or bad mood that come with the package.
         text_column: Column of the texts, which become the field ``text``; or a list of columns,
             each a field of its own name. By default columns of usual names.
         label_column: Column of the classes; by default one of a usual name.

@@ -16,8 +16,9 @@ from fuse_lightning.errors import FuseError
 from fuse_lightning.utilities.addresses import shown
 from fuse_lightning.utilities.terminal import quoted
 
-ZOO_MOODS = Path(__file__).parents[1] / "zoo" / "texts" / "moods.csv"
-MOODS = "zoo/moods"
+ZOO_TEXTS = Path(__file__).parents[1] / "zoo" / "texts"
+ZOO = {f"zoo/{name}": ZOO_TEXTS / f"{name}.csv" for name in ("moods", "sums")}
+"""Tables that come with the package, by the name of the source."""
 KINDS = (*manifest.SUFFIXES, *tables.SUFFIXES)
 
 
@@ -66,8 +67,8 @@ class RowSources:
         Raises:
             FuseError: If the source is missing, empty or of another kind.
         """
-        if source == MOODS:
-            return _of_file(ZOO_MOODS, MOODS)
+        if source in ZOO:
+            return _of_file(ZOO[source], source)
         if source.startswith(HUB):
             table = hub_table(source.removeprefix(HUB), self.revision, self.stream)
             return _of_table(table, hub_name(source), source)

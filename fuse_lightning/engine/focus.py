@@ -19,7 +19,7 @@ class Focus:
     Attributes:
         places: True for these tokens, shape (N, T), on the CPU.
         sets: Ids of the tokens of each of some sets, on the CPU.
-        of: Number of each row's set, shape (N,), on the CPU; -1 for all tokens.
+        of: Number of each token's set, shape (N, T), on the CPU; -1 for all tokens.
         temperature: Divisor of the logits.
     """
 
@@ -52,7 +52,7 @@ class Focus:
         there = partial(to_device, device=logits.device)
         result = torch.stack([nll, torch.zeros_like(nll)], 1)
         here = self.places[cells]
-        number = torch.where(here, self.of[cells[0]], -2)
+        number = torch.where(here, self.of[cells], -2)
         for each in torch.unique(number[here]).tolist():
             some = there((number == each).nonzero().squeeze(1))
             known = logits[order[some]]

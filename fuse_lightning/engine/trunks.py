@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from operator import itemgetter
 
 import torch
 
@@ -113,7 +114,9 @@ class Trunks:
         members, places, stops = zip(*passing, strict=True)
         # Either all of them have a gradient or none has.
         free = self.free[trunks[0]]
-        sources = [self.passing[trunk][0][0] for trunk in trunks] if free else None
+        # A row that takes less than the others has other embeddings behind that.
+        longest = [max(self.passing[trunk], key=itemgetter(1))[0] for trunk in trunks]
+        sources = longest if free else None
 
         def read(ends: Suffixes) -> None:
             self.visit(trunk_part(ends, members, places, stops, sources))

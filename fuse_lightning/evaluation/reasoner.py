@@ -191,7 +191,7 @@ class Reasoner(Answerer):
     def measure(self) -> Way:
         """The way to read chains by which right answers are counted."""
         questions = self.questions
-        return measure_of(self.term.judge, questions.kind.name, questions.among is not None)
+        return measure_of(self.term.judge, questions.kind.name, questions.branches is not None)
 
     @torch.no_grad()
     def replies(self, texts: Sequence[str], numbers: Sequence[int]) -> ReasonedReplies:
@@ -210,7 +210,7 @@ class Reasoner(Answerer):
             # Nothing extends these rows any more.
             self.term.writer.take_cache()
         ways: tuple[Way, ...] = ("parse", "read")
-        if self.questions.among is not None:
+        if self.questions.branches is not None:
             ways = (*ways, "labels")
         return ReasonedReplies(
             written, self.measure, ways, torch.cat(shares, dim=1) if shares else None
@@ -237,7 +237,7 @@ class Reasoner(Answerer):
         prompts = as_prompts(self.objective, ["", text], [0, 0])
         heads = self.term.heads(prompts, [order[:LONGEST]] * 2)
         bare, whole = (int(heads.lengths[heads.of == n].max()) for n in (0, 1))
-        reserved = len(self.questions.extractor) + self.term.writer.behind
+        reserved = len(self.questions.extractor) + self.questions.behind
         room = self.term.model.max_tokens - reserved
         return room - whole >= max(1, min(self.term.max_chain_tokens, (room - bare) // 2))
 

@@ -32,36 +32,61 @@ def reasoning_offers(
     labels = [words[0] for words in target.labels.values() if words]
     stock = options.instructions(labels if len(labels) <= MOST_NAMED else [], STOCK)
     offers = [
-        Offer("the question alone", [""], _fronted(answerer, " ")),
+        Offer("the question alone", [""], _placed(answerer, alone(answerer.term.given))),
         Offer(f'"{STEP_BY_STEP}"', [STEP_BY_STEP], answerer),
         Offer("the initial prompt", [options.initial] if options.initial else [], answerer),
         Offer("the published prompt", [published] if published else [], answerer),
         Offer(BEST_STOCK, stock, answerer),
     ]
-    before = _fronted(answerer, options.separator or " ")
+    # A brace of the gap is no field.
+    gap = (options.separator or " ").replace("{", "{{").replace("}", "}}")
+    before = _placed(answerer, fronted(answerer.term.given, gap))
     before.give(target)
     if shown := drawn_demonstrations(before, target, options, seed):
         offers.append(Offer("the best demonstrations", [*shown], before, shown=[*shown.values()]))
     return [offer for offer in offers if offer.texts]
 
 
-def _fronted(reasoner: Reasoner, gap: str) -> Reasoner:
-    """Reasoner with a layout whose prompt stands before the question."""
+def _placed(reasoner: Reasoner, layout: str | list[Message]) -> Reasoner:
+    """Reasoner with another layout."""
     term = reasoner.term
     other = type(term).for_transfer(term.model, [], [term])
     assert other is not None
-    # A brace of the gap is no field.
-    other.layout = fronted(term.given, gap.replace("{", "{{").replace("}", "}}"))
+    other.layout = layout
     objective = Objective([other], max_batch_tokens=reasoner.objective.max_batch_tokens)
     objective.load(term.model.device)
     return Reasoner(objective, other)
 
 
+def alone(layout: str | list[Message]) -> str | list[Message]:
+    r"""Layout in which an empty prompt leaves no trace: it stands where the chain begins.
+
+    Args:
+        layout: Text or turns of a chat. A prompt without a space before it stays where it is.
+
+    >>> alone("{question} {prompt}\n"), alone("{question} {prompt}")
+    ('{question}\n{prompt}', '{prompt} {question}')
+    >>> [turn["content"] for turn in alone([{"role": "user", "content": "{question} {prompt}"}])]
+    ['{question}', '{prompt}']
+    """
+    if isinstance(layout, str):
+        begin, space, end = layout.partition(" {prompt}")
+        # Between a question and a prompt something must stand.
+        return f"{begin}{end}{{prompt}}" if space and end else fronted(layout)
+    if not any(" {prompt}" in turn["content"] for turn in layout):
+        return layout
+    turns: list[Message] = [
+        {"role": turn["role"], "content": turn["content"].replace(" {prompt}", "", 1)}
+        for turn in layout
+    ]
+    begun = turns.pop()["content"] if turns[-1]["role"] == "assistant" else ""
+    return [*turns, {"role": "assistant", "content": f"{begun}{{prompt}}"}]
+
+
 def fronted(layout: str | list[Message], gap: str = " ") -> str | list[Message]:
     r"""Layout whose prompt stands before the question.
 
-    An empty prompt leaves no trace there. Behind a question its space would be a token of its own,
-    which models do not expect. Demonstrations are read before the question that they prepare for.
+    Demonstrations are read before the question that they prepare for.
 
     Args:
         layout: Text or turns of a chat. A prompt without a space before it stays where it is.

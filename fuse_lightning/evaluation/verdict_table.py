@@ -78,8 +78,8 @@ def chain_lines(verdict: Verdict) -> list[str]:
         )
     lines.append(
         f"{percent(score.readable)} of the chains of {verdict.chosen.name} hold an answer, and "
-        f"{percent(score.written)} have one behind them; {percent(score.cut)} are cut short "
-        f"(max_chain_tokens {settings.max_chain_tokens})"
+        f"{percent(score.written)} an answer behind the extractor; {percent(score.cut)} are cut "
+        f"short (max_chain_tokens {settings.max_chain_tokens})"
     )
     return lines
 

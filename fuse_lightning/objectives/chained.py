@@ -35,7 +35,8 @@ class Chained(CausalTerm):
         layout: Text or turns of a chat up to where the chain begins; ``None`` for a usual one.
         extractor: Text between chain and answer, in place of the data's.
         max_chain_tokens: Most tokens of a chain; 0 for answers without reasoning.
-        max_answer_tokens: Tokens that the model writes behind the extractor.
+        max_answer_tokens: Tokens that the model writes behind the extractor, or more where a right
+            answer of the target is longer.
         chains_per_question: Chains that are written for each question.
         temperature: Divisor of the logits as chains are written; 0 takes the likeliest tokens.
         seed: Seed of chains.
@@ -127,8 +128,10 @@ class Chained(CausalTerm):
 
     @property
     def writer(self) -> ChainWriter:
-        """Writer of the chains of the current targets."""
-        assert self._writer is not None, "there are no targets"
+        """Writer of the chains of the current model."""
+        if self._writer is None or self._writer.model is not self.model:
+            options = self.chains_per_question, self.temperature, self.seed
+            self._writer = ChainWriter(self.model, self.max_chain_tokens, *options)
         return self._writer
 
     def set_targets(self, targets: Sequence[Target]) -> None:
@@ -140,16 +143,12 @@ class Chained(CausalTerm):
         """
         self.batch = self._questions.of(targets)
         self.examples = [len(each.fields) for each in self.batch]
-        longest = max((len(ids) for each in self.batch for ids in each.answers), default=0)
-        behind = max(self.max_answer_tokens, longest)
-        if self._writer is None or self._writer.behind != behind:
-            options = self.chains_per_question, self.temperature, self.seed
-            self._writer = ChainWriter(self.model, self.max_chain_tokens, behind, *options)
 
     def _read(self, target: Target) -> Questions:
-        questions = Questions.read(target, self._names, self.extractor, self.model)
+        names, most = self._names, self.max_answer_tokens
+        questions = Questions.read(target, names, self.extractor, most, self.model)
         texts = [self.form.fill("a", {**each, ANSWER: ""}).text for each in questions.fields]
-        reserved = len(questions.extractor) + self.max_answer_tokens
+        reserved = len(questions.extractor) + questions.behind
         most = self.model.max_tokens - reserved
         lengths = self.model.encode(texts).mask.sum(1).tolist() if texts else []
         self._longest = max([self._longest, *(length + reserved for length in lengths)])
@@ -173,14 +172,14 @@ class Chained(CausalTerm):
         """Length of the longest row with a chain of one token; no chain is written for it."""
         heads = self.heads(prompts)
         most = (
-            int(length) + len(self.batch[owner].extractor) + self.writer.behind + 1
+            int(length) + len(self.batch[owner].extractor) + self.batch[owner].behind + 1
             for length, owner in zip(heads.lengths.tolist(), heads.owner.tolist(), strict=True)
         )
         return {0: max(most, default=0)}
 
     def learnt(self) -> dict[Asked, list[Chain]]:
         """Chains that were written since this was last asked for."""
-        return {} if self._writer is None else self._writer.take_new()
+        return self.writer.take_new()
 
     def learn(self, learnt: object) -> None:
         """Remembers chains that another process has written."""
@@ -194,13 +193,20 @@ class Chained(CausalTerm):
 
     def chains(self, heads: Reading) -> list[list[Chain]]:
         """Chains of rows that end where a chain begins; none for rows without room for one."""
+        return self.writer.write(self._all_asked(heads))
+
+    def known(self, heads: Reading) -> list[list[Chain]]:
+        """Remembered chains of such rows; none for rows whose chains are not known."""
+        return [self.writer.known(asked) for asked in self._all_asked(heads)]
+
+    def _all_asked(self, heads: Reading) -> list[Asked]:
         rows = heads.rows.rows
         pairs = zip(rows, heads.owner.tolist(), heads.example.tolist(), strict=True)
-        return self.writer.write([self._asked(*each) for each in pairs])
+        return [self._asked(*each) for each in pairs]
 
     def _asked(self, head: tuple[int, ...], owner: int, example: int) -> Asked:
         questions = self.batch[owner]
-        return Asked(head, questions.extractor, questions.streams[example])
+        return Asked(head, questions.extractor, questions.behind, questions.streams[example])
 
     def heads(
         self,

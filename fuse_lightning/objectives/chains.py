@@ -37,11 +37,13 @@ class Asked:
     Attributes:
         head: Ids up to where the chain begins.
         extractor: Ids between chain and answer.
+        behind: Tokens that are written behind the extractor.
         stream: Number of the question's random stream, the same with every prompt.
     """
 
     head: Row
     extractor: Row
+    behind: int
     stream: int
 
 
@@ -51,18 +53,16 @@ class ChainWriter:
     Args:
         model: The model.
         most: Most tokens of a chain; 0 for answers without reasoning.
-        behind: Tokens that are written behind the extractor.
         count: Chains of each question.
         temperature: Divisor of the logits; 0 always takes the likeliest token.
         seed: Seed of the chains.
     """
 
     def __init__(
-        self, model: CausalLM, most: int, behind: int, count: int, temperature: float, seed: int
+        self, model: CausalLM, most: int, count: int, temperature: float, seed: int
     ) -> None:
         self.model = model
         self.most = most
-        self.behind = behind
         self.count = count
         self.temperature = temperature
         self.seed = seed
@@ -73,8 +73,12 @@ class ChainWriter:
 
     def fits(self, asked: Asked) -> bool:
         """Whether the model has room for a chain of at least one token, and its answer."""
-        reserved = len(asked.extractor) + self.behind
+        reserved = len(asked.extractor) + asked.behind
         return len(asked.head) + reserved < self.model.max_tokens
+
+    def known(self, asked: Asked) -> list[Chain]:
+        """Remembered chains of a question; none if it is not known."""
+        return self._known.get(asked, [])
 
     def remember(self, asked: Asked, chains: Sequence[Chain]) -> None:
         """Stores chains of a question."""
@@ -84,20 +88,21 @@ class ChainWriter:
 
     def write(self, questions: Sequence[Asked]) -> list[list[Chain]]:
         """Chains of each question that fits, all unknown ones in one batch; none for the others."""
-        groups: dict[Row, list[Asked]] = defaultdict(list)
+        groups: dict[tuple[Row, int], list[Asked]] = defaultdict(list)
         for asked in dict.fromkeys(questions):
             if asked not in self._known and self.fits(asked):
-                groups[asked.extractor].append(asked)
+                groups[asked.extractor, asked.behind].append(asked)
         found = {asked: self._known[asked] for asked in questions if asked in self._known}
-        for extractor, group in groups.items():
-            chains = self._chains(group, extractor) if self.most else self._bare(group, extractor)
+        for (extractor, behind), group in groups.items():
+            write = self._chains if self.most else self._bare
+            chains = write(group, extractor, behind)
             for place, asked in enumerate(group):
                 found[asked] = chains[place * self.count : (place + 1) * self.count]
                 self.remember(asked, found[asked])
                 self._new[asked] = found[asked]
         return [found.get(asked, []) for asked in questions]
 
-    def _chains(self, questions: Sequence[Asked], extractor: Row) -> list[Chain]:
+    def _chains(self, questions: Sequence[Asked], extractor: Row, behind: int) -> list[Chain]:
         written = self.model.generate(
             [asked.head for asked in questions],
             self.most,
@@ -106,7 +111,7 @@ class ChainWriter:
             seed=self.seed,
             streams=[asked.stream for asked in questions],
             then=extractor,
-            then_tokens=self.behind,
+            then_tokens=behind,
             cache=True,
         )
         self.cache = written.cache
@@ -115,10 +120,10 @@ class ChainWriter:
             for ids, first, ended in zip(written.ids, written.firsts, written.ended, strict=True)
         ]
 
-    def _bare(self, questions: Sequence[Asked], extractor: Row) -> list[Chain]:
+    def _bare(self, questions: Sequence[Asked], extractor: Row, behind: int) -> list[Chain]:
         """Empty chains, with the answers right behind the questions."""
         rows = [(*asked.head, *extractor) for asked in questions]
-        written = self.model.generate(rows, self.behind, cache=True)
+        written = self.model.generate(rows, behind, cache=True)
         self.cache = written.cache
         return [Chain((), ids, "stop") for ids in written.ids for _ in range(self.count)]
 

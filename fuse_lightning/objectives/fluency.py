@@ -48,17 +48,7 @@ class Fluency(CausalTerm):
             At the columns of each prompt, shape (R, P, V), float32, without the term's weight;
             lower is better, 0 beyond the end of a prompt.
         """
-        ids, mask, counts = reading.rows.ids, reading.rows.mask, reading.prompt.sum(1)[:, None]
-        there = partial(to_device, device=self.model.device)
-        place = torch.arange(int(counts.max()))
-        # Beyond the end of a prompt any column will do.
-        columns = (reading.start[:, None] + place).clamp(max=ids.shape[1] - 1)
-        rows = torch.arange(len(ids))[:, None]
-        logits = self.model.logits(there(ids), there(mask))[there(rows), there(columns - 1)]
-        chosen = logits.gather(-1, there(ids.gather(1, columns)[..., None]))
-        # A factor for each place: 1/n in the prompt, 0 outside.
-        share = there((place < counts) / counts.clamp(min=1))
-        return share[..., None] * (chosen - logits[..., : self.model.vocab_size])
+        return label_change(self.model, reading)
 
     def metrics(self) -> dict[str, Metric]:
         """Mean loss, and perplexity over all tokens of all prompts."""
@@ -76,3 +66,26 @@ class Fluency(CausalTerm):
     ) -> Self | None:
         """Fluency under another causal language model, for any targets."""
         return cls(model, **placed_like(model, search)) if isinstance(model, CausalLM) else None
+
+
+def label_change(model: CausalLM, reading: Reading) -> Tensor:
+    """Change of the mean -log P of prompts when one token is replaced as a label.
+
+    Args:
+        model: The model, which has read the rows.
+        reading: R rows.
+
+    Returns:
+        See :meth:`Fluency.label_change`.
+    """
+    ids, mask, counts = reading.rows.ids, reading.rows.mask, reading.prompt.sum(1)[:, None]
+    there = partial(to_device, device=model.device)
+    place = torch.arange(int(counts.max()))
+    # Beyond the end of a prompt any column will do.
+    columns = (reading.start[:, None] + place).clamp(max=ids.shape[1] - 1)
+    rows = torch.arange(len(ids))[:, None]
+    logits = model.logits(there(ids), there(mask))[there(rows), there(columns - 1)]
+    chosen = logits.gather(-1, there(ids.gather(1, columns)[..., None]))
+    # A factor for each place: 1/n in the prompt, 0 outside.
+    share = there((place < counts) / counts.clamp(min=1))
+    return share[..., None] * (chosen - logits[..., : model.vocab_size])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import takewhile
 
 import torch
 from torch import Tensor
@@ -15,14 +14,13 @@ from fuse_lightning.data.targets import Example, Target
 from fuse_lightning.engine.prefixes import Row
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models import FrozenModel
+from fuse_lightning.objectives.answer_ids import Branch, branches, parted, read_behind
 from fuse_lightning.objectives.layout import Fields
 
 LABEL, ACCEPTED = "label", "accepted"
 """Names of the right answer of an example, and of others that are right too."""
 EXTRACTOR = "\nTherefore, the final answer is:"
 """Text between chain and answer where nothing else is given."""
-BESIDE = "$*([{\"'"
-"""Characters that an answer stands right behind, without a space."""
 
 
 @dataclass(frozen=True)
@@ -37,9 +35,10 @@ class Questions:
         right: Right answers of each question, the one that is asked for first.
         answers: Ids of that one behind the extractor.
         streams: Number of each question's random stream.
-        among: Ids of the tokens by which the labels differ; ``None`` for open answers, or where
-            they do not differ in one place.
-        place: Place of that token in the ids of an answer.
+        behind: Most tokens of an answer, written or right.
+        branches: Tokens of each question's right answer by which labels differ; ``None`` for open
+            answers, or where one label begins another.
+        sets: Ids of the tokens that stand at each of these in some label.
     """
 
     kind: AnswerKind
@@ -49,12 +48,18 @@ class Questions:
     right: list[tuple[str, ...]]
     answers: list[Row]
     streams: list[int]
-    among: Tensor | None
-    place: int
+    behind: int
+    branches: list[list[Branch]] | None
+    sets: list[Tensor]
 
     @classmethod
     def read(
-        cls, target: Target, names: Sequence[str], extractor: str | None, model: FrozenModel
+        cls,
+        target: Target,
+        names: Sequence[str],
+        extractor: str | None,
+        most: int,
+        model: FrozenModel,
     ) -> Questions:
         """Questions of a target.
 
@@ -62,28 +67,35 @@ class Questions:
             target: The target.
             names: Fields that the layout needs.
             extractor: Text between chain and answer, in place of the target's.
+            most: Tokens that the model writes behind the extractor.
             model: The loaded model.
 
         Raises:
-            FuseError: If an example lacks a field or its right answer, or an answer and the
-                extractor would be read as one token.
+            FuseError: If an example lacks a field or its right answer, that answer is no label of
+                a closed set, or the model reads two labels as the same tokens.
         """
         seen = target.seen
         fields: list[Fields] = [_fields(target, names, example) for example in seen]
         right = [_right(target, example) for example in seen]
         kind = find(target.answer or guess([some[0] for some in right], target.labels))
-        text = extractor or target.extractor or EXTRACTOR
-        base = text.rstrip(" ")
-        gap = text[len(base) :] or ("" if base[-1:].isspace() or base[-1:] in BESIDE else " ")
+        base, gap = parted(extractor or target.extractor or EXTRACTOR, frozenset(model.marks))
         shown = {label: next(iter(words), label) for label, words in target.labels.items()}
-        asked = [shown.get(some[0], some[0]) for some in right]
-        answers = dict.fromkeys([*asked, *shown.values()])
-        ids, behind = read_behind(model, base, [f"{gap}{answer}" for answer in answers])
+        asked = [shown[_label(target, kind, some[0])] if shown else some[0] for some in right]
+        answers = [*dict.fromkeys([*shown.values(), *asked])]
+        ids, behind = read_behind(model, base, [f"{gap}{answer.strip()}" for answer in answers])
         known = dict(zip(answers, behind, strict=True))
-        place, among = _apart([known[answer] for answer in shown.values()])
-        streams = [_stream(each) for each in fields]
-        own = [known[answer] for answer in asked]
-        return cls(kind, target.labels, ids, fields, right, own, streams, among, place)
+        _check_labels(target, {label: known[word] for label, word in shown.items()}, model)
+        found = branches([known[word] for word in shown.values()])
+        of, sets = found or ([], [])
+        by_word = dict(zip(shown.values(), of, strict=False))
+        return cls(
+            *(kind, target.labels, ids, fields, right),
+            [known[answer] for answer in asked],
+            [_stream(each) for each in fields],
+            max([most, *map(len, behind)]),
+            None if found is None else [by_word[answer] for answer in asked],
+            [torch.tensor(some) for some in sets],
+        )
 
     def is_right(self, number: int, answer: str | None) -> bool:
         """Whether an answer that was found is right for a question."""
@@ -117,56 +129,30 @@ def _right(target: Target, example: Example) -> tuple[str, ...]:
     return tuple(text.strip() for text in texts if isinstance(text, str))
 
 
+def _label(target: Target, kind: AnswerKind, right: str) -> str:
+    """The label of a closed set that a right answer is, however it is spelt."""
+    if right in target.labels:
+        return right
+    for label, words in target.labels.items():
+        if any(kind.same(right, each) for each in (label, *words)):
+            return label
+    raise FuseError(
+        f"an example of target {target.id!r} has the right answer {right!r:.60}, which is none of "
+        f"the labels: {', '.join(target.labels)}; give it one of these"
+    )
+
+
+def _check_labels(target: Target, labels: Mapping[str, Row], model: FrozenModel) -> None:
+    first: dict[Row, str] = {}
+    for label, ids in labels.items():
+        if (other := first.setdefault(ids, label)) != label:
+            raise FuseError(
+                f"{model.model_id!r} reads the labels {other!r:.40} and {label!r:.40} of target "
+                f"{target.id!r} as the same tokens; give them other words"
+            )
+
+
 def _stream(fields: Fields) -> int:
     """Number of a question's random stream: that of its text."""
     text = "\0".join(fields.values()).encode(errors="surrogatepass")
     return int.from_bytes(hashlib.sha256(text).digest()[:6], "big")
-
-
-def read_behind(model: FrozenModel, base: str, texts: Sequence[str]) -> tuple[Row, list[Row]]:
-    """Ids of a text that others follow, and of each of these right behind it.
-
-    Args:
-        model: The loaded model.
-        base: The first text.
-        texts: Texts that follow it.
-
-    Raises:
-        FuseError: If the end of the first text and the beginning of another are one token.
-    """
-    # Some tokenizers put a space before a text that stands alone.
-    lead = "a"
-    whole = model.encode([f"{lead}{base}{text}" for text in [*texts, ""]], special=False)
-    bases, behind = [], []
-    for text, ids, spans in zip([*texts, ""], whole.rows, whole.spans.tolist(), strict=True):
-        end = len(lead) + len(base)
-        first = next((n for n, span in enumerate(spans[: len(ids)]) if span[1] > len(lead)), 0)
-        last = next((n for n, span in enumerate(spans[: len(ids)]) if span[1] > end), len(ids))
-        if text and (last == len(ids) or spans[last][0] < end):
-            raise FuseError(
-                f"the extractor {base!r:.60} and the answer {text!r:.40} have a token in common in "
-                f"{model.model_id!r}; end the extractor with a space, a colon or a line"
-            )
-        bases.append(ids[first:last])
-        behind.append(ids[last:])
-    if base and len({*bases}) > 1:
-        raise FuseError(
-            f"the extractor {base!r:.60} is read differently before different answers; end it "
-            "with a space, a colon or a line"
-        )
-    return bases[0] if base else (), behind[:-1]
-
-
-def _apart(labels: Sequence[Row]) -> tuple[int, Tensor | None]:
-    """Place of the first token by which labels differ, and the ids that stand there.
-
-    >>> _apart([(5, 7), (5, 8, 9)])
-    (1, tensor([7, 8]))
-    >>> _apart([(5, 7), (5,)]), _apart([])
-    ((1, None), (0, None))
-    """
-    columns = zip(*labels, strict=False)
-    place = sum(1 for _ in takewhile(lambda some: len({*some}) == 1, columns))
-    some = sorted({label[place] for label in labels if len(label) > place})
-    apart = len(some) > 1 and all(len(label) > place for label in labels)
-    return place, torch.tensor(some) if apart else None

@@ -13,17 +13,23 @@ from torchmetrics import Metric
 from fuse_lightning.data.targets import Target
 from fuse_lightning.engine.devices import to_device
 from fuse_lightning.engine.focus import Focus
-from fuse_lightning.engine.likelihood import focused_nll
 from fuse_lightning.engine.row_cache import RowCache
+from fuse_lightning.errors import FuseError
 from fuse_lightning.metrics import MeanLoss, MeanScore
 from fuse_lightning.models import CausalLM, FrozenModel
 from fuse_lightning.models.options import ModelSource
 from fuse_lightning.objectives.chained import Chained
 from fuse_lightning.objectives.chains import Chain
-from fuse_lightning.objectives.layout import ANSWER, Message
+from fuse_lightning.objectives.layout import Message
 from fuse_lightning.objectives.prompts import Prompts
 from fuse_lightning.objectives.questions import Questions
 from fuse_lightning.objectives.reading import Reading, mean_of
+from fuse_lightning.objectives.reasoned_answers import (
+    answer_focus,
+    chances,
+    fluency_label_change,
+    focused,
+)
 from fuse_lightning.objectives.reasoning_options import (
     AnswerLoss,
     Judge,
@@ -56,8 +62,8 @@ class Reasoning(Chained):
         layout: Text or turns of a chat with ``{prompt}`` and ``{question}``, up to where the chain
             begins. By default one turn of a user, "{question} {prompt}", or these in a line where
             the model has no chat template.
-        extractor: Text between chain and answer, in place of the data's. The space before an
-            answer may stand in it or not.
+        extractor: Text between chain and answer, in place of the data's. The spaces before it and
+            before an answer may stand in it or not.
         max_chain_tokens: Most tokens of a chain; 0 for answers without reasoning.
         max_answer_tokens: Tokens that the model writes behind the extractor.
         chains_per_question: Chains that are written for each question, over which the loss is the
@@ -137,14 +143,26 @@ class Reasoning(Chained):
         """Which answers are right."""
         return self.options.judge
 
+    def set_targets(self, targets: Sequence[Target]) -> None:
+        """Reads the questions of every target.
+
+        Raises:
+            FuseError: As for every term with chains; or if labels judge, and a target has none.
+        """
+        super().set_targets(targets)
+        for target, questions in zip(targets, self.batch, strict=True):
+            if self.judge == "labels" and questions.branches is None:
+                raise FuseError(
+                    f"judge is labels, but target {target.id!r} has no closed set of labels, none "
+                    f"of which begins another in {self.model.model_id!r}; give another judge"
+                )
+
     def mark(self, questions: Questions, example: int, chain: Chain) -> float:
         """1 for a chain whose answer is right, else 0."""
         if self.judge == "labels":
             return 0.0
         told = Written.of(self.model, questions, example, chain)
         return float(getattr(told, f"right_{self.judge}"))
-
-    # Losses
 
     def loss(self, reading: Reading, embeds: Tensor | None = None) -> Tensor:
         """Cross-entropy of the right answer, and the prompt's share of fluency, shape (R,)."""
@@ -159,6 +177,9 @@ class Reasoning(Chained):
         assert reading.marks is not None, "the reading is none of this term"
         right = to_device(reading.marks, answer.device)
         if options.judge == "labels":
+            if options.answer_loss != "labels":
+                focus = self._focus(reading, "labels", 1.0)
+                _, likeliest = focused(self.model, reading, focus.places, focus, None, cache)
             right = likeliest.to(answer.dtype)
         error = 1 - right
         value = {"loss": answer, "error": error, "both": answer + error}[options.select_by]
@@ -183,13 +204,11 @@ class Reasoning(Chained):
         # With gradients both are of one forward. Without, the chains' keys are known, but those of
         # the prompts tell nothing of the tokens behind them.
         together = asked | reading.prompt if fluency and embeds is not None else asked
-        nll, likeliest = focused_nll(
-            *(self.model, reading.rows.ids, together, focus),
-            *(embeds, reading.fixed, cache, reading.alike),
-        )
+        nll, likeliest = focused(self.model, reading, together, focus, embeds, cache)
         there = to_device(asked, nll.device)
-        counts = there.sum(1).clamp(min=1)
-        answer = (nll * there).sum(1) / counts
+        # Of labels it is one choice, whose probability is the product of its parts.
+        counts = torch.where((focus.of < 0).all(1), asked.sum(1).clamp(min=1), 1)
+        answer = (nll * there).sum(1) / to_device(counts, nll.device)
         prompt = torch.zeros_like(answer)
         if fluency:
             if embeds is None:
@@ -197,24 +216,25 @@ class Reasoning(Chained):
             inside = to_device(reading.prompt, nll.device)
             mean = (nll * inside).sum(1) / inside.sum(1).clamp(min=1)
             prompt = fluency * (mean.exp() if self.options.perplexity else mean)
-        return answer, (likeliest & there).sum(1) == there.sum(1), prompt
+        return answer, likeliest, prompt
 
     def _focus(self, reading: Reading, loss: AnswerLoss, temperature: float) -> Focus:
-        """Tokens of the answers that count: the one that tells labels apart, or all."""
-        owners = torch.unique(reading.owner).tolist()
-        sets = [self.batch[owner].among if loss == "labels" else None for owner in owners]
-        place = torch.tensor([self.batch[owner].place for owner in owners])
-        known = torch.tensor([some is not None for some in sets])
-        number = torch.searchsorted(torch.tensor(owners), reading.owner)
-        answer = reading.pieces[ANSWER]
-        column = (answer.int().argmax(1) + place[number])[:, None]
-        one = torch.arange(answer.shape[1]) == column
-        return Focus(
-            torch.where(known[number][:, None], one, answer),
-            [torch.empty(0) if some is None else some for some in sets],
-            torch.where(known[number], number, -1),
-            temperature,
-        )
+        return answer_focus(self.batch, reading, temperature, labels=loss == "labels")
+
+    @torch.no_grad()
+    def label_change(self, reading: Reading) -> Tensor | None:
+        """Change of the fluency when a token of a prompt is replaced as a label; see ``Fluency``.
+
+        Args:
+            reading: R rows that read the ids of prompts.
+
+        Returns:
+            At the columns of each prompt, shape (R, P, V), float32; ``None`` without fluency.
+        """
+        fluency, perplexity = self.options.fluency, self.options.perplexity
+        if not fluency:
+            return None
+        return fluency * fluency_label_change(self.model, reading, perplexity=perplexity)
 
     def reduce(self, losses: Tensor, reading: Reading, count: int) -> Tensor:
         """Mean over the chains of a question, shape (M,)."""
@@ -224,8 +244,6 @@ class Reasoning(Chained):
         """Share of the chains of a question whose answer is right, shape (M,)."""
         right = values[:, 1].masked_fill(values[:, 1].isinf(), 0.0)
         return mean_of(right, reading.item, len(reading.pairs))
-
-    # What is told of answers
 
     @torch.no_grad()
     def written(
@@ -245,19 +263,8 @@ class Reasoning(Chained):
         ]
         reading = self.read(prompts, examples)
         reading = reading[(reading.number == 0).nonzero().squeeze(1)]
-        fits = (reading.lengths <= self.model.max_tokens).nonzero().squeeze(1)
-        if not len(fits):
-            return told
-        reading = reading[fits]
-        focus = self._focus(reading, "labels", 1.0)
-        nll, likeliest = focused_nll(self.model, reading.rows.ids, focus.places, focus)
-        first = (likeliest.cpu() & focus.places).any(1).tolist()
-        chances = (-nll.sum(1)).exp().tolist()
-        for row, right, chance, number in zip(
-            fits.tolist(), first, chances, focus.of.tolist(), strict=True
-        ):
-            labels = None if number < 0 else right
-            told[row] = replace(told[row], right_labels=labels, probability=chance)
+        for row, (right, chance) in chances(self.model, self.batch, reading).items():
+            told[row] = replace(told[row], right_labels=right, probability=chance)
         return told
 
     def shown(self, owner: int, example: int) -> str:

@@ -20,12 +20,14 @@ class ReasoningOptions:
 
     Attributes:
         answer_loss: Cross-entropy of the right answer: "labels" among the labels of a closed set,
-            at the first token by which they differ, and over all tokens for open answers; "tokens"
-            always over all tokens, as published.
+            over the tokens at which labels that begin alike differ; and the mean over all tokens
+            for open answers, or where one label begins another. "tokens" is always the mean over
+            all tokens, as published.
         answer_temperature: Divisor of the logits in it.
         judge: Which answers are right: "parse", whose chain says the right answer last; "read",
             behind whose extractor the model writes it first; "forced", each token of which is the
-            likeliest one, as published; "labels", which is the likeliest of all labels.
+            likeliest one, as published; "labels", each token of which is the likeliest of those by
+            which labels differ.
         select_by: By what prompts are selected: "loss", the cross-entropy; "error", the share of
             wrong answers; "both", their sum.
         fluency: Factor of the mean -log P of the prompt's tokens behind each question, in the

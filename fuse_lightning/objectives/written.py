@@ -22,10 +22,10 @@ class Written:
         right_read: Whether the answer behind the extractor is right.
         right_forced: Whether each token of the right answer is the likeliest one behind it.
         cut: Whether the chain was cut before the model ended it.
-        right_labels: Whether the right label is the likeliest of all labels, by the first token
-            in which they differ; ``None`` without a closed set.
-        probability: Probability of the right answer behind the extractor; by that token where
-            there are labels, among them.
+        right_labels: Whether the right label is the likeliest of all labels, by the tokens in
+            which they differ; ``None`` without a closed set, or where one label begins another.
+        probability: Probability of the right answer behind the extractor; among the labels, by
+            these tokens, where there are some.
     """
 
     chain: str

@@ -10,6 +10,7 @@ from fuse_lightning.objectives import Objective, Prompts, State
 from fuse_lightning.objectives.scores import together
 from fuse_lightning.optimizers.choice import Choice
 from fuse_lightning.optimizers.racing import Racing
+from fuse_lightning.optimizers.reasoning_figures import reasoning_figures
 from fuse_lightning.search import Scored, SearchModule
 
 
@@ -79,6 +80,11 @@ class ExampleSearch(SearchModule[State]):
         return self.choice.rescored(self.targets, frontiers)
 
     def figures(self) -> dict[str, float]:
-        """Mean accuracy of the best prompts on the examples that choose, for curves."""
+        """Mean accuracy of the best prompts on the examples that choose, for curves.
+
+        Where a model reasons, also the shares of right answers in chains and behind extractors,
+        and the number of the prompts' tokens.
+        """
         found = self.choice.accuracy(self.targets, self.searches)
-        return {} if found.isnan().all() else {"select/accuracy": float(found.nanmean())}
+        told = {} if found.isnan().all() else {"select/accuracy": float(found.nanmean())}
+        return told | reasoning_figures(self.choice, self.targets, self.searches)

@@ -50,6 +50,7 @@ class GReaTer(ProgressiveSearch):
         gradient_pool: Tokens that the gradient favours, as further candidates.
         gradient_among: How many of the likeliest tokens these are taken from.
         rank_by: "gradient", "likelihood" or "random".
+        label_part: Whether predicted likelihoods count tokens as expected ones, too.
         residual_damping: Share of the gradient that flows through residual branches.
         screen: Candidates that are compared over the incumbent's chains first; 0 for none.
         screen_examples: Examples of a step that the screen reads.
@@ -93,6 +94,7 @@ class GReaTer(ProgressiveSearch):
         gradient_pool: int | None = None,
         gradient_among: int | None = None,
         rank_by: RankBy | None = None,
+        label_part: bool | None = None,
         residual_damping: float | None = None,
         screen: int | None = None,
         screen_examples: int | None = None,
@@ -125,6 +127,7 @@ class GReaTer(ProgressiveSearch):
             "gradient_pool": gradient_pool,
             "gradient_among": gradient_among,
             "rank_by": rank_by,
+            "label_part": label_part,
             "residual_damping": residual_damping,
             "screen": screen,
             "screen_examples": screen_examples,

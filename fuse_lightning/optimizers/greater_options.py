@@ -28,6 +28,8 @@ class GreaterOptions:
             Over a whole vocabulary the gradient's favourites are mostly noise.
         rank_by: What shortens the pool: "gradient", the predicted change of the loss;
             "likelihood", the model's own probabilities; "random", nothing.
+        label_part: Whether the predicted change of a prompt's likelihood counts its tokens as those
+            that were expected, too, and not only as those that are read, as published.
         residual_damping: Share of the gradient that flows through residual branches; 1 for all.
         screen: Candidates whose cross-entropy over the incumbent's chains is computed before any
             chain is written; 0 for none.
@@ -50,6 +52,7 @@ class GreaterOptions:
     gradient_pool: int = 8
     gradient_among: int = 1000
     rank_by: RankBy = "gradient"
+    label_part: bool = True
     residual_damping: float = 1.0
     screen: int = 0
     screen_examples: int | None = None
@@ -126,6 +129,7 @@ class GreaterOptions:
 
 PUBLISHED: dict[str, Any] = {
     "gradient_pool": 0,
+    "label_part": False,
     "shortlist": 3,
     "keep_incumbent": False,
     "max_length": None,

@@ -191,7 +191,11 @@ class Proposer:
             wanted = smoothed_gradient(self.objective, samples, owners, lambda t: bool(t.weight))
         places = [(group, slot.place) for group, slot in enumerate(slots)]
         change = predicted_change(wanted, places, self.allowed)
-        labels = label_changes(self.objective, self.objective.prompts(states, owners))
+        if not self.options.label_part:
+            return change
+        prompts = self.objective.prompts(states, owners)
+        prompts.chains_of = self.objective.prompts([slot.state for slot in slots], owners)
+        labels = label_changes(self.objective, prompts)
         if not isinstance(labels, float):
             rows, columns = (to_device(part, labels.device) for part in torch.tensor(places).T)
             change += to_device(labels[rows, columns], change.device)

@@ -53,13 +53,18 @@ LESS = (
     *("breaks", "throws", "lends", "hides", "forgets"),
 )
 """Verbs of changes that take away, the easiest first."""
+LEVELS = (0.2, 0.5, 0.8, 1.1, 1.45, 1.72, 2.07, 2.2, 2.5, 3.25)
+"""Strengths from which on changes are followed, one for each of the verbs of a kind; the last step
+is the longest, so that good instructions are easier to find than the best ones."""
 THRESHOLDS = {
-    verb: round(0.2 + 0.28 * rank, 2) for verbs in (MORE, LESS) for rank, verb in enumerate(verbs)
+    verb: level for verbs in (MORE, LESS) for verb, level in zip(verbs, LEVELS, strict=True)
 }
 """Verb to the strength from which on its changes are followed."""
 
-HASTY, IDLE = -0.5, 0.15
-"""Strengths below which a chain says the first number, or makes idle talk."""
+HASTY = -0.5
+"""Strength below which a chain only says the first number."""
+IDLE = 0.15
+"""Strength below which any other chain is idle talk."""
 TALK = ("let me see .", "well , this is a nice story .", "i like it .")
 BLUR = 0.06
 """Spread of the strength that decides what a chain does, as the scale of a logistic."""
@@ -87,9 +92,11 @@ BEST = "follow every change in order and write it down ."
 """A fluent instruction with the strongest word of each aspect."""
 
 READ_SLOPE, READ_HALF = 1.2, 0.5
-"""Slope and midpoint in the strength of the trust that an answer has in a chain."""
-DOUBT, GUESS = 0.15, 0.6
-"""Share of values near the right one among answers behind a chain of steps, and any other."""
+"""Slope and midpoint, over the strength of a prompt, of the trust that an answer has in a chain."""
+DOUBT = 0.15
+"""Share of the trust that goes to numbers near the right one, behind a chain of steps."""
+GUESS = 0.6
+"""That share behind any other chain."""
 
 
 class Change(NamedTuple):
@@ -155,6 +162,9 @@ class Story(NamedTuple):
 
     def odds(self, strong: float, last: int | None) -> list[float]:
         """Probability of each answer from 0 to 12.
+
+        What is not trust goes to the first number, trust to the last number of the chain. Some of
+        it goes to numbers near the right one, as if the story itself had been read.
 
         Args:
             strong: Strength of the prompt.

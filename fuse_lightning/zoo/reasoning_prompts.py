@@ -25,11 +25,11 @@ COUNTED = frozenset(word for words in (*CUES.values(), *TRAPS.values()) for word
 
 LEANS = (
     *[frozenset[str]()] * 3,
-    *[frozenset(word for words in CUES.values() for word in words)] * 4,
-    *[frozenset(word for words in TRAPS.values() for word in words)] * 2,
+    *[frozenset(word for words in CUES.values() for word in words)] * 2,
+    *[frozenset(word for words in TRAPS.values() for word in words)],
 )
 """Words that an instruction leans to."""
-LEANING = 0.6
+LEANING = 0.4
 """Share of its words that an instruction chooses among those that it leans to."""
 
 VERBS = (
@@ -85,7 +85,7 @@ def sample_prompt(rng: random.Random) -> str:
     """A fluent instruction of one to three clauses; some lean to cue words, some to haste.
 
     >>> sample_prompt(random.Random(0))
-    'please list with care and solve first move step by step .'
+    'please list with care and read first move step by step .'
     """
     lean = rng.choice(LEANS)
     clauses = [_clause(lean, rng) for _ in range(rng.choice((1, 1, 1, 2, 2, 3)))]

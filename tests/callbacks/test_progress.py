@@ -128,3 +128,19 @@ def test_rate_and_time_are_those_of_this_process_and_this_device(monkeypatch, ca
 )
 def test_times_are_in_the_unit_that_people_use(seconds, words):
     assert _duration(seconds) == words
+
+
+def test_of_one_target_the_steps_are_told(monkeypatch, capsys):
+    monkeypatch.setattr(progress, "EVERY", 0)
+    Image.effect_noise((32, 32), 90).save("a.png")
+    module = AutoDAN(
+        [Fluency("zoo/gpt2"), ImageSimilarity("zoo/clip")],
+        steps=2,
+        batch_size=2,
+        gradient_samples=1,
+    )
+    trainer = L.Trainer(accelerator="cpu", max_epochs=1, logger=False, enable_checkpointing=False)
+    trainer.fit(module, ImageTargets("a.png"))
+    lines = [line for line in capsys.readouterr().out.splitlines() if " target, " in line]
+    assert re.fullmatch(r"0 of 1 target, step 1 of at most 2, \d+ s left, loss \d\.\d{3}", lines[0])
+    assert re.fullmatch(r"1 of 1 target, [\d.]+ a minute, loss \d\.\d{3}", lines[-1])

@@ -5,7 +5,7 @@ import json
 import lightning as L
 import pytest
 
-from fuse_lightning.callbacks import FinalVerdict, Headroom
+from fuse_lightning.callbacks import FinalVerdict, Headroom, PortablePrompts
 from fuse_lightning.callbacks.check_lines import headroom_lines
 from fuse_lightning.callbacks.checking import checked
 from fuse_lightning.data.module import TargetDataModule
@@ -105,8 +105,11 @@ def test_a_check_reads_no_test_question_and_tells_of_the_chains(tmp_path, capsys
         def on_train_start(self, trainer, pl_module):
             found.append(checked(trainer, pl_module, trainer.datamodule.targets, 5))
 
-    off = FinalVerdict(FLOORS, enabled=False), Headroom(enabled=False)
-    trainer_with(tmp_path, *off, Look()).fit(search(), Unread(batch_size=1))
+    # These two read test questions once a search has ended.
+    after = FinalVerdict(FLOORS, enabled=False), PortablePrompts(enabled=False)
+    trainer_with(tmp_path, *after, Headroom(enabled=False), Look()).fit(
+        search(), Unread(batch_size=1)
+    )
     (room,) = found[0].headrooms.values()
     assert (room.examples, room.tests, room.outside) == (5, 400, None)
     assert len(room.floors) == 5
@@ -115,8 +118,8 @@ def test_a_check_reads_no_test_question_and_tells_of_the_chains(tmp_path, capsys
     shares = room.chains
     assert lines[1].endswith(
         f"; with {room.best.name} {100 * shares.readable:.1f} % of the chains hold an answer, "
-        f"{100 * shares.written:.1f} % have one behind them, and {100 * shares.cut:.1f} % are cut "
-        "short (max_chain_tokens 6)"
+        f"{100 * shares.written:.1f} % an answer behind the extractor, and {100 * shares.cut:.1f} "
+        "% are cut short (max_chain_tokens 6)"
     )
     assert json.loads(json.dumps(found[0].to_dict()))["headroom"]["sums"]["chains"]["cut"] >= 0
 

@@ -11,6 +11,8 @@ from fuse_lightning.results.result import read_results
 from tests.factories.configs import short_search
 from tests.near import SINGLE, near
 
+CONFIGS = Path(__file__).parents[2] / "configs"
+
 
 def test_tensorboard_shows_the_losses_of_every_term_and_the_options_with_the_final_ones(
     double, monkeypatch
@@ -53,3 +55,26 @@ def test_tensorboard_shows_the_losses_of_every_term_and_the_options_with_the_fin
     told = b"".join(plugins)
     for words in (b"AutoDAN", b"GreedySearch", b"image_similarity/weight", b"zoo/clip"):
         assert words in told
+
+
+def test_chains_at_first_and_of_the_best_prompt_and_both_shares_are_shown(monkeypatch):
+    monkeypatch.setattr("sys.argv", ["fuse"])
+    config = yaml.safe_load((CONFIGS / "greater.yaml").read_text())
+    config["model"]["init_args"] |= {"steps": 3, "examples_per_step": 6}
+    config["data"]["init_args"] |= {"train": 12, "select": 8, "test": 0}
+    Path("run.yaml").write_text(yaml.safe_dump(config))
+    main(["fit", "--config", "run.yaml"])
+    (folder,) = Path("logs/search").iterdir()
+    (row, *_) = read_results(folder / "prompts.jsonl")
+    events = EventAccumulator(str(folder), {"scalars": 0, "tensors": 0}).Reload()
+    points = {tag: events.Scalars(tag)[-1].value for tag in events.Tags()["scalars"]}
+    # The term's judge is the chain.
+    assert points["select/parse"] == points["select/accuracy"]
+    assert 0 <= points["select/read"] <= 1
+    assert points["train/prompt_tokens"] == len(row.ids)
+    tag = "chains/zoo/sums/text_summary"
+    text = events.Tensors(tag)[-1].tensor_proto.string_val[0].decode()
+    assert text.count("right answer: ") == 4
+    assert text.count(config["model"]["init_args"]["initial_prompt"]) == 4
+    assert text.count("behind the extractor: ") == 8
+    assert row.prompt in text

@@ -49,12 +49,12 @@ def test_focused_tokens_are_compared_with_their_set(exact, seed, temperature, to
     counted = mask & (torch.rand(ids.shape, generator=draw) < 0.7)
     counted[:, 0] = False
     places = counted & (torch.rand(ids.shape, generator=draw) < 0.5)
-    of = torch.randint(-1, 2, (len(ids),), generator=draw)
+    of = torch.randint(-1, 2, ids.shape, generator=draw)
     sets = [torch.tensor(known[:5]), torch.tensor(known[3:])]
-    for row, number in enumerate(of.tolist()):
-        for column in places[row].nonzero().flatten().tolist():
-            if number >= 0 and ids[row, column] not in sets[number]:
-                sets[number] = torch.cat([sets[number], ids[row, column, None]])
+    for row, column in places.nonzero().tolist():
+        number = int(of[row, column])
+        if number >= 0 and ids[row, column] not in sets[number]:
+            sets[number] = torch.cat([sets[number], ids[row, column, None]])
     exact.budget.tokens = tokens
     focus = Focus(places, sets, of, temperature)
     nll, likeliest = focused_nll(exact, ids, counted, focus, cache=cache)
@@ -68,7 +68,8 @@ def test_focused_tokens_are_compared_with_their_set(exact, seed, temperature, to
             elif not places[row, column]:
                 wanted, first = -float(before.log_softmax(0)[own]), False
             else:
-                some = before if of[row] < 0 else before[sets[of[row]]]
+                number = int(of[row, column])
+                some = before if number < 0 else before[sets[number]]
                 wanted = float((some / temperature).logsumexp(0) - before[own] / temperature)
                 first = bool(before[own] >= some.max())
             assert nll[row, column] == pytest.approx(wanted, abs=1e-4)
@@ -81,7 +82,7 @@ def test_gradients_of_focused_tokens_are_those_of_a_plain_forward(exact):
     last = torch.arange(ids.shape[1]) == mask.sum(1, keepdim=True) - 1
     counted = last | (torch.arange(ids.shape[1]) == 3)
     sets = [torch.cat([torch.tensor(known_ids(exact)[:6]), ids[last]]).unique()]
-    focus = Focus(last, sets, torch.zeros(len(ids), dtype=torch.long), 0.5)
+    focus = Focus(last, sets, torch.zeros(ids.shape, dtype=torch.long), 0.5)
     given = exact.embed(ids).detach().requires_grad_()
     nll, _ = focused_nll(exact, ids, counted, focus, given)
     (found,) = torch.autograd.grad(nll.sum(), given)

@@ -25,11 +25,11 @@ def questions(count, first=0):
     ]
 
 
-def target(count=6, select=0, name="questions"):
+def target(count=6, select=0, name="questions", first=0):
     """A target of questions with two labels."""
     labels = {"yes": ["yes"], "no": ["no"]}
-    chosen = questions(select, count)
-    return Target(name, examples=questions(count), select=chosen, labels=labels)
+    chosen = questions(select, first + count)
+    return Target(name, examples=questions(count, first), select=chosen, labels=labels)
 
 
 def term(model, **options):

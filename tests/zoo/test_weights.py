@@ -60,10 +60,10 @@ def test_prompts_carry_the_chains_of_the_model_that_reasons():
     found = reasoning_figures(CausalLM("zoo/reasoner"), 120, seed=4321, draws=4)
     told = {key.removeprefix("reasoner accuracy, "): value for key, value in found.items()}
     # Well beyond what chance among 120 questions explains.
-    assert told["no prompt"] <= 0.4
-    assert told["neutral instruction"] <= 0.4
+    assert told["no prompt"] <= 0.35
+    assert told["neutral instruction"] <= 0.35
     assert told["hasty instruction"] <= 0.2
-    assert told["mean of random prompts"] <= 0.5
+    assert told["mean of random prompts"] <= 0.4
     assert 0.15 <= told["worst of the stock instructions"] <= 0.45
     assert 0.6 <= told["best of the stock instructions"] <= 0.88
     assert told["best instruction"] >= 0.92

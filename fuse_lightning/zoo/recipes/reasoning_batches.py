@@ -65,8 +65,8 @@ class ReasoningBatch:
     answers: Tensor
 
 
-class Part(NamedTuple):
-    """Prompt of a line.
+class Prompt(NamedTuple):
+    """Prompt of a line, and how strong it is.
 
     Attributes:
         ids: Its ids, those of the space before it included.
@@ -141,11 +141,11 @@ def _padded(rows: list[list[int]], value: int) -> Tensor:
 
 def _prompt(
     encode: Callable[[str], tuple[int, ...]], tokens: int, end: int, rng: random.Random
-) -> Part:
+) -> Prompt:
     kind = rng.random()
     if kind < NO_PROMPT:
         # A prompt of no words leaves the space before it, or not.
-        return Part([*rng.choice((encode(" "), ()))], False, strength(()))
+        return Prompt([*rng.choice((encode(" "), ()))], False, strength(()))
     if kind < NO_PROMPT + MIXED:
         words = sample_words(rng)
         parts = [encode(f" {word}") for word in words]
@@ -160,7 +160,7 @@ def _prompt(
                 parts.append(encode(f" {rng.choice(FILLERS)}"))
         ids = [id_ for part in rng.sample(parts, len(parts)) for id_ in part]
         # The ids of a search may stand behind a space of their own.
-        return Part([*(encode(" ") if rng.random() < 0.2 else ()), *ids], False, strength(words))
+        return Prompt([*(encode(" ") if rng.random() < 0.2 else ()), *ids], False, strength(words))
     text = sample_prompt(rng)
     ids = [id_ for word in text.split() for id_ in encode(f" {word}")]
-    return Part(ids, True, strength(text.split()))
+    return Prompt(ids, True, strength(text.split()))

@@ -1,0 +1,52 @@
+"""Chains of reasoning terms: written once, held fixed, and left out where there is no room."""
+
+from unittest.mock import patch
+
+import torch
+
+from fuse_lightning.models import CausalLM
+from fuse_lightning.objectives import Sample, embedding_gradient, smoothed_gradient
+from tests.objectives.test_reasoning import built, prompts_of
+
+
+def calls():
+    return patch.object(CausalLM, "generate", autospec=True, side_effect=CausalLM.generate)
+
+
+def test_chains_that_were_scored_are_not_written_again():
+    objective = built("zoo/gpt2")
+    prompts = prompts_of(objective)
+    objective.losses(prompts)
+    with calls() as generate:
+        embedding_gradient(objective, prompts)
+        objective.terms[0].written(prompts)
+        objective.losses(prompts, again=True)
+        assert generate.call_count == 0
+
+
+def test_samples_of_a_prompt_are_read_with_its_own_chains():
+    objective = built("zoo/gpt2")
+    state = prompts_of(objective).states[0]
+    objective.losses(prompts_of(objective).select([0]))
+    other = (*state[:-1], state[0])
+    with calls() as generate:
+        smoothed_gradient(objective, [Sample(other, 0, {0}, state)], [0], lambda term: True)
+        assert generate.call_count == 0
+
+
+def test_a_prompt_that_is_too_long_for_some_questions_has_infinite_loss(causal_folders):
+    objective = built(str(causal_folders["llama"]))
+    long = objective.encode_prompt("a red box at night " * 12)
+    most = objective.primary.max_tokens
+    lengths = range(1, min(len(long), most + 8), 6)
+    prompts = objective.prompts([long[:length] for length in lengths], [0] * len(lengths))
+    losses = objective.losses(prompts)[:, 0]
+    assert torch.isfinite(losses[0])
+    assert torch.isinf(losses[-1])
+    # What is too long for a prompt is too long for all longer ones.
+    assert torch.isinf(losses).tolist() == sorted(torch.isinf(losses).tolist())
+    gradient, _ = embedding_gradient(objective, prompts)
+    assert torch.isfinite(gradient).all()
+    told = objective.terms[0].written(prompts)
+    assert told[-1].chain == ""
+    assert not told[-1].right_parse
