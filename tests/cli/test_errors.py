@@ -321,9 +321,9 @@ CASES = {
     ),
     "unknown zoo command": (
         lambda: ["zoo", "bogus"],
-        ["unknown command 'bogus'", "'scenes', 'moods', 'train', 'evaluate'"],
+        ["unknown command 'bogus'", "'scenes', 'moods', 'sums', 'train', 'evaluate'"],
     ),
-    "no zoo command": (lambda: ["zoo"], ["{scenes,moods,train,evaluate}"]),
+    "no zoo command": (lambda: ["zoo"], ["{scenes,moods,sums,train,evaluate}"]),
     "zoo option of another type": (
         lambda: ["zoo", "scenes", "--out", "out", "--count", "many"],
         ["option count", "expected int", "got 'many'"],

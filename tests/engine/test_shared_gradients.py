@@ -9,6 +9,7 @@ from fuse_lightning.models import CausalLM
 from tests.engine.test_focus import padded
 from tests.engine.writing import known_ids
 from tests.factories import causal_lms
+from tests.near import SINGLE, assert_near
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +50,7 @@ def test_a_shared_beginning_has_the_embeddings_of_a_row_that_holds_all_of_it(exa
     rows = [(*known[5:10], *(known[n] for n in tail)) for tail in tails]
     shared = told(exact, rows, torch.zeros(len(rows), dtype=torch.long))
     for found, wanted in zip(shared, told(exact, rows, None), strict=True):
-        torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-8)
+        assert_near(found, wanted, share=SINGLE)
 
 
 def test_a_row_that_leaves_early_does_not_lend_its_embeddings(exact):
@@ -62,4 +63,4 @@ def test_a_row_that_leaves_early_does_not_lend_its_embeddings(exact):
     ]
     shared = told(exact, rows, torch.zeros(3, dtype=torch.long))
     for found, wanted in zip(shared, told(exact, rows, None), strict=True):
-        torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-8)
+        assert_near(found, wanted, share=SINGLE)

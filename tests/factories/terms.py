@@ -97,7 +97,7 @@ class Doubled(Term):
         return 2 * self.loss(reading)
 
 
-class Reasoning(CausalTerm):
+class FixedChains(CausalTerm):
     """-log P(answer | question, prompt, chain, extractor), the chain written by the model itself.
 
     Chains are written greedily, in one batch for all prompts and examples that have none yet.

@@ -5,7 +5,7 @@ import torch
 
 from fuse_lightning.data import Target
 from fuse_lightning.objectives import Objective, embedding_gradient
-from tests.factories.terms import Reasoning
+from tests.factories.terms import FixedChains
 from tests.near import assert_near
 from tests.objectives.test_rows import Plain
 
@@ -19,7 +19,7 @@ CLOSE = 1e-5
 
 @pytest.fixture(scope="module")
 def objective():
-    made = Objective([Reasoning("zoo/gpt2")], max_batch_tokens=256)
+    made = Objective([FixedChains("zoo/gpt2")], max_batch_tokens=256)
     made.load()
     made.set_targets([Target(name, metadata={"questions": SETS[name]}) for name in SETS])
     return made
