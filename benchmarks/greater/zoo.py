@@ -106,7 +106,7 @@ def run(plan: Plan, seeds: int, keep: Path | None, only: Sequence[str] = ()) -> 
                 cell = kept(
                     keep and keep / "zoo" / f"{label}.json",
                     [asdict(plan), asdict(row), text, dict(task.term), dict(task.data)],
-                    lambda row=row, text=text, seed=seed: judged(
+                    lambda row=row, text=text, seed=seed, name=name: judged(
                         *(model, task, row, text, plan, seed),
                         known=[reasoning.BEST, *(fixed if name == OWN else ())],
                     ),
