@@ -32,7 +32,7 @@ NEAR = 0.05
 SCREEN = 12
 OWN = "GReaTer"
 """The package's own way to search, whose searches also measure the instructions beside it."""
-FULL = Plan(32, 64, 400, 400, 8192)
+FULL = Plan(32, 64, 200, 400, 4096)
 QUICK = Plan(6, 8, 20, 3, 200)
 STARTS = {"neutral": reasoning.NEUTRAL, "trap": reasoning.TRAP}
 ROWS = {
