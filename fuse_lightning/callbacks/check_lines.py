@@ -37,7 +37,7 @@ def headroom_lines(headroom: Room) -> list[str]:
     """Lines about the room for a better prompt, the answers and the test examples."""
     best = headroom.best
     room = (
-        f"the best floor is {best.name}: {percent(best.accuracy)} of {spaced(headroom.examples)} "
+        f"the best floor is {best.name}: {percent(best.accuracy)} of {spaced(best.examples)} "
         f"examples that choose (95 % interval {percent(best.low)} to {percent(best.high)}; the "
         f"most frequent {headroom.label}: {percent(headroom.majority)}), which leaves "
         f"{100 * headroom.room:.1f} points"

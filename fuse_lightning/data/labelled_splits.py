@@ -130,9 +130,11 @@ def seats(
         key=lambda name: (given[name] > 0, -exact[name][1], name),
     )
     if left > len(order):
+        # Open answers have no classes.
+        kept = "each class keeps one for train" if len(counts) > 1 else "one stays for train"
         raise FuseError(
-            f"data.{split} asks for {wanted} of {whole} examples of {place}, but each class keeps "
-            "one for train; give a smaller number or share"
+            f"data.{split} asks for {wanted} of {whole} examples of {place}, but {kept}; give a "
+            "smaller number or share"
         )
     for name in order[:left]:
         given[name] += 1

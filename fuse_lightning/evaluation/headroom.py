@@ -34,6 +34,7 @@ class FloorFigure:
         name: Name of the floor.
         text: Its prompt.
         accuracy: Share of right answers.
+        examples: Number of examples that were asked: those that the prompt does not show.
         low: Lowest accuracy of its 95 % interval.
         high: Highest accuracy of its 95 % interval.
     """
@@ -41,6 +42,7 @@ class FloorFigure:
     name: str
     text: str
     accuracy: float
+    examples: int
     low: float
     high: float
 
@@ -51,7 +53,7 @@ class FloorFigure:
         >>> FloorFigure.of("the template alone", "", 30, 40).accuracy
         0.75
         """
-        return cls(name, text, right / examples, *accuracy_interval(right, examples))
+        return cls(name, text, right / examples, examples, *accuracy_interval(right, examples))
 
 
 @dataclass(frozen=True)

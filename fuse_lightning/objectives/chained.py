@@ -145,22 +145,36 @@ class Chained(CausalTerm):
         self.examples = [len(each.fields) for each in self.batch]
 
     def _read(self, target: Target) -> Questions:
+        questions, longest = self._sized(target)
+        self._longest = max(self._longest, longest)
+        if target.test:
+            # A verdict asks these behind the search, where an error would come too late.
+            self._sized(target.tested())
+        return questions
+
+    def _sized(self, target: Target) -> tuple[Questions, int]:
+        """Questions of a target, and the length of the longest row without prompt and chain.
+
+        Raises:
+            FuseError: As :meth:`set_targets`.
+        """
         names, most = self._names, self.max_answer_tokens
         questions = Questions.read(target, names, self.extractor, most, self.model)
         texts = [self.form.fill("a", {**each, ANSWER: ""}).text for each in questions.fields]
         reserved = len(questions.extractor) + questions.behind
         most = self.model.max_tokens - reserved
         lengths = self.model.encode(texts).mask.sum(1).tolist() if texts else []
-        self._longest = max([self._longest, *(length + reserved for length in lengths)])
         if long := [(length, n) for n, length in enumerate(lengths) if length >= most]:
             length, number = max(long)
+            which = "a question" if len(long) == 1 else f"{len(long)} questions"
+            leave = "leaves" if len(long) == 1 else "leave"
             raise FuseError(
-                f"{len(long)} questions of target {target.id!r} leave no room for a chain in the "
+                f"{which} of target {target.id!r} {leave} no room for a chain in the "
                 f"{self.model.max_tokens} tokens that {self.model.model_id!r} reads, such as "
                 f"{next(iter(questions.fields[number].values())):.40}… with {length}; leave them "
                 "out, or shorten them, the extractor or max_answer_tokens"
             )
-        return questions
+        return questions, max((length + reserved for length in lengths), default=0)
 
     @property
     def together(self) -> int:

@@ -14,6 +14,7 @@ from fuse_lightning.data import Target
 from fuse_lightning.data.module import TargetDataModule
 from fuse_lightning.errors import FuseError
 from fuse_lightning.evaluation.floor_options import FloorOptions
+from fuse_lightning.evaluation.headroom import FloorFigure
 from fuse_lightning.objectives import Classification, Fluency
 from fuse_lightning.optimizers import GCG, PEZ, AutoDAN, RandomSearch
 from fuse_lightning.search import HistorySearch
@@ -218,6 +219,10 @@ def test_lines():
         "interval 63.3 % to 75.9 %; the most frequent class: 50.0 %), which leaves 30.0 points",
         "400 test examples can show a gain of 5.0 points or more",
     ]
+    # A prompt that shows some of the examples that choose is asked for the others alone.
+    few = FloorFigure.of("the best demonstrations", "", 1, 4)
+    line, _ = headroom_lines(room(4, 8, floors=[few]))
+    assert line.startswith("the best floor is the best demonstrations: 25.0 % of 4 examples")
     assert last_line(room(), plan) == WORTH
     assert last_line(room(tests=0), plan).startswith("not worth it: there are no test examples")
     assert "max_seconds" in last_line(room(), Plan(1, Cost(), Cost(seconds=60.0), plan.limits))

@@ -1,11 +1,15 @@
 """Chains of reasoning terms: written once, held fixed, and left out where there is no room."""
 
+from dataclasses import replace
 from unittest.mock import patch
 
+import pytest
 import torch
 
+from fuse_lightning.errors import FuseError
 from fuse_lightning.models import CausalLM
 from fuse_lightning.objectives import Sample, embedding_gradient, smoothed_gradient
+from tests.objectives.reasoned import TARGETS
 from tests.objectives.test_reasoning import built, prompts_of
 
 
@@ -50,3 +54,18 @@ def test_a_prompt_that_is_too_long_for_some_questions_has_infinite_loss(causal_f
     told = objective.terms[0].written(prompts)
     assert told[-1].chain == ""
     assert not told[-1].right_parse
+
+
+def test_a_long_test_question_is_told_before_a_search():
+    asked = {"question": "3 boxes " * 2000, "label": "3"}
+    with pytest.raises(FuseError, match="a question of target 'number' leaves no room for a chain"):
+        built("zoo/gpt2", targets=[replace(TARGETS[1], test=[asked])])
+
+
+def test_test_questions_change_no_batch():
+    alone, beside = (
+        built("zoo/gpt2", targets=[replace(TARGETS[1], test=test)])
+        for test in ((), [{"question": "3 boxes " * 9, "label": "3"}])
+    )
+    assert beside.terms[0].together == alone.terms[0].together
+    assert beside.terms[0].examples == alone.terms[0].examples
