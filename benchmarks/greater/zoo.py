@@ -30,11 +30,13 @@ FIRST_SEED = 4000
 NEAR = 0.05
 """A prompt is as good as the best known one within so much accuracy."""
 SCREEN = 12
+OWN = "GReaTer"
+"""The package's own way to search, whose searches also measure the instructions beside it."""
 FULL = Plan(32, 64, 400, 400, 8192)
 QUICK = Plan(6, 8, 20, 3, 200)
 STARTS = {"neutral": reasoning.NEUTRAL, "trap": reasoning.TRAP}
 ROWS = {
-    "GReaTer": Row(),
+    OWN: Row(),
     "published code": Row({"preset": "code"}, {"preset": "code"}),
     "paper": Row({"preset": "paper"}, {"preset": "paper"}),
     "gradient at the current token": Row({"gradient_samples": 0}),
@@ -93,6 +95,8 @@ def run(plan: Plan, seeds: int, keep: Path | None, only: Sequence[str] = ()) -> 
     task, model = task_of(), CausalLM(MODEL)
     model.load()
     lines: list[list[str]] = []
+    # The questions are the same for all rows.
+    fixed = [*STARTS.values(), *reasoning.STOCK]
     known: list[Mapping[str, float]] = []
     for name, row in ROWS.items():
         for start, text in STARTS.items() if not only or name in only else ():
@@ -102,17 +106,17 @@ def run(plan: Plan, seeds: int, keep: Path | None, only: Sequence[str] = ()) -> 
                 cell = kept(
                     keep and keep / "zoo" / f"{label}.json",
                     [asdict(plan), asdict(row), text, dict(task.term), dict(task.data)],
-                    lambda row=row, text=text, seed=seed: judged(
+                    lambda row=row, text=text, seed=seed, name=name: judged(
                         *(model, task, row, text, plan, seed),
-                        known=[reasoning.BEST, *STARTS.values(), *reasoning.STOCK],
+                        known=[reasoning.BEST, *(fixed if name == OWN else ())],
                     ),
                 )
                 print(label, cell["verdict"]["sentence"], flush=True)
                 cells.append(cell)
             lines.append(line(name, start, cells))
-            known += [cell["known"] for cell in cells]
+            known += [cell["known"] for cell in cells if name == OWN]
     stock = max(reasoning.STOCK, key=lambda text: mean(each[text] for each in known))
-    fixed = {
+    shown = {
         "the best known instruction": reasoning.BEST,
         "the best stock instruction": stock,
         **{f"the {name} start": text for name, text in STARTS.items()},
@@ -133,7 +137,7 @@ def run(plan: Plan, seeds: int, keep: Path | None, only: Sequence[str] = ()) -> 
             ["instruction", "", "test accuracy, %"],
             [
                 [name, f"`{text}`", spread([each[text] for each in known])]
-                for name, text in fixed.items()
+                for name, text in shown.items()
             ],
         ),
         table(
