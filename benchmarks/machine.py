@@ -6,11 +6,17 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
+import torch
+
 RESULTS = Path(__file__).parent / "results"
 
 
-def describe() -> str:
-    """Machine, versions and day, one line."""
+def describe(device: str = "cpu") -> str:
+    """Machine, versions and day, one line.
+
+    Args:
+        device: Where it was computed; a GPU is named.
+    """
     cpu = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.exists():
@@ -20,9 +26,9 @@ def describe() -> str:
         f"{name} {version(name)}" for name in ("torch", "transformers", "lightning")
     )
     day = datetime.now(UTC).date()
-    return (
-        f"{os.cpu_count()} cores of {cpu}, Python {platform.python_version()}, {packages}; {day}."
-    )
+    gpu = f"{torch.cuda.get_device_name(device)}, " if device.startswith("cuda") else ""
+    cores = f"{os.cpu_count()} cores of {cpu}"
+    return f"{gpu}{cores}, Python {platform.python_version()}, {packages}; {day}."
 
 
 def write(name: str, text: str) -> None:

@@ -79,7 +79,7 @@ def main(args: list[str] | None = None) -> None:
         build(Path(name), sizes)
         lines = steps(Path(name), sizes, options.device, options.rounds)
     head = ["step", "log-probabilities", "candidates", "gradient", "shortlist", "equal chains"]
-    print(describe(), flush=True)
+    print(describe(options.device), flush=True)
     print(f"\n{table([*head, 'scores', 'chosen token'], lines)}\n", flush=True)
     print(table(["device", "found prompt", "loss", "evaluations"], searches(plan, options.device)))
 

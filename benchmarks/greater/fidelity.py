@@ -220,12 +220,14 @@ def cells_of(
     return found
 
 
-def page(found: dict[tuple[str, str], list[dict[str, Any]]], name: str, plan: Plan) -> str:
-    """The results page."""
+def page(
+    found: dict[tuple[str, str], list[dict[str, Any]]], name: str, plan: Plan, where: str
+) -> str:
+    """The results page, with the machine that it was measured on."""
     head = ["predictor", "rank correlation, fixed", "recall", "rank correlation, fresh", "recall"]
     parts = [
         "# Which single-token swaps make a model reason to right answers: how well it is predicted",
-        describe(),
+        where,
         f"`{name}`, one position of a prompt at a time, {plan.candidates} candidates (half of them "
         f"from the model's {plan.likely} likeliest, half at random), {plan.questions} questions. "
         "The loss is the mean cross-entropy of the right answer behind chain and extractor. Over "
@@ -303,7 +305,7 @@ def main(args: list[str] | None = None) -> None:
         options.tasks,
         options.parts,
     )
-    text = page(found, name, plan)
+    text = page(found, name, plan, describe(options.device))
     if options.quick:
         print(text)
     else:

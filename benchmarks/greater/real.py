@@ -149,7 +149,7 @@ def run(
     within = f" or {plan.seconds:.0f} seconds" if plan.seconds else ""
     parts = [
         f"# Reasoning prompts for {name}",
-        describe(),
+        describe(str(model.device)),
         f"`{name}`, chat template, prompt behind the question, greedy chains of at most {CHAIN} "
         f"tokens. Searches begin with the published start, `{DEFAULT}`, and end after {plan.steps} "
         f"steps{within}; {len(seeds)} draws of the questions. Figures are means ± standard "

@@ -98,20 +98,13 @@ def yes(same: bool) -> str:
     return "the same" if same else "not the same"
 
 
-def where(device: str) -> str:
-    """The machine, and the name of a GPU."""
-    if not device.startswith("cuda"):
-        return describe()
-    return f"{torch.cuda.get_device_name(device)}; {describe()}"
-
-
 def run(folder: Path, sizes: Sizes, device: str, dtype: str, rounds: int) -> Found:
     """Measures steps on a device, plainly and by the package in turns."""
     model = CausalLM(str(folder), dtype=dtype, device=device)  # type: ignore[arg-type]
     model.load(device)
     network = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, dtype))
     network = network.to(device).eval().requires_grad_(False)
-    found = Found(where(device))
+    found = Found(describe(device))
     # The first steps of a process warm up and are not timed.
     warm = replace(sizes, questions=2, chain=4)
     for number in range(-1, rounds):
