@@ -126,23 +126,24 @@ def branches(labels: Sequence[Row]) -> tuple[list[list[Branch]], list[Row]] | No
     sets: that of a model which may write nothing but labels.
 
     Args:
-        labels: Ids of different labels.
+        labels: Ids of labels. One that begins with another counts as that one, as no token says
+            where it ends.
 
     Returns:
-        Branches of each label, and the ids in each set; ``None`` for fewer than two labels, or
-        where one label begins another, so that no token says where it ends.
+        Branches of each label, and the ids in each set; ``None`` for fewer than two labels.
 
     >>> found, sets = branches([(5, 7), (5, 8, 9), (6,)])
     >>> [[tuple(each) for each in label] for label in found], sets
     ([[(0, 0), (1, 1)], [(0, 0), (1, 1)], [(0, 0)]], [(5, 6), (7, 8)])
-    >>> branches([(5, 7), (5,)])
+    >>> branches([(5, 7), (5,), (6,)]) == branches([(5,), (5,), (6,)])
+    True
     """
-    if len(labels) < 2 or any(
-        one == other[: len(one)]
-        for n, one in enumerate(labels)
-        for m, other in enumerate(labels)
-        if n != m
-    ):
+    short = {*labels}
+    labels = [
+        next(row[:count] for count in range(1, len(row) + 1) if row[:count] in short)
+        for row in labels
+    ]
+    if len({*labels}) < 2:
         return None
     numbers: dict[Row, int] = {}
     sets: list[Row] = []

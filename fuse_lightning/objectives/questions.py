@@ -37,7 +37,7 @@ class Questions:
         streams: Number of each question's random stream.
         behind: Most tokens of an answer, written or right.
         branches: Tokens of each question's right answer by which labels differ; ``None`` for open
-            answers, or where one label begins another.
+            answers.
         sets: Ids of the tokens that stand at each of these in some label.
     """
 

@@ -153,8 +153,8 @@ class Reasoning(Chained):
         for target, questions in zip(targets, self.batch, strict=True):
             if self.judge == "labels" and questions.branches is None:
                 raise FuseError(
-                    f"judge is labels, but target {target.id!r} has no closed set of labels, none "
-                    f"of which begins another in {self.model.model_id!r}; give another judge"
+                    f"judge is labels, but target {target.id!r} has no closed set of labels that "
+                    f"differ for {self.model.model_id!r}; give the judge parse or read"
                 )
 
     def mark(self, questions: Questions, example: int, chain: Chain) -> float:

@@ -20,9 +20,9 @@ class ReasoningOptions:
 
     Attributes:
         answer_loss: Cross-entropy of the right answer: "labels" among the labels of a closed set,
-            over the tokens at which labels that begin alike differ; and the mean over all tokens
-            for open answers, or where one label begins another. "tokens" is always the mean over
-            all tokens, as published.
+            over the tokens at which labels that begin alike differ, where one that begins with
+            another counts as that one; and the mean over all tokens for open answers. "tokens" is
+            always the mean over all tokens, as published.
         answer_temperature: Divisor of the logits in it.
         judge: Which answers are right: "parse", whose chain says the right answer last; "read",
             behind whose extractor the model writes it first; "forced", each token of which is the

@@ -23,7 +23,7 @@ class Written:
         right_forced: Whether each token of the right answer is the likeliest one behind it.
         cut: Whether the chain was cut before the model ended it.
         right_labels: Whether the right label is the likeliest of all labels, by the tokens in
-            which they differ; ``None`` without a closed set, or where one label begins another.
+            which they differ; ``None`` without a closed set.
         probability: Probability of the right answer behind the extractor; among the labels, by
             these tokens, where there are some.
     """

@@ -62,6 +62,13 @@ def test_labels_that_begin_alike_are_told_apart_where_they_differ():
     assert branches([(1,), (1, 2)]) is None
 
 
+def test_a_label_that_begins_with_another_counts_as_that_one():
+    assert branches([(1,), (1, 2), (3,)]) == branches([(1,), (1,), (3,)])
+    found, sets = branches([(1, 2), (1, 2, 5), (1, 4), (3,)])
+    assert sets == [(1, 3), (2, 4)]
+    assert found[0] == found[1]
+
+
 def question(label, labels=("red", "blue"), **options):
     return Target(
         "one",
