@@ -14,6 +14,7 @@ from fuse_lightning.evaluation.floor_options import FloorOptions
 from fuse_lightning.evaluation.verdict import read_verdict
 from fuse_lightning.evaluation.verdict_files import EXAMPLES, FILE
 from fuse_lightning.objectives import Reasoning
+from fuse_lightning.objectives.chains import ChainWriter
 from fuse_lightning.optimizers import RandomSearch
 from fuse_lightning.report import report
 from tests.evaluation.test_reasoner import LABELS, questions
@@ -21,13 +22,8 @@ from tests.evaluation.test_reasoner import LABELS, questions
 FLOORS = FloorOptions(stock=["on the"], demonstrations=1, draws=1, published={"sums": "Think."})
 
 
-class Poison(dict):
-    """A test example, which must not be read."""
-
-    def get(self, *_):
-        raise AssertionError("a test example was read")
-
-    __getitem__ = get
+MARK = "zebra"
+"""Word of the test questions that no model may be asked."""
 
 
 class Sums(TargetDataModule):
@@ -41,7 +37,7 @@ class Sums(TargetDataModule):
 
 
 class Unread(Sums):
-    test = (Poison(),) * 400
+    test = tuple({**each, "question": f"{MARK} {each['question']}"} for each in questions(400, 3))
 
 
 def search():
@@ -98,8 +94,15 @@ def test_a_search_ends_with_a_verdict_and_other_models_are_asked_too(tmp_path, c
     assert page.count('class="sortable chains"') == 2
 
 
-def test_a_check_reads_no_test_question_and_tells_of_the_chains(tmp_path, capsys):
-    found = []
+def test_a_check_asks_no_test_question_and_tells_of_the_chains(tmp_path, monkeypatch):
+    found, asked, write = [], [], ChainWriter.write
+
+    def watched(writer, questions):
+        heads = [each.head for each in questions]
+        asked.extend(writer.model.tokenizer.batch_decode(heads))
+        return write(writer, questions)
+
+    monkeypatch.setattr(ChainWriter, "write", watched)
 
     class Look(L.Callback):
         def on_train_start(self, trainer, pl_module):
@@ -110,6 +113,8 @@ def test_a_check_reads_no_test_question_and_tells_of_the_chains(tmp_path, capsys
     trainer_with(tmp_path, *after, Headroom(enabled=False), Look()).fit(
         search(), Unread(batch_size=1)
     )
+    assert asked
+    assert not any(MARK in text for text in asked)
     (room,) = found[0].headrooms.values()
     assert (room.examples, room.tests, room.outside) == (5, 400, None)
     assert len(room.floors) == 5
