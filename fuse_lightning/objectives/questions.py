@@ -14,6 +14,7 @@ from fuse_lightning.data.targets import Example, Target
 from fuse_lightning.engine.prefixes import Row
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models import FrozenModel
+from fuse_lightning.objectives.answer_check import check_read
 from fuse_lightning.objectives.answer_ids import Branch, branches, parted, read_behind
 from fuse_lightning.objectives.layout import Fields
 
@@ -85,6 +86,9 @@ class Questions:
         ids, behind = read_behind(model, base, [f"{gap}{answer.strip()}" for answer in answers])
         known = dict(zip(answers, behind, strict=True))
         _check_labels(target, {label: known[word] for label, word in shown.items()}, model)
+        words = {word: label for label, some in target.labels.items() for word in some}
+        text = extractor or target.extractor or EXTRACTOR
+        check_read(kind, text, words, target.labels, target.id)
         found = branches([known[word] for word in shown.values()])
         of, sets = found or ([], [])
         by_word = dict(zip(shown.values(), of, strict=False))
