@@ -39,11 +39,14 @@ def hidden(name):
     return [c for c in name if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp")]
 
 
-# Files may have any name but "." and "..", of any characters but "/" and the null character.
+# Files may have any name but "." and "..", of any characters but "/" and the null character. A
+# source that begins with "hub:" is no file, unless "./" stands before it.
 PARTS = st.one_of(
     st.sampled_from(["cat", "dog", "a", "[x]", "a…b", "x#2", "a\x1b", "a\\u001b", "n" * 120]),
     st.text(st.characters(exclude_characters="/\x00", exclude_categories=["Cs"]), max_size=9),
-).filter(lambda part: part.strip(".") and not part.startswith(".") and len(part.encode()) < 200)
+).filter(
+    lambda part: part.strip(".") and not part.startswith((".", "hub:")) and len(part.encode()) < 200
+)
 PATHS = st.tuples(
     st.lists(PARTS, max_size=2), PARTS, st.sampled_from([".png", ".jpg", ".PNG", ".webp"])
 ).map(lambda found: (*found[0], found[1] + found[2]))
