@@ -215,12 +215,14 @@ class Chained(CausalTerm):
 
     def _all_asked(self, heads: Reading) -> list[Asked]:
         rows = heads.rows.rows
-        pairs = zip(rows, heads.owner.tolist(), heads.example.tolist(), strict=True)
-        return [self._asked(*each) for each in pairs]
-
-    def _asked(self, head: tuple[int, ...], owner: int, example: int) -> Asked:
-        questions = self.batch[owner]
-        return Asked(head, questions.extractor, questions.behind, questions.streams[example])
+        found = []
+        for row, owner, example in zip(
+            rows, heads.owner.tolist(), heads.example.tolist(), strict=True
+        ):
+            questions = self.batch[owner]
+            stream = questions.streams[example]
+            found.append(Asked(row, questions.extractor, questions.behind, stream))
+        return found
 
     def heads(
         self,
@@ -262,7 +264,7 @@ class Chained(CausalTerm):
             questions, example = self.batch[owners[row]], numbers[row]
             answer = questions.answers[example]
             for number, chain in enumerate(chains):
-                mark = self.mark(questions, example, chain)
+                mark = questions.noted(example, chain, self.mark)
                 tails.append(Behind(row, number, chain.ids, questions.extractor, answer, mark))
             if not chains:
                 # Too long to be read, so that its loss is infinite.

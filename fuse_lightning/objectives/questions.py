@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -16,6 +16,7 @@ from fuse_lightning.errors import FuseError
 from fuse_lightning.models import FrozenModel
 from fuse_lightning.objectives.answer_check import check_read
 from fuse_lightning.objectives.answer_ids import Branch, branches, parted, read_behind
+from fuse_lightning.objectives.chains import MOST, Chain
 from fuse_lightning.objectives.layout import Fields
 
 LABEL, ACCEPTED = "label", "accepted"
@@ -40,6 +41,7 @@ class Questions:
         branches: Tokens of each question's right answer by which labels differ; ``None`` for open
             answers.
         sets: Ids of the tokens that stand at each of these in some label.
+        marks: What the term has noted of chains, by number of the question and chain.
     """
 
     kind: AnswerKind
@@ -52,6 +54,7 @@ class Questions:
     behind: int
     branches: list[list[Branch]] | None
     sets: list[Tensor]
+    marks: dict[tuple[int, Chain], float] = field(default_factory=dict)
 
     @classmethod
     def read(
@@ -104,6 +107,17 @@ class Questions:
     def is_right(self, number: int, answer: str | None) -> bool:
         """Whether an answer that was found is right for a question."""
         return any(self.kind.same(answer, right) for right in self.right[number])
+
+    def noted(
+        self, number: int, chain: Chain, note: Callable[[Questions, int, Chain], float]
+    ) -> float:
+        """What a term notes of a question's chain, whose text it looks at once."""
+        key = number, chain
+        if key not in self.marks:
+            if len(self.marks) >= MOST:
+                self.marks.clear()
+            self.marks[key] = note(self, number, chain)
+        return self.marks[key]
 
     def asked_labels(self, number: int) -> Mapping[str, Sequence[str]]:
         """The label set with the words that a question itself gives its answers."""

@@ -81,7 +81,7 @@ def focused(
 
 @torch.no_grad()
 def chances(
-    model: CausalLM, batch: Sequence[Questions], reading: Reading
+    model: CausalLM, batch: Sequence[Questions], reading: Reading, cache: RowCache | None
 ) -> dict[int, tuple[bool | None, float]]:
     """Whether the right label is the likeliest one, and the probability of the right answer.
 
@@ -89,6 +89,7 @@ def chances(
         model: The model.
         batch: Questions of each target.
         reading: R rows with right answers.
+        cache: Keys and values of the chains, if they are known.
 
     Returns:
         Both by number of the row, for rows that the model can read; the first is ``None`` where
@@ -99,7 +100,7 @@ def chances(
         return {}
     reading = reading[fits]
     focus = answer_focus(batch, reading, 1.0, labels=True)
-    nll, likeliest = focused(model, reading, focus.places, focus, None, None)
+    nll, likeliest = focused(model, reading, focus.places, focus, None, cache)
     columns = likeliest.tolist(), (focus.of >= 0).any(1).tolist(), (-nll.sum(1)).exp().tolist()
     told = zip(fits.tolist(), *columns, strict=True)
     return {row: (right if closed else None, chance) for row, right, closed, chance in told}

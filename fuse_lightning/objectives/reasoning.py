@@ -263,7 +263,8 @@ class Reasoning(Chained):
         ]
         reading = self.read(prompts, examples)
         reading = reading[(reading.number == 0).nonzero().squeeze(1)]
-        for row, (right, chance) in chances(self.model, self.batch, reading).items():
+        cache = self.writer.take_cache()
+        for row, (right, chance) in chances(self.model, self.batch, reading, cache).items():
             told[row] = replace(told[row], right_labels=right, probability=chance)
         return told
 

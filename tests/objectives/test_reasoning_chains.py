@@ -6,9 +6,10 @@ from unittest.mock import patch
 import pytest
 import torch
 
+from fuse_lightning.engine.meter import total_work
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models import CausalLM
-from fuse_lightning.objectives import Sample, embedding_gradient, smoothed_gradient
+from fuse_lightning.objectives import Sample, Written, embedding_gradient, smoothed_gradient
 from tests.objectives.reasoned import TARGETS
 from tests.objectives.test_reasoning import built, prompts_of
 
@@ -69,3 +70,31 @@ def test_test_questions_change_no_batch():
     )
     assert beside.terms[0].together == alone.terms[0].together
     assert beside.terms[0].examples == alone.terms[0].examples
+
+
+def test_the_text_of_a_chain_is_looked_at_once():
+    objective = built("zoo/gpt2", judge="read")
+    prompts = prompts_of(objective)
+    with patch.object(Written, "of", side_effect=Written.of) as looked:
+        objective.losses(prompts)
+        count = looked.call_count
+        embedding_gradient(objective, prompts)
+        objective.losses(prompts, again=True)
+    assert 0 < count == looked.call_count
+
+
+def test_probabilities_of_written_answers_are_read_from_the_keys_of_their_chains():
+    # Chains of one extractor are written in one call, whose keys stay.
+    one, other = (built("zoo/gpt2", targets=TARGETS[:1]) for _ in range(2))
+    work = []
+    for objective in (one, other):
+        term, prompts = objective.terms[0], prompts_of(objective).select([0])
+        before = total_work(term.model.meters).tokens
+        if objective is one:
+            term.chains(term.heads(prompts))
+        else:
+            term.written(prompts)
+        work.append(total_work(term.model.meters).tokens - before)
+    rows = one.terms[0].read(prompts_of(one).select([0])).rows
+    # Of each row the last token of the extractor and those of the answer are read.
+    assert work[1] - work[0] < int(rows.mask.sum()) / 4
