@@ -8,7 +8,8 @@ from typing import ClassVar
 from fuse_lightning.data.answer_kind import AnswerKind, Labels, Mention, cues, fold
 
 _BETWEEN = re.compile(r"\s*(?:[,;\n•]|\band\b)\s*(?:\band\b)?\s*", re.IGNORECASE)
-_BULLET = re.compile(r"^[ \t]*(?:[-*•]|\d{1,3}[.)])[ \t]+", re.MULTILINE)
+_BULLET = re.compile(r"^[ \t]*(?:[-*•]|\d{1,3}[.)])[ \t]+(?=\S)", re.MULTILINE)
+_SPACE = re.compile(r"[^\S\n]+")
 _END = re.compile(r"[.!?](?=\s|$)|\n")
 _SIGNS = " .,;:!?\"'`*_$"
 
@@ -19,11 +20,19 @@ def items(text: str) -> list[str]:
     >>> items("apple, banana and cherry."), items("1. red\n2. blue"), items("[a, b]")
     (['apple', 'banana', 'cherry'], ['red', 'blue'], ['a', 'b'])
     """
-    text = _BULLET.sub("", text).strip()
+    parts = _parted(text)
+    # Signs within signs, as in "- - a" or "[[a]]", are taken off one by one, so that the items
+    # written in one line give the same items again.
+    while (again := _parted(", ".join(parts))) != parts:
+        parts = again
+    return parts
+
+
+def _parted(text: str) -> list[str]:
+    text = _BULLET.sub("", _SPACE.sub(" ", text.strip())).strip()
     if re.fullmatch(r"[\[({].*[\])}][.]?", text, re.DOTALL) and re.search(r"\w", text):
         text = text.rstrip(".")[1:-1]
-    parts = (part.strip(_SIGNS) for part in _BETWEEN.split(text))
-    return [part for part in parts if part]
+    return [part for piece in _BETWEEN.split(text) if (part := piece.strip(_SIGNS))]
 
 
 class ListAnswer(AnswerKind):
@@ -37,12 +46,13 @@ class ListAnswer(AnswerKind):
     name: ClassVar[str] = "list"
 
     def label(self, right: str) -> str | None:
-        """The text in one line; ``None`` if it is empty.
+        r"""The text in one line, its lines parted by commas; ``None`` if there is no item.
 
-        >>> ListAnswer().label(" burley  mosaic ")
-        'burley mosaic'
+        >>> ListAnswer().label(" burley  mosaic "), ListAnswer().label("1. red\n2. blue")
+        ('burley mosaic', 'red, blue')
         """
-        return " ".join(right.split()) or None
+        right = right.strip()
+        return (", ".join(items(right)) if "\n" in right else " ".join(right.split())) or None
 
     def key(self, answer: str) -> object:
         """The words of all items in order, without case and accents.
@@ -52,9 +62,10 @@ class ListAnswer(AnswerKind):
         >>> ListAnswer().same("burley, bela", "bela, burley"), ListAnswer().same("] }", "]}")
         (False, True)
         """
-        if not re.search(r"\w", answer):
-            return tuple("".join(answer.split()))
-        return tuple(fold(word) for item in items(answer) for word in item.split())
+        found = items(answer)
+        if not re.search(r"\w", "".join(found)):
+            return tuple("".join(("".join(found) or answer).split()))
+        return tuple(fold(word) for item in found for word in item.split())
 
     def _found(self, text: str, labels: Labels) -> Iterable[Mention]:
         starts = {*cues(text)}

@@ -3,11 +3,12 @@
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fuse_lightning.data.answer_choice import options
 from fuse_lightning.data.answer_kinds import KINDS, find, guess
+from fuse_lightning.data.answer_list import items
 from fuse_lightning.errors import FuseError
 
 LETTERS = {letter: [letter] for letter in "ABCDE"}
@@ -419,6 +420,21 @@ def test_any_text_is_read(name, text, labels):
         assert found is None or (found and kind.same(found, found))
     if (label := kind.label(text)) is not None:
         assert kind.same(label, text)
+
+
+@example("0:\n0")
+@example("1. red\n2. blue")
+@example("- - 0")
+@example("0. ")
+@example("[[\nand")
+@example("and\n- and")
+@given(st.text(" \n\t\x0b-*\u2022.,:;[](){}01and_$", max_size=14))
+def test_label_of_a_list_is_one_line_with_the_same_items(text):
+    kind = find("list")
+    told = items(text)
+    assert items(", ".join(told)) == told
+    label = kind.label(text)
+    assert label is None or ("\n" not in label and kind.same(label, text))
 
 
 @given(st.sampled_from(DISTRACTORS))
