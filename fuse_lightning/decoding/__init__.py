@@ -1,0 +1,1 @@
+"""Contrastive decoding: several streams of frozen models write or read one text."""
