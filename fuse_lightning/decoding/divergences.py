@@ -1,0 +1,61 @@
+"""Divergences of two distributions of the next token."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Divergences(NamedTuple):
+    """Divergences of N pairs of distributions A and B, each of shape (N,), higher: they differ more.
+
+    Attributes:
+        kl: Kullback-Leibler divergence KL(A || B) in nats.
+        reverse_kl: KL(B || A) in nats.
+        js: Jensen-Shannon divergence in nats, at most log 2.
+        tv: Total variation: half of the summed absolute differences of probabilities, from 0 to 1.
+        centred_l1: Mean absolute difference of the logits, each row's mean taken off, so that a
+            constant added to all logits changes nothing. Tokens that either finds impossible do
+            not count.
+    """
+
+    kl: Tensor
+    reverse_kl: Tensor
+    js: Tensor
+    tv: Tensor
+    centred_l1: Tensor
+
+
+def divergences(a: Tensor, b: Tensor) -> Divergences:
+    """Divergences of two distributions, which depend on no weights.
+
+    Args:
+        a: Log-probabilities (nats) of each token by A, shape (N, V). Minus infinity is allowed.
+        b: The same by B.
+
+    >>> a, b = torch.tensor([[0.5, 0.5, 0.0]]).log(), torch.tensor([[0.25, 0.5, 0.25]]).log()
+    >>> found = divergences(a, b)
+    >>> found.kl.round(decimals=3), found.reverse_kl, found.tv
+    (tensor([0.3470]), tensor([inf]), tensor([0.2500]))
+    """
+    p, q = a.exp(), b.exp()
+    difference = a - b
+    both = torch.isfinite(difference)
+    known = difference.where(both, 0)
+    # Where A is 0 a token adds nothing; where only B is 0 it adds infinity.
+    kl = (p * known).sum(-1) + _infinite((p > 0) & (q == 0))
+    reverse = (q * -known).sum(-1) + _infinite((q > 0) & (p == 0))
+    middle = ((p + q) / 2).clamp(min=torch.finfo(p.dtype).tiny).log()
+    js = (torch.xlogy(p, p) + torch.xlogy(q, q) - (p + q) * middle).sum(-1) / 2
+    count = both.sum(-1, keepdim=True).clamp(min=1)
+    centred = (known - known.sum(-1, keepdim=True) / count).where(both, 0).abs()
+    tv = (p - q).abs().sum(-1) / 2
+    return Divergences(
+        *(each.clamp(min=0) for each in (kl, reverse, js, tv)),
+        centred.sum(-1) / count.squeeze(-1),
+    )
+
+
+def _infinite(alone: Tensor) -> Tensor:
+    """Infinity for rows with any token that one distribution alone finds possible, else 0."""
+    return torch.zeros(alone.shape[:-1], device=alone.device).masked_fill(alone.any(-1), torch.inf)
