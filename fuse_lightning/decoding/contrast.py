@@ -179,29 +179,24 @@ class Contrast:
         if self.top_p is not None:
             likely, order = asked.sort(dim=-1, descending=True, stable=True)
             likely = likely.exp()
-            kept_sorted = likely.cumsum(-1) - likely < self.top_p
-            kept_sorted[..., : self.keep] = True
-            masks.append(torch.zeros_like(kept_sorted).scatter(-1, order, kept_sorted))
+            first = likely.cumsum(-1) - likely < self.top_p
+            first[..., : self.keep] = True
+            masks.append(torch.zeros_like(first).scatter(-1, order, first))
         if not masks:
             return None
-        found = masks[0]
-        for mask in masks[1:]:
-            found = found & mask
-        return found
+        joint: Tensor = torch.stack(masks).all(0)
+        return joint
 
     def _share(self, log_probs: Tensor) -> Tensor | None:
         """Share of the fallback in each row, shape (N, 1); ``None`` without a gate."""
         if self.gate is None:
             return None
-        if self.gate_between:
-            first, second = (log_probs[self._index(name)] for name in self.gate_between)
-        else:
-            first = log_probs[self._index(None)]
-            second = log_probs[self.weights.index(min(self.weights))]
+        names = self.gate_between or (None, NAMES[self.weights.index(min(self.weights))])
+        first, second = (log_probs[self._index(name)] for name in names)
         if self.gate == "cosine":
             cosine = torch.cosine_similarity(first.exp(), second.exp(), dim=-1)
             return torch.exp(-self.gate_at * (1 - cosine))[:, None]
-        found = getattr(divergences(first, second), self.gate)
+        found: Tensor = getattr(divergences(first, second), self.gate)
         return (found < self.gate_at).to(log_probs.dtype)[:, None]
 
 
@@ -225,7 +220,7 @@ def weighted(log_probs: Tensor, weights: Tensor) -> Tensor:
 
 
 def _mixed(scores: Tensor, base: Tensor, share: Tensor) -> Tensor:
-    """Scores and the fallback's log-probabilities by the fallback's share, without 0 times infinity."""
+    """Scores and log-probabilities of the fallback by its share, without 0 times infinity."""
     mixed = (1 - share) * scores + share * base
     return torch.where(share == 0, scores, torch.where(share == 1, base, mixed))
 
@@ -243,7 +238,6 @@ def log_softmax_common(logits: Sequence[Tensor]) -> Tensor:
     """
     width = min(each.shape[-1] for each in logits)
     device = logits[0].device
-    exact = [
-        each[..., :width].to(torch.promote_types(each.dtype, torch.float32)) for each in logits
-    ]
+    rows = [each[..., :width] for each in logits]
+    exact = [row.to(torch.promote_types(row.dtype, torch.float32)) for row in rows]
     return torch.stack([each.log_softmax(-1).to(device, non_blocking=True) for each in exact])

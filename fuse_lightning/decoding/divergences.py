@@ -7,7 +7,9 @@ from torch import Tensor
 
 
 class Divergences(NamedTuple):
-    """Divergences of N pairs of distributions A and B, each of shape (N,), higher: they differ more.
+    """Divergences of N pairs of distributions A and B, each of shape (N,).
+
+    Higher: they differ more.
 
     Attributes:
         kl: Kullback-Leibler divergence KL(A || B) in nats.
@@ -50,10 +52,8 @@ def divergences(a: Tensor, b: Tensor) -> Divergences:
     count = both.sum(-1, keepdim=True).clamp(min=1)
     centred = (known - known.sum(-1, keepdim=True) / count).where(both, 0).abs()
     tv = (p - q).abs().sum(-1) / 2
-    return Divergences(
-        *(each.clamp(min=0) for each in (kl, reverse, js, tv)),
-        centred.sum(-1) / count.squeeze(-1),
-    )
+    kl, reverse, js = (each.clamp(min=0) for each in (kl, reverse, js))
+    return Divergences(kl, reverse, js, tv, centred.sum(-1) / count.squeeze(-1))
 
 
 def _infinite(alone: Tensor) -> Tensor:

@@ -30,7 +30,9 @@ def guidance(scale: float) -> Contrast:
 
 
 def context_aware(amount: float = 0.5) -> Contrast:
-    """Context-aware decoding of a question with its context (A) and without it (B), arXiv 2305.14739.
+    """Context-aware decoding of a text with its context (A) and without it (B).
+
+    Source: arXiv 2305.14739.
 
     Args:
         amount: Strength; 0 is A alone.

@@ -1,0 +1,150 @@
+"""Reader: a network that reads rows token by token, with its keys and values kept between."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fuse_lightning.errors import FuseError
+
+CACHES = ("cache", "past_key_values", "cache_params")
+"""Names under which networks return what they keep, and take it back."""
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """Network that one or more streams read with.
+
+    Attributes:
+        network: Causal language model of transformers.
+        layers: Numbers of early layers whose output the head reads too, counted as in
+            ``hidden_states``: 0 is the embeddings.
+        adapted: Whether the layers of a PEFT adapter act, if the network has any. So a tuned model
+            and its base share one set of weights.
+    """
+
+    network: nn.Module
+    layers: tuple[int, ...] = ()
+    adapted: bool = True
+
+
+class Reader:
+    """Network with the keys and values of N rows that grow together.
+
+    Args:
+        source: The network.
+        ids: Ids of the rows, padded on the left, shape (N, T).
+        mask: True for tokens, shape (N, T).
+    """
+
+    def __init__(self, source: Source, ids: Tensor, mask: Tensor) -> None:
+        self.source = source
+        self.network = source.network
+        accepted = {*inspect.signature(self.network.forward).parameters}
+        self._positions = "position_ids" in accepted
+        self._last = {"logits_to_keep": 1} if "logits_to_keep" in accepted else {}
+        self._tuned = [] if source.adapted else _tuned_layers(self.network)
+        device = next(self.network.parameters()).device
+        self.ids, self.mask = ids.to(device), mask.to(device).long()
+        self._kept: dict[str, Any] = {}
+        self.logits = self._read(self.ids)
+        """Logits of the next token, shape (N, 1 + L, W): of the last layer, then of early ones."""
+
+    @torch.no_grad()
+    def step(self, tokens: Tensor) -> None:
+        """Reads one more token of each row, shape (N,)."""
+        new = tokens.to(self.ids.device)[:, None]
+        self.ids = torch.cat([self.ids, new], 1)
+        self.mask = torch.cat([self.mask, torch.ones_like(new)], 1)
+        # A network that keeps nothing reads everything again.
+        self.logits = self._read(new if self._kept else self.ids)
+
+    def select(self, rows: Tensor) -> None:
+        """Keeps some rows, in a new order; a row may come several times.
+
+        Args:
+            rows: Numbers of the rows, shape (M,).
+        """
+        there = rows.to(self.ids.device)
+        self.ids, self.mask, self.logits = self.ids[there], self.mask[there], self.logits[there]
+        for cache in self._kept.values():
+            cache.reorder_cache(there)
+
+    @torch.no_grad()
+    def _read(self, ids: Tensor) -> Tensor:
+        given: dict[str, Any] = {**self._last, **self._kept}
+        if self._positions:
+            positions = self.mask.cumsum(1) - 1
+            given["position_ids"] = positions[:, -ids.shape[1] :].clamp(min=0)
+        early: list[Tensor] = []
+        seen = self._watched(early) if self.source.layers else nullcontext()
+        with self._plain(), seen:
+            output = self.network(
+                input_ids=ids,
+                attention_mask=self.mask,
+                use_cache=True,
+                output_hidden_states=bool(self.source.layers),
+                **given,
+            )
+        # Newer versions warn at the older names.
+        name = next((each for each in CACHES if getattr(output, each, None) is not None), None)
+        self._kept = {name: getattr(output, name)} if name else {}
+        logits: Tensor = output.logits
+        count = 1 + len(self.source.layers)
+        return logits[:, -count:]
+
+    @contextmanager
+    def _watched(self, early: list[Tensor]) -> Iterator[None]:
+        """Context in which the head also reads early layers, behind the last one's last token.
+
+        One product with the head's weights serves all, which are most of what a small network
+        reads from memory for a token.
+        """
+        head = getattr(self.network, "get_output_embeddings", lambda: None)()
+        body = getattr(self.network, "base_model", self.network)
+        if head is None or body is self.network:
+            raise FuseError(
+                f"{type(self.network).__name__} has no head apart from its layers, so that no "
+                "early layer can be read; leave layers out"
+            )
+
+        def keep(_: nn.Module, __: Any, output: Any) -> None:
+            early[:] = [output.hidden_states[layer][:, -1:] for layer in self.source.layers]
+
+        def add(_: nn.Module, inputs: Any) -> Any:
+            return (torch.cat([inputs[0][:, -1:], *early], 1), *inputs[1:])
+
+        handles = [body.register_forward_hook(keep), head.register_forward_pre_hook(add)]
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    @contextmanager
+    def _plain(self) -> Iterator[None]:
+        """Context in which the layers of an adapter do nothing, unless they are to act."""
+        for layer in self._tuned:
+            layer.enable_adapters(False)
+        try:
+            yield
+        finally:
+            for layer in self._tuned:
+                layer.enable_adapters(True)
+
+
+def _tuned_layers(network: nn.Module) -> list[Any]:
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    found = [layer for layer in network.modules() if isinstance(layer, BaseTunerLayer)]
+    if not found:
+        raise FuseError(
+            f"{type(network).__name__} has no PEFT adapter that could be off; give the tuned model"
+        )
+    return found
