@@ -50,7 +50,7 @@ class ContrastiveLoop:
         streamer: Any = None,
     ) -> None:
         self.others = as_streams(others)
-        check_counts(1 + len(self.others), contrast, prompts)
+        check_counts(1, len(self.others), contrast, prompts)
         self.contrast = contrast
         self.prompts = prompts or [None] * len(self.others)
         self.own = own

@@ -55,11 +55,11 @@ class ContrastiveLogitsProcessor(LogitsProcessor):  # type: ignore[misc]
         temperature: float = 1.0,
     ) -> None:
         self.streams = as_streams(others)
-        check_counts(1 + len(self.streams), contrast, prompts)
+        self.temperature = temperature
+        check_counts(len(self.own(torch.empty(0))), len(self.streams), contrast, prompts)
         self.contrast = contrast
         self.attention_mask = attention_mask
         self.prompts = prompts or [None] * len(self.streams)
-        self.temperature = temperature
         self.rebuilds = 0
         """How many times all rows were read anew, the first time included."""
         self.log_probs: Tensor | None = None
@@ -73,12 +73,15 @@ class ContrastiveLogitsProcessor(LogitsProcessor):  # type: ignore[misc]
         """Scores of the contrast, shape (N, W); minus infinity beyond the common vocabulary."""
         self._follow(input_ids)
         assert self._readers is not None
-        own = scores / self.temperature
-        self.log_probs = log_softmax_common([own, *self._readers.logits()])
+        self.log_probs = log_softmax_common([*self.own(scores), *self._readers.logits()])
         found = self.contrast.scores(self.log_probs)
         joined = scores.new_full(scores.shape, -torch.inf)
         joined[:, : found.shape[1]] = found
         return joined
+
+    def own(self, scores: Tensor) -> list[Tensor]:
+        """Logits of the streams that ``generate`` itself reads: A alone."""
+        return [scores / self.temperature]
 
     def _follow(self, ids: Tensor) -> None:
         """Brings the readers to the rows that ``generate`` now has."""
@@ -118,21 +121,24 @@ def as_streams(networks: Sequence[nn.Module | StreamNetwork]) -> list[StreamNetw
 
 
 def check_counts(
-    streams: int, contrast: Contrast, prompts: Sequence[Sequence[Sequence[int]] | None] | None
+    own: int,
+    others: int,
+    contrast: Contrast,
+    prompts: Sequence[Sequence[Sequence[int]] | None] | None,
 ) -> None:
-    """Checks that there is a weight for each stream, and prompts for each but the first.
+    """Checks that there is a weight for each stream, and prompts for each of the others.
 
     Raises:
         FuseError: If the numbers differ.
     """
-    if streams != len(contrast.weights):
+    if own + others != len(contrast.weights):
         raise FuseError(
-            f"there are {streams} streams, the generating one included, and "
+            f"there are {own + others} streams, the generating one included, and "
             f"{len(contrast.weights)} weights; give one weight for each stream"
         )
-    if prompts is not None and len(prompts) != streams - 1:
+    if prompts is not None and len(prompts) != others:
         raise FuseError(
-            f"prompts are given for {len(prompts)} streams, and there are {streams - 1} beside the "
+            f"prompts are given for {len(prompts)} streams, and there are {others} beside the "
             "generating one; give them, or none, for each of these"
         )
 

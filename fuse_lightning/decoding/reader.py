@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,7 +84,7 @@ class Reader:
             given["position_ids"] = positions[:, -ids.shape[1] :].clamp(min=0)
         early: list[Tensor] = []
         seen = self._watched(early) if self.source.layers else nullcontext()
-        with self._plain(), seen:
+        with _off(self._tuned), seen:
             output = self.network(
                 input_ids=ids,
                 attention_mask=self.mask,
@@ -127,22 +127,33 @@ class Reader:
             for handle in handles:
                 handle.remove()
 
-    @contextmanager
-    def _plain(self) -> Iterator[None]:
-        """Context in which the layers of an adapter do nothing, unless they are to act."""
-        for layer in self._tuned:
-            layer.enable_adapters(False)
-        try:
-            yield
-        finally:
-            for layer in self._tuned:
-                layer.enable_adapters(True)
+
+def adapters_off(network: nn.Module) -> AbstractContextManager[None]:
+    """Context in which the layers of a PEFT adapter do nothing.
+
+    Raises:
+        FuseError: If the network has none.
+    """
+    return _off(_tuned_layers(network))
+
+
+@contextmanager
+def _off(layers: Sequence[Any]) -> Iterator[None]:
+    for layer in layers:
+        layer.enable_adapters(False)
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.enable_adapters(True)
 
 
 def _tuned_layers(network: nn.Module) -> list[Any]:
     from peft.tuners.tuners_utils import BaseTunerLayer
+    from peft.utils.other import AuxiliaryTrainingWrapper
 
-    found = [layer for layer in network.modules() if isinstance(layer, BaseTunerLayer)]
+    kinds = BaseTunerLayer, AuxiliaryTrainingWrapper
+    found = [layer for layer in network.modules() if isinstance(layer, kinds)]
     if not found:
         raise FuseError(
             f"{type(network).__name__} has no PEFT adapter that could be off; give the tuned model"

@@ -21,8 +21,9 @@ class Tokens:
     without temperature, mask or weights.
 
     Attributes:
-        pieces: Text of each token; joined they are the text. A token that ends within a character
-            is empty, and the last token of the character has it.
+        pieces: Text of each token; joined they are the text, with the name of the end token where
+            one was written. A token that ends within a character is empty, and the last token of
+            the character has it.
         ids: Id of each token.
         divergences: For each name in :data:`MEASURES` the divergence of the two compared streams
             at each token (nats; "tv" from 0 to 1; "centred_l1" in logits). Higher: more apart.
