@@ -213,10 +213,18 @@ def weighted(log_probs: Tensor, weights: Tensor) -> Tensor:
     Returns:
         Shape (N, V).
     """
-    known = log_probs.clamp(min=IMPOSSIBLE)
-    scores = (weights[..., None] * known).sum(0)
+    if log_probs.amin() > IMPOSSIBLE:
+        return _sum(log_probs, weights)
+    scores = _sum(log_probs.clamp(min=IMPOSSIBLE), weights)
     impossible = torch.isneginf(log_probs) & (weights[..., None] > 0)
     return scores.masked_fill(impossible.any(0), -torch.inf)
+
+
+def _sum(log_probs: Tensor, weights: Tensor) -> Tensor:
+    scores = log_probs[0] * weights[0, :, None]
+    for rows, weight in zip(log_probs[1:], weights[1:], strict=True):
+        scores.addcmul_(rows, weight[:, None])
+    return scores
 
 
 def _mixed(scores: Tensor, base: Tensor, share: Tensor) -> Tensor:

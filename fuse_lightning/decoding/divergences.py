@@ -5,6 +5,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+CACHED = 65_536
+"""Numbers of one row that the caches of a processor hold together with what is made of them."""
+
 
 class Divergences(NamedTuple):
     """Divergences of N pairs of distributions A and B, each of shape (N,).
@@ -40,20 +43,50 @@ def divergences(a: Tensor, b: Tensor) -> Divergences:
     >>> found.kl.round(decimals=3), found.reverse_kl, found.tv
     (tensor([0.3470]), tensor([inf]), tensor([0.2500]))
     """
+    size = max(1, CACHED // a.shape[-1]) if a.device.type == "cpu" else len(a)
+    if len(a) <= size:
+        return _divergences(a, b)
+    parts = [_divergences(*pair) for pair in zip(a.split(size), b.split(size), strict=True)]
+    return Divergences(*map(torch.cat, zip(*parts, strict=True)))
+
+
+def _divergences(a: Tensor, b: Tensor) -> Divergences:
     p, q = a.exp(), b.exp()
     difference = a - b
+    smallest, largest = torch.aminmax(difference)
+    # Minus infinities are rare, and looking after them takes more than all the rest.
+    if torch.isfinite(smallest) and torch.isfinite(largest):
+        middle = _middle(a, b, difference)
+        return Divergences(
+            torch.linalg.vecdot(p, difference).clamp(min=0),
+            torch.linalg.vecdot(q, -difference).clamp(min=0),
+            _js(p, q, a - middle, b - middle),
+            (p - q).abs().sum(-1) / 2,
+            (difference - difference.mean(-1, keepdim=True)).abs().mean(-1),
+        )
     both = torch.isfinite(difference)
     known = difference.where(both, 0)
     # Where A is 0 a token adds nothing; where only B is 0 it adds infinity.
-    kl = (p * known).sum(-1) + _infinite((p > 0) & (q == 0))
-    reverse = (q * -known).sum(-1) + _infinite((q > 0) & (p == 0))
-    middle = ((p + q) / 2).clamp(min=torch.finfo(p.dtype).tiny).log()
-    js = (torch.xlogy(p, p) + torch.xlogy(q, q) - (p + q) * middle).sum(-1) / 2
-    count = both.sum(-1, keepdim=True).clamp(min=1)
-    centred = (known - known.sum(-1, keepdim=True) / count).where(both, 0).abs()
+    kl = torch.linalg.vecdot(p, known).clamp(min=0) + _infinite((p > 0) & (q == 0))
+    reverse = torch.linalg.vecdot(q, -known).clamp(min=0) + _infinite((q > 0) & (p == 0))
+    middle = _middle(a, b, difference.nan_to_num(0.0))
+    js = _js(p, q, (a - middle).where(p > 0, 0), (b - middle).where(q > 0, 0))
+    count = both.sum(-1).clamp(min=1)
+    centred = (known - (known.sum(-1) / count)[..., None]).where(both, 0).abs()
     tv = (p - q).abs().sum(-1) / 2
-    kl, reverse, js = (each.clamp(min=0) for each in (kl, reverse, js))
-    return Divergences(kl, reverse, js, tv, centred.sum(-1) / count.squeeze(-1))
+    return Divergences(kl, reverse, js, tv, centred.sum(-1) / count)
+
+
+def _middle(a: Tensor, b: Tensor, difference: Tensor) -> Tensor:
+    """Log-probabilities of the mean of two distributions, exactly theirs where they are equal."""
+    lower = -difference.abs()
+    return lower.expm1_().div_(2).log1p_().add_(torch.maximum(a, b))
+
+
+def _js(p: Tensor, q: Tensor, first: Tensor, second: Tensor) -> Tensor:
+    """Jensen-Shannon divergence from the log-ratios of A and of B to the mean of both."""
+    both: Tensor = torch.linalg.vecdot(p, first) + torch.linalg.vecdot(q, second)
+    return (both / 2).clamp(min=0)
 
 
 def _infinite(alone: Tensor) -> Tensor:
