@@ -46,7 +46,9 @@ def divergences(a: Tensor, b: Tensor) -> Divergences:
     size = max(1, CACHED // a.shape[-1]) if a.device.type == "cpu" else len(a)
     if len(a) <= size:
         return _divergences(a, b)
-    parts = [_divergences(*pair) for pair in zip(a.split(size), b.split(size), strict=True)]
+    parts = [
+        _divergences(*pair) for pair in zip(torch.split(a, size), torch.split(b, size), strict=True)
+    ]
     return Divergences(*map(torch.cat, zip(*parts, strict=True)))
 
 
