@@ -79,6 +79,8 @@ class Reader:
     @torch.no_grad()
     def _read(self, ids: Tensor) -> Tensor:
         given: dict[str, Any] = {**self._last, **self._kept}
+        if not _recurrent(self._kept):
+            given["attention_mask"] = self.mask
         if self._positions:
             positions = self.mask.cumsum(1) - 1
             given["position_ids"] = positions[:, -ids.shape[1] :].clamp(min=0)
@@ -87,7 +89,6 @@ class Reader:
         with _off(self._tuned), seen:
             output = self.network(
                 input_ids=ids,
-                attention_mask=self.mask,
                 use_cache=True,
                 output_hidden_states=bool(self.source.layers),
                 **given,
@@ -118,6 +119,11 @@ class Reader:
             early[:] = [output.hidden_states[layer][:, -1:] for layer in self.source.layers]
 
         def add(_: nn.Module, inputs: Any) -> Any:
+            if early[0].shape[-1] != inputs[0].shape[-1]:
+                raise FuseError(
+                    f"{type(self.network).__name__} changes the width between its layers and its "
+                    "head, so that no early layer can be read; leave layers out"
+                )
             return (torch.cat([inputs[0][:, -1:], *early], 1), *inputs[1:])
 
         handles = [body.register_forward_hook(keep), head.register_forward_pre_hook(add)]
@@ -126,6 +132,14 @@ class Reader:
         finally:
             for handle in handles:
                 handle.remove()
+
+
+def _recurrent(kept: dict[str, Any]) -> bool:
+    """Whether what is kept is nothing but states: padding is none of them, and none is masked."""
+    return any(
+        name == "cache_params" or all(getattr(cache, "is_linear", [False]))
+        for name, cache in kept.items()
+    )
 
 
 def adapters_off(network: nn.Module) -> AbstractContextManager[None]:
