@@ -139,7 +139,7 @@ def test_published_layers_by_name():
     low, high = open_streams(
         [StreamOptions("zoo/gpt2", layers="low"), StreamOptions("zoo/gpt2", layers="high")]
     )
-    assert low.layers == (1,)
+    assert low.layers == (2,)
     assert high.layers == (1,)
 
 
