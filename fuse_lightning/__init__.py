@@ -26,6 +26,7 @@ PARTS = (
     "search",
     "callbacks",
     "optimizers",
+    "decoding",
 )
 """Folders whose names are names of the package, each after those that it imports."""
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from fuse_lightning.adapters import *  # noqa: F403
     from fuse_lightning.callbacks import *  # noqa: F403
     from fuse_lightning.data import *  # noqa: F403
+    from fuse_lightning.decoding import *  # noqa: F403
     from fuse_lightning.evaluation import *  # noqa: F403
     from fuse_lightning.models import *  # noqa: F403
     from fuse_lightning.objectives import *  # noqa: F403

@@ -2,13 +2,10 @@
 
 from fuse_lightning.decoding.contrast import Contrast as Contrast
 from fuse_lightning.decoding.decoder import ContrastiveDecoder as ContrastiveDecoder
-from fuse_lightning.decoding.divergences import Divergences as Divergences
-from fuse_lightning.decoding.divergences import divergences as divergences
 from fuse_lightning.decoding.loop import ContrastiveLoop as ContrastiveLoop
 from fuse_lightning.decoding.opening import StreamOptions as StreamOptions
 from fuse_lightning.decoding.opening import open_streams as open_streams
 from fuse_lightning.decoding.options import DecodingOptions as DecodingOptions
-from fuse_lightning.decoding.presets import PRESETS as PRESETS
 from fuse_lightning.decoding.processor import (
     ContrastiveLogitsProcessor as ContrastiveLogitsProcessor,
 )
