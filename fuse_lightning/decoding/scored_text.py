@@ -10,7 +10,7 @@ from typing import Any, Literal
 MEASURES = ("kl", "reverse_kl", "js", "tv", "centred_l1")
 """Names of the divergences of two streams at one token."""
 Ended = Literal["stop", "length", "full", "given"]
-"""Reason why a text ended: a stop, its last allowed token, the longest input, or as it was given."""
+"""Reason why a text ended: a stop, its last allowed token, the longest input, or it was given."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,8 @@ class Tokens:
             is empty, and the last token of the character has it.
         ids: Id of each token.
         divergences: For each name in :data:`MEASURES` the divergence of the two compared streams
-            at each token (nats; "tv" from 0 to 1; "centred_l1" in logits). Higher: they differ more.
+            at each token (nats; "tv" from 0 to 1; "centred_l1" in logits); the higher, the more
+            they differ.
         log_probs: For each stream the log-probability of each token (nats).
         tops: For each stream its likeliest tokens at each place, with their probabilities.
     """
@@ -72,7 +73,11 @@ class ScoredText:
     def perplexity(self, stream: str) -> float:
         """Perplexity of the text's tokens under a stream, lower is better; NaN without tokens."""
         values = self.tokens.log_probs.get(stream, ())
-        return math.exp(-math.fsum(values) / len(values)) if values else math.nan
+        try:
+            return math.exp(-math.fsum(values) / len(values)) if values else math.nan
+        # Beyond the largest float.
+        except OverflowError:
+            return math.inf
 
     def to_dict(self) -> dict[str, Any]:
         """The text as an object that JSON can hold, with means beside the tokens' numbers."""
