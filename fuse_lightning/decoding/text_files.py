@@ -98,10 +98,10 @@ def _text(line: bytes) -> ScoredText:
         raise ValueError(f"ended is {told['ended']!r}")
     count = len(_checked("ids", tokens["ids"], int))
     _checked("pieces", tokens["pieces"], str, count)
-    for kind in ("divergences", "log_probs"):
-        tokens[kind] = {
+    for part in ("divergences", "log_probs"):
+        tokens[part] = {
             name: [_number(value) for value in _checked(name, row, object, count)]
-            for name, row in tokens[kind].items()
+            for name, row in tokens[part].items()
         }
     tokens["tops"] = {
         name: [
