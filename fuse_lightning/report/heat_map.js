@@ -155,7 +155,7 @@ function arrange() {
   if ($("order").value === "most")
     order.sort((a, b) => most(means[a.dataset.index], means[b.dataset.index]));
   main.append(...order);
-  $("prompts").replaceChildren(...summary());
+  $("by-prompt").replaceChildren(...summary());
 }
 
 function update() {
@@ -292,7 +292,7 @@ addEventListener("keydown", event => {
 $("measure").addEventListener("change", update);
 $("order").addEventListener("change", arrange);
 $("filter").addEventListener("input", () => { hide(); filter(); });
-$("prompts").addEventListener("click", event => {
+$("by-prompt").addEventListener("click", event => {
   const go = event.target.closest(".go");
   if (!go) return;
   $("filter").value = "";

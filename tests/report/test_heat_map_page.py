@@ -67,7 +67,8 @@ def page(shown):
 
 
 def choose(page, name, value, event="change"):
-    page.run(f"$('{name}').value = {json.dumps(value)}, $('{name}').dispatchEvent(new Event('{event}'))")  # fmt: skip  # noqa: E501
+    page.run(f"$('{name}').value = {json.dumps(value)}")
+    page.run(f"$('{name}').dispatchEvent(new Event('{event}'))")
 
 
 def painted(page):
@@ -205,6 +206,25 @@ def test_a_click_keeps_the_panel(page):
     assert page.run("panel.hidden") is True
 
 
+def test_a_tap_shows_the_panel_and_another_one_hides_it(page):
+    page.ask("Emulation.setTouchEmulationEnabled", enabled=True)
+
+    def tap(script):
+        x, y = page.run(
+            f"(() => {{ const at = {script}.getClientRects()[0]; return [at.x + 5, at.y + 5] }})()"
+        )
+        page.ask("Input.dispatchTouchEvent", type="touchStart", touchPoints=[{"x": x, "y": y}])
+        page.ask("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
+        painted(page)
+
+    for place in (1, 2):
+        tap(f"{TOKENS.format(0)}[{place}]")
+        check_panel(page, TEXTS[0], place)
+    tap("document.querySelector('h1')")
+    assert page.run("panel.hidden") is True
+    page.ask("Emulation.setTouchEmulationEnabled", enabled=False)
+
+
 def test_hostile_tokens_are_text(page):
     assert page.run("document.querySelector('h1').textContent") == "A <b>title</b>"
     page.run(f"{TOKENS.format(2)}[0].focus()")
@@ -253,7 +273,8 @@ def test_the_most_divergent_texts_come_first(page):
 
 def test_the_table_has_means_and_standard_errors_by_prompt(page):
     rows = page.run(
-        "[...$('prompts').rows].slice(0, 2).map(row => [...row.cells].map(cell => cell.innerText))"
+        "[...$('by-prompt').rows].slice(0, 2).map(row => "
+        "[...row.cells].map(cell => cell.innerText))"
     )
     means = [TEXTS[0].divergence(), TEXTS[1].divergence()]
     assert rows[0][:3] == ["0", "Once·upon", "2"]
@@ -286,8 +307,19 @@ def test_texts_become_elements_when_they_are_near(page):
     assert page.run(f"document.querySelector('{last} .told').textContent").endswith(" late")
 
 
-def test_no_text_is_wider_than_the_page(page):
+@pytest.mark.parametrize("width", [1280, 390])
+def test_nothing_is_wider_than_the_page(page, width):
+    page.ask(
+        "Emulation.setDeviceMetricsOverride",
+        width=width,
+        height=800,
+        deviceScaleFactor=1,
+        mobile=False,
+    )
+    page.run(f"{TOKENS.format(0)}[4].focus()")
+    assert page.run("panel.getBoundingClientRect().right <= innerWidth")
     assert page.run("document.documentElement.scrollWidth <= innerWidth")
+    page.ask("Emulation.clearDeviceMetricsOverride")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
