@@ -97,7 +97,8 @@ def main() -> None:
         f"{describe()}\n\n"
         f"Random tokens of {len(STREAMS)} streams, with {TOPS} top tokens of each and "
         f"{len(MEASURES)} divergences. Written: seconds of one core. The others: headless "
-        f"Chromium, seconds until what was asked for is on the screen; medians of {options.repeats} browsers, each begun anew.\n\n"
+        f"Chromium, seconds until what was asked for is on the screen; medians "
+        f"of {options.repeats} browsers, each begun anew.\n\n"
         f"{table(['page', 'MB', 'written', *taken], rows)}\n",
     )
 
