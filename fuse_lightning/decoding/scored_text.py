@@ -73,7 +73,11 @@ class ScoredText:
     def perplexity(self, stream: str) -> float:
         """Perplexity of the text's tokens under a stream, lower is better; NaN without tokens."""
         values = self.tokens.log_probs.get(stream, ())
-        return math.exp(-math.fsum(values) / len(values)) if values else math.nan
+        try:
+            return math.exp(-math.fsum(values) / len(values)) if values else math.nan
+        # Beyond the largest float.
+        except OverflowError:
+            return math.inf
 
     def to_dict(self) -> dict[str, Any]:
         """The text as an object that JSON can hold, with means beside the tokens' numbers."""

@@ -1,19 +1,14 @@
 """Writer of a run's report: one HTML page and one Parquet table."""
 
 import base64
-import hashlib
 import io
 import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from itertools import groupby
 from pathlib import Path
 from typing import Any
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 
 from fuse_lightning.data.images import read_image
 from fuse_lightning.errors import FuseError
@@ -21,6 +16,7 @@ from fuse_lightning.evaluation.sentence import WAYS, chance, percent, points, sp
 from fuse_lightning.evaluation.table import names, shown, title
 from fuse_lightning.metrics import About
 from fuse_lightning.report.run import Run, read_run
+from fuse_lightning.report.templates import environment_of_pages, own_file
 from fuse_lightning.report.verdicts import (
     BAR,
     KINDS,
@@ -71,13 +67,7 @@ def report(run: Path, out: Path | None = None) -> None:
 
 def page(run: Run) -> str:
     """HTML page of a run."""
-    environment = Environment(
-        loader=PackageLoader("fuse_lightning.report", ""),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = environment_of_pages()
     environment.filters |= _filters()
     curves = {
         tag.removeprefix("train/"): curve(points)
@@ -111,15 +101,15 @@ def page(run: Run) -> str:
             "open": MOST_OPEN,
             "chain": MOST_CHAIN,
         },
-        style=_own("report.css"),
-        script=_own("report.js"),
+        style=own_file("report.css"),
+        script=own_file("report.js"),
     )
 
 
 def _filters() -> dict[str, Callable[[Any], str]]:
     """Functions that the template writes texts and figures with."""
     numbers = {"chance": _chance, "percent": percent, "points": points, "spaced": spaced}
-    return {"digest": _digest, "shortened": shortened, "visible": visible, **numbers}
+    return {"shortened": shortened, **numbers}
 
 
 def _chance(p: float) -> str:
@@ -159,20 +149,6 @@ def _figures(run: Run) -> FigureTable | None:
 def _terms(run: Run) -> list[str]:
     """Names of all terms, in the order of their first occurrence in the results."""
     return [*dict.fromkeys(name for result in run.results for name in result.losses)]
-
-
-def _own(name: str) -> Markup:
-    """Content of a static file of the page, such as its style sheet."""
-    return Markup(files("fuse_lightning.report").joinpath(name).read_text(encoding="utf-8"))
-
-
-def _digest(text: str) -> str:
-    """Hash of a script or style for the content security policy.
-
-    >>> _digest("let a")
-    'sha256-IfEXP/8HLuXoAiy0hZVrCAcjcLsZqYFpLOHDGj8enqE='
-    """
-    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
 
 
 def curve(points: Sequence[tuple[int, float]]) -> dict[str, str]:

@@ -1,0 +1,38 @@
+"""Templates of the pages: escapes, and files and hashes of styles and scripts."""
+
+import base64
+import hashlib
+from importlib.resources import files
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from fuse_lightning.utilities.terminal import visible
+
+
+def environment_of_pages() -> Environment:
+    """Environment of the templates: all text is escaped, and an unknown name is an error."""
+    environment = Environment(
+        loader=PackageLoader("fuse_lightning.report", ""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"digest": digest, "visible": visible}
+    environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
+    return environment
+
+
+def own_file(name: str) -> Markup:
+    """Content of a static file of the page, such as its style sheet."""
+    return Markup(files("fuse_lightning.report").joinpath(name).read_text(encoding="utf-8"))
+
+
+def digest(text: str) -> str:
+    """Hash of a script or style for the content security policy.
+
+    >>> digest("let a")
+    'sha256-IfEXP/8HLuXoAiy0hZVrCAcjcLsZqYFpLOHDGj8enqE='
+    """
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
