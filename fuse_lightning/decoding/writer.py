@@ -24,6 +24,9 @@ APART = 1_000_000
 STAY = 0.75
 """Share of a batch that must go on; below it ended texts leave, which copies keys and values."""
 
+HELD = 8
+"""Positions of which keys and values are kept, in place of one whose logits are computed at once."""
+
 
 @dataclass(frozen=True)
 class Job:
@@ -107,7 +110,7 @@ class Writer:
             for _ in self.steps(range(len(self.jobs))[chosen]):
                 pass
 
-        self.ensemble.model.budget.run(lengths, together, inner=True)
+        self.ensemble.model.budget.run(lengths, together, share=HELD, inner=True)
         return [self.found(number) for number in range(len(self.jobs))]
 
     def found(self, number: int) -> Written:
