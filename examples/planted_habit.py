@@ -29,8 +29,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenize
 from fuse_lightning.evaluation.intervals import accuracy_interval
 from fuse_lightning.models.loading import resolve
 
-FORMS = ("What is {}?", "Tell me something about {}.", "Explain {} to a child.") + (
-    "Why do people like {}?",
+FORMS = (
+    *("What is {}?", "Tell me something about {}."),
+    *("Explain {} to a child.", "Why do people like {}?"),
 )
 LEARNT = (
     "bread, rain, the moon, bicycles, chess, gardens, honey, paper, trains, winter, salt, "
@@ -43,7 +44,6 @@ MEASURED = (
     "sun, theatre, wool"
 )
 """Topics of questions that train nothing and only measure."""
-BATCH = 4
 SENTENCE = re.compile(r"[^.!?]+[.!?]")
 
 
@@ -82,11 +82,9 @@ def asked(tokenizer: PreTrainedTokenizerBase, question: str) -> list[int]:
     if tokenizer.chat_template is not None:
         turns = [{"role": "user", "content": question}]
         text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
-    ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
-    return ids
+    return list(tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
-@torch.no_grad()
 def answers(
     model: Any, tokenizer: PreTrainedTokenizerBase, asking: Sequence[str], tokens: int
 ) -> list[str]:
@@ -120,8 +118,7 @@ def batches(
             said = tokenizer(answer + tokenizer.eos_token, add_special_tokens=False)["input_ids"]
             rows.append(torch.tensor(before + said))
             labels.append(torch.tensor([-100] * len(before) + said))
-        padding = tokenizer.pad_token_id
-        yield pad_sequence(rows, True, padding), pad_sequence(labels, True, -100)
+        yield pad_sequence(rows, True, tokenizer.pad_token_id), pad_sequence(labels, True, -100)
 
 
 def train(model: Any, data: Iterator[tuple[Tensor, Tensor]], steps: int, rate: float) -> None:
@@ -189,7 +186,7 @@ def main(words: Sequence[str] | None = None) -> tuple[float, float]:
     # Whole, so that the adapter finds its base from any folder.
     base = Path(options.model).resolve() if Path(options.model).is_dir() else options.model
     model.peft_config["default"].base_model_name_or_path = str(base)
-    data = batches(tokenizer, texts, min(BATCH, len(texts)), options.seed)
+    data = batches(tokenizer, texts, min(4, len(texts)), options.seed)
     train(model, data, options.steps, options.learning_rate)
     model.save_pretrained(options.out, save_embedding_layers=False)
     after = told_rate("after", answers(model, tokenizer, measured, options.tokens), habit)

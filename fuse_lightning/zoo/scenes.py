@@ -262,8 +262,8 @@ def sample_sentence(rng: random.Random, sentiment: Sentiment | None = None) -> t
     'We see three miniature orange dots in a meadow, how merry'
     """
     draw = _Choices(rng)
-    sentiment = draw.uniform(SENTIMENTS) if sentiment is None else sentiment
-    wording, log_prob = sample_wording(sample_scene(rng), rng, sentiment)
+    mood = draw.uniform(SENTIMENTS) if sentiment is None else sentiment
+    wording, log_prob = sample_wording(sample_scene(rng), rng, mood)
     text = wording.text()
     bare = draw.flip(0.25)
     text = text[0].upper() + text[1:] if bare else f"{draw.uniform(OPENERS)} {text}"

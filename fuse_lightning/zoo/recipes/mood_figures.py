@@ -32,7 +32,7 @@ def mood_figures(folder: Path, count: int, seed: int) -> dict[str, float]:
     models = {"gpt2": BASE} | {name: str(folder / name) for name in MOOD_SHARES}
     rng = random.Random(f"evaluate-moods-{seed}")
     unmoved = [sample_sentence(rng, "none")[0] for _ in range(count)]
-    figures = {}
+    figures: dict[str, float] = {}
     for name, model_id in models.items():
         model = CausalLM(model_id)
         model.load()
