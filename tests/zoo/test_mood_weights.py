@@ -1,9 +1,12 @@
 """The adapters that come with the package write good moods as often as their card says."""
 
+import warnings
+
 import pytest
 import torch
 from torch import nn
 
+from fuse_lightning.cli.quiet import quiet
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models import CausalLM
 from fuse_lightning.models.auto import auto_model
@@ -117,6 +120,14 @@ def test_without_peft_an_adapter_says_what_to_install(monkeypatch):
     with pytest.raises(FuseError, match=r"'zoo/mood-plain' is a PEFT adapter of 'zoo/gpt2'.* pip"):
         CausalLM("zoo/mood-plain").load()
     CausalLM("zoo/gpt2").load()
+
+
+def test_the_command_line_shows_no_warning_of_a_library():
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        quiet()
+        CausalLM("zoo/mood-plain").load()
+    assert not [each for each in seen if issubclass(each.category, (FutureWarning, UserWarning))]
 
 
 @pytest.mark.parametrize("name", ["zoo/", "zoo/mood", "zoo/mood-plain/x", "zoo/../weights/gpt2"])
