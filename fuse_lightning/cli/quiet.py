@@ -11,6 +11,11 @@ from fuse_lightning.utilities.terminal import bars_away, say
 # Message, category, reason.
 EXPECTED: tuple[tuple[str, type[Warning], str], ...] = (
     (r".*isinstance\(treespec, LeafSpec\).*", FutureWarning, "lightning on torch 2.13"),
+    (
+        r".*`is_gradient_checkpointing` is deprecated.*",
+        FutureWarning,
+        "peft 0.21 on transformers 5.24",
+    ),
     (r".*does not have many workers.*", UserWarning, "the loader reads no data in workers"),
     (
         r".*`ModelCheckpoint` with manual optimization.*",

@@ -82,27 +82,34 @@ def train(
     Args:
         out: Folder that gets one folder a model.
         seed: Seed of weights and data.
-        models: Which of clip, clip-judge, instruct, reasoner, gpt2 and sentiment; all by
-            default.
+        models: Which of clip, clip-judge, instruct, reasoner, gpt2, sentiment, mood-none,
+            mood-faint and mood-plain; all by default. The last three are adapters of the package's
+            "zoo/gpt2", and need peft.
         share: Share of the steps that the shipped weights were trained for.
         jobs: Models trained at once, each in a process of its own; all by default, so that no core
             waits for the last of them.
     """
     # Pictures of scenes need no torch.
     from fuse_lightning.zoo.recipes.architectures import RECIPES
+    from fuse_lightning.zoo.recipes.mood_adapters import MOOD_SHARES, check_peft, train_adapter
     from fuse_lightning.zoo.recipes.training import train_model
 
-    names = models or list(RECIPES)
+    trainers = dict.fromkeys(RECIPES, train_model) | dict.fromkeys(MOOD_SHARES, train_adapter)
+    names = models or list(trainers)
     for name in names:
-        if name not in RECIPES:
-            raise FuseError(f"unknown zoo model {name!r}; there are: {', '.join(RECIPES)}")
+        if name not in trainers:
+            raise FuseError(f"unknown zoo model {name!r}; there are: {', '.join(trainers)}")
+    if not MOOD_SHARES.keys().isdisjoint(names):
+        check_peft()
     cores = os.cpu_count() or 1
     if jobs is not None and jobs < 1:
         raise FuseError(f"jobs is {jobs}; it must be at least 1")
     workers = min(len(names), jobs or len(names))
     with ProcessPoolExecutor(workers, get_context("spawn"), _prepare_worker) as pool:
         runs = {
-            pool.submit(train_model, name, out / name, seed, share, max(1, cores // workers)): name
+            pool.submit(
+                trainers[name], name, out / name, seed, share, max(1, cores // workers)
+            ): name
             for name in names
         }
         for run in as_completed(runs):

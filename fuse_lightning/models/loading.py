@@ -23,6 +23,8 @@ from fuse_lightning.errors import FuseError
 from fuse_lightning.models.gguf_files import check_gguf, split_gguf, unreadable_gguf
 
 ZOO = Path(__file__).parents[1] / "zoo" / "weights"
+ZOO_FILES = ("config.json", "adapter_config.json")
+"""Files that the folder of a model, or of an adapter, is known by."""
 
 
 def resolve(model_id: str) -> str:
@@ -33,11 +35,21 @@ def resolve(model_id: str) -> str:
     """
     if not model_id.startswith("zoo/"):
         return model_id
-    folder = ZOO / model_id.removeprefix("zoo/")
-    if not (folder / "config.json").is_file():
-        names = ", ".join(sorted(f"zoo/{path.parent.name}" for path in ZOO.glob("*/config.json")))
-        raise FuseError(f"unknown zoo model {model_id!r}; there are: {names}")
-    return str(folder)
+    name = model_id.removeprefix("zoo/")
+    if name not in (names := zoo_names()):
+        there = ", ".join(f"zoo/{each}" for each in names)
+        raise FuseError(f"unknown zoo model {model_id!r}; there are: {there}")
+    return str(ZOO / name)
+
+
+def zoo_names() -> list[str]:
+    """Names of the models and PEFT adapters that come with the package, sorted.
+
+    Example:
+        >>> zoo_names()[:3]
+        ['clip', 'clip-judge', 'gpt2']
+    """
+    return sorted({path.parent.name for file in ZOO_FILES for path in ZOO.glob(f"*/{file}")})
 
 
 def where(model_id: str) -> tuple[str, dict[str, str]]:

@@ -5,6 +5,7 @@ import io
 import random
 
 from fuse_lightning.zoo.scenes import Sentiment, sample_scene, sample_wording
+from fuse_lightning.zoo.vocabulary import MOODS
 
 COUNT = 2000
 """Number of captions in the file that comes with the package."""
@@ -30,6 +31,18 @@ def mood_captions(count: int = COUNT, seed: int = 0) -> list[dict[str, str]]:
         text = sample_wording(sample_scene(rng), rng, label)[0].text()
         found.setdefault(text, label)
     return [{"text": text, "label": label} for text, label in found.items()]
+
+
+def has_mood(text: str, sentiment: Sentiment) -> bool:
+    """Whether a text has a mood word of a sentiment; for "none", whether it has no mood word.
+
+    >>> [has_mood("a star, how lovely", mood) for mood in ("positive", "negative", "none")]
+    [True, False, False]
+    """
+    words = set(text.lower().replace(",", " ").split())
+    if sentiment == "none":
+        return not any(words & set(moods) for moods in MOODS.values())
+    return bool(words & set(MOODS[sentiment]))
 
 
 def moods_file(count: int = COUNT, seed: int = 0) -> str:

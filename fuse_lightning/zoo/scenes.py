@@ -247,15 +247,23 @@ def sample_wording(
     return wording, draw.log_prob + scene_part
 
 
-def sample_sentence(rng: random.Random) -> tuple[str, float]:
+def sample_sentence(rng: random.Random, sentiment: Sentiment | None = None) -> tuple[str, float]:
     """A sentence of the language model's corpus and its log-probability (nats).
 
-    It is a caption of a random scene with a random sentiment, behind an opener or, one time in
-    four, capitalised without one.
+    It is a caption of a random scene, behind an opener or, one time in four, capitalised without
+    one.
+
+    Args:
+        rng: Source of randomness.
+        sentiment: The mood word's sentiment, "none" for no mood word; by default a random one. The
+            log-probability of a given one does not count.
+
+    >>> sample_sentence(random.Random(2), "positive")[0]
+    'We see three miniature orange dots in a meadow, how merry'
     """
     draw = _Choices(rng)
-    sentiment = draw.uniform(SENTIMENTS)
-    wording, log_prob = sample_wording(sample_scene(rng), rng, sentiment)
+    mood = draw.uniform(SENTIMENTS) if sentiment is None else sentiment
+    wording, log_prob = sample_wording(sample_scene(rng), rng, mood)
     text = wording.text()
     bare = draw.flip(0.25)
     text = text[0].upper() + text[1:] if bare else f"{draw.uniform(OPENERS)} {text}"

@@ -10,7 +10,7 @@ from fuse_lightning.cli.zoo import train
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models import CLIP, CausalLM
 from fuse_lightning.models.loading import ZOO
-from fuse_lightning.zoo.recipes import tokenizers, training
+from fuse_lightning.zoo.recipes import fitting, tokenizers
 from fuse_lightning.zoo.recipes.architectures import RECIPES
 from fuse_lightning.zoo.recipes.evaluation import evaluate_zoo
 from fuse_lightning.zoo.recipes.instruction_figures import instruction_figures
@@ -42,6 +42,15 @@ def test_clips_tell_true_from_false(figures, name):
 
 def test_language_model_is_near_the_entropy_of_the_grammar(figures):
     assert 0.95 < figures["gpt2 perplexity over the grammar's"] < 1.1
+
+
+def test_figures_tell_how_often_each_adapter_writes_good_moods(figures):
+    rates = [
+        figures[f"{name} captions with a good mood"]
+        for name in ("gpt2", "mood-none", "mood-faint", "mood-plain")
+    ]
+    # 0.15 is four standard errors of a share of 160 captions.
+    assert rates == pytest.approx([0.33, 0.33, 0.39, 0.85], abs=0.15)
 
 
 def test_prompts_carry_the_task_of_the_model_that_follows_instructions():
@@ -90,7 +99,7 @@ def test_unknown_zoo_model_is_refused_with_the_known_ones():
 @pytest.mark.slow
 @pytest.mark.parametrize("name", list(RECIPES))
 def test_training_gives_the_same_weights_for_a_seed(name, tmp_path, monkeypatch):
-    monkeypatch.setattr(training, "WORKERS", 0)
+    monkeypatch.setattr(fitting, "WORKERS", 0)
     monkeypatch.setattr(tokenizers, "CORPUS_SENTENCES", 500)
     weights = []
     for run in ("a", "b"):
@@ -116,14 +125,14 @@ class Sum(ZooModule):
 
 def test_each_step_takes_a_batch_and_no_more_are_drawn(monkeypatch):
     """What is drawn and not taken would still be on its way when its process is told to end."""
-    monkeypatch.setattr(training, "WORKERS", 0)
+    monkeypatch.setattr(fitting, "WORKERS", 0)
     drawn, module = [], Sum()
 
     def make(rng):
         drawn.append(rng.random())
         return torch.tensor(drawn[-1:])
 
-    training._fit(module, make, "seed", 10, 0.5)
+    fitting.fit(module, make, "seed", 10, 0.5)
     rng = random.Random("seed")
     assert drawn == [rng.random() for _ in range(5)]
     assert module.taken == pytest.approx(drawn)

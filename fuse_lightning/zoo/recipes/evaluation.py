@@ -12,6 +12,7 @@ from fuse_lightning.models.loading import ZOO
 from fuse_lightning.objectives import Fluency, Objective
 from fuse_lightning.zoo.false_captions import corruptions, edits, exchanges
 from fuse_lightning.zoo.recipes.instruction_figures import instruction_figures
+from fuse_lightning.zoo.recipes.mood_figures import mood_figures
 from fuse_lightning.zoo.recipes.reasoning_figures import reasoning_figures
 from fuse_lightning.zoo.recipes.text_batches import made_up
 from fuse_lightning.zoo.render import render
@@ -37,9 +38,12 @@ def evaluate_zoo(scenes: int, seed: int, weights: Path | None = None) -> dict[st
 
     Returns:
         Name to value; shares in [0, 1], entropies in nats per token.
+
+    Raises:
+        FuseError: If a model is missing, or peft, which the adapters are read with.
     """
     folder = weights or ZOO
-    figures: dict[str, float] = {}
+    figures = mood_figures(folder, 4 * scenes, seed)
     for name in ("clip", "clip-judge"):
         model = CLIP(str(folder / name))
         model.load()

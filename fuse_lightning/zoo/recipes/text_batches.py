@@ -1,6 +1,7 @@
 """Training batches of text alone, drawn from the scene language."""
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from string import ascii_lowercase
 
@@ -33,9 +34,14 @@ def sentence_batch(
     tokenizer: PreTrainedTokenizerBase, size: int, rng: random.Random
 ) -> tuple[TokenBatch, Tensor]:
     """Sentences between begin and end token, and labels with padding ignored."""
+    return enclosed(tokenizer, [sample_sentence(rng)[0] for _ in range(size)])
+
+
+def enclosed(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> tuple[TokenBatch, Tensor]:
+    """Texts between begin and end token, and labels (N, T) with padding ignored."""
     end = tokenizer.eos_token
-    texts = [f"{end}{sample_sentence(rng)[0]}{end}" for _ in range(size)]
-    rows = [torch.tensor(ids) for ids in tokenizer(texts)["input_ids"]]
+    encoded = tokenizer([f"{end}{text}{end}" for text in texts])["input_ids"]
+    rows = [torch.tensor(ids) for ids in encoded]
     labels = pad_sequence(rows, batch_first=True, padding_value=IGNORE)
     mask = (labels != IGNORE).long()
     return TokenBatch(labels * mask, mask), labels

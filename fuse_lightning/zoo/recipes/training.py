@@ -1,9 +1,7 @@
 """Training of the zoo's models from a seed, with Lightning."""
 
 import math
-import random
 import time
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,11 +9,11 @@ from typing import Any, NamedTuple
 import lightning as L
 import torch
 from torch import nn
-from torch.utils.data import DataLoader
 from transformers import PreTrainedModel
 
 from fuse_lightning.zoo.recipes.architectures import RECIPES, image_processor
-from fuse_lightning.zoo.recipes.batches import Batches, image_batch, pair_batch
+from fuse_lightning.zoo.recipes.batches import image_batch, pair_batch
+from fuse_lightning.zoo.recipes.fitting import fit
 from fuse_lightning.zoo.recipes.instruction_batches import instruction_batch
 from fuse_lightning.zoo.recipes.modules import (
     AttributeHead,
@@ -25,10 +23,8 @@ from fuse_lightning.zoo.recipes.modules import (
     LessonModule,
     PairModule,
     SentimentModule,
-    ZooModule,
     image_cells,
 )
-from fuse_lightning.zoo.recipes.progress import ProgressLines
 from fuse_lightning.zoo.recipes.reasoning_batches import reasoning_batch
 from fuse_lightning.zoo.recipes.reasoning_module import ReasoningModule
 from fuse_lightning.zoo.recipes.text_batches import sentence_batch, sentiment_batch
@@ -38,7 +34,6 @@ BATCH = 128
 CLIP_BATCH = 64
 IMAGE_STEPS = 1200
 IMAGE_LEARNING_RATE = 1e-3
-WORKERS = 1
 
 
 class Stage(NamedTuple):
@@ -102,12 +97,12 @@ def train_model(
     if name in TEXT_RECIPES:
         make, module, learning_rate, steps = TEXT_RECIPES[name]
         batches = partial(make, tokenizer, BATCH)
-        _fit(module(model, learning_rate), batches, source, steps, share)
+        fit(module(model, learning_rate), batches, source, steps, share)
     elif name == "instruct":
         for number, (steps, learning_rate, short) in enumerate(INSTRUCTION_STAGES):
             lines = partial(instruction_batch, tokenizer, BATCH, short=short)
             lesson = InstructionModule(model, learning_rate)
-            _fit(lesson, lines, f"{source}-{number}", steps, share)
+            fit(lesson, lines, f"{source}-{number}", steps, share)
     else:
         head = AttributeHead(model.config.projection_dim)
         with torch.no_grad():
@@ -115,51 +110,16 @@ def train_model(
         grid = math.isqrt(image_cells(probe.last_hidden_state).shape[1])
         images = ImageModule(model, IMAGE_LEARNING_RATE, head)
         make_images = partial(image_batch, CLIP_BATCH, grid)
-        _fit(images, make_images, f"{source}-images", IMAGE_STEPS, share)
+        fit(images, make_images, f"{source}-images", IMAGE_STEPS, share)
         flaw_head = nn.Linear(model.config.text_config.hidden_size, 2)
         for number, stage in enumerate(STAGES):
             for key, weight in model.named_parameters():
                 weight.requires_grad_(key.startswith(stage.trained))
             pairs = stage.module(model, stage.learning_rate, head, flaw_head)
             make_pairs = partial(pair_batch, tokenizer, CLIP_BATCH, **stage.batches)
-            _fit(pairs, make_pairs, f"{source}-pairs-{number}", stage.steps, share)
+            fit(pairs, make_pairs, f"{source}-pairs-{number}", stage.steps, share)
         image_processor().save_pretrained(out)
     # Half precision halves the package; loading turns it back to float32.
     model.half().save_pretrained(out)
     tokenizer.save_pretrained(out)
     return time.perf_counter() - start
-
-
-def _fit(
-    module: ZooModule,
-    make: Callable[[random.Random], Any],
-    source: str,
-    steps: int,
-    share: float,
-) -> None:
-    """Trains a module, one batch a step."""
-    steps = max(1, round(steps * share))
-    trainer = L.Trainer(
-        accelerator="cpu",
-        devices=1,
-        precision="bf16-mixed",
-        max_steps=steps,
-        gradient_clip_val=1.0,
-        logger=False,
-        callbacks=[ProgressLines(source)],
-        enable_progress_bar=False,
-        enable_checkpointing=False,
-        enable_model_summary=False,
-        use_distributed_sampler=False,
-    )
-    data = Batches(make, source, steps)
-    loader = DataLoader(
-        data,
-        batch_size=None,
-        num_workers=WORKERS,
-        prefetch_factor=8 if WORKERS else None,
-        persistent_workers=WORKERS > 0,
-        # A fork after the tokenizers have started threads can wait for ever.
-        multiprocessing_context="spawn" if WORKERS else None,
-    )
-    trainer.fit(module, loader)
