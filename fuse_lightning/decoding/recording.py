@@ -52,14 +52,14 @@ class Record:
                 tuple((spelled[top], round(p, 4)) for top, p in place[number])
                 for place in self.tops[rows]
             )
-            for number, name in enumerate(names)
+            for number, name in enumerate(names if any(self.tops) else ())
         }
         return Tokens(
             pieces(model, ids),
             ids,
             dict(zip(MEASURES, by_measure, strict=False)),
             dict(zip(names, by_stream, strict=False)),
-            tops if ids and self.tops and self.tops[0] else {},
+            tops,
         )
 
 

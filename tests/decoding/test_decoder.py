@@ -153,6 +153,13 @@ def test_pieces_are_the_text(scenes):
         assert set(text.tokens.tops) == {"A", "B", "C"}
 
 
+def test_top_tokens_may_be_left_out(gpt2):
+    decoder = ContrastiveDecoder([gpt2, Stream(gpt2, prefix="a ")], Contrast((1, 0)), top=0)
+    (text,) = decoder.write(["red"], GREEDY)
+    assert text.tokens.tops == {}
+    assert len(text.tokens.divergences["kl"]) == len(text.tokens)
+
+
 def test_pieces_of_characters_of_several_tokens(family):
     model = family("gpt2")
     decoder = ContrastiveDecoder([model, model])
