@@ -1,0 +1,3 @@
+from tests.factories.fixtures import folder, load
+
+__all__ = ["folder", "load"]
