@@ -86,6 +86,9 @@ class PathFit:
         groups: Judged grades of each amount, in the order of the amounts.
         degree: 1 for a line, 2 for a parabola.
         level: Confidence level of the intervals.
+        amounts: The A amounts, shape (A,).
+        hits: Sum of the grades of each, shape (A,).
+        texts: Number of texts of each, shape (A,).
     """
 
     groups: Sequence[Grades]
