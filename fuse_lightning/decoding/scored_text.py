@@ -68,13 +68,13 @@ class ScoredText:
     def divergence(self, name: str = "kl") -> float:
         """Mean divergence per token (nats for "kl", "reverse_kl" and "js"); NaN without tokens."""
         values = self.tokens.divergences.get(name, ())
-        return math.fsum(values) / len(values) if values else math.nan
+        return sum(values) / len(values) if values else math.nan
 
     def perplexity(self, stream: str) -> float:
         """Perplexity of the text's tokens under a stream, lower is better; NaN without tokens."""
         values = self.tokens.log_probs.get(stream, ())
         try:
-            return math.exp(-math.fsum(values) / len(values)) if values else math.nan
+            return math.exp(-sum(values) / len(values)) if values else math.nan
         # Beyond the largest float.
         except OverflowError:
             return math.inf

@@ -25,7 +25,7 @@ STAY = 0.75
 """Share of a batch that must go on; below it ended texts leave, which copies keys and values."""
 
 HELD = 8
-"""Positions of which keys and values are kept, in place of one whose logits are computed at once."""
+"""Positions whose keys and values are kept, for each whose logits are computed at once."""
 
 
 @dataclass(frozen=True)
