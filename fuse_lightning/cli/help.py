@@ -10,6 +10,7 @@ COMMANDS = {
     "test": "search",
     "predict": "search",
     "report": "report",
+    "decode": "decode",
     "zoo": "zoo",
     "adapter": "adapter",
 }
@@ -42,6 +43,14 @@ what a run found:
   fuse test --run RUN [--transfer MODEL ...] [--classifier MODEL]
                                                    the same, as Lightning's test
   fuse predict --run RUN [--out FILE.csv|.jsonl]   prompts of each target
+
+texts of two or more models:
+  fuse decode --a ID --b ID --weights 2,-1 --prompts TEXT|FILE
+                                                   write texts that the models disagree about
+  fuse decode --a ID --b ID --score FILE           where two models part on given texts
+  fuse decode ... --preset amplification --sweep 0,1,2,4 --property.pattern REGEX
+                                                   how often something happens, by amount
+  fuse decode --resume logs/decode/version_0       go on with interrupted texts
 
 models of the package:
   fuse zoo scenes --out DIR --count N --seed S     write pictures with captions

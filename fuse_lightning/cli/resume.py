@@ -30,7 +30,7 @@ def expand(words: list[str]) -> list[str]:
         FuseError: If the folder is not that of a run, or a word does not belong to the command.
     """
     command = words[0]
-    words, resumed = _take(words, RESUME)
+    words, resumed = take(words, RESUME)
     if OVERWRITE in words:
         if command != "fit" or resumed:
             raise FuseError(
@@ -48,10 +48,10 @@ def expand(words: list[str]) -> list[str]:
                 f"no checkpoint in {visible(str(folder))}: searches that were under way begin again"
             )
         return [command, *_given(folder), f"--ckpt_path={checkpoint or 'null'}", *words[1:]]
-    words, runs = _take(words, RUN)
-    words, transfer = _take(words, "--transfer")
-    words, classifiers = _take(words, "--classifier")
-    words, outs = _take(words, "--out")
+    words, runs = take(words, RUN)
+    words, transfer = take(words, "--transfer")
+    words, classifiers = take(words, "--classifier")
+    words, outs = take(words, "--out")
     scored = bool(transfer or classifiers)
     for flags, used, commands in (
         (RUN, bool(runs), EVALUATES),
@@ -86,11 +86,11 @@ def measured_folder(words: list[str]) -> Path | None:
 
 
 def _named(words: list[str], flag: str) -> Path | None:
-    _, names = _take(words, flag)
+    _, names = take(words, flag)
     return Path(names[-1]).resolve() if names else None
 
 
-def _take(words: list[str], flag: str) -> tuple[list[str], list[str]]:
+def take(words: list[str], flag: str) -> tuple[list[str], list[str]]:
     """The words of a command line without one option, and the values of that option."""
     rest, values = [], []
     left = iter(words)

@@ -20,8 +20,10 @@ from fuse_lightning.decoding.colours import (
     scale_top,
 )
 from fuse_lightning.decoding.scored_text import ScoredText
+from fuse_lightning.decoding.sweep import Sweep
 from fuse_lightning.decoding.terminal_text import ENDS
 from fuse_lightning.errors import FuseError
+from fuse_lightning.report.rate_curve import rate_curve
 from fuse_lightning.report.templates import environment_of_pages, own_file
 from fuse_lightning.utilities.files import replace_file
 from fuse_lightning.utilities.terminal import quoted
@@ -37,6 +39,7 @@ def heat_map(
     title: str = "Two streams, token by token",
     measure: str = "kl",
     sort: bool = True,
+    sweep: Sweep | None = None,
 ) -> Path:
     """Writes a page that shows what two streams say of each token of some texts.
 
@@ -53,6 +56,7 @@ def heat_map(
         measure: Divergence that is shown first; the page has a list of all.
         sort: Whether texts with a larger mean divergence come first; otherwise as they are given.
             The page has a list for this, too.
+        sweep: Rates of a property along a path of weights, which are drawn above the texts.
 
     Returns:
         The path.
@@ -63,7 +67,7 @@ def heat_map(
     if not texts:
         raise FuseError(f"there are no texts for the page {quoted(path)}; give at least one")
     check_measure(measure, texts)
-    content = page(texts, title, measure, sort)
+    content = page(texts, title, measure, sort, sweep)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         replace_file(path, content)
@@ -75,7 +79,9 @@ def heat_map(
     return path
 
 
-def page(texts: Sequence[ScoredText], title: str, measure: str, sort: bool) -> str:
+def page(
+    texts: Sequence[ScoredText], title: str, measure: str, sort: bool, sweep: Sweep | None = None
+) -> str:
     """HTML page of texts; the arguments are those of :func:`heat_map`."""
     style = Markup("").join([own_file("report.css"), palette(), own_file("heat_map.css")])
     return (
@@ -88,6 +94,8 @@ def page(texts: Sequence[ScoredText], title: str, measure: str, sort: bool) -> s
             measures={name: LABELS[name][0] for name in present(texts)},
             measure=measure,
             sort=sort,
+            curve=sweep and rate_curve(sweep),
+            lines=sweep.lines if sweep else (),
             data=packed(texts),
             style=style,
             script=own_file("heat_map.js"),

@@ -23,8 +23,12 @@ from fuse_lightning.utilities.terminal import quoted, visible
 
 PORTABLE = tuple(dict.fromkeys([*CLASSIFYING, *REASONING]))
 RESULTS = ("prompts.jsonl", "prompts.csv", "prompts-rank*", "skipped.jsonl", "joined.jsonl")
+TEXTS, SWEEP = "texts.jsonl", "sweep.json"
+"""Texts that ``fuse decode`` writes, and the rates of their property."""
 WRITTEN = (
     *RESULTS,
+    TEXTS,
+    SWEEP,
     "evaluation.json",
     "evaluation.csv",
     "verdict*.json*",
@@ -67,8 +71,13 @@ class RunFolder:
         self._own = ""
         self._kept: dict[str, tuple[str, bool]] = {}
 
-    def check_free(self) -> None:
+    def check_free(
+        self, elsewhere: str = "another trainer.logger.version or trainer.default_root_dir"
+    ) -> None:
         """Checks that a new run may write here.
+
+        Args:
+            elsewhere: The option that names another folder.
 
         Raises:
             FuseError: If it would write over files of another run.
@@ -79,8 +88,7 @@ class RunFolder:
             resume = f"--resume {place} goes on with that run, " if self._is_run() else ""
             raise FuseError(
                 f"folder {place} holds {names} already, which a new run would write over; {resume}"
-                "--overwrite replaces what is there, another trainer.logger.version or "
-                "trainer.default_root_dir keeps it"
+                f"--overwrite replaces what is there, {elsewhere} keeps it"
             )
 
     def clear(self, *, beside_too: bool = False) -> None:
