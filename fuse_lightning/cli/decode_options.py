@@ -18,7 +18,7 @@ from fuse_lightning.cli.messages import explain
 from fuse_lightning.cli.texts import TextParser, is_list, plain
 from fuse_lightning.decoding import DecodingOptions, StreamOptions
 from fuse_lightning.decoding.contrast import GateKind, Mode
-from fuse_lightning.decoding.prompt_sources import PromptSources
+from fuse_lightning.decoding.prompt_sources import PromptSources, checked_text
 from fuse_lightning.errors import FuseError
 
 STREAMS = "abcd"
@@ -195,11 +195,15 @@ def parse(words: Sequence[str]) -> Parsed:
     except (RecursionError, ValueError) as error:
         line = about_config(f"{UNREADABLE}{error}", words) or explain(error)
         raise FuseError(_for_decode(line)) from error
-    writing = {each.name: found[each.name] for each in fields(DecodingOptions) if each.init}
+    writing = {each.name: found[each.name] for each in fields(DecodingOptions)}
+    del writing["stop"]
     return Parsed(
         _streams(found),
         DecodeSettings(**{each.name: found[each.name] for each in fields(DecodeSettings)}),
-        DecodingOptions(**{**writing, "stop": tuple(texts_of(found["stop"]))}),
+        DecodingOptions(
+            **writing,
+            stop=tuple(checked_text(each, "stop") for each in texts_of(found["stop"])),
+        ),
         PropertyOptions(**vars(found["property"])),
         _config(reader, found),
     )
@@ -254,6 +258,8 @@ def _streams(found: Namespace) -> dict[str, dict[str, Any]]:
         told = {name: value for name, value in given.items() if value != defaults.get(name)}
         # A run may go on from another folder.
         told |= {name: _absolute(told[name]) for name in ("model", "towards") if name in told}
+        for name in ("prefix", "system"):
+            checked_text(told.get(name) or "", f"{letter}.{name}")
         if told:
             streams[letter] = told
     return streams

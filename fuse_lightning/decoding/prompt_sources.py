@@ -67,7 +67,7 @@ class PromptSources:
     def _prompts(self, source: str, left: int | None) -> list[str]:
         kind = self._kind(source)
         if kind == "text":
-            return [source]
+            return [checked_text(source, "prompts")]
         if kind == "lines":
             return _lines(source, "--prompts")
         rows = RowSources(Root(), stream=left).open(self._split(source), "--prompts")
@@ -214,6 +214,22 @@ def first_tokens(prompts: Sequence[str], model: CausalLM, count: int) -> list[st
         prompt if length <= count else prompt[: int(batch.spans[row, count - 1, 1])]
         for row, (prompt, length) in enumerate(zip(prompts, lengths, strict=True))
     ]
+
+
+def checked_text(text: str, option: str) -> str:
+    """Text of an option itself.
+
+    Raises:
+        FuseError: If it is no Unicode, as where the terminal's encoding is another one.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise FuseError(
+            f"{option} is {quoted(text)}, which is no Unicode; give UTF-8 text, and check the "
+            "terminal's encoding"
+        ) from None
+    return text
 
 
 def _lines(source: str, option: str) -> list[str]:

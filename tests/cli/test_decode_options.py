@@ -125,6 +125,8 @@ def test_every_option_has_a_help():
         (["--b.quantization", "2bit"], ["b.quantization", "'2bit'"]),
         (["--gate", "x"], ["gate", "'x'", "cosine"]),
         (["word"], ["word"]),
+        (["--b.prefix", "\udce9"], ["b.prefix is '\\udce9'", "no Unicode"]),
+        (["--stop", "\udce9"], ["stop", "no Unicode"]),
         (["--config", "none.yaml"], ["none.yaml", "does not exist"]),
         (["--config", "broken.yaml"], ["broken.yaml", "options of fuse decode"]),
         (["--config", "other.yaml"], ["'nono'"]),

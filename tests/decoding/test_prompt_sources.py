@@ -109,6 +109,7 @@ def test_bad_sources_are_told_in_one_line():
     assert "row 1" in (line := refused(lambda: read("numbers.jsonl")))
     assert "'3' of type int" in line
     assert "no Unicode" in refused(lambda: read("half.jsonl"))
+    assert "no Unicode" in refused(lambda: read("\udce9"))
     assert "'a.pdf' is no text or table" in refused(lambda: read("a.pdf"))
     assert "has no splits" in refused(lambda: read("two.csv", split="test"))
     assert "leave one of them out" in refused(lambda: read("hub:a/b@train", split="test"))
