@@ -21,6 +21,10 @@ from fuse_lightning.decoding.contrast import GateKind, Mode
 from fuse_lightning.decoding.prompt_sources import PromptSources, checked_text
 from fuse_lightning.errors import FuseError
 
+USAGE = """fuse decode --a ID [--b ID] [--b.prefix TEXT] ...
+                   --weights 2,-1 | --preset NAME
+                   --prompts TEXT|FILE ... | --score FILE
+                   [options, also by --config FILE]"""
 STREAMS = "abcd"
 """Options that name streams, in order."""
 MANY = ("--prompts", "--stop")
@@ -157,20 +161,25 @@ def parser() -> TextParser:
         prog="fuse decode",
         exit_on_error=False,
         description="Lets several streams of frozen models write or read texts together.",
-        add_help=True,
+        usage=USAGE,
     )
     found.add_argument("--config", action="config", help="YAML file with options")
+    found.add_class_arguments(DecodeSettings)
+    found.add_class_arguments(DecodingOptions, skip={"stop"})
+    found.add_class_arguments(PropertyOptions, "property", as_group=False)
     for letter in STREAMS:
         found.add_argument(
             f"--{letter}.model",
             type=str | None,
             default=None,
-            help=f"model of stream {letter.upper()}, also --{letter} ID; by default that of A",
+            help=f"model of stream {letter.upper()}, also --{letter} ID"
+            + ("" if letter == "a" else "; by default that of A"),
         )
         found.add_class_arguments(StreamOptions, letter, skip={"model"}, as_group=False)
-    found.add_class_arguments(DecodeSettings)
-    found.add_class_arguments(DecodingOptions, skip={"stop"})
-    found.add_class_arguments(PropertyOptions, "property", as_group=False)
+    for action in found._actions:
+        letter, _, name = action.dest.partition(".")
+        if letter in [*STREAMS[1:]] and name != "model":
+            action.help = f"as --a.{name}"
     return found
 
 
@@ -195,6 +204,12 @@ def parse(words: Sequence[str]) -> Parsed:
     except (RecursionError, ValueError) as error:
         line = about_config(f"{UNREADABLE}{error}", words) or explain(error)
         raise FuseError(_for_decode(line)) from error
+    for group in (*STREAMS, "property"):
+        if not isinstance(found[group], Namespace):
+            raise FuseError(
+                f"option {group} is {found[group]!r}; give a group of options, such as "
+                f"{group}: {{{'pattern' if group == 'property' else 'model'}: {found[group]}}}"
+            )
     writing = {each.name: found[each.name] for each in fields(DecodingOptions)}
     del writing["stop"]
     return Parsed(

@@ -19,20 +19,21 @@ from fuse_lightning.utilities.terminal import encoding, printable, say
 MOST_PROMPTS = 20
 """Most prompts that get a row each."""
 LONGEST_PROMPT = 32
-UNBIASED = (
-    "The texts are samples of A: the mean KL(A‖B) of a text is an unbiased estimate of the "
-    "divergence of whole texts."
-)
 
 
 def print_summary(
-    prompts: Sequence[PromptSummary], names: Sequence[str], measure: str, unbiased: bool
+    prompts: Sequence[PromptSummary],
+    names: Sequence[str],
+    pair: tuple[str, str],
+    measure: str,
+    unbiased: bool,
 ) -> None:
     """Prints means with standard errors, over prompts and of each of a few.
 
     Args:
         prompts: Figures of each prompt and choice of weights.
         names: Names of the streams.
+        pair: Names of the two that are compared.
         measure: Divergence of tables with a row for each prompt, or choice of weights.
         unbiased: Whether the texts are samples of stream A as it is.
     """
@@ -40,13 +41,18 @@ def print_summary(
     for each in prompts:
         groups.setdefault(each.weights, []).append(each)
     if len(groups) > 1:
-        _print_weights(groups, names, measure)
+        _print_weights(groups, names, pair, measure)
         return
-    _print_total(prompts)
+    _print_total(prompts, pair)
     if unbiased:
-        say(_spelled(UNBIASED))
+        say(
+            _spelled(
+                f"The texts are samples of A: the mean {label('kl', pair)} of a text is an "
+                "unbiased estimate of the divergence of whole texts."
+            )
+        )
     if 1 < len(prompts) <= MOST_PROMPTS:
-        _print_prompts(prompts, measure)
+        _print_prompts(prompts, pair, measure)
 
 
 def total(prompts: Sequence[PromptSummary]) -> Summary:
@@ -54,7 +60,7 @@ def total(prompts: Sequence[PromptSummary]) -> Summary:
     return prompts[0].figures if len(prompts) == 1 else over_prompts(prompts)
 
 
-def _print_total(prompts: Sequence[PromptSummary]) -> None:
+def _print_total(prompts: Sequence[PromptSummary], pair: tuple[str, str]) -> None:
     figures = total(prompts)
     table = Table(title=Text(_counts(figures, len(prompts))))
     unit = "prompts" if len(prompts) > 1 else "texts"
@@ -62,19 +68,19 @@ def _print_total(prompts: Sequence[PromptSummary]) -> None:
     for name in ("mean", f"error over {unit}", "unit"):
         table.add_column(name, justify="left" if name == "unit" else "right")
     for name, mean in figures.divergences.items():
-        label, of = LABELS[name]
-        _add(table, label, mean, f"{of} a token" if of else "from 0 to 1")
+        of = LABELS[name][1]
+        _add(table, label(name, pair), mean, f"{of} a token" if of else "from 0 to 1")
     if (sums := figures.sums.get("kl")) is not None:
-        _add(table, f"{LABELS['kl'][0]} of a text", sums, "nats")
+        _add(table, f"{label('kl', pair)} of a text", sums, "nats")
     for name, found in figures.perplexities.items():
         _add(table, f"perplexity {name}", _as_mean(found), "")
     print_table(table)
 
 
-def _print_prompts(prompts: Sequence[PromptSummary], measure: str) -> None:
+def _print_prompts(prompts: Sequence[PromptSummary], pair: tuple[str, str], measure: str) -> None:
     table = Table()
     table.add_column("prompt")
-    for name in _columns(prompts[0].figures, measure):
+    for name in _columns(prompts[0].figures, pair, measure):
         table.add_column(_spelled(name), justify="right")
     for each in prompts:
         table.add_row(Text(_short(each.prompt)), *_cells(each.figures, measure))
@@ -82,12 +88,15 @@ def _print_prompts(prompts: Sequence[PromptSummary], measure: str) -> None:
 
 
 def _print_weights(
-    groups: dict[tuple[float, ...], list[PromptSummary]], names: Sequence[str], measure: str
+    groups: dict[tuple[float, ...], list[PromptSummary]],
+    names: Sequence[str],
+    pair: tuple[str, str],
+    measure: str,
 ) -> None:
     table = Table()
     table.add_column(f"weights {','.join(names)}")
     first = next(iter(groups.values()))
-    for name in _columns(first[0].figures, measure):
+    for name in _columns(first[0].figures, pair, measure):
         table.add_column(_spelled(name), justify="right")
     for weights, some in groups.items():
         told = ", ".join(f"{weight:g}" for weight in weights)
@@ -95,10 +104,10 @@ def _print_weights(
     print_table(table)
 
 
-def _columns(figures: Summary, measure: str) -> list[str]:
+def _columns(figures: Summary, pair: tuple[str, str], measure: str) -> list[str]:
     streams = [f"perplexity {name}" for name in figures.perplexities]
-    label, unit = LABELS[measure]
-    return ["texts", f"{label}, {unit}".removesuffix(", "), "error", *streams]
+    unit = LABELS[measure][1]
+    return ["texts", f"{label(measure, pair)}, {unit}".removesuffix(", "), "error", *streams]
 
 
 def _cells(figures: Summary, measure: str) -> list[Text]:
@@ -108,8 +117,18 @@ def _cells(figures: Summary, measure: str) -> list[Text]:
     return [Text(_spelled(cell)) for cell in cells]
 
 
-def _add(table: Table, label: str, mean: Mean, unit: str) -> None:
-    cells = (label, number(mean.value), number(mean.error), unit)
+def label(measure: str, pair: tuple[str, str]) -> str:
+    """Name of a divergence of two streams.
+
+    >>> label("kl", ("A", "C")), label("js", ("A", "C"))
+    ('KL(A‖C)', 'Jensen-Shannon')
+    """
+    directions = {"kl": "KL({}‖{})", "reverse_kl": "KL({1}‖{0})"}
+    return directions.get(measure, LABELS[measure][0]).format(*pair)
+
+
+def _add(table: Table, name: str, mean: Mean, unit: str) -> None:
+    cells = (name, number(mean.value), number(mean.error), unit)
     table.add_row(*(Text(_spelled(cell)) for cell in cells))
 
 

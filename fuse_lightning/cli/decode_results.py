@@ -109,7 +109,7 @@ class Results:
         """Prints tables, the most divergent texts, and where everything is."""
         if self.shown:
             print_texts(self.most.texts[: self.shown], self.measure)
-        print_summary(self.prompts, self.streams, self.measure, self.unbiased)
+        print_summary(self.prompts, self.streams, self.pair, self.measure, self.unbiased)
         if self.sweep is not None:
             print_sweep(self.sweep)
         say(f"texts, table and page are in {visible(quoted(folder))}")

@@ -248,12 +248,13 @@ def streams(parsed: Parsed, count: int | None) -> list[StreamOptions]:
             raise FuseError(
                 f"there is no stream {name!r} to compare; give --compare two of {', '.join(known)}"
             )
-    if found[known.index(pair[0])] == found[known.index(pair[1])]:
-        letter = pair[1].lower()
+    silent = next((name for name in reversed(pair) if name.lower() not in given), None)
+    # Two that are named may well be the same, to see that nothing is found.
+    if silent and found[known.index(pair[0])] == found[known.index(pair[1])]:
         raise FuseError(
             f"streams {pair[0]} and {pair[1]} are the same, {found[0].model!r} without a "
-            f"difference; give --{letter} another model, or --{letter}.prefix, --{letter}.layers "
-            f"or another option of {pair[1]}"
+            f"difference; give --{silent.lower()} another model, or --{silent.lower()}.prefix or "
+            f"another option of {silent}"
         )
     return found
 

@@ -40,7 +40,7 @@ class StreamOptions:
         device_map: How to spread the model over several devices.
         quantization: "4bit" or "8bit" for the weights of linear layers.
         trust_remote_code: Whether to run code that comes with the model.
-        start: Start of every text, see :class:`CausalLM`.
+        start: Start of every text: "auto", "tokenizer", "none" or a text.
     """
 
     model: str

@@ -52,7 +52,7 @@ def texts_identity(option: str, texts: Sequence[object]) -> Identity:
     """Number and digest of the prompts, or of the given texts.
 
     >>> texts_identity("prompts", ["a", "b"])
-    {'prompts': '2 of digest b3cf32e6'}
+    {'prompts': '2 of digest 3554d2b8'}
     """
     digest = short_digest(json.dumps(list(texts)))
     return {option: f"{len(texts)} of digest {digest}"}

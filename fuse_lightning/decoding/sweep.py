@@ -146,11 +146,12 @@ class Sweep:
         if found is None:
             lines.append(f"no rate is extrapolated: {self.refusal}")
         else:
-            worth = "" if found.worth is None else f", as {found.worth} at {self.wanted:g} would"
+            worth = f"; {found.worth} texts of amount {self.wanted:g} would tell as much"
             lines.append(
                 f"rate at amount {self.wanted:g}, extrapolated by a {found.shape}: "
                 f"{percent(found.rate)} ({interval} {percent(found.low)} to "
-                f"{percent(found.high)}), from {found.texts} texts at other amounts{worth}"
+                f"{percent(found.high)}), from {found.texts} texts at other amounts"
+                f"{'' if found.worth is None else worth}"
             )
             lines += found.notes
         if (there := self.counted) is not None and there.rate is not None:

@@ -121,10 +121,7 @@ def _frame(scale: Scale, sweep: Sweep) -> Iterable[str]:
         yield f'<text x="{x:.1f}" y="{low + 18}" text-anchor="middle">{amount:g}</text>'
     yield _line(LEFT, low, width - RIGHT, low) + _line(LEFT, low, LEFT, high)
     middle = (LEFT + width - RIGHT) / 2
-    yield (
-        f'<text x="{middle:.1f}" y="{height - 10}" text-anchor="middle">'
-        "amount (0: before, 1: after)</text>"
-    )
+    yield (f'<text x="{middle:.1f}" y="{height - 10}" text-anchor="middle">amount</text>')
     yield (
         f'<text transform="translate(14 {(low + high) / 2:.1f}) rotate(-90)" '
         f'text-anchor="middle">rate of {Markup.escape(_short(sweep.name))}</text>'

@@ -2,12 +2,18 @@
 
 import csv
 import json
+import re
+import shlex
 import signal
 from pathlib import Path
 
 import pytest
 import yaml
 
+from fuse_lightning.cli.decode import asked
+from fuse_lightning.cli.decode_options import parse
+from fuse_lightning.cli.decode_setup import property_of, streams, variants
+from fuse_lightning.cli.help import HELP
 from fuse_lightning.cli.main import main
 from fuse_lightning.decoding import ContrastiveDecoder, DecodingOptions, Stream
 from fuse_lightning.decoding.contrast import Contrast
@@ -100,6 +106,15 @@ def test_one_text_is_printed_as_it_is_written(decode):
     assert "\n".join(out) == found()[0].text
     told = decode(*WRITE, *TWO, "--stream")[2]
     assert "stream prints one text, and 2 are asked for" in told[0]
+
+
+def test_the_compared_streams_are_named(decode):
+    out = decode(*WRITE[:-2], "--c.prefix", "a dark ", "--weights", "2,-1,0", "--compare", "C,A",
+                 *SHORT, "--prompts", "photo of", "--prompts", "view of")[1]  # fmt: skip
+    printed = "\n".join(out)
+    assert "KL(C‖A) of a text" in printed
+    assert "KL(A‖C)" in printed
+    assert found()[0].pair == ("C", "A")
 
 
 def test_the_empty_prompt_and_the_first_tokens_of_prompts(decode):
@@ -311,15 +326,32 @@ def test_bad_input_is_told_in_one_line_and_writes_nothing(decode, words, told):
 
 @pytest.mark.parametrize("name", ["decode", "decode_smollm2"])
 def test_files_of_options_are_read(name):
-    from fuse_lightning.cli.decode import asked
-    from fuse_lightning.cli.decode_options import parse
-
     path = Path(__file__).parents[2] / "configs" / f"{name}.yaml"
     task = asked(parse(["--config", str(path), "--prompts", "a"]))
     assert {each.model for each in task.streams} == {
         part.get("model", yaml.safe_load(path.read_text())["a"]["model"])
         for part in (yaml.safe_load(path.read_text())[letter] for letter in "ab")
     }
+
+
+def commands():
+    """Words of the commands that pages and the help show."""
+    root = Path(__file__).parents[2]
+    pages = [root / "README.md", root / "docs" / "decoding.md", *root.glob("configs/decode*.yaml")]
+    for text in (HELP, *(page.read_text() for page in pages)):
+        joined = re.sub(r"\\\n#?\s*", "", text)
+        for found in re.findall(r"fuse decode (-(?:(?! {2})[^`\n])*)", joined):
+            words = shlex.split(found, comments=True)
+            if "..." not in words and "--resume" not in words and "--help" not in words:
+                yield tuple(str(root / w) if w.startswith("configs/") else w for w in words)
+
+
+@pytest.mark.parametrize("words", sorted({*commands()}), ids=" ".join)
+def test_commands_of_the_pages_are_understood(words):
+    parsed = parse(words)
+    found = variants(parsed.settings)
+    assert len(streams(parsed, found and len(found.contrast.weights))) > 1
+    property_of(parsed.property)
 
 
 def test_help_names_the_options(decode):

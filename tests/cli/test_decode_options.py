@@ -130,11 +130,13 @@ def test_every_option_has_a_help():
         (["--config", "none.yaml"], ["none.yaml", "does not exist"]),
         (["--config", "broken.yaml"], ["broken.yaml", "options of fuse decode"]),
         (["--config", "other.yaml"], ["'nono'"]),
+        (["--config", "short.yaml"], ["option b is 'zoo/gpt2'", "b: {model: zoo/gpt2}"]),
         (["--temperature", "0", "--samples", "2"], ["samples is 2", "temperature"]),
     ],
 )
 def test_bad_options_are_told_in_one_line(more, told):
     Path("broken.yaml").write_text("a: [\n")
+    Path("short.yaml").write_text("b: zoo/gpt2\n")
     Path("other.yaml").write_text("nono: 1\n")
     line = refused([*WORDS, *more])
     assert [part for part in told if part not in line] == [], line

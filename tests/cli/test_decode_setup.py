@@ -120,6 +120,8 @@ def test_layers_are_numbers_or_a_word():
 
 def test_weights_and_words_say_how_many_streams_there_are():
     assert len(opened("--a", "m", "--b", "n", "--c", "o", count=3)) == 3
+    # The same model twice, each named, tells that nothing is found where nothing is.
+    assert opened("--a", "m", "--b", "m")[0] == opened("--a", "m", "--b", "m")[1]
     assert len(opened("--a", "m", "--b", "n", count=3)) == 3
     assert len(opened("--a", "m", "--c", "n", "--b", "o", count=None)) == 3
 
