@@ -31,7 +31,7 @@ class Contrast:
     In the mode "weighted" a token's score is :math:`\sum_i w_i \ell_i`. So it is a difference of
     logits up to a constant of the row. In the mode "residual" it is the logarithm of
     :math:`\max(0, \sum_i w_i p_i)`; with the weights 1 and -1 the result is the part of A that B
-    lacks. Where less than ``least`` of it is left, the fallback stream decides.
+    lacks. Where at most ``least`` of it is left within the mask, the fallback stream decides.
 
     Tokens outside the mask get minus infinity. The mask keeps tokens that one stream finds
     plausible; of several masks all must keep a token.
@@ -56,7 +56,7 @@ class Contrast:
             of the smallest weight.
         fallback: Stream of the gate and of the mode "residual"; by default the one of the largest
             weight.
-        least: Least mass of the mode "residual".
+        least: Mass of the mode "residual" up to which the fallback decides.
 
     Raises:
         FuseError: If a setting makes no sense.
@@ -103,6 +103,10 @@ class Contrast:
         for name in ("gate_at", "least"):
             if not (math.isfinite(getattr(self, name)) and getattr(self, name) >= 0):
                 raise FuseError(f"{name} is {getattr(self, name)}; give 0 or more")
+        if self.gate_between is not None and len(self.gate_between) != 2:
+            raise FuseError(
+                f"gate_between has {len(self.gate_between)} name(s); give the names of two streams"
+            )
         for name in (self.mask_from, self.fallback, *(self.gate_between or ())):
             self._index(name)
 
@@ -140,24 +144,31 @@ class Contrast:
         given = log_probs.new_tensor(self.weights)[:, None] if weights is None else weights
         base = log_probs[self._index(self.fallback)]
         share = self._share(log_probs)
+        kept = self.plausible(log_probs)
         if self.mode == "residual":
-            scores = self._residual(log_probs, given, base, share)
+            scores = self._residual(log_probs, given, base, share, kept)
         else:
             scores = weighted(log_probs, given)
             if share is not None:
                 scores = _mixed(scores, base, share)
-        kept = self.plausible(log_probs)
         return scores if kept is None else scores.masked_fill(~kept, -torch.inf)
 
     def _residual(
-        self, log_probs: Tensor, weights: Tensor, base: Tensor, share: Tensor | None
+        self,
+        log_probs: Tensor,
+        weights: Tensor,
+        base: Tensor,
+        share: Tensor | None,
+        kept: Tensor | None,
     ) -> Tensor:
         mass = (weights[..., None] * log_probs.exp()).sum(0)
-        left = mass.clamp(min=0).sum(-1, keepdim=True)
+        # What the mask drops cannot be written: without a fallback nothing might be left.
+        usable = mass if kept is None else mass.where(kept, 0)
+        left = usable.clamp(min=0).sum(-1, keepdim=True)
         if share is not None:
             mass = (1 - share) * mass + share * base.exp()
         scores = mass.clamp(min=0).log()
-        return torch.where(left < self.least, base, scores)
+        return torch.where(left <= self.least, base, scores)
 
     def plausible(self, log_probs: Tensor) -> Tensor | None:
         """Whether the mask keeps each token, shape (N, V); ``None`` without a mask.
@@ -195,7 +206,8 @@ class Contrast:
         first, second = (log_probs[self._index(name)] for name in names)
         if self.gate == "cosine":
             cosine = torch.cosine_similarity(first.exp(), second.exp(), dim=-1)
-            return torch.exp(-self.gate_at * (1 - cosine))[:, None]
+            # By rounding the cosine of equal rows may be above 1.
+            return torch.exp(-self.gate_at * (1 - cosine).clamp(min=0))[:, None]
         found: Tensor = getattr(divergences(first, second), self.gate)
         return (found < self.gate_at).to(log_probs.dtype)[:, None]
 

@@ -44,11 +44,15 @@ def divergences(a: Tensor, b: Tensor) -> Divergences:
     difference = a - b
     both = torch.isfinite(difference)
     known = difference.where(both, 0)
-    # Where A is 0 a token adds nothing; where only B is 0 it adds infinity.
-    kl = (p * known).sum(-1) + _infinite((p > 0) & (q == 0))
-    reverse = (q * -known).sum(-1) + _infinite((q > 0) & (p == 0))
-    middle = ((p + q) / 2).clamp(min=torch.finfo(p.dtype).tiny).log()
-    js = (torch.xlogy(p, p) + torch.xlogy(q, q) - (p + q) * middle).sum(-1) / 2
+    # Where A is 0 a token adds nothing; where only B is 0 it adds infinity. The logarithm says
+    # which is 0: small probabilities round to it.
+    never, reverse_never = torch.isneginf(a), torch.isneginf(b)
+    kl = (p * known).sum(-1) + _infinite(~never & reverse_never)
+    reverse = (q * -known).sum(-1) + _infinite(never & ~reverse_never)
+    # Of equal probabilities the ratio to their mean is 1 exactly.
+    middle = (p + q) / 2
+    middle = middle.where(middle > 0, 1)
+    js = (torch.xlogy(p, p / middle) + torch.xlogy(q, q / middle)).sum(-1) / 2
     count = both.sum(-1, keepdim=True).clamp(min=1)
     centred = (known - known.sum(-1, keepdim=True) / count).where(both, 0).abs()
     tv = (p - q).abs().sum(-1) / 2
