@@ -46,15 +46,24 @@ class Reader:
     def __init__(self, source: Source, ids: Tensor, mask: Tensor) -> None:
         self.source = source
         self.network = source.network
-        accepted = {*inspect.signature(self.network.forward).parameters}
+        self._core = _core(self.network)
+        accepted = {*inspect.signature(self._core.forward).parameters}
         self._positions = "position_ids" in accepted
         self._last = {"logits_to_keep": 1} if "logits_to_keep" in accepted else {}
         self._tuned = [] if source.adapted else _tuned_layers(self.network)
         device = next(self.network.parameters()).device
         self.ids, self.mask = ids.to(device), mask.to(device).long()
         self._kept: dict[str, Any] = {}
+        self._masked = True
         self.logits = self._read(self.ids)
         """Logits of the next token, shape (N, 1 + L, W): of the last layer, then of early ones."""
+        # Recurrent networks want no mask for what comes behind a prompt.
+        prepare = getattr(self._core, "prepare_inputs_for_generation", None)
+        if self._kept and prepare is not None:
+            prepared = prepare(
+                self.ids[:, -1:], attention_mask=self.mask, use_cache=True, **self._kept
+            )
+            self._masked = prepared.get("attention_mask") is not None
 
     @torch.no_grad()
     def step(self, tokens: Tensor) -> None:
@@ -79,6 +88,8 @@ class Reader:
     @torch.no_grad()
     def _read(self, ids: Tensor) -> Tensor:
         given: dict[str, Any] = {**self._last, **self._kept}
+        if self._masked:
+            given["attention_mask"] = self.mask
         if self._positions:
             positions = self.mask.cumsum(1) - 1
             given["position_ids"] = positions[:, -ids.shape[1] :].clamp(min=0)
@@ -87,7 +98,6 @@ class Reader:
         with self._plain(), seen:
             output = self.network(
                 input_ids=ids,
-                attention_mask=self.mask,
                 use_cache=True,
                 output_hidden_states=bool(self.source.layers),
                 **given,
@@ -97,7 +107,10 @@ class Reader:
         self._kept = {name: getattr(output, name)} if name else {}
         logits: Tensor = output.logits
         count = 1 + len(self.source.layers)
-        return logits[:, -count:]
+        if logits.shape[1] == count:
+            return logits
+        # A view would keep the logits of the whole prompt in memory.
+        return logits[:, -count:].clone()
 
     @contextmanager
     def _watched(self, early: list[Tensor]) -> Iterator[None]:
@@ -106,18 +119,33 @@ class Reader:
         One product with the head's weights serves all, which are most of what a small network
         reads from memory for a token.
         """
-        head = getattr(self.network, "get_output_embeddings", lambda: None)()
-        body = getattr(self.network, "base_model", self.network)
-        if head is None or body is self.network:
+        name = type(self._core).__name__
+        head = getattr(self._core, "get_output_embeddings", lambda: None)()
+        # Some heads stand behind the decoder of the base model, not behind the base model.
+        body = getattr(self._core, "get_decoder", lambda: self._core)()
+        if head is None or body is self._core:
             raise FuseError(
-                f"{type(self.network).__name__} has no head apart from its layers, so that no "
-                "early layer can be read; leave layers out"
+                f"{name} has no head apart from its layers, so that no early layer can be read; "
+                "leave layers out"
             )
 
         def keep(_: nn.Module, __: Any, output: Any) -> None:
-            early[:] = [output.hidden_states[layer][:, -1:] for layer in self.source.layers]
+            states = getattr(output, "hidden_states", None)
+            if states is None:
+                return
+            if max(self.source.layers) >= len(states):
+                raise FuseError(
+                    f"layers of a stream are {self.source.layers}, and {name} has {len(states) - 1}"
+                    f" layers; give numbers from 0 to {len(states) - 1}"
+                )
+            early[:] = [states[layer][:, -1:] for layer in self.source.layers]
 
         def add(_: nn.Module, inputs: Any) -> Any:
+            widths = {each.shape[-1] for each in (inputs[0], *early)}
+            if not early or len(widths) > 1:
+                raise FuseError(
+                    f"the head of {name} does not read what its early layers give; leave layers out"
+                )
             return (torch.cat([inputs[0][:, -1:], *early], 1), *inputs[1:])
 
         handles = [body.register_forward_hook(keep), head.register_forward_pre_hook(add)]
@@ -130,19 +158,33 @@ class Reader:
     @contextmanager
     def _plain(self) -> Iterator[None]:
         """Context in which the layers of an adapter do nothing, unless they are to act."""
-        for layer in self._tuned:
+        acting = [layer for layer in self._tuned if not layer.disable_adapters]
+        # PEFT sets what learns along with what acts.
+        learning = [(each, each.requires_grad) for layer in acting for each in layer.parameters()]
+        for layer in acting:
             layer.enable_adapters(False)
         try:
             yield
         finally:
-            for layer in self._tuned:
+            for layer in acting:
                 layer.enable_adapters(True)
+            for weight, learns in learning:
+                weight.requires_grad_(learns)
+
+
+def _core(network: nn.Module) -> nn.Module:
+    """The network of transformers within PEFT's wrapper, whose forward names its arguments."""
+    inner: nn.Module = getattr(network, "get_base_model", lambda: network)()
+    return inner
 
 
 def _tuned_layers(network: nn.Module) -> list[Any]:
+    """Layers with an adapter, and whole layers that were trained beside it."""
     from peft.tuners.tuners_utils import BaseTunerLayer
+    from peft.utils.other import AuxiliaryTrainingWrapper
 
-    found = [layer for layer in network.modules() if isinstance(layer, BaseTunerLayer)]
+    kinds = (BaseTunerLayer, AuxiliaryTrainingWrapper)
+    found = [layer for layer in network.modules() if isinstance(layer, kinds)]
     if not found:
         raise FuseError(
             f"{type(network).__name__} has no PEFT adapter that could be off; give the tuned model"

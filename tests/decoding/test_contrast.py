@@ -1,6 +1,8 @@
 """Scores of contrasts against plain float64 Python, and against numbers worked out by hand."""
 
 import math
+import operator
+from functools import partial
 
 import pytest
 import torch
@@ -76,7 +78,7 @@ def clear_of_edges(contrast, streams, weights):
     if contrast.mode == "residual":
         kept = oracle.plausible(contrast, streams)
         left = sum(
-            max(0.0, sum(w * math.exp(each[token]) for w, each in zip(weights, streams)))
+            max(0.0, sum(map(operator.mul, weights, [math.exp(each[token]) for each in streams])))
             for token in range(len(streams[0]))
             if kept[token]
         )
@@ -95,7 +97,7 @@ def check(contrast, drawn, weights=None):
     given_weights = None if weights is None else torch.tensor(weights, dtype=torch.float64).T
     found = contrast.scores(log_probs, given_weights)
     expected = torch.tensor(
-        [oracle.scores(contrast, streams, each) for streams, each in zip(drawn, per_row)],
+        list(map(partial(oracle.scores, contrast), drawn, per_row)),
         dtype=torch.float64,
     )
     if contrast.mode == "residual":
@@ -255,9 +257,9 @@ def test_common_log_probabilities_are_float32(dtype):
     found = log_softmax_common(logits)
     assert found.dtype == torch.float32
     assert found.shape == (2, 3, 7)
-    for ours, given_logits in zip(found, logits):
-        for row, expected in zip(ours, given_logits[:, :7].tolist()):
-            assert_near(row, torch.tensor(oracle.log_softmax(expected)))
+    for ours, rows_of_logits in zip(found, logits, strict=True):
+        expected = list(map(oracle.log_softmax, rows_of_logits[:, :7].tolist()))
+        assert_near(ours, torch.tensor(expected))
 
 
 @pytest.mark.parametrize(
