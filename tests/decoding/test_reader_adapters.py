@@ -11,8 +11,9 @@ from fuse_lightning.decoding.processor import ContrastiveLogitsProcessor
 from fuse_lightning.decoding.readers import Readers, StreamNetwork
 from fuse_lightning.errors import FuseError
 from tests.decoding.alone import log_probs_alone
+from tests.decoding.generating import rows
 from tests.decoding.networks import qwen3
-from tests.decoding.test_readers import SIZE, rows
+from tests.decoding.test_readers import SIZE
 from tests.near import assert_near
 
 

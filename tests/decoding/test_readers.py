@@ -7,6 +7,7 @@ from transformers import Qwen3ForCausalLM
 from fuse_lightning.decoding.readers import Readers, StreamNetwork
 from fuse_lightning.errors import FuseError
 from tests.decoding.alone import log_probs_alone
+from tests.decoding.generating import rows
 from tests.decoding.networks import OTHERS, qwen3, random
 from tests.factories.builders import ALL_CAUSAL_LMS
 from tests.near import assert_near
@@ -39,11 +40,6 @@ class Texts:
         found = self.readers.log_probs()
         assert found.dtype == torch.float32
         assert_near(found, log_probs_alone(self.streams, self.rows), size=SIZE)
-
-
-def rows(*lengths, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    return [tuple(torch.randint(3, 60, (n,), generator=generator).tolist()) for n in lengths]
 
 
 @pytest.mark.parametrize("name", [*ALL_CAUSAL_LMS, *OTHERS])
