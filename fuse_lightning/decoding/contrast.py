@@ -119,6 +119,11 @@ class Contrast:
             raise FuseError(f"there is no stream {name!r}; give one of {', '.join(known)}")
         return known.index(name.upper())
 
+    @property
+    def base(self) -> int:
+        """Number of the fallback stream."""
+        return self._index(self.fallback)
+
     def scores(self, log_probs: Tensor, weights: Tensor | None = None) -> Tensor:
         """Scores of the next token; higher is better.
 
@@ -142,7 +147,7 @@ class Contrast:
                 "weight for each stream"
             )
         given = log_probs.new_tensor(self.weights)[:, None] if weights is None else weights
-        base = log_probs[self._index(self.fallback)]
+        base = log_probs[self.base]
         share = self._share(log_probs)
         kept = self.plausible(log_probs)
         if self.mode == "residual":

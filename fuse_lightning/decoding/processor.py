@@ -24,7 +24,7 @@ class ContrastiveLogitsProcessor(LogitsProcessor):  # type: ignore[misc]
     Make a new one for each call of ``generate``. Sampling takes only the 50 likeliest tokens
     unless ``top_k=0`` is given. Settings such as ``min_new_tokens`` or ``repetition_penalty``
     change the scores of A before this processor sees them; to have them behind it, give them as
-    processors of their own after this one. What they forbid stays forbidden either way.
+    processors of their own after this one. What they forbid before it is forbidden to all streams.
 
     Args:
         others: The other networks, or their streams.
@@ -74,8 +74,14 @@ class ContrastiveLogitsProcessor(LogitsProcessor):  # type: ignore[misc]
         """Scores of the contrast, shape (N, W); minus infinity beyond the common vocabulary."""
         self._follow(input_ids)
         assert self._readers is not None
-        own = scores / self.temperature
-        self.log_probs = log_softmax_common([own, *self._readers.logits()])
+        logits = [scores / self.temperature, *self._readers.logits()]
+        # Forbidden tokens are so to all streams: else a mask might keep nothing else.
+        width = min(each.shape[-1] for each in logits)
+        never = torch.isneginf(scores[:, :width])
+        allowed = [
+            each[:, :width].masked_fill(never.to(each.device), -torch.inf) for each in logits
+        ]
+        self.log_probs = log_softmax_common(allowed)
         found = self.contrast.scores(self.log_probs)
         joined = scores.new_full(scores.shape, -torch.inf)
         joined[:, : found.shape[1]] = found

@@ -15,6 +15,8 @@ from fuse_lightning.errors import FuseError
 
 CACHES = ("cache", "past_key_values", "cache_params")
 """Names under which networks return what they keep, and take it back."""
+LONG = 256
+"""Longest prompt of which all layers of all tokens may be in memory at once."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,15 +57,8 @@ class Reader:
         self.ids, self.mask = ids.to(device), mask.to(device).long()
         self._kept: dict[str, Any] = {}
         self._masked = True
-        self.logits = self._read(self.ids)
+        self.logits = self._begin()
         """Logits of the next token, shape (N, 1 + L, W): of the last layer, then of early ones."""
-        # Recurrent networks want no mask for what comes behind a prompt.
-        prepare = getattr(self._core, "prepare_inputs_for_generation", None)
-        if self._kept and prepare is not None:
-            prepared = prepare(
-                self.ids[:, -1:], attention_mask=self.mask, use_cache=True, **self._kept
-            )
-            self._masked = prepared.get("attention_mask") is not None
 
     @torch.no_grad()
     def step(self, tokens: Tensor) -> None:
@@ -72,7 +67,8 @@ class Reader:
         self.ids = torch.cat([self.ids, new], 1)
         self.mask = torch.cat([self.mask, torch.ones_like(new)], 1)
         # A network that keeps nothing reads everything again.
-        self.logits = self._read(new if self._kept else self.ids)
+        unread = new if self._kept else self.ids
+        self.logits = self._read(unread, self.mask, self.source.layers)
 
     def select(self, rows: Tensor) -> None:
         """Keeps some rows, in a new order; a row may come several times.
@@ -85,28 +81,47 @@ class Reader:
         for cache in self._kept.values():
             cache.reorder_cache(there)
 
+    def _begin(self) -> Tensor:
+        """Logits behind the prompts."""
+        if not self.source.layers or self.ids.shape[1] <= LONG:
+            return self._read(self.ids, self.mask, self.source.layers)
+        # All layers of all tokens would fill memory: of the last token alone they are few.
+        self._read(self.ids[:, :-1], self.mask[:, :-1])
+        last = self.ids[:, -1:] if self._kept else self.ids
+        return self._read(last, self.mask, self.source.layers)
+
+    def _wants_mask(self, mask: Tensor) -> bool:
+        """Whether the network wants a mask behind a prompt; recurrent ones do not."""
+        prepare = getattr(self._core, "prepare_inputs_for_generation", None)
+        if prepare is None:
+            return True
+        prepared = prepare(self.ids[:, -1:], attention_mask=mask, use_cache=True, **self._kept)
+        return prepared.get("attention_mask") is not None
+
     @torch.no_grad()
-    def _read(self, ids: Tensor) -> Tensor:
+    def _read(self, ids: Tensor, mask: Tensor, layers: tuple[int, ...] = ()) -> Tensor:
         given: dict[str, Any] = {**self._last, **self._kept}
         if self._masked:
-            given["attention_mask"] = self.mask
+            given["attention_mask"] = mask
         if self._positions:
-            positions = self.mask.cumsum(1) - 1
+            positions = mask.cumsum(1) - 1
             given["position_ids"] = positions[:, -ids.shape[1] :].clamp(min=0)
-        early: list[Tensor] = []
-        seen = self._watched(early) if self.source.layers else nullcontext()
+        seen = self._watched([]) if layers else nullcontext()
         with self._plain(), seen:
             output = self.network(
                 input_ids=ids,
                 use_cache=True,
-                output_hidden_states=bool(self.source.layers),
+                output_hidden_states=bool(layers),
                 **given,
             )
         # Newer versions warn at the older names.
         name = next((each for each in CACHES if getattr(output, each, None) is not None), None)
+        first = not self._kept
         self._kept = {name: getattr(output, name)} if name else {}
+        if first and self._kept:
+            self._masked = self._wants_mask(mask)
         logits: Tensor = output.logits
-        count = 1 + len(self.source.layers)
+        count = 1 + len(layers)
         if logits.shape[1] == count:
             return logits
         # A view would keep the logits of the whole prompt in memory.

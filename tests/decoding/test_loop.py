@@ -73,6 +73,19 @@ def test_min_new_tokens_hold(network_of):
     assert free[1] not in found[0][:4]
 
 
+@pytest.mark.parametrize("mode", ["greedy", "sampling"])
+def test_a_fallback_where_the_mask_keeps_forbidden_tokens_alone(network_of, mode):
+    """The only plausible token is the end, which may not come yet: the fallback decides."""
+    network = network_of("llama")
+    end = generate(network, OURS[:1])[0][0]
+    options = {"min_new_tokens": 4, "eos_token_id": end}
+    loop = ContrastiveLoop([network_of("gpt2")], Contrast((1, -1), alpha=1.0))
+    found = generate(network, OURS[:1], custom_generate=loop, **options)
+    assert found[0][:4] == generate(network, OURS[:1], **options)[0][:4]
+    found = generate(network, OURS[:1], custom_generate=loop, **options, **MODES[mode])
+    assert end not in found[0][:4]
+
+
 def test_an_early_layer_of_the_own_network(network_of):
     network = network_of("llama")
     early = StreamNetwork(network, layers=(0, 1))

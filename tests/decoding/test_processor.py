@@ -150,6 +150,20 @@ def test_what_generate_forbids_stays_forbidden(network_of, weights):
     assert end not in found[0][:4]
 
 
+@pytest.mark.parametrize("mode", ["greedy", "sampling"])
+def test_the_mask_keeps_what_generate_allows(network_of, mode):
+    """Only the likeliest allowed token of the asked stream is plausible: here the plain text."""
+    network = network_of("llama")
+    end = generate(network, OURS[:1])[0][0]
+    options = {"min_new_tokens": 4, "eos_token_id": end, **MODES[mode]}
+    processor = ContrastiveLogitsProcessor(
+        [network], Contrast((-1, 1), alpha=1.0, mask_from="B"), prompts=[OURS[:1]]
+    )
+    found = generate(network, OURS[:1], logits_processor=[processor], **options)
+    expected = generate(network, OURS[:1], min_new_tokens=4, eos_token_id=end)
+    assert found[0][:4] == expected[0][:4]
+
+
 @pytest.mark.parametrize("mode", ["greedy", "sampling", "samples"])
 @pytest.mark.parametrize("contrast", [Contrast((2, -1), alpha=1e-6), Contrast((1, -1), "residual")])
 def test_equal_streams_write_plain_texts(network_of, mode, contrast):

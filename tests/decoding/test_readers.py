@@ -4,6 +4,7 @@ import pytest
 import torch
 from transformers import Qwen3ForCausalLM
 
+from fuse_lightning.decoding import reader
 from fuse_lightning.decoding.readers import Readers, StreamNetwork
 from fuse_lightning.errors import FuseError
 from tests.decoding.alone import log_probs_alone
@@ -80,6 +81,30 @@ def test_early_layers(network_of, name, layers):
     texts.step()
     texts.check()
     assert len(texts.readers._readers) == 1
+
+
+@pytest.mark.parametrize("name", ["gpt2", "gemma3", "mamba", "rwkv"])
+def test_early_layers_of_long_prompts_are_not_all_in_memory(network_of, monkeypatch, name):
+    """Beside one of a single token, which is padding but for its last column."""
+    monkeypatch.setattr(reader, "LONG", 4)
+    network, seen = network_of(name), []
+    reads = name != "rwkv"
+
+    def watch(*given):
+        seen.extend(len(some[0]) for some in given[-1].hidden_states or ())
+
+    handle = network.get_decoder().register_forward_hook(watch)
+    try:
+        stream = StreamNetwork(network, layers=(0, 1), pads_left=reads)
+        texts = Texts([stream], [rows(1, 9) if reads else rows(9, 9)])
+    finally:
+        handle.remove()
+    # What keeps nothing has to read all of it for every token.
+    assert {*seen} == ({1} if reads else {9})
+    texts.check()
+    texts.step()
+    texts.select(1, 0)
+    texts.check()
 
 
 def test_early_layers_that_no_head_reads(network_of):
