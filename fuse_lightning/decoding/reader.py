@@ -92,9 +92,9 @@ class Reader:
 
     def _wants_mask(self, mask: Tensor) -> bool:
         """Whether the network wants a mask behind a prompt; recurrent ones do not."""
-        prepare = getattr(self._core, "prepare_inputs_for_generation", None)
-        if prepare is None:
+        if not getattr(self._core, "_is_stateful", False):
             return True
+        prepare: Any = self._core.prepare_inputs_for_generation
         prepared = prepare(self.ids[:, -1:], attention_mask=mask, use_cache=True, **self._kept)
         return prepared.get("attention_mask") is not None
 
@@ -148,7 +148,7 @@ class Reader:
             states = getattr(output, "hidden_states", None)
             if states is None:
                 return
-            if max(self.source.layers) >= len(states):
+            if not all(-len(states) <= layer < len(states) for layer in self.source.layers):
                 raise FuseError(
                     f"layers of a stream are {self.source.layers}, and {name} has {len(states) - 1}"
                     f" layers; give numbers from 0 to {len(states) - 1}"

@@ -2,9 +2,12 @@
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from transformers import Qwen3ForCausalLM
 
 from fuse_lightning.decoding import reader
+from fuse_lightning.decoding.divergences import divergences
 from fuse_lightning.decoding.readers import Readers, StreamNetwork
 from fuse_lightning.errors import FuseError
 from tests.decoding.alone import log_probs_alone
@@ -111,8 +114,9 @@ def test_early_layers_that_no_head_reads(network_of):
     """The layers of this OPT are wider than what its head reads."""
     with pytest.raises(FuseError, match="the head of OPTForCausalLM does not read"):
         Readers([StreamNetwork(network_of("opt"), layers=(1,))], [rows(3)])
-    with pytest.raises(FuseError, match=r"layers of a stream are \(9,\).*from 0 to 2"):
-        Readers([StreamNetwork(network_of("gpt2"), layers=(9,))], [rows(3)])
+    for layer in (9, -4):
+        with pytest.raises(FuseError, match=rf"layers of a stream are \({layer},\).*from 0 to 2"):
+            Readers([StreamNetwork(network_of("gpt2"), layers=(layer,))], [rows(3)])
     # No hook stays behind.
     assert not network_of("gpt2").lm_head._forward_pre_hooks
     Texts([StreamNetwork(network_of("gpt2"))], [rows(3)]).check()
@@ -139,6 +143,41 @@ def test_several_samples_of_a_prompt_are_read_once(network_of):
     assert texts.readers.count == 6
     texts.check()
     texts.step()
+    texts.check()
+
+
+@pytest.mark.parametrize("layers", [(), (1,), (0, 1)])
+def test_equal_streams_do_not_diverge(layers):
+    """Twice the same network, and a copy of it; the copy is read apart."""
+    streams = [StreamNetwork(each, layers) for each in [qwen3()] * 2 + [qwen3()]]
+    texts = Texts(streams, [rows(3, 7)] * 3)
+    for _ in range(2):
+        first, *others = texts.readers.log_probs()
+        for other in others:
+            assert all(float(each.abs().max()) <= 1e-7 for each in divergences(first, other))
+        texts.step()
+    assert len(texts.readers._readers) == 2
+
+
+@given(data=st.data())
+@settings(max_examples=25)
+def test_any_way_that_texts_grow(data):
+    """Steps and selections in any order, with prefixes of any length for each stream."""
+    first, second = qwen3(), OTHERS["jamba"]()
+    streams = [
+        StreamNetwork(first),
+        StreamNetwork(first, layers=(1, 0)),
+        StreamNetwork(second, temperature=0.7),
+    ]
+    count = data.draw(st.integers(1, 3))
+    lengths = st.lists(st.integers(1, 9), min_size=count, max_size=count)
+    texts = Texts(streams, [rows(*data.draw(lengths), seed=seed) for seed in range(3)])
+    for _ in range(data.draw(st.integers(1, 4))):
+        if data.draw(st.booleans()):
+            texts.step()
+        else:
+            number = st.integers(0, len(texts.rows[0]) - 1)
+            texts.select(*data.draw(st.lists(number, min_size=1, max_size=4)))
     texts.check()
 
 
