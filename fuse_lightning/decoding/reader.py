@@ -161,7 +161,9 @@ class Reader:
                 raise FuseError(
                     f"the head of {name} does not read what its early layers give; leave layers out"
                 )
-            return (torch.cat([inputs[0][:, -1:], *early], 1), *inputs[1:])
+            # Layers of one network may lie on several devices.
+            there = [each.to(inputs[0].device) for each in early]
+            return (torch.cat([inputs[0][:, -1:], *there], 1), *inputs[1:])
 
         handles = [body.register_forward_hook(keep), head.register_forward_pre_hook(add)]
         try:
