@@ -113,7 +113,7 @@ def _search(
                 eos_token_id=sorted(ensemble.end_ids) or None,
                 pad_token_id=model.pad_id,
             ),
-            logits_processor=LogitsProcessorList([processor, _Known(ensemble.allowed)]),
+            logits_processor=LogitsProcessorList([_Known(ensemble.allowed), processor]),
         )
     written = [_cut(text, ensemble) for text in texts[:, ids.shape[1] :].tolist()]
     size = options.samples

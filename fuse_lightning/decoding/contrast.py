@@ -17,6 +17,8 @@ Mode = Literal["weighted", "residual"]
 GateKind = Literal["cosine", "tv", "js"]
 NAMES = "ABCDEFGH"
 """Names of streams, in order."""
+DEFAULTS: dict[str, float] = {"cosine": 10.0, "tv": 0.1, "js": 0.1}
+"""Strength or threshold of each kind of gate."""
 IMPOSSIBLE = -1e4
 """Log-probability in place of minus infinity in streams that are subtracted."""
 
@@ -31,7 +33,7 @@ class Contrast:
     In the mode "weighted" a token's score is :math:`\sum_i w_i \ell_i`. So it is a difference of
     logits up to a constant of the row. In the mode "residual" it is the logarithm of
     :math:`\max(0, \sum_i w_i p_i)`; with the weights 1 and -1 the result is the part of A that B
-    lacks. Where less than ``least`` of it is left, the fallback stream decides.
+    lacks. Where at most ``least`` of it is left within the mask, the fallback stream decides.
 
     Tokens outside the mask get minus infinity. The mask keeps tokens that one stream finds
     plausible; of several masks all must keep a token.
@@ -51,12 +53,13 @@ class Contrast:
         mask_from: Stream that masks ask; by default the one of the largest weight.
         keep: Fewest tokens that ``alpha`` and ``top_p`` keep.
         gate: What the gate compares by; ``None`` for no gate.
-        gate_at: Strength (cosine) or threshold (total variation, or nats) of the gate.
+        gate_at: Strength (cosine) or threshold (total variation, or nats) of the gate; by default
+            10, 0.1 and 0.1.
         gate_between: The two streams that the gate compares; by default those of the largest and
             of the smallest weight.
         fallback: Stream of the gate and of the mode "residual"; by default the one of the largest
             weight.
-        least: Least mass of the mode "residual".
+        least: Mass of the mode "residual" up to which the fallback decides.
 
     Raises:
         FuseError: If a setting makes no sense.
@@ -70,7 +73,7 @@ class Contrast:
     mask_from: str | None = None
     keep: int = 1
     gate: GateKind | None = None
-    gate_at: float = 0.1
+    gate_at: float | None = None
     gate_between: tuple[str, str] | None = None
     fallback: str | None = None
     least: float = 0.01
@@ -101,8 +104,13 @@ class Contrast:
         if self.gate is not None and self.gate not in get_args(GateKind):
             raise FuseError(f"gate is {self.gate!r}; give one of {', '.join(get_args(GateKind))}")
         for name in ("gate_at", "least"):
-            if not (math.isfinite(getattr(self, name)) and getattr(self, name) >= 0):
-                raise FuseError(f"{name} is {getattr(self, name)}; give 0 or more")
+            value = getattr(self, name)
+            if value is not None and not (math.isfinite(value) and value >= 0):
+                raise FuseError(f"{name} is {value}; give 0 or more")
+        if self.gate_between is not None and len(self.gate_between) != 2:
+            raise FuseError(
+                f"gate_between has {len(self.gate_between)} name(s); give the names of two streams"
+            )
         for name in (self.mask_from, self.fallback, *(self.gate_between or ())):
             self._index(name)
 
@@ -114,6 +122,11 @@ class Contrast:
         if len(name) != 1 or name.upper() not in known:
             raise FuseError(f"there is no stream {name!r}; give one of {', '.join(known)}")
         return known.index(name.upper())
+
+    @property
+    def base(self) -> int:
+        """Number of the fallback stream."""
+        return self._index(self.fallback)
 
     def scores(self, log_probs: Tensor, weights: Tensor | None = None) -> Tensor:
         """Scores of the next token; higher is better.
@@ -138,26 +151,33 @@ class Contrast:
                 "weight for each stream"
             )
         given = log_probs.new_tensor(self.weights)[:, None] if weights is None else weights
-        base = log_probs[self._index(self.fallback)]
+        base = log_probs[self.base]
         share = self._share(log_probs)
+        kept = self.plausible(log_probs)
         if self.mode == "residual":
-            scores = self._residual(log_probs, given, base, share)
+            scores = self._residual(log_probs, given, base, share, kept)
         else:
             scores = weighted(log_probs, given)
             if share is not None:
                 scores = _mixed(scores, base, share)
-        kept = self.plausible(log_probs)
         return scores if kept is None else scores.masked_fill(~kept, -torch.inf)
 
     def _residual(
-        self, log_probs: Tensor, weights: Tensor, base: Tensor, share: Tensor | None
+        self,
+        log_probs: Tensor,
+        weights: Tensor,
+        base: Tensor,
+        share: Tensor | None,
+        kept: Tensor | None,
     ) -> Tensor:
         mass = (weights[..., None] * log_probs.exp()).sum(0)
-        left = mass.clamp(min=0).sum(-1, keepdim=True)
+        # What the mask drops cannot be written: without a fallback nothing might be left.
+        usable = mass if kept is None else mass.where(kept, 0)
+        left = usable.clamp(min=0).sum(-1, keepdim=True)
         if share is not None:
             mass = (1 - share) * mass + share * base.exp()
         scores = mass.clamp(min=0).log()
-        return torch.where(left < self.least, base, scores)
+        return torch.where(left <= self.least, base, scores)
 
     def plausible(self, log_probs: Tensor) -> Tensor | None:
         """Whether the mask keeps each token, shape (N, V); ``None`` without a mask.
@@ -191,13 +211,15 @@ class Contrast:
         """Share of the fallback in each row, shape (N, 1); ``None`` without a gate."""
         if self.gate is None:
             return None
+        strength = DEFAULTS[self.gate] if self.gate_at is None else self.gate_at
         names = self.gate_between or (None, NAMES[self.weights.index(min(self.weights))])
         first, second = (log_probs[self._index(name)] for name in names)
         if self.gate == "cosine":
             cosine = torch.cosine_similarity(first.exp(), second.exp(), dim=-1)
-            return torch.exp(-self.gate_at * (1 - cosine))[:, None]
+            # By rounding the cosine of equal rows may be above 1.
+            return torch.exp(-strength * (1 - cosine).clamp(min=0))[:, None]
         found: Tensor = getattr(divergences(first, second), self.gate)
-        return (found < self.gate_at).to(log_probs.dtype)[:, None]
+        return (found < strength).to(log_probs.dtype)[:, None]
 
 
 def weighted(log_probs: Tensor, weights: Tensor) -> Tensor:

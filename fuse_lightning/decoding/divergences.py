@@ -58,37 +58,32 @@ def _divergences(a: Tensor, b: Tensor) -> Divergences:
     smallest, largest = torch.aminmax(difference)
     # Minus infinities are rare, and looking after them takes more than all the rest.
     if torch.isfinite(smallest) and torch.isfinite(largest):
-        middle = _middle(a, b, difference)
+        # Log-probabilities of the mean, exactly those of A and B where these are equal.
+        middle = torch.maximum(a, b)
+        middle += (-difference.abs()).expm1_().div_(2).log1p_()
+        both = torch.linalg.vecdot(p, a - middle) + torch.linalg.vecdot(q, b - middle)
         return Divergences(
             torch.linalg.vecdot(p, difference).clamp(min=0),
             torch.linalg.vecdot(q, -difference).clamp(min=0),
-            _js(p, q, a - middle, b - middle),
+            (both / 2).clamp(min=0),
             (p - q).abs().sum(-1) / 2,
             (difference - difference.mean(-1, keepdim=True)).abs().mean(-1),
         )
     both = torch.isfinite(difference)
     known = difference.where(both, 0)
-    # Where A is 0 a token adds nothing; where only B is 0 it adds infinity.
-    kl = torch.linalg.vecdot(p, known).clamp(min=0) + _infinite((p > 0) & (q == 0))
-    reverse = torch.linalg.vecdot(q, -known).clamp(min=0) + _infinite((q > 0) & (p == 0))
-    middle = _middle(a, b, difference.nan_to_num(0.0))
-    js = _js(p, q, (a - middle).where(p > 0, 0), (b - middle).where(q > 0, 0))
+    # Where A is 0 a token adds nothing; where only B is 0 it adds infinity. The logarithm says
+    # which is 0: small probabilities round to it.
+    never, reverse_never = torch.isneginf(a), torch.isneginf(b)
+    kl = torch.linalg.vecdot(p, known).clamp(min=0) + _infinite(~never & reverse_never)
+    reverse = torch.linalg.vecdot(q, -known).clamp(min=0) + _infinite(never & ~reverse_never)
+    # Of equal probabilities the ratio to their mean is 1 exactly.
+    middle = (p + q) / 2
+    middle = middle.where(middle > 0, 1)
+    js = (torch.xlogy(p, p / middle) + torch.xlogy(q, q / middle)).sum(-1).clamp(min=0) / 2
     count = both.sum(-1).clamp(min=1)
     centred = (known - (known.sum(-1) / count)[..., None]).where(both, 0).abs()
     tv = (p - q).abs().sum(-1) / 2
     return Divergences(kl, reverse, js, tv, centred.sum(-1) / count)
-
-
-def _middle(a: Tensor, b: Tensor, difference: Tensor) -> Tensor:
-    """Log-probabilities of the mean of two distributions, exactly theirs where they are equal."""
-    lower = -difference.abs()
-    return lower.expm1_().div_(2).log1p_().add_(torch.maximum(a, b))
-
-
-def _js(p: Tensor, q: Tensor, first: Tensor, second: Tensor) -> Tensor:
-    """Jensen-Shannon divergence from the log-ratios of A and of B to the mean of both."""
-    both: Tensor = torch.linalg.vecdot(p, first) + torch.linalg.vecdot(q, second)
-    return (both / 2).clamp(min=0)
 
 
 def _infinite(alone: Tensor) -> Tensor:

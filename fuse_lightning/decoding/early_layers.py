@@ -1,39 +1,51 @@
-"""Early layers that layer contrast takes: numbers, or the published choices."""
+"""Early layers that decoding by contrasting layers chooses from, arXiv 2309.03883."""
 
-from collections.abc import Sequence
+from __future__ import annotations
+
 from typing import Any
 
 from fuse_lightning.errors import FuseError
 
-MANY = 40
-"""Layers above which the published choices cover 20 layers alone."""
+PARTS = "low", "high"
+DEEP = 40
+"""Most layers of which a half are candidates; of deeper networks it is the first or last 20."""
 
 
-def early_layers(asked: str | Sequence[int], config: Any) -> tuple[int, ...]:
-    """Numbers of early layers, counted as in ``hidden_states``: 0 is the embeddings.
+def early_layers(config: Any, part: str = "high") -> tuple[int, ...]:
+    """Candidate layers of the lower or the upper half of a network, for ``layers`` of a stream.
+
+    They are those of transformers 4.55: every other layer, without the embeddings where these are
+    also the head. Its documentation advises "low" for long answers with reasons, and "high" for
+    short answers that state a fact.
 
     Args:
-        asked: Numbers; or "low" or "high" for every second layer of the lower or upper half, as in
-            the code of arXiv 2309.03883 that transformers had.
-        config: Configuration of the model.
+        config: Configuration of the network, as transformers has it.
+        part: Which half.
+
+    Returns:
+        Numbers of layers as in ``hidden_states``: 0 is the embeddings.
 
     Raises:
-        FuseError: If it is another word.
+        FuseError: If the part is unknown, or the network has no candidate in it.
 
-    >>> from types import SimpleNamespace
-    >>> config = SimpleNamespace(num_hidden_layers=12, tie_word_embeddings=True)
-    >>> early_layers("low", config), early_layers("high", config), early_layers([3], config)
-    ((2, 4), (6, 8, 10), (3,))
+    >>> from transformers import GPT2Config
+    >>> early_layers(GPT2Config(n_layer=12), "low"), early_layers(GPT2Config(n_layer=12), "high")
+    ((2, 4), (6, 8, 10))
     """
-    if not isinstance(asked, str):
-        return tuple(asked)
-    if asked not in ("low", "high"):
-        raise FuseError(f"layers is {asked!r}; give low, high or numbers of layers")
-    text = config.get_text_config() if hasattr(config, "get_text_config") else config
-    last = text.num_hidden_layers
-    if asked == "high":
-        return tuple(range(last // 2 if last <= MANY else last - 20, last, 2))
-    # The head of tied embeddings gives the token itself at layer 0.
-    start = min(2, last - 1) if config.tie_word_embeddings else 0
-    stop = last // 2 if last <= MANY else 20
-    return tuple(range(start, stop, 2)) or (start,)
+    if part not in PARTS:
+        raise FuseError(f"the part of the layers is {part!r}; give {' or '.join(PARTS)}")
+    text = config.get_text_config()
+    count: int = text.num_hidden_layers
+    half = count // 2 if count <= DEEP else 20
+    if part == "high":
+        return tuple(range(count // 2 if count <= DEEP else count - 20, count, 2))
+    first = 0
+    if getattr(config, "tie_word_embeddings", True):
+        first = 2 if count > 2 else count - 1
+    found = tuple(range(first, half, 2)) or ((first,) if first == count // 2 else ())
+    if not found:
+        raise FuseError(
+            f"a network of {count} layers whose embeddings are its head has no early layer in its "
+            "lower half; take the upper half, or name layers"
+        )
+    return found

@@ -8,10 +8,11 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from fuse_lightning.decoding.contrast import NAMES
+from fuse_lightning.decoding.contrast import NAMES, log_softmax_common
 from fuse_lightning.decoding.readers import Readers, Row
 from fuse_lightning.decoding.recording import Recording
 from fuse_lightning.decoding.stream import Stream, check_same_tokens, common_ids
+from fuse_lightning.engine.devices import to_device
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models import CausalLM
 
@@ -78,6 +79,19 @@ class Ensemble:
             rows: For each stream the ids before each text.
         """
         return Readers([each.network for each in self.streams], rows, self.model.pad_id)
+
+    def log_probs(self, logits: Sequence[Tensor]) -> Tensor:
+        """Log-probabilities (nats) among the tokens that all streams know, shape (S, N, V).
+
+        Args:
+            logits: Next-token logits by each stream, each of shape (N, W) for its own W.
+        """
+        width = min(len(self.allowed), *(each.shape[-1] for each in logits))
+        known = self.allowed[:width]
+        cut = [each[..., :width] for each in logits]
+        if not known.all():
+            cut = [each.masked_fill(~to_device(known, each.device), -torch.inf) for each in cut]
+        return log_softmax_common(cut)
 
     def room(self, rows: Sequence[Row]) -> int:
         """Most tokens that fit behind the rows of one text, one row for each stream."""

@@ -8,7 +8,6 @@ from contextlib import nullcontext
 import torch
 from torch import Tensor
 
-from fuse_lightning.decoding.contrast import log_softmax_common
 from fuse_lightning.decoding.ensemble import Ensemble
 from fuse_lightning.decoding.reader import adapters_off
 from fuse_lightning.decoding.readers import Row, furthest
@@ -43,7 +42,8 @@ def read_records(
     ]
     for start in range(0, len(tokens), PART):
         part = slice(start, start + PART)
-        recording.add(of[part], log_softmax_common([each[part] for each in logits]), tokens[part])
+        log_probs = ensemble.log_probs([each[part] for each in logits])
+        recording.add(of[part], log_probs, tokens[part])
     return recording.records
 
 

@@ -20,7 +20,8 @@ class ContrastiveLoop:
 
     It writes what :class:`ContrastiveLogitsProcessor` writes. It reads a prompt once for all of
     its samples, and streams of one network together. Logits processors of ``generate`` see the
-    scores of the contrast. The network that runs ``generate`` is stream A.
+    scores of the contrast; where they forbid all that the mask keeps, the fallback stream decides.
+    The network that runs ``generate`` is stream A.
 
     Args:
         others: The other networks, or their streams: B, C and so on.
@@ -87,10 +88,13 @@ class ContrastiveLoop:
         if self.streamer is not None:
             self.streamer.put(input_ids.cpu())
         while True:
-            found = self.contrast.scores(readers.log_probs()).to(input_ids.device)
-            scores = found.new_full((len(own), width), -torch.inf)
-            scores[:, : found.shape[1]] = found
-            scores = logits_processor(input_ids, scores)
+            log_probs = readers.log_probs().to(input_ids.device)
+            found = self.contrast.scores(log_probs)
+            scores = logits_processor(input_ids, _widened(found, width))
+            dead = torch.isneginf(scores).all(-1, keepdim=True)
+            if bool(dead.any()):
+                base = _widened(log_probs[self.contrast.base], width)
+                scores = torch.where(dead, logits_processor(input_ids, base), scores)
             if generation_config.output_scores:
                 all_scores.append(scores)
             if generation_config.do_sample:
@@ -113,3 +117,10 @@ class ContrastiveLoop:
         return GenerateDecoderOnlyOutput(
             sequences=input_ids, scores=tuple(all_scores) if all_scores else None
         )
+
+
+def _widened(scores: Tensor, width: int) -> Tensor:
+    """Scores of a wider head: minus infinity beyond the common vocabulary, shape (N, width)."""
+    wide = scores.new_full((len(scores), width), -torch.inf)
+    wide[:, : scores.shape[1]] = scores
+    return wide

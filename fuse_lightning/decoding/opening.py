@@ -108,7 +108,9 @@ def open_streams(options: Sequence[StreamOptions]) -> list[Stream]:
                 model = (tuned or each).open()
                 model = models.setdefault(model.key, model)
                 model.load(_device())
-            layers = early_layers(each.layers, model.module.config)
+            asked = each.layers
+            if isinstance(asked, str):
+                asked = early_layers(model.module.config, asked)
         except FuseError as error:
             raise FuseError(f"stream {name}: {error}") from error
         found.append(
@@ -117,7 +119,7 @@ def open_streams(options: Sequence[StreamOptions]) -> list[Stream]:
                 each.prefix,
                 each.chat,
                 each.system,
-                layers,
+                tuple(asked),
                 each.temperature,
                 adapted=tuned is None,
             )

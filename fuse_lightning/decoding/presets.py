@@ -66,6 +66,9 @@ def amplification(amount: float = 1.0) -> Contrast:
 def layers(alpha: float = 0.1) -> Contrast:
     """Decoding by contrasting layers: the last layer A against an early one B, arXiv 2309.03883.
 
+    The published candidates for B are those of
+    :func:`~fuse_lightning.decoding.early_layers.early_layers`.
+
     Args:
         alpha: Least probability by the last layer, as a share of its likeliest token's.
     """

@@ -24,7 +24,7 @@ class ContrastiveLogitsProcessor(LogitsProcessor):  # type: ignore[misc]
     Make a new one for each call of ``generate``. Sampling takes only the 50 likeliest tokens
     unless ``top_k=0`` is given. Settings such as ``min_new_tokens`` or ``repetition_penalty``
     change the scores of A before this processor sees them; to have them behind it, give them as
-    processors of their own after this one.
+    processors of their own after this one. What they forbid before it is forbidden to all streams.
 
     Args:
         others: The other networks, or their streams.
@@ -67,17 +67,26 @@ class ContrastiveLogitsProcessor(LogitsProcessor):  # type: ignore[misc]
         self._readers: Readers | None = None
         self._begun: Tensor | None = None
         self._ids = torch.empty(0, 0)
+        self._prompt = torch.empty(0)
 
     @torch.no_grad()
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         """Scores of the contrast, shape (N, W); minus infinity beyond the common vocabulary."""
         self._follow(input_ids)
         assert self._readers is not None
-        self.log_probs = log_softmax_common([*self.own(scores), *self._readers.logits()])
+        logits = [*self.own(scores), *self._readers.logits()]
+        # Forbidden tokens are so to all streams: else a mask might keep nothing else.
+        width = min(each.shape[-1] for each in logits)
+        never = torch.isneginf(scores[:, :width])
+        allowed = [
+            each[:, :width].masked_fill(never.to(each.device), -torch.inf) for each in logits
+        ]
+        self.log_probs = log_softmax_common(allowed)
         found = self.contrast.scores(self.log_probs)
         joined = scores.new_full(scores.shape, -torch.inf)
         joined[:, : found.shape[1]] = found
-        return joined
+        # Where A is taken off, what is impossible to it would be the best.
+        return joined.masked_fill(torch.isneginf(scores), -torch.inf)
 
     def own(self, scores: Tensor) -> list[Tensor]:
         """Logits of the streams that ``generate`` itself reads: A alone."""
@@ -93,16 +102,15 @@ class ContrastiveLogitsProcessor(LogitsProcessor):  # type: ignore[misc]
             if torch.equal(head, before):
                 self._readers.step(ids[:, -1])
                 return
-            # Beams: a row goes on from any row with the same ids so far, whose keys are equal.
-            same = (head[:, None] == before).all(-1)
+            # Beams: a row goes on from any row with the same ids so far, whose keys are equal. Rows
+            # of another prompt may look alike to A, and not to the other streams.
+            same = (head[:, None] == before).all(-1) & (self._prompt[:, None] == self._prompt)
             if bool(same.any(1).all()):
                 self._readers.select(same.long().argmax(1))
                 self._readers.step(ids[:, -1])
                 return
         assert self._begun is not None
-        start = self._begun.shape[1]
-        begins = ids.shape[0] == len(self._begun) and ids.shape[1] >= start
-        if not (begins and torch.equal(ids[:, :start], self._begun)):
+        if not torch.equal(ids, self._begun):
             raise FuseError(
                 "a ContrastiveLogitsProcessor followed one call of generate and met another text; "
                 "make a new one for each call, and leave assisted decoding out"
@@ -110,9 +118,10 @@ class ContrastiveLogitsProcessor(LogitsProcessor):  # type: ignore[misc]
         self.rebuilds += 1
         own = rows_of(self._begun, self.attention_mask)
         rows = [expand(own if given is None else given, len(ids)) for given in self.prompts]
-        written = ids[:, start:].tolist()
-        grown = [[(*row, *new) for row, new in zip(some, written, strict=True)] for some in rows]
-        self._readers = Readers(self.streams, grown)
+        numbers: dict[tuple[Row, ...], int] = {}
+        of = [numbers.setdefault(each, len(numbers)) for each in zip(own, *rows, strict=True)]
+        self._prompt = torch.tensor(of, device=ids.device)
+        self._readers = Readers(self.streams, rows)
 
 
 def as_streams(networks: Sequence[nn.Module | StreamNetwork]) -> list[StreamNetwork]:

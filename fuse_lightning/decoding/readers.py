@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import kl_div
 
-from fuse_lightning.decoding.contrast import log_softmax_common
+from fuse_lightning.decoding.contrast import NAMES, log_softmax_common
 from fuse_lightning.decoding.reader import Reader, Source
+from fuse_lightning.errors import FuseError
 
 Row = tuple[int, ...]
 SPARED = 1.25
@@ -49,12 +50,17 @@ class Readers:
         streams: The streams.
         rows: For each stream the ids before each text.
         pad_id: Id of padding, which nothing sees.
+
+    Raises:
+        FuseError: If a row has no token, or rows of different lengths belong to a network that
+            reads no padding.
     """
 
     def __init__(
         self, streams: Sequence[StreamNetwork], rows: Sequence[Sequence[Row]], pad_id: int = 0
     ) -> None:
         self.streams = streams
+        _check(streams, rows)
         # What is alike in all streams, such as several samples of a prompt, is read once.
         first: dict[tuple[Row, ...], int] = {}
         of = [first.setdefault(each, len(first)) for each in zip(*rows, strict=True)]
@@ -133,6 +139,21 @@ class _Batch:
         return max(lengths) * len(lengths) <= SPARED * sum(parts)
 
 
+def _check(streams: Sequence[StreamNetwork], rows: Sequence[Sequence[Row]]) -> None:
+    for name, stream, given in zip(NAMES, streams, rows, strict=False):
+        lengths = [len(row) for row in given]
+        if 0 in lengths:
+            raise FuseError(
+                f"stream {name} has no token before text {lengths.index(0)}; begin it with one, "
+                "such as the begin token"
+            )
+        if not stream.pads_left and len({*lengths}) > 1:
+            raise FuseError(
+                f"rows of stream {name} have from {min(lengths)} to {max(lengths)} tokens, and its "
+                "network reads no padding on the left; read rows of one length together"
+            )
+
+
 def _join(streams: Sequence[StreamNetwork], rows: Sequence[Sequence[Row]]) -> list[_Batch]:
     """Batches of streams that read with one network."""
     found: list[tuple[tuple[int, bool], _Batch]] = []
@@ -166,7 +187,10 @@ def furthest(early: Tensor, last: Tensor) -> Tensor:
     """
     if early.shape[1] == 1:
         return early[:, 0]
-    ours, theirs = last.log_softmax(-1)[:, None], early.log_softmax(-1)
+    # Minus infinity would make 0 times infinity where M is 0 as well.
+    most = torch.finfo(last.dtype).min
+    ours = last.log_softmax(-1)[:, None].clamp(min=most)
+    theirs = early.log_softmax(-1).clamp(min=most)
     middle = (ours.exp() + theirs.exp()) / 2
     apart = kl_div(ours.expand_as(theirs), middle, reduction="none").sum(-1)
     apart = apart + kl_div(theirs, middle, reduction="none").sum(-1)

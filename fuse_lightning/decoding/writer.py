@@ -134,13 +134,12 @@ class Writer:
         )
         weights = torch.tensor([self.jobs[number].weights for number in going]).T
         while True:
-            log_probs = readers.log_probs()
+            log_probs = self.ensemble.log_probs(readers.logits())
             weights = to_device(weights, log_probs.device)
             scores = self.contrast.scores(log_probs, weights)
-            known = self.ensemble.allowed[: scores.shape[1]]
-            if not known.all():
-                scores = scores[:, : len(known)]
-                scores = scores.masked_fill(~to_device(known, scores.device), -torch.inf)
+            if not self.ensemble.allowed.all():
+                # Where all weights are below 0, what no stream knows would be the best.
+                scores = scores.masked_fill(torch.isneginf(log_probs).all(0), -torch.inf)
             self._choose(going, scores, log_probs)
             yield
             alive = [at for at, number in enumerate(going) if texts[number].ended is None]
