@@ -11,7 +11,8 @@ from typing import Self
 from fuse_lightning.decoding.scored_text import ScoredText
 from fuse_lightning.decoding.text_files import as_line, read_texts
 from fuse_lightning.errors import FuseError
-from fuse_lightning.results.run_folder import IDENTITY, TEXTS, RunFolder
+from fuse_lightning.results.result import TEXTS
+from fuse_lightning.results.run_folder import IDENTITY, RunFolder
 from fuse_lightning.utilities.files import append_lines
 from fuse_lightning.utilities.identity import CONTENT, difference
 from fuse_lightning.utilities.terminal import quoted

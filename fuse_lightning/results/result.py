@@ -12,6 +12,8 @@ from fuse_lightning.utilities.terminal import quoted
 
 LARGEST = 2**32
 """Largest file of results, in bytes."""
+TEXTS = "texts.jsonl"
+"""Texts that ``fuse decode`` writes."""
 NO_PROMPT = "no prompt was found for target"
 """Beginning of the reason why a target that was searched has no prompt."""
 
@@ -140,6 +142,11 @@ def run_results(folder: Path) -> list[Result]:
         FuseError: If the folder holds no prompts.
     """
     results = [result for rows in read_targets(result_files(folder)).values() for result in rows]
+    if not results and (folder / TEXTS).is_file():
+        raise FuseError(
+            f"{str(folder)!r} holds texts of fuse decode, whose page is report.html in it; give "
+            "the folder of a search, such as logs/search/version_0"
+        )
     if not results:
         raise FuseError(
             f"{str(folder)!r} holds no prompts.jsonl with results; give the folder of a run, such "

@@ -17,14 +17,15 @@ from filelock import FileLock, Timeout
 from fuse_lightning.errors import FuseError
 from fuse_lightning.results.portable import FILES as CLASSIFYING
 from fuse_lightning.results.portable_reasoning import FILES as REASONING
+from fuse_lightning.results.result import TEXTS
 from fuse_lightning.utilities.files import remove_leftovers, replace_file
 from fuse_lightning.utilities.regular import read_text
 from fuse_lightning.utilities.terminal import quoted, visible
 
 PORTABLE = tuple(dict.fromkeys([*CLASSIFYING, *REASONING]))
 RESULTS = ("prompts.jsonl", "prompts.csv", "prompts-rank*", "skipped.jsonl", "joined.jsonl")
-TEXTS, SWEEP = "texts.jsonl", "sweep.json"
-"""Texts that ``fuse decode`` writes, and the rates of their property."""
+SWEEP = "sweep.json"
+"""Rates of a property of texts that ``fuse decode`` writes."""
 WRITTEN = (
     *RESULTS,
     TEXTS,

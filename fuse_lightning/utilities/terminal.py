@@ -27,7 +27,8 @@ def visible(text: str) -> str:
     >>> print(visible("a\x1b[31m red\nhouse"))
     a\u001b[31m red\nhouse
     """
-    return "".join(_escape(char) for char in text)
+    # Most texts have nothing to escape, and lines of JSON are long.
+    return text if text.isprintable() else "".join(_escape(char) for char in text)
 
 
 def _escape(char: str) -> str:

@@ -354,6 +354,13 @@ def test_commands_of_the_pages_are_understood(words):
     property_of(parsed.property)
 
 
+def test_the_report_of_a_search_says_where_the_page_of_texts_is(decode, capsys):
+    decode(*WRITE, "--prompts", "a", "--out", "run")
+    with pytest.raises(SystemExit, match="2"):
+        main(["report", "run"])
+    assert "texts of fuse decode, whose page is report.html" in capsys.readouterr().err
+
+
 def test_help_names_the_options(decode):
     code, out, _ = decode("--help")
     printed = "\n".join(out)

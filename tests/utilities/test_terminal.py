@@ -5,6 +5,7 @@ import logging
 import os
 import subprocess
 import sys
+import unicodedata
 
 import pytest
 from tqdm import tqdm
@@ -14,7 +15,15 @@ from fuse_lightning.cli.quiet import keep_lines_apart
 from fuse_lightning.evaluation.table import print_figures
 from fuse_lightning.metrics import About
 from fuse_lightning.results.result import Result
-from fuse_lightning.utilities.terminal import flushed, printable, say, settle_streams
+from fuse_lightning.utilities.terminal import (
+    HIDDEN,
+    JOINERS,
+    flushed,
+    printable,
+    say,
+    settle_streams,
+    visible,
+)
 
 TEXT = "a star\u2019s é ☃ 日本"
 
@@ -107,3 +116,9 @@ def test_a_pipe_that_nobody_reads_is_told_and_left(monkeypatch):
         assert say("b")
         assert flushed(pipe)
     monkeypatch.undo()
+
+
+def test_characters_that_a_terminal_obeys_or_hides_are_escaped_and_others_are_not():
+    for char in map(chr, range(sys.maxunicode + 1)):
+        hidden = unicodedata.category(char) in HIDDEN and char not in JOINERS
+        assert (visible(char) != char) == hidden, ascii(char)
