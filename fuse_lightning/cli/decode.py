@@ -200,7 +200,7 @@ def _decode(task: Task, run: DecodingRun) -> None:
             _texts(task, decoder, results.keys),
             total=task.size,
             initial=len(found),
-            unit="text",
+            unit=" texts",
             leave=False,
             disable=settings.json or not sys.stderr.isatty(),
         )
@@ -260,5 +260,5 @@ def _rest(run: DecodingRun) -> str:
     """Line about the texts of a run that ends too early."""
     folder = shlex.quote(str(run.path))
     return visible(
-        f"{run.count} texts are in {run.path}; go on with: fuse decode {RESUME} {folder}"
+        f"{run.count} text{' is' if run.count == 1 else 's are'} in {run.path}; go on with: fuse decode {RESUME} {folder}"
     )

@@ -200,7 +200,7 @@ def test_what_is_found_stays_where_a_run_is_interrupted(decode, monkeypatch):
         patch.setattr(ContrastiveDecoder, "write", interrupted)
         code, _, err = decode(*WRITE, *TWO, "--out", "a run")
     assert code == 130
-    assert "1 texts are in a run; go on with: fuse decode --resume 'a run'" in err[0]
+    assert "1 text is in a run; go on with: fuse decode --resume 'a run'" in err[0]
     assert "Ctrl-C" in err[1]
     assert len(found("a run")) == 1
     assert decode("--resume", "a run")[0] == 0
