@@ -39,7 +39,7 @@ from fuse_lightning.utilities.terminal import CLOSED_PIPE, say, visible
 
 
 @dataclass
-class Task:
+class Request:
     """What a command line asks for.
 
     Attributes:
@@ -103,19 +103,19 @@ def command(words: list[str]) -> None:
         if overwrite:
             raise FuseError(f"{RESUME} keeps what {OVERWRITE} would remove; give one of them")
         rest = ["--config", str(goes_on / CONFIG), *rest]
-    task = asked(parse(rest))
-    if task.parsed.settings.stream:
-        _stream(task)
+    request = asked(parse(rest))
+    if request.parsed.settings.stream:
+        _stream(request)
         return
-    out = task.parsed.settings.out
+    out = request.parsed.settings.out
     if goes_on is not None and out is not None:
         raise FuseError(f"{RESUME} goes on in its folder, and out is {out!r}; remove --out")
     place = goes_on or (Path(out) if out else None)
     with DecodingRun(place, goes_on=goes_on is not None, overwrite=overwrite) as run:
-        _decode(task, run)
+        _decode(request, run)
 
 
-def asked(parsed: Parsed) -> Task:
+def asked(parsed: Parsed) -> Request:
     """What a command line asks for, with its prompts or texts read.
 
     Raises:
@@ -124,17 +124,17 @@ def asked(parsed: Parsed) -> Task:
     settings = parsed.settings
     found = variants(settings)
     opened = streams(parsed, None if found is None else len(found.contrast.weights))
-    task = Task(parsed, opened, found, prop=property_of(parsed.property))
+    request = Request(parsed, opened, found, prop=property_of(parsed.property))
     if settings.print < 0:
         raise FuseError(f"print is {settings.print}; give 0 or more texts")
     if settings.stream and settings.json:
         raise FuseError("stream and json are both given; give one of them")
-    if task.prop is not None and not (found and found.amounts):
+    if request.prop is not None and not (found and found.amounts):
         raise FuseError(
             "a property is given, and its rate is counted in a sweep along a path; give --sweep, "
             "with weights that lie on one line and differ in that of A"
         )
-    if settings.at is not None and task.prop is None:
+    if settings.at is not None and request.prop is None:
         raise FuseError(
             f"at is {settings.at:g}, and no property is given whose rate is extrapolated; give "
             "--property.pattern, --property.classifier or --property.judge, or leave --at out"
@@ -148,57 +148,59 @@ def asked(parsed: Parsed) -> Task:
                 )
         if settings.stream:
             raise FuseError("score reads texts, and stream writes one; leave one of them out")
-        task.pairs = read_pairs(settings.score)
-        return task
+        request.pairs = read_pairs(settings.score)
+        return request
     sources = PromptSources(settings.column, settings.split, settings.limit)
-    task.prompts = sources.read(texts_of(settings.prompts))
-    count = task.size
+    request.prompts = sources.read(texts_of(settings.prompts))
+    count = request.size
     if settings.stream and count != 1:
         raise FuseError(
             f"stream prints one text, and {count} are asked for; give one prompt, one sample and "
             "no sweep, or leave --stream out"
         )
-    return task
+    return request
 
 
-def _open(task: Task) -> ContrastiveDecoder:
-    settings = task.parsed.settings
-    contrast = None if task.variants is None else task.variants.contrast
+def _open(request: Request) -> ContrastiveDecoder:
+    settings = request.parsed.settings
+    contrast = None if request.variants is None else request.variants.contrast
     decoder = ContrastiveDecoder(
-        open_streams(task.streams), contrast, pair=task.pair, top=settings.top
+        open_streams(request.streams), contrast, pair=request.pair, top=settings.top
     )
     if settings.prompt_tokens is not None:
-        task.prompts = first_tokens(task.prompts, decoder.ensemble.model, settings.prompt_tokens)
+        request.prompts = first_tokens(
+            request.prompts, decoder.ensemble.model, settings.prompt_tokens
+        )
     return decoder
 
 
-def _stream(task: Task) -> None:
+def _stream(request: Request) -> None:
     """Prints one text as it is written."""
-    for piece in _open(task).stream(task.prompts[0], task.parsed.writing):
+    for piece in _open(request).stream(request.prompts[0], request.parsed.writing):
         sys.stdout.write("\n".join(map(visible, piece.split("\n"))))
         sys.stdout.flush()
     sys.stdout.write("\n")
 
 
-def _decode(task: Task, run: DecodingRun) -> None:
+def _decode(request: Request, run: DecodingRun) -> None:
     """Writes or reads the texts that a run lacks, and tells of all."""
-    settings = task.parsed.settings
-    results = Results(task.pair, settings.sort, settings.print)
-    identity = task.identity()
+    settings = request.parsed.settings
+    results = Results(request.pair, settings.sort, settings.print)
+    identity = request.identity()
     run.check(identity)
-    decoder = _open(task)
-    if task.prop is not None:
-        _load(task.prop)
+    decoder = _open(request)
+    if request.prop is not None:
+        _load(request.prop)
     identity |= content_identity(decoder.ensemble.streams)
-    found = run.begin(identity, task.parsed.config)
-    _check_samples(found, task, run)
+    found = run.begin(identity, request.parsed.config)
+    _check_samples(found, request, run)
     for text in found:
         results.add(text)
         _tell(text, settings.json)
     try:
         bar = tqdm(
-            _texts(task, decoder, results.keys),
-            total=task.size,
+            _texts(request, decoder, results.keys),
+            total=request.size,
             initial=len(found),
             unit=" texts",
             leave=False,
@@ -212,26 +214,30 @@ def _decode(task: Task, run: DecodingRun) -> None:
         if run.count and not (isinstance(end, SystemExit) and end.code == CLOSED_PIPE):
             say(_rest(run), error=True)
         raise
-    results.finish(task.variants, task.prop, settings.at, task.parsed.writing, run.path)
+    results.finish(request.variants, request.prop, settings.at, request.parsed.writing, run.path)
     if not settings.json:
         results.show(run.path)
 
 
 def _texts(
-    task: Task, decoder: ContrastiveDecoder, done: frozenset[tuple[int, int, tuple[float, ...]]]
+    request: Request,
+    decoder: ContrastiveDecoder,
+    done: frozenset[tuple[int, int, tuple[float, ...]]],
 ) -> Iterator[ScoredText]:
     """Texts that are not done, in batches."""
-    if task.variants is not None and not task.pairs:
-        weights = task.variants.weights
-        yield from decoder.write(task.prompts, task.parsed.writing, weights=weights, done=done)
+    if request.variants is not None and not request.pairs:
+        weights = request.variants.weights
+        yield from decoder.write(
+            request.prompts, request.parsed.writing, weights=weights, done=done
+        )
         return
     places = [
         (pair, place)
-        for pair, place in zip(task.pairs, numbered(task.pairs), strict=True)
+        for pair, place in zip(request.pairs, numbered(request.pairs), strict=True)
         if (*place, ()) not in done
     ]
     pairs = [(prompt or "", text) for (prompt, text), _ in places]
-    found = decoder.read(pairs, task.parsed.writing.batch_size)
+    found = decoder.read(pairs, request.parsed.writing.batch_size)
     for text, (_, (number, sample)) in zip(found, places, strict=True):
         yield replace(text, prompt_number=number, sample=sample)
 
@@ -242,11 +248,11 @@ def _load(prop: Property) -> None:
         prop.load()
 
 
-def _check_samples(found: Sequence[ScoredText], task: Task, run: DecodingRun) -> None:
+def _check_samples(found: Sequence[ScoredText], request: Request, run: DecodingRun) -> None:
     most = max((text.sample for text in found), default=-1) + 1
-    if not task.pairs and most > task.parsed.writing.samples:
+    if not request.pairs and most > request.parsed.writing.samples:
         raise FuseError(
-            f"samples is {task.parsed.writing.samples}, and the run in {str(run.path)!r} has "
+            f"samples is {request.parsed.writing.samples}, and the run in {str(run.path)!r} has "
             f"{most} texts of a prompt already; give as many or more"
         )
 
@@ -258,7 +264,6 @@ def _tell(text: ScoredText, as_json: bool) -> None:
 
 def _rest(run: DecodingRun) -> str:
     """Line about the texts of a run that ends too early."""
-    folder = shlex.quote(str(run.path))
-    return visible(
-        f"{run.count} text{' is' if run.count == 1 else 's are'} in {run.path}; go on with: fuse decode {RESUME} {folder}"
-    )
+    found = "1 text is" if run.count == 1 else f"{run.count} texts are"
+    resume = f"fuse decode {RESUME} {shlex.quote(str(run.path))}"
+    return visible(f"{found} in {run.path}; go on with: {resume}")

@@ -327,8 +327,8 @@ def test_bad_input_is_told_in_one_line_and_writes_nothing(decode, words, told):
 @pytest.mark.parametrize("name", ["decode", "decode_smollm2"])
 def test_files_of_options_are_read(name):
     path = Path(__file__).parents[2] / "configs" / f"{name}.yaml"
-    task = asked(parse(["--config", str(path), "--prompts", "a"]))
-    assert {each.model for each in task.streams} == {
+    request = asked(parse(["--config", str(path), "--prompts", "a"]))
+    assert {each.model for each in request.streams} == {
         part.get("model", yaml.safe_load(path.read_text())["a"]["model"])
         for part in (yaml.safe_load(path.read_text())[letter] for letter in "ab")
     }
