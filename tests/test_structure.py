@@ -20,6 +20,7 @@ LAYERS = (
     "search",
     "callbacks",
     "optimizers decoding",
+    "diffing",
     "report zoo invert",
     "cli",
     "__main__",

@@ -1,0 +1,1 @@
+"""Differences of two models: tokens, texts and prompts that tell them apart."""
