@@ -1,0 +1,104 @@
+"""Page of the differences of two models: findings with their sizes, intervals and controls."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from markupsafe import Markup
+
+from fuse_lightning.diffing.finding import Finding
+from fuse_lightning.errors import FuseError
+from fuse_lightning.report.templates import environment_of_pages, own_file
+from fuse_lightning.utilities.files import replace_file
+from fuse_lightning.utilities.terminal import quoted, visible
+
+HEADINGS = {
+    "text": "What the texts of one have oftener",
+    "token": "Tokens that became likelier or less likely",
+    "topic": "Groups of tokens that moved together",
+    "prompt": "Prompts on which the two part",
+}
+"""Headings of the sections by the kind of their findings, in order."""
+
+
+def differences_page(
+    findings: Sequence[Finding],
+    path: Path,
+    *,
+    models: tuple[str, str],
+    summary: str,
+    notes: Sequence[str] = (),
+    links: Mapping[str, str] | None = None,
+    looked: Mapping[str, int] | None = None,
+) -> Path:
+    """Writes a page of findings, those of a kind together, in their order.
+
+    The page needs no network and no script. All text in it is escaped.
+
+    Args:
+        findings: The findings.
+        path: The file; folders above it are made, and an older file is replaced.
+        models: Names of A and B.
+        summary: A sentence about all of them.
+        notes: Further sentences.
+        links: Names and relative addresses of other pages.
+        looked: For each kind how many differences were looked at.
+
+    Returns:
+        The path.
+
+    Raises:
+        FuseError: If the file cannot be written.
+    """
+    style = Markup("").join([own_file("report.css"), own_file("differences.css")])
+    environment = environment_of_pages()
+    environment.filters |= {"number": number, "chance": chance, "visible_lines": visible_lines}
+    sections = [
+        (heading, [each for each in findings if each.kind == kind], (looked or {}).get(kind, 0))
+        for kind, heading in HEADINGS.items()
+        if kind in (looked or {}) or any(each.kind == kind for each in findings)
+    ]
+    content = environment.get_template("differences.html.jinja").render(
+        title=f"What changed: {models[0]} and {models[1]}",
+        models=models,
+        summary=summary,
+        notes=notes,
+        links=links or {},
+        sections=sections,
+        style=style,
+    )
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(path, content)
+    except OSError as error:
+        raise FuseError(
+            f"page {quoted(path)} cannot be written ({error.strerror or error}); make room there, "
+            "or give another path"
+        ) from error
+    return path
+
+
+def number(value: float) -> str:
+    """A number of three digits, with a true minus sign.
+
+    >>> number(-0.012345) == "\\u22120.0123", number(12.0)
+    (True, '12')
+    """
+    return f"{value:.3g}".replace("-", "\u2212")
+
+
+def chance(p: float) -> str:
+    """A probability of two digits; the smallest by their bound.
+
+    >>> chance(0.0312), chance(1e-9)
+    ('0.031', 'less than 0.0001')
+    """
+    return "less than 0.0001" if p < 1e-4 else f"{p:.2g}"
+
+
+def visible_lines(text: str) -> str:
+    r"""Text with control characters made visible, and its lines kept.
+
+    >>> visible_lines("a\nb")
+    'a\nb'
+    """
+    return "\n".join(visible(line) for line in text.split("\n"))
