@@ -116,8 +116,11 @@ class DecodingRun:
             _remove_cut_line(self._texts)
             texts = read_texts(self._texts)
             belongs(texts)
-        self.folder.write(CONFIG, config)
-        self.folder.write(IDENTITY, json.dumps(dict(identity), indent=1))
+        try:
+            self.folder.write(CONFIG, config)
+            self.folder.write(IDENTITY, json.dumps(dict(identity), indent=1))
+        except OSError as error:
+            raise _unwritable(self.path, error) from error
         self.count = len(texts)
         return texts
 
@@ -131,15 +134,19 @@ class DecodingRun:
             self.folder.hold()
             append_lines(self._texts, as_line(text))
         except OSError as error:
-            raise FuseError(
-                f"{quoted(self._texts)} cannot be written ({error.strerror or error}); make room "
-                "or allow writing there"
-            ) from error
+            raise _unwritable(self._texts, error) from error
         self.count += 1
 
     @property
     def _texts(self) -> Path:
         return self.path / TEXTS
+
+
+def _unwritable(path: Path, error: OSError) -> FuseError:
+    return FuseError(
+        f"{quoted(path)} cannot be written ({error.strerror or error}); make room or allow writing "
+        "there"
+    )
 
 
 def no_run(path: Path | None) -> FuseError:
