@@ -194,7 +194,10 @@ def parse(words: Sequence[str]) -> Parsed:
         SystemExit: Behind ``--help`` and ``--print_config``, which print.
     """
     words = expanded(words)
-    check_configs(words)
+    try:
+        check_configs(words)
+    except FuseError as error:
+        raise FuseError(_for_decode(str(error))) from error
     reader = parser()
     try:
         found = plain(reader.parse_args(words))

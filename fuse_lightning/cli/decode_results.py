@@ -126,5 +126,6 @@ def is_of_first(contrast: Contrast, writing: DecodingOptions) -> bool:
     alone = contrast.weights == tuple(float(name == "A") for name in NAMES[: len(contrast.weights)])
     masked = (contrast.alpha, contrast.top_p, contrast.top_k, contrast.gate)
     plain = contrast.mode == "weighted" and masked == (None,) * len(masked)
-    how = (writing.temperature, writing.top_k, writing.top_p, writing.beams)
-    return alone and plain and how == (1, None, 1, 1)
+    # What a stop text takes away from a text is missing in its sum.
+    how = (writing.temperature, writing.top_k, writing.top_p, writing.beams, writing.stop)
+    return alone and plain and how == (1, None, 1, 1, ())

@@ -129,6 +129,7 @@ def test_every_option_has_a_help():
         (["--stop", "\udce9"], ["stop", "no Unicode"]),
         (["--config", "none.yaml"], ["none.yaml", "does not exist"]),
         (["--config", "broken.yaml"], ["broken.yaml", "options of fuse decode"]),
+        (["--config", "."], ["folder", "options of fuse decode"]),
         (["--config", "other.yaml"], ["'nono'"]),
         (["--config", "short.yaml"], ["option b is 'zoo/gpt2'", "b: {model: zoo/gpt2}"]),
         (["--temperature", "0", "--samples", "2"], ["samples is 2", "temperature"]),
