@@ -181,9 +181,14 @@ def test_what_is_found_stays_where_a_run_is_interrupted(decode, monkeypatch):
                 signal.raise_signal(signal.SIGINT)
             yield text
 
-    with monkeypatch.context() as patch:
-        patch.setattr(ContrastiveDecoder, "write", interrupted)
-        code, _, err = decode(*WRITE, *TWO, "--out", "a run")
+    # Jobs in the background of a shell ignore the signal from the beginning.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(ContrastiveDecoder, "write", interrupted)
+            code, _, err = decode(*WRITE, *TWO, "--out", "a run")
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert code == 130
     assert "1 text is in a run; go on with: fuse decode --resume 'a run'" in err[0]
     assert "Ctrl-C" in err[1]
