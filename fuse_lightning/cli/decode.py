@@ -14,7 +14,6 @@ from fuse_lightning.cli.decode_options import Parsed, parse, texts_of
 from fuse_lightning.cli.decode_print import json_line
 from fuse_lightning.cli.decode_results import Results
 from fuse_lightning.cli.decode_setup import Variants, names, property_of, streams, variants
-from fuse_lightning.cli.help import usage
 from fuse_lightning.cli.quiet import keep_lines_apart, quiet_transformers
 from fuse_lightning.cli.resume import OVERWRITE, RESUME, take
 from fuse_lightning.decoding import ContrastiveDecoder, ScoredText, StreamOptions, open_streams
@@ -36,6 +35,8 @@ from fuse_lightning.decoding.run_identity import (
 from fuse_lightning.errors import FuseError
 from fuse_lightning.utilities.identity import Identity
 from fuse_lightning.utilities.terminal import CLOSED_PIPE, say, visible
+
+EXAMPLE = "fuse decode --a zoo/mood-plain --b zoo/gpt2 --weights 2,-1 --prompts 'a picture of'"
 
 
 @dataclass
@@ -90,9 +91,9 @@ def command(words: list[str]) -> None:
         SystemExit: With 141, as by a closed pipe, where nobody reads on.
     """
     keep_lines_apart()
-    if {"-h", "--help"} & {*words}:
-        print(*usage(words[0]), sep="\n")
     quiet_transformers()
+    if not words[1:]:
+        raise FuseError(f"nothing is asked for; for example: {EXAMPLE}; --help lists all options")
     rest, resumed = take(words[1:], RESUME)
     overwrite = OVERWRITE in rest
     rest = [word for word in rest if word != OVERWRITE]

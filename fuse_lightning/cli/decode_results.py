@@ -112,7 +112,10 @@ class Results:
         print_summary(self.prompts, self.streams, self.pair, self.measure, self.unbiased)
         if self.sweep is not None:
             print_sweep(self.sweep)
-        say(f"texts, table and page are in {visible(quoted(folder))}")
+        say(
+            f"the texts with colours: {visible(quoted(folder / PAGE))}, for a browser; "
+            f"all numbers are beside it"
+        )
 
 
 def is_of_first(contrast: Contrast, writing: DecodingOptions) -> bool:
