@@ -17,6 +17,7 @@ from fuse_lightning.cli.decode_setup import Variants, names, property_of, stream
 from fuse_lightning.cli.quiet import keep_lines_apart, quiet_transformers
 from fuse_lightning.cli.resume import OVERWRITE, RESUME, take
 from fuse_lightning.decoding import ContrastiveDecoder, ScoredText, StreamOptions, open_streams
+from fuse_lightning.decoding.contrast import NAMES
 from fuse_lightning.decoding.judged_properties import Judge, Label
 from fuse_lightning.decoding.prompt_sources import (
     PromptSources,
@@ -63,6 +64,13 @@ class Request:
     def pair(self) -> tuple[str, str]:
         """Names of the two streams that are compared."""
         return names(self.parsed.settings.compare, "compare")
+
+    @property
+    def about(self) -> str:
+        """Line that says which models the streams are."""
+        return "; ".join(
+            f"{name} is {each.description}" for name, each in zip(NAMES, self.streams, strict=False)
+        )
 
     @property
     def size(self) -> int:
@@ -186,7 +194,7 @@ def _stream(request: Request) -> None:
 def _decode(request: Request, run: DecodingRun) -> None:
     """Writes or reads the texts that a run lacks, and tells of all."""
     settings = request.parsed.settings
-    results = Results(request.pair, settings.sort, settings.print)
+    results = Results(request.pair, settings.sort, settings.print, request.about)
     identity = request.identity()
     run.check(identity)
     decoder = _open(request)

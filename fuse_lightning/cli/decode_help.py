@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import textwrap
-from argparse import SUPPRESS
+from argparse import SUPPRESS, HelpFormatter
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -27,7 +27,7 @@ examples:
                                   read given texts: where do the two models part?
   fuse decode --a zoo/gpt2 --a.prefix "a lovely " --preset guidance --scale 1.5 \\
       --prompts "picture of"      one model, with a prefix and without it
-  fuse decode --a zoo/mood-faint --b zoo/gpt2 --preset amplification --sweep 0,4,8,16 \\
+  fuse decode --a zoo/mood-faint --b zoo/gpt2 --preset amplification --sweep 0,1,2,4 \\
       --prompts "" --samples 100 --property.pattern "lovely|happy"
                                   how often does something happen, by amount?
   fuse decode --resume logs/decode/version_0
@@ -171,7 +171,7 @@ SECTIONS = (
 class DecodeParser(TextParser):
     """Parser of ``fuse decode``, whose help names each option once."""
 
-    def format_help(self) -> str:
+    def format_help(self, formatter: HelpFormatter | None = None) -> str:
         """Examples, then the options by what they are for."""
         width = min(WIDEST, shutil.get_terminal_size().columns - 2)
         actions = {action.dest: action for action in self._actions}

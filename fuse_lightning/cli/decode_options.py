@@ -259,7 +259,7 @@ def _meant(message: str, reader: TextParser) -> str:
     if not words or not words.startswith("--"):
         return ""
     known = {option for action in reader._actions for option in action.option_strings}
-    found = get_close_matches(words.partition("=")[0], known, 1)
+    found = get_close_matches(words.partition("=")[0], known, 1, cutoff=0.8)
     return f"; did you mean {found[0]}?" if found else ""
 
 

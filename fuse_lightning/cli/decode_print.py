@@ -107,7 +107,12 @@ def _print_weights(
 def _columns(figures: Summary, pair: tuple[str, str], measure: str) -> list[str]:
     streams = [f"perplexity {name}" for name in figures.perplexities]
     unit = LABELS[measure][1]
-    return ["texts", f"{label(measure, pair)}, {unit}".removesuffix(", "), "standard error", *streams]
+    return [
+        "texts",
+        f"{label(measure, pair)}, {unit}".removesuffix(", "),
+        "standard error",
+        *streams,
+    ]
 
 
 def _cells(figures: Summary, measure: str) -> list[Text]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
@@ -59,6 +59,24 @@ class StreamOptions:
     quantization: Quantization | None = None
     trust_remote_code: bool = False
     start: str = "auto"
+
+    @property
+    def description(self) -> str:
+        """The model, and the options that are not their defaults.
+
+        >>> StreamOptions("zoo/gpt2", prefix="a lovely ").description
+        "zoo/gpt2, prefix 'a lovely '"
+        """
+        parts = [self.model]
+        for each in fields(self)[1:]:
+            value = getattr(self, each.name)
+            if value is True:
+                parts.append(each.name)
+            # The amount speaks of the other model.
+            elif value != each.default and each.name != "amount":
+                more = f" by {self.amount:g}" if each.name == "towards" else ""
+                parts.append(f"{each.name} {value!r}{more}")
+        return ", ".join(parts)
 
     def open(self, model_id: str | None = None) -> CausalLM:
         """The model, not loaded yet.

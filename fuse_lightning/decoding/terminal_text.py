@@ -123,13 +123,13 @@ def header(text: ScoredText, measure: str = "kl") -> Text:
     >>> tokens = Tokens((" a",), (5,), {"kl": (0.25,)}, {"A": (-1.0,), "B": (-2.0,)})
     >>> print(header(ScoredText("Once", " a", tokens, ("A", "B"), weights={"A": 1, "B": -0.5})))
     prompt 0, sample 0: Once
-    KL(A‖B) 0.25 nats a token; perplexity A 2.718, B 7.389; weights A 1, B -0.5; a given text
+    mean KL(A‖B) 0.25 nats; perplexity A 2.718, B 7.389; weights A 1, B -0.5; a given text
     """
     label, unit = LABELS[measure]
     perplexities = [f"{name} {number(text.perplexity(name))}" for name in text.tokens.log_probs]
     weights = [f"{name} {number(weight)}" for name, weight in text.weights.items()]
     parts = [
-        f"{label} {number(text.divergence(measure))} {unit}".rstrip() + " a token",
+        f"mean {label} {number(text.divergence(measure))} {unit}".rstrip(),
         f"perplexity {', '.join(perplexities)}" if perplexities else "",
         f"weights {', '.join(weights)}" if weights else "",
         ENDS[text.ended],

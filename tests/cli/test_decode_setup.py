@@ -122,7 +122,7 @@ def test_weights_and_words_say_how_many_streams_there_are():
     assert len(opened("--a", "m", "--b", "n", "--c", "o", count=3)) == 3
     # The same model twice, each named, tells that nothing is found where nothing is.
     assert opened("--a", "m", "--b", "m")[0] == opened("--a", "m", "--b", "m")[1]
-    assert len(opened("--a", "m", "--b", "n", count=3)) == 3
+    assert len(opened("--a", "m", "--b", "n", "--c.prefix", "x", count=3)) == 3
     assert len(opened("--a", "m", "--c", "n", "--b", "o", count=None)) == 3
 
 
@@ -169,3 +169,11 @@ def test_a_property_is_one_of_three_kinds():
 )
 def test_bad_properties_are_told(options, told):
     refused(lambda: property_of(PropertyOptions(**options)), *told)
+
+
+def test_a_stream_that_nothing_is_said_of_is_told():
+    words = ["--a", "zoo/gpt2", "--b", "zoo/mood-plain", "--weights", "1,-1,1"]
+    refused(lambda: streams(parse(words), 3), "3 weights", "stream C", "--c ID")
+    assert len(streams(parse([*words, "--c", "zoo/gpt2"]), 3)) == 3
+    prefixed = ["--a", "zoo/gpt2", "--a.prefix", "x", "--b", "zoo/mood-plain"]
+    assert streams(parse(prefixed), 3)[2].prefix == ""
