@@ -345,7 +345,12 @@ def commands():
         joined = re.sub(r"\\\n#?\s*", "", text)
         for found in re.findall(r"fuse decode (-(?:(?! {2})[^`\n])*)", joined):
             words = shlex.split(found, comments=True)
-            if "[--b" not in words and "..." not in words and "--resume" not in words and "--help" not in words:
+            if (
+                "[--b" not in words
+                and "..." not in words
+                and "--resume" not in words
+                and "--help" not in words
+            ):
                 yield tuple(str(root / w) if w.startswith("configs/") else w for w in words)
 
 
