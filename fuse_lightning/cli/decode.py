@@ -15,10 +15,10 @@ from fuse_lightning.cli.decode_print import json_line
 from fuse_lightning.cli.decode_results import Results
 from fuse_lightning.cli.decode_setup import Variants, names, property_of, streams, variants
 from fuse_lightning.cli.decode_unused import check_reading
-from fuse_lightning.cli.help import usage
 from fuse_lightning.cli.quiet import keep_lines_apart, quiet_transformers
 from fuse_lightning.cli.resume import OVERWRITE, RESUME, take
 from fuse_lightning.decoding import ContrastiveDecoder, ScoredText, StreamOptions, open_streams
+from fuse_lightning.decoding.contrast import NAMES
 from fuse_lightning.decoding.judged_properties import Judge, Label
 from fuse_lightning.decoding.prompt_sources import (
     PromptSources,
@@ -39,6 +39,8 @@ from fuse_lightning.errors import FuseError
 from fuse_lightning.results.result import TEXTS
 from fuse_lightning.utilities.identity import Identity
 from fuse_lightning.utilities.terminal import CLOSED_PIPE, quoted, say, visible
+
+EXAMPLE = "fuse decode --a zoo/mood-plain --b zoo/gpt2 --weights 2,-1 --prompts 'a picture of'"
 
 
 @dataclass
@@ -67,6 +69,13 @@ class Request:
         return names(self.parsed.settings.compare, "compare")
 
     @property
+    def about(self) -> str:
+        """Line that says which models the streams are."""
+        return "; ".join(
+            f"{name} is {each.description}" for name, each in zip(NAMES, self.streams, strict=False)
+        )
+
+    @property
     def size(self) -> int:
         """Number of texts in all."""
         if self.pairs or self.variants is None:
@@ -93,9 +102,9 @@ def command(words: list[str]) -> None:
         SystemExit: With 141, as by a closed pipe, where nobody reads on.
     """
     keep_lines_apart()
-    if {"-h", "--help"} & {*words}:
-        print(*usage(words[0]), sep="\n")
     quiet_transformers()
+    if not words[1:]:
+        raise FuseError(f"nothing is asked for; for example: {EXAMPLE}; --help lists all options")
     rest, resumed = take(words[1:], RESUME)
     overwrite = OVERWRITE in rest
     rest = [word for word in rest if word != OVERWRITE]
@@ -193,7 +202,7 @@ def _stream(request: Request) -> None:
 def _decode(request: Request, run: DecodingRun) -> None:
     """Writes or reads the texts that a run lacks, and tells of all."""
     settings = request.parsed.settings
-    results = Results(request.pair, settings.sort, settings.print)
+    results = Results(request.pair, settings.sort, settings.print, request.about)
     identity = request.identity()
     run.check(identity)
     decoder = _open(request)

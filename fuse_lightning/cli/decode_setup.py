@@ -261,6 +261,12 @@ def streams(parsed: Parsed, count: int | None) -> list[StreamOptions]:
             shared = {name: first[name] for name in LOADING if name in first and name not in own}
             own = {**shared, **own, "model": first["model"]}
         found.append(StreamOptions(**{**own, "layers": _layers(own.get("layers", ()))}))
+    for letter in STREAMS[2 : len(found)]:
+        if letter not in given and found[STREAMS.index(letter)] in found[: STREAMS.index(letter)]:
+            raise FuseError(
+                f"there are {len(found)} weights, and nothing says what stream {letter.upper()} "
+                f"is; give --{letter} ID"
+            )
     pair = names(parsed.settings.compare, "compare")
     known = STREAMS.upper()[: len(found)]
     for name in pair:

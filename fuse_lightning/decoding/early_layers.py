@@ -49,6 +49,6 @@ def early_layers(config: Any, part: str = "high") -> tuple[int, ...]:
     if not found:
         raise FuseError(
             f"a network of {count} layers whose embeddings are its head has no early layer in its "
-            "lower half; take the upper half, or name layers"
+            "lower half; give layers high, or numbers such as 1,2"
         )
     return found

@@ -146,7 +146,8 @@ class Sweep:
         if found is None:
             lines.append(f"no rate is extrapolated: {self.refusal}")
         else:
-            worth = f"; {found.worth} texts of amount {self.wanted:g} would tell as much"
+            texts = f"{found.worth} texts" if found.worth else "less than 1 text"
+            worth = f"; they tell as much as {texts} of amount {self.wanted:g}"
             lines.append(
                 f"rate at amount {self.wanted:g}, extrapolated by a {found.shape}: "
                 f"{percent(found.rate)} ({interval} {percent(found.low)} to "

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from fuse_lightning.cli.decode import asked
+from fuse_lightning.cli.decode import EXAMPLE, asked
+from fuse_lightning.cli.decode_help import INTRODUCTION
 from fuse_lightning.cli.decode_options import parse
 from fuse_lightning.cli.decode_setup import property_of, streams, variants
 from fuse_lightning.cli.help import HELP
@@ -273,12 +274,14 @@ def test_samples_of_a_alone_are_said_to_tell_the_divergence_of_texts(decode):
 def test_the_most_divergent_texts_are_printed(decode):
     out = decode(*WRITE, *TWO, "--print", "1", "--sort", "js")[1]
     best = max(found(), key=lambda text: text.divergence("js"))
-    assert [line for line in out if line.startswith("#")] == [
-        f"#{best.prompt_number} sample 0: {best.prompt}"
+    assert [line for line in out if line.startswith("prompt ")] == [
+        f"prompt {best.prompt_number}, sample 0: {best.prompt}"
     ]
     assert any("Jensen-Shannon" in line for line in out)
     first = decode(*WRITE, *TWO, "--print", "1", "--sort", "none")[1]
-    assert [line for line in first if line.startswith("#")] == ["#0 sample 0: photo of"]
+    assert [line for line in first if line.startswith("prompt ")] == [
+        "prompt 0, sample 0: photo of"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -328,11 +331,16 @@ def commands():
     """Words of the commands that pages and the help show."""
     root = Path(__file__).parents[2]
     pages = [root / "README.md", root / "docs" / "decoding.md", *root.glob("configs/decode*.yaml")]
-    for text in (HELP, *(page.read_text() for page in pages)):
+    for text in (HELP, INTRODUCTION, *(page.read_text() for page in pages)):
         joined = re.sub(r"\\\n#?\s*", "", text)
         for found in re.findall(r"fuse decode (-(?:(?! {2})[^`\n])*)", joined):
             words = shlex.split(found, comments=True)
-            if "..." not in words and "--resume" not in words and "--help" not in words:
+            if (
+                "[--b" not in words
+                and "..." not in words
+                and "--resume" not in words
+                and "--help" not in words
+            ):
                 yield tuple(str(root / w) if w.startswith("configs/") else w for w in words)
 
 
@@ -358,3 +366,21 @@ def test_help_names_the_options(decode):
     assert "fuse decode --resume" in printed
     assert "--mask_top_p" in printed
     assert "--b.prefix" in printed
+
+
+def test_it_is_said_which_models_the_streams_are(decode):
+    line = "A is zoo/gpt2; B is zoo/gpt2, prefix 'a '"
+    _, out, _ = decode("--a", "zoo/gpt2", "--b.prefix", "a ", "--weights", "2,-1", *SHORT,
+                       "--prompts", "", "--out", "run")  # fmt: skip
+    assert out[0] == line
+    assert "prompt 0, sample 0: (the empty prompt)" in out
+    assert any("run/report.html" in each for each in out)
+    assert line.replace("'", "&#39;") in Path("run/report.html").read_text()
+
+
+def test_without_words_an_example_is_given(decode):
+    code, _, errors = decode()
+    assert code == 2
+    assert EXAMPLE in errors[0]
+    assert "--help" in errors[0]
+    assert parse(shlex.split(EXAMPLE)[2:]).settings.prompts == "a picture of"

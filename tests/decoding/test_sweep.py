@@ -70,7 +70,7 @@ def test_the_counted_rate_stands_beside_the_extrapolated_one(capsys):
     assert "0 % to 3.7 %" in rows[0]
     assert "0.14 %" in rows[0]
     assert "rate at amount 1, extrapolated by a line: 0.14 % (95 % interval 0.023 % to" in out
-    assert "from 600 texts at other amounts; 985 texts of amount 1 would tell as much" in out
+    assert "from 600 texts at other amounts; they tell as much as 985 texts of amount 1" in out
     assert "rate at amount 1, counted: 0 % (95 % interval 0 % to 3.7 %), from 100 texts" in out
 
 
