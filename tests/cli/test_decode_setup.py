@@ -187,7 +187,5 @@ def test_bad_properties_are_told(options, told):
 
 def test_a_stream_that_nothing_is_said_of_is_told():
     words = ["--a", "zoo/gpt2", "--b", "zoo/mood-plain", "--weights", "1,-1,1"]
-    refused(lambda: streams(parse(words), 3), "3 weights", "stream C", "--c ID")
+    refused(lambda: streams(parse(words), 3), "stream C has a weight", "--c a model")
     assert len(streams(parse([*words, "--c", "zoo/gpt2"]), 3)) == 3
-    prefixed = ["--a", "zoo/gpt2", "--a.prefix", "x", "--b", "zoo/mood-plain"]
-    assert streams(parse(prefixed), 3)[2].prefix == ""
