@@ -1,10 +1,13 @@
-"""Draws the targets of a run above their prompts.
+"""Draws the targets of a run above their prompts, or the top of a page of texts.
 
 ``python docs/pictures.py logs/search/version_0 docs/quickstart.png``
+``python docs/pictures.py logs/decode/version_0/report.html docs/decoding.png 700`` (needs chromium;
+the number is the height in pixels)
 """
 
 import json
 import math
+import subprocess
 import sys
 import textwrap
 from pathlib import Path
@@ -45,6 +48,16 @@ def main(run: Path, out: Path) -> None:
     sheet.save(out, optimize=True)
 
 
+def photograph(page: Path, out: Path, height: int) -> None:
+    """The top of a page, as a browser shows it."""
+    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"]
+    size = f"--window-size=1100,{height}"
+    place = page.resolve().as_uri()
+    subprocess.run(["chromium", *flags, size, f"--screenshot={out.resolve()}", place], check=True)
+    with Image.open(out) as picture:
+        picture.convert("P", palette=Image.Palette.ADAPTIVE, colors=128).save(out, optimize=True)
+
+
 def texts(target: Target, row: dict[str, object]) -> str:
     """What stands below a target."""
     wanted = [f"wanted: {target.sentiment}"] if target.sentiment else []
@@ -68,4 +81,8 @@ def square(target: Target) -> Image.Image:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    given, drawn = Path(sys.argv[1]), Path(sys.argv[2])
+    if given.suffix == ".html":
+        photograph(given, drawn, int(sys.argv[3]))
+    else:
+        main(given, drawn)

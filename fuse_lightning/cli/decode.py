@@ -14,10 +14,11 @@ from fuse_lightning.cli.decode_options import Parsed, parse, texts_of
 from fuse_lightning.cli.decode_print import json_line
 from fuse_lightning.cli.decode_results import Results
 from fuse_lightning.cli.decode_setup import Variants, names, property_of, streams, variants
-from fuse_lightning.cli.help import usage
+from fuse_lightning.cli.decode_unused import check_reading
 from fuse_lightning.cli.quiet import keep_lines_apart, quiet_transformers
 from fuse_lightning.cli.resume import OVERWRITE, RESUME, take
 from fuse_lightning.decoding import ContrastiveDecoder, ScoredText, StreamOptions, open_streams
+from fuse_lightning.decoding.contrast import NAMES
 from fuse_lightning.decoding.judged_properties import Judge, Label
 from fuse_lightning.decoding.prompt_sources import (
     PromptSources,
@@ -33,9 +34,13 @@ from fuse_lightning.decoding.run_identity import (
     texts_identity,
     writing_identity,
 )
+from fuse_lightning.decoding.summary import TextFigures
 from fuse_lightning.errors import FuseError
+from fuse_lightning.results.result import TEXTS
 from fuse_lightning.utilities.identity import Identity
-from fuse_lightning.utilities.terminal import CLOSED_PIPE, say, visible
+from fuse_lightning.utilities.terminal import CLOSED_PIPE, quoted, say, visible
+
+EXAMPLE = "fuse decode --a zoo/mood-plain --b zoo/gpt2 --weights 2,-1 --prompts 'a picture of'"
 
 
 @dataclass
@@ -64,6 +69,13 @@ class Request:
         return names(self.parsed.settings.compare, "compare")
 
     @property
+    def about(self) -> str:
+        """Line that says which models the streams are."""
+        return "; ".join(
+            f"{name} is {each.description}" for name, each in zip(NAMES, self.streams, strict=False)
+        )
+
+    @property
     def size(self) -> int:
         """Number of texts in all."""
         if self.pairs or self.variants is None:
@@ -90,9 +102,9 @@ def command(words: list[str]) -> None:
         SystemExit: With 141, as by a closed pipe, where nobody reads on.
     """
     keep_lines_apart()
-    if {"-h", "--help"} & {*words}:
-        print(*usage(words[0]), sep="\n")
     quiet_transformers()
+    if not words[1:]:
+        raise FuseError(f"nothing is asked for; for example: {EXAMPLE}; --help lists all options")
     rest, resumed = take(words[1:], RESUME)
     overwrite = OVERWRITE in rest
     rest = [word for word in rest if word != OVERWRITE]
@@ -104,10 +116,15 @@ def command(words: list[str]) -> None:
             raise FuseError(f"{RESUME} keeps what {OVERWRITE} would remove; give one of them")
         rest = ["--config", str(goes_on / CONFIG), *rest]
     request = asked(parse(rest))
+    out = request.parsed.settings.out
     if request.parsed.settings.stream:
+        kept = {RESUME: goes_on is not None, OVERWRITE: overwrite, "--out": out is not None}
+        if given := [name for name, value in kept.items() if value]:
+            raise FuseError(f"stream keeps nothing, and {given[0]} is given; leave one of them out")
         _stream(request)
         return
-    out = request.parsed.settings.out
+    if "\0" in (out or ""):
+        raise FuseError(f"out is {out!r}, which no folder can be called; give another --out")
     if goes_on is not None and out is not None:
         raise FuseError(f"{RESUME} goes on in its folder, and out is {out!r}; remove --out")
     place = goes_on or (Path(out) if out else None)
@@ -140,12 +157,7 @@ def asked(parsed: Parsed) -> Request:
             "--property.pattern, --property.classifier or --property.judge, or leave --at out"
         )
     if settings.score is not None:
-        for name in ("prompts", "sweep", "prompt_tokens"):
-            if getattr(settings, name) is not None:
-                raise FuseError(
-                    f"score is {settings.score!r}, which reads texts, and {name} is for writing; "
-                    f"leave one of them out (--{name}=null)"
-                )
+        check_reading(parsed)
         if settings.stream:
             raise FuseError("score reads texts, and stream writes one; leave one of them out")
         request.pairs = read_pairs(settings.score)
@@ -157,6 +169,11 @@ def asked(parsed: Parsed) -> Request:
         raise FuseError(
             f"stream prints one text, and {count} are asked for; give one prompt, one sample and "
             "no sweep, or leave --stream out"
+        )
+    if settings.stream and parsed.writing.beams > 1:
+        raise FuseError(
+            f"stream prints a text as it is written, and beams is {parsed.writing.beams}, whose "
+            "texts are known only whole; leave one of them out"
         )
     return request
 
@@ -185,15 +202,16 @@ def _stream(request: Request) -> None:
 def _decode(request: Request, run: DecodingRun) -> None:
     """Writes or reads the texts that a run lacks, and tells of all."""
     settings = request.parsed.settings
-    results = Results(request.pair, settings.sort, settings.print)
+    results = Results(request.pair, settings.sort, settings.print, request.about)
     identity = request.identity()
     run.check(identity)
     decoder = _open(request)
     if request.prop is not None:
         _load(request.prop)
     identity |= content_identity(decoder.ensemble.streams)
-    found = run.begin(identity, request.parsed.config)
-    _check_samples(found, request, run)
+    found = run.begin(
+        identity, request.parsed.config, lambda texts: _check_found(texts, request, run)
+    )
     for text in found:
         results.add(text)
         _tell(text, settings.json)
@@ -248,12 +266,21 @@ def _load(prop: Property) -> None:
         prop.load()
 
 
-def _check_samples(found: Sequence[ScoredText], request: Request, run: DecodingRun) -> None:
+def _check_found(found: Sequence[ScoredText], request: Request, run: DecodingRun) -> None:
+    """Checks that texts of an earlier process are those of the run, each once."""
     most = max((text.sample for text in found), default=-1) + 1
     if not request.pairs and most > request.parsed.writing.samples:
         raise FuseError(
             f"samples is {request.parsed.writing.samples}, and the run in {str(run.path)!r} has "
             f"{most} texts of a prompt already; give as many or more"
+        )
+    seen = {TextFigures.of(text).key for text in found}
+    numbers = {number for number, _ in numbered(request.pairs)}
+    prompts = len(numbers) if request.variants is None else len(request.prompts)
+    if len(seen) < len(found) or any(number >= prompts for number, _, _ in seen):
+        raise FuseError(
+            f"{quoted(run.path / TEXTS)} holds a text twice, or one of another run; remove its "
+            "line, or start a new run"
         )
 
 

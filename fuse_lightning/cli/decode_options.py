@@ -6,6 +6,7 @@ import math
 from argparse import ArgumentError
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from difflib import get_close_matches
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import yaml
 from jsonargparse import Namespace
 
 from fuse_lightning.cli.config_files import UNREADABLE, about_config, check_configs
+from fuse_lightning.cli.decode_help import DecodeParser
 from fuse_lightning.cli.messages import explain
 from fuse_lightning.cli.texts import TextParser, is_list, plain
 from fuse_lightning.decoding import DecodingOptions, StreamOptions
@@ -21,10 +23,6 @@ from fuse_lightning.decoding.contrast import GateKind, Mode
 from fuse_lightning.decoding.prompt_sources import PromptSources, checked_text
 from fuse_lightning.errors import FuseError
 
-USAGE = """fuse decode --a ID [--b ID] [--b.prefix TEXT] ...
-                   --weights 2,-1 | --preset NAME
-                   --prompts TEXT|FILE ... | --score FILE
-                   [options, also by --config FILE]"""
 STREAMS = "abcd"
 """Options that name streams, in order."""
 MANY = ("--prompts", "--stop")
@@ -41,42 +39,48 @@ class DecodeSettings:
     """Options beside those of the streams and of writing.
 
     Attributes:
-        weights: Weight of each stream, such as 2,-1.
+        weights: Weight of each stream: 2,-1 is twice A less B.
         preset: Published method in place of weights: contrastive, guidance, context_aware, proxy,
             amplification, layers or residual.
-        amount: Strength of the presets amplification, context_aware and proxy.
-        beta: Number of the preset contrastive.
-        scale: Strength of the preset guidance.
-        mode: How streams are joined: weighted or residual.
-        alpha: Mask: least probability of a token, as a share of the likeliest one's.
-        mask_top_p: Mask: only the likeliest tokens that have this probability together.
-        mask_top_k: Mask: only so many of the likeliest tokens.
+        amount: Strength of the presets amplification (by default 1), context_aware (0.5) and
+            proxy (1); 0 is A alone.
+        beta: Strength of the preset contrastive: (1 + beta) A - beta B; by default A - B.
+        scale: Strength of the preset guidance; 1 is A alone.
+        mode: Sum of log-probabilities by the weights, or samples in proportion to what A has more
+            than B (residual); by default weighted.
+        alpha: Least probability of a token, as a share of the likeliest token's. The presets
+            contrastive and layers set 0.1.
+        mask_top_p: Only the likeliest tokens that have this probability together.
+        mask_top_k: Only so many of the likeliest tokens.
         mask_keep: Fewest tokens that alpha and mask_top_p keep.
-        mask_from: Stream that masks ask; by default the one of the largest weight.
-        gate: Fall back to one stream where two agree, by: cosine, tv or js.
-        gate_at: Strength (cosine) or threshold (tv, js) of the gate.
+        mask_from: Stream whose probabilities the mask reads; by default that of the largest weight.
+        gate: How two streams are compared: cosine similarity, total variation or Jensen-Shannon.
+        gate_at: Threshold of tv (0 to 1) or js (nats, to 0.693), below which the two agree;
+            strength of cosine.
         gate_between: The two streams that the gate compares, such as A,B.
-        fallback: Stream that the gate, and the mode residual, fall back to.
-        least: Least mass of the mode residual.
+        fallback: Stream that writes alone behind a gate, or where residual has too little left.
+        least: Least share of A that the mode residual needs; where it has less, the fallback
+            writes.
         prompts: Text, file (.txt with a prompt a line, .csv, .jsonl, .parquet), or data set
             (hub:USER/NAME or a folder). May be given several times; "" is the empty prompt.
-        column: Column of prompts in tables.
-        split: Split of data sets.
-        limit: Most prompts.
-        prompt_tokens: Keep so many tokens from the beginning of each prompt.
-        score: File of texts to read in place of writing: .txt with a text a line, or a table with
-            the column text and maybe prompt.
+        column: Column of a table that holds the prompts; by default prompt, question,
+            instruction or text.
+        split: Split of a data set, such as test.
+        limit: Most prompts that are read.
+        prompt_tokens: Only so many tokens from the beginning of each prompt.
+        score: File of texts that are read, and none is written: .txt with a text a line, or a
+            table with the column text and maybe prompt.
         stop: Text that ends a text; may be given several times.
         compare: The two streams whose divergences are recorded.
         top: Likeliest tokens of each stream that are recorded at each place.
-        sweep: Amounts of the preset (0,0.5,1,2), or weights ("1,0;2,-1;3,-2"), with each of which
-            texts are written.
+        sweep: Amounts of the preset (0,0.5,1,2), or rows of weights ("1,0;2,-1;3,-2"). Texts are
+            written with each of them.
         at: Amount at which the rate of the property is extrapolated; by default that of A alone.
         out: Folder of the run; by default a numbered one in logs/decode.
         print: How many of the most divergent texts are printed.
         sort: Divergence by which texts are sorted: kl, reverse_kl, js, tv, centred_l1 or none.
-        json: Print a line of JSON for each text, and nothing else.
-        stream: Print one text as it is written, and keep nothing.
+        json: A line of JSON for each text, and nothing else, on standard output.
+        stream: One text, printed as it is written. Nothing is kept.
     """
 
     weights: str | list[float] | None = None
@@ -119,7 +123,7 @@ class PropertyOptions:
 
     Attributes:
         pattern: Regular expression that is looked for in the text behind the prompt.
-        ignore_case: Whether upper and lower case are the same to the pattern.
+        ignore_case: Upper and lower case are the same to the pattern.
         classifier: Classifier of texts that gives a label.
         label: The label, by its name or number.
         judge: Language model that answers a question about prompt and text with yes or no.
@@ -157,13 +161,10 @@ class Parsed:
 
 def parser() -> TextParser:
     """Parser of the command's options."""
-    found = TextParser(
-        prog="fuse decode",
-        exit_on_error=False,
-        description="Lets several streams of frozen models write or read texts together.",
-        usage=USAGE,
+    found = DecodeParser(prog="fuse decode", exit_on_error=False, allow_abbrev=False)
+    found.add_argument(
+        "--config", action="config", help="YAML file with options; those beside it go first."
     )
-    found.add_argument("--config", action="config", help="YAML file with options")
     found.add_class_arguments(DecodeSettings)
     found.add_class_arguments(DecodingOptions, skip={"stop"})
     found.add_class_arguments(PropertyOptions, "property", as_group=False)
@@ -172,14 +173,10 @@ def parser() -> TextParser:
             f"--{letter}.model",
             type=str | None,
             default=None,
-            help=f"model of stream {letter.upper()}, also --{letter} ID"
-            + ("" if letter == "a" else "; by default that of A"),
+            help="Model of the stream: hub id, local folder, GGUF file, PEFT adapter or zoo/NAME. "
+            "Streams B, C and D take that of A where they name none.",
         )
         found.add_class_arguments(StreamOptions, letter, skip={"model"}, as_group=False)
-    for action in found._actions:
-        letter, _, name = action.dest.partition(".")
-        if letter in [*STREAMS[1:]] and name != "model":
-            action.help = f"as --a.{name}"
     return found
 
 
@@ -194,12 +191,15 @@ def parse(words: Sequence[str]) -> Parsed:
         SystemExit: Behind ``--help`` and ``--print_config``, which print.
     """
     words = expanded(words)
-    check_configs(words)
+    try:
+        check_configs(words)
+    except FuseError as error:
+        raise FuseError(_for_decode(str(error))) from error
     reader = parser()
     try:
         found = plain(reader.parse_args(words))
     except ArgumentError as error:
-        line = about_config(error.message, words) or explain(error)
+        line = about_config(error.message, words) or explain(error) + _meant(error.message, reader)
         raise FuseError(_for_decode(line)) from error
     except (RecursionError, ValueError) as error:
         line = about_config(f"{UNREADABLE}{error}", words) or explain(error)
@@ -254,6 +254,16 @@ def expanded(words: Sequence[str]) -> list[str]:
     for option, values in many.items():
         joined.append(f"{option}={values[0] if len(values) == 1 else _listed(values)}")
     return joined
+
+
+def _meant(message: str, reader: TextParser) -> str:
+    """A guess at the option that an unknown one stands for; empty for none."""
+    _, _, words = message.partition("unrecognized arguments: ")
+    if not words or not words.startswith("--"):
+        return ""
+    known = {option for action in reader._actions for option in action.option_strings}
+    found = get_close_matches(words.partition("=")[0], known, 1, cutoff=0.8)
+    return f"; did you mean {found[0]}?" if found else ""
 
 
 def _listed(values: Sequence[str]) -> str:

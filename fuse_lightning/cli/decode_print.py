@@ -65,7 +65,7 @@ def _print_total(prompts: Sequence[PromptSummary], pair: tuple[str, str]) -> Non
     table = Table(title=Text(_counts(figures, len(prompts))))
     unit = "prompts" if len(prompts) > 1 else "texts"
     table.add_column("")
-    for name in ("mean", f"error over {unit}", "unit"):
+    for name in ("mean", f"standard error over {unit}", "unit"):
         table.add_column(name, justify="left" if name == "unit" else "right")
     for name, mean in figures.divergences.items():
         of = LABELS[name][1]
@@ -107,7 +107,12 @@ def _print_weights(
 def _columns(figures: Summary, pair: tuple[str, str], measure: str) -> list[str]:
     streams = [f"perplexity {name}" for name in figures.perplexities]
     unit = LABELS[measure][1]
-    return ["texts", f"{label(measure, pair)}, {unit}".removesuffix(", "), "error", *streams]
+    return [
+        "texts",
+        f"{label(measure, pair)}, {unit}".removesuffix(", "),
+        "standard error",
+        *streams,
+    ]
 
 
 def _cells(figures: Summary, measure: str) -> list[Text]:

@@ -32,13 +32,15 @@ class Results:
         pair: Names of the two streams that are compared.
         sort: Divergence by which texts are sorted, or "none".
         shown: How many texts are printed.
+        about: Line that says which models the streams are.
     """
 
-    def __init__(self, pair: tuple[str, str], sort: str, shown: int) -> None:
+    def __init__(self, pair: tuple[str, str], sort: str, shown: int, about: str = "") -> None:
         self.pair = pair
         self.measure = "kl" if sort == UNSORTED else sort
         self.sort = sort
         self.shown = shown
+        self.about = about
         self.most = MostDivergent(max(MOST_SHOWN, shown), sort)
         self.figures: list[TextFigures] = []
         self.prompts: list[PromptSummary] = []
@@ -95,6 +97,7 @@ class Results:
         heat_map(
             self.most.texts[:MOST_SHOWN],
             folder / PAGE,
+            about=self.about,
             measure=self.measure,
             sort=self.sort != UNSORTED,
             sweep=self.sweep,
@@ -107,12 +110,16 @@ class Results:
 
     def show(self, folder: Path) -> None:
         """Prints tables, the most divergent texts, and where everything is."""
+        say(visible(self.about))
         if self.shown:
             print_texts(self.most.texts[: self.shown], self.measure)
         print_summary(self.prompts, self.streams, self.pair, self.measure, self.unbiased)
         if self.sweep is not None:
             print_sweep(self.sweep)
-        say(f"texts, table and page are in {visible(quoted(folder))}")
+        say(
+            f"the texts with colours: {visible(quoted(folder / PAGE))}, for a browser; "
+            f"all numbers are beside it"
+        )
 
 
 def is_of_first(contrast: Contrast, writing: DecodingOptions) -> bool:
@@ -126,5 +133,6 @@ def is_of_first(contrast: Contrast, writing: DecodingOptions) -> bool:
     alone = contrast.weights == tuple(float(name == "A") for name in NAMES[: len(contrast.weights)])
     masked = (contrast.alpha, contrast.top_p, contrast.top_k, contrast.gate)
     plain = contrast.mode == "weighted" and masked == (None,) * len(masked)
-    how = (writing.temperature, writing.top_k, writing.top_p, writing.beams)
-    return alone and plain and how == (1, None, 1, 1)
+    # What a stop text takes away from a text is missing in its sum.
+    how = (writing.temperature, writing.top_k, writing.top_p, writing.beams, writing.stop)
+    return alone and plain and how == (1, None, 1, 1, ())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from fuse_lightning.cli.decode_options import STREAMS, DecodeSettings, Parsed, PropertyOptions
+from fuse_lightning.cli.decode_unused import check_contrast
 from fuse_lightning.decoding import Contrast, StreamOptions
 from fuse_lightning.decoding.judged_properties import Judge, Label
 from fuse_lightning.decoding.presets import PRESETS
@@ -77,7 +79,11 @@ def variants(settings: DecodeSettings) -> Variants | None:
     }
     if settings.gate_between is not None:
         given["gate_between"] = names(settings.gate_between, "gate_between")
-    return replace(found, contrast=replace(found.contrast, **given))
+    contrast = replace(found.contrast, **given)
+    check_contrast(settings, contrast)
+    for weights in found.weights:
+        contrast.with_weights(weights)
+    return replace(found, contrast=contrast)
 
 
 def _by_weights(settings: DecodeSettings) -> Variants | None:
@@ -187,11 +193,15 @@ def _numbers(value: Any, option: str, example: str) -> Weights:
     """Numbers of a text with commas between them, or of a list."""
     parts = value.split(",") if isinstance(value, str) else value
     try:
-        return tuple(float(part) for part in parts)
+        found = tuple(float(part) for part in parts)
     except (TypeError, ValueError):
+        found = (math.nan,)
+    if not all(map(math.isfinite, found)):
         raise FuseError(
-            f"{option} is {value!r}; give numbers with commas between them, such as {example}"
-        ) from None
+            f"{option} is {value!r}; give finite numbers with commas between them, such as "
+            f"{example}"
+        )
+    return found
 
 
 def names(value: str | Sequence[str], option: str) -> tuple[str, str]:
@@ -237,10 +247,26 @@ def streams(parsed: Parsed, count: int | None) -> list[StreamOptions]:
     found = []
     for letter in STREAMS[: max(last, count or 2)]:
         own = given.get(letter, {})
+        if letter in STREAMS[2:] and not own:
+            raise FuseError(
+                f"stream {letter.upper()} has a weight and is the same as A; give --{letter} a "
+                f"model, --{letter}.prefix or another option of it, or leave its weight out"
+            )
+        if "amount" in own and "towards" not in own:
+            raise FuseError(
+                f"{letter}.amount is {own['amount']:g}, and no model is named that is mixed in; "
+                f"give --{letter}.towards, or leave it out"
+            )
         if not own.get("model"):
             shared = {name: first[name] for name in LOADING if name in first and name not in own}
             own = {**shared, **own, "model": first["model"]}
         found.append(StreamOptions(**{**own, "layers": _layers(own.get("layers", ()))}))
+    for letter in STREAMS[2 : len(found)]:
+        if letter not in given and found[STREAMS.index(letter)] in found[: STREAMS.index(letter)]:
+            raise FuseError(
+                f"there are {len(found)} weights, and nothing says what stream {letter.upper()} "
+                f"is; give --{letter} ID"
+            )
     pair = names(parsed.settings.compare, "compare")
     known = STREAMS.upper()[: len(found)]
     for name in pair:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import groupby
 
 import torch
@@ -67,7 +66,7 @@ def write_beams(
     order = sorted(jobs, key=lambda job: (job.variant, rooms[job], job.prompt))
     for (_, room), group in groupby(order, key=lambda job: (job.variant, rooms[job])):
         some = [*group]
-        rule = replace(contrast, weights=some[0].weights)
+        rule = contrast.with_weights(some[0].weights)
         rows = [*dict.fromkeys(job.rows for job in some)]
         texts = _search(ensemble, rule, rows, room, options)
         ids = [texts[rows.index(job.rows)][job.sample] for job in some]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import torch
@@ -19,6 +19,8 @@ NAMES = "ABCDEFGH"
 """Names of streams, in order."""
 DEFAULTS: dict[str, float] = {"cosine": 10.0, "tv": 0.1, "js": 0.1}
 """Strength or threshold of each kind of gate."""
+LARGEST = 1e6
+"""Largest weight: scores of larger ones might be no numbers."""
 IMPOSSIBLE = -1e4
 """Log-probability in place of minus infinity in streams that are subtracted."""
 
@@ -85,8 +87,10 @@ class Contrast:
                 f"weights has {len(self.weights)} numbers; give one for each stream, from 1 to "
                 f"{len(NAMES)}"
             )
-        if not all(map(math.isfinite, self.weights)):
-            raise FuseError(f"weights is {self.weights}; give finite numbers")
+        if not all(abs(weight) <= LARGEST for weight in self.weights):
+            raise FuseError(
+                f"weights is {self.weights}; give finite numbers, from -{LARGEST:g} to {LARGEST:g}"
+            )
         if self.mode not in get_args(Mode):
             raise FuseError(f"mode is {self.mode!r}; give {' or '.join(get_args(Mode))}")
         if self.mode == "residual" and max(self.weights) <= 0:
@@ -127,6 +131,27 @@ class Contrast:
     def base(self) -> int:
         """Number of the fallback stream."""
         return self._index(self.fallback)
+
+    @property
+    def _gated(self) -> tuple[int, int]:
+        """Numbers of the two streams that the gate compares."""
+        names = self.gate_between or (None, NAMES[self.weights.index(min(self.weights))])
+        return self._index(names[0]), self._index(names[1])
+
+    def with_weights(self, weights: Sequence[float]) -> Contrast:
+        """The rule with other weights, and with its own streams of mask, gate and fallback.
+
+        >>> Contrast((1, -1), alpha=0.1).with_weights((0, 1)).mask_from
+        'A'
+        """
+        first, second = self._gated
+        return replace(
+            self,
+            weights=tuple(weights),
+            mask_from=NAMES[self._index(self.mask_from)],
+            gate_between=(NAMES[first], NAMES[second]),
+            fallback=NAMES[self.base],
+        )
 
     def scores(self, log_probs: Tensor, weights: Tensor | None = None) -> Tensor:
         """Scores of the next token; higher is better.
@@ -212,8 +237,7 @@ class Contrast:
         if self.gate is None:
             return None
         strength = DEFAULTS[self.gate] if self.gate_at is None else self.gate_at
-        names = self.gate_between or (None, NAMES[self.weights.index(min(self.weights))])
-        first, second = (log_probs[self._index(name)] for name in names)
+        first, second = (log_probs[number] for number in self._gated)
         if self.gate == "cosine":
             cosine = torch.cosine_similarity(first.exp(), second.exp(), dim=-1)
             # By rounding the cosine of equal rows may be above 1.
@@ -265,9 +289,20 @@ def log_softmax_common(logits: Sequence[Tensor]) -> Tensor:
 
     Returns:
         Shape (S, N, V) for the smallest W, on the device of the first.
+
+    Raises:
+        FuseError: If a stream gives logits that are no numbers.
     """
     width = min(each.shape[-1] for each in logits)
     device = logits[0].device
     rows = [each[..., :width] for each in logits]
     exact = [row.to(torch.promote_types(row.dtype, torch.float32)) for row in rows]
-    return torch.stack([each.log_softmax(-1).to(device, non_blocking=True) for each in exact])
+    found = torch.stack([each.log_softmax(-1).to(device, non_blocking=True) for each in exact])
+    # One number that is NaN, or infinite, makes all least ones NaN.
+    if found.amin().isnan():
+        wrong = NAMES[int(found.isnan().flatten(1).any(1).nonzero()[0])]
+        raise FuseError(
+            f"stream {wrong} gives logits that are no numbers; check its weights, and give a wider "
+            "dtype, a larger temperature, or a smaller amount of what is mixed in"
+        )
+    return found

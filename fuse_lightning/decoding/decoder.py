@@ -75,7 +75,8 @@ class ContrastiveDecoder:
             prompts: The prompts.
             options: How texts are written.
             weights: Several weights of the streams, with each of which texts are written; by
-                default those of the contrast alone.
+                default those of the contrast alone. Those of the contrast still name the streams of
+                mask, gate and fallback.
             done: Texts that are not written again.
 
         Yields:
@@ -91,6 +92,7 @@ class ContrastiveDecoder:
         )
         for each in variants:
             _check_weights(len(self.ensemble.streams), each)
+            contrast.with_weights(each)
         jobs = [job for job in self._jobs(prompts, variants, options) if _key(job) not in done]
         for batch in self._batches(jobs, options.batch_size):
             if options.beams > 1:
@@ -140,20 +142,16 @@ class ContrastiveDecoder:
             The texts in order.
 
         Raises:
-            FuseError: If a text is too long.
+            FuseError: If a text is too long; then none is read.
         """
         ensemble = self.ensemble
-        for start in range(0, len(texts), batch_size):
-            some = texts[start : start + batch_size]
-            prompts, behind = zip(*some, strict=True)
+        starts = range(0, len(texts), batch_size)
+        for start in starts:
+            self._check_lengths(texts[start : start + batch_size], start)
+        for start in starts:
+            prompts, behind = zip(*texts[start : start + batch_size], strict=True)
             ids = ensemble.streams[0].behind(prompts, behind)
             rows = [stream.rows(prompts) for stream in ensemble.streams]
-            for number, begins in enumerate(zip(*rows, strict=True)):
-                if ensemble.room(begins) < len(ids[number]):
-                    raise FuseError(
-                        f"text {start + number} ({behind[number][:40]!r}) has {len(ids[number])} "
-                        f"tokens, and {ensemble.room(begins)} fit behind its prompt; cut it"
-                    )
             for number, record in enumerate(read_records(ensemble, rows, ids)):
                 yield ScoredText(
                     prompt=prompts[number],
@@ -161,6 +159,18 @@ class ContrastiveDecoder:
                     tokens=record.tokens(ensemble.model, ensemble.names),
                     pair=ensemble.pair,
                     prompt_number=start + number,
+                )
+
+    def _check_lengths(self, texts: Sequence[tuple[str, str]], start: int) -> None:
+        """Checks that given texts fit behind their prompts; the first one has the number start."""
+        prompts, behind = zip(*texts, strict=True)
+        ids = self.ensemble.streams[0].behind(prompts, behind)
+        rows = [stream.rows(prompts) for stream in self.ensemble.streams]
+        for number, begins in enumerate(zip(*rows, strict=True)):
+            if (room := self.ensemble.room(begins)) < len(ids[number]):
+                raise FuseError(
+                    f"text {start + number} ({behind[number][:40]!r}) has {len(ids[number])} "
+                    f"tokens, and {room} fit behind its prompt; cut it"
                 )
 
     def _contrast(self) -> Contrast:

@@ -33,7 +33,10 @@ def early_layers(config: Any, part: str = "high") -> tuple[int, ...]:
     ((2, 4), (6, 8, 10))
     """
     if part not in PARTS:
-        raise FuseError(f"the part of the layers is {part!r}; give {' or '.join(PARTS)}")
+        raise FuseError(
+            f"layers is {part!r}; give numbers of early layers, such as 2 or 2,4, or one of "
+            f"{', '.join(PARTS)}"
+        )
     text = config.get_text_config()
     count: int = text.num_hidden_layers
     half = count // 2 if count <= DEEP else 20
@@ -46,6 +49,6 @@ def early_layers(config: Any, part: str = "high") -> tuple[int, ...]:
     if not found:
         raise FuseError(
             f"a network of {count} layers whose embeddings are its head has no early layer in its "
-            "lower half; take the upper half, or name layers"
+            "lower half; give layers high, or numbers such as 1,2"
         )
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
@@ -26,12 +26,12 @@ class StreamOptions:
 
     Attributes:
         model: Hub id, local folder, GGUF file, PEFT adapter, or ``zoo/NAME``.
-        prefix: Text before every prompt, with its own white space at the end.
-        chat: Whether prefix and prompt are a user's turn in the chat template.
+        prefix: Text before every prompt; a space at its end is yours to give.
+        chat: Prefix and prompt are a user's turn in the chat template of the model.
         system: Text of the system's turn; only with ``chat``.
         layers: Early layers that it takes in place of the last one: numbers from 0 (embeddings),
             or "low" or "high" for the published choices of arXiv 2309.03883.
-        temperature: Divisor of its logits.
+        temperature: Divisor of the stream's own logits.
         towards: Another model of the same shape, whose weights are mixed in.
         amount: Share of these weights: 0 is the model, 1 the other, above 1 goes beyond it.
         revision: Branch, tag or commit on the hub.
@@ -39,8 +39,9 @@ class StreamOptions:
         device: Device of the model; by default the first GPU, else the CPU.
         device_map: How to spread the model over several devices.
         quantization: "4bit" or "8bit" for the weights of linear layers.
-        trust_remote_code: Whether to run code that comes with the model.
-        start: Start of every text: "auto", "tokenizer", "none" or a text.
+        trust_remote_code: Run code that comes with the model.
+        start: What stands before every text: "tokenizer" (what the tokenizer puts there), "none", a
+            text, or "auto": as "tokenizer", but never a token that marks the turns of a chat.
     """
 
     model: str
@@ -58,6 +59,24 @@ class StreamOptions:
     quantization: Quantization | None = None
     trust_remote_code: bool = False
     start: str = "auto"
+
+    @property
+    def description(self) -> str:
+        """The model, and the options that are not their defaults.
+
+        >>> StreamOptions("zoo/gpt2", prefix="a lovely ").description
+        "zoo/gpt2, prefix 'a lovely '"
+        """
+        parts = [self.model]
+        for each in fields(self)[1:]:
+            value = getattr(self, each.name)
+            if value is True:
+                parts.append(each.name)
+            # The amount speaks of the other model.
+            elif value != each.default and each.name != "amount":
+                more = f" by {self.amount:g}" if each.name == "towards" else ""
+                parts.append(f"{each.name} {value!r}{more}")
+        return ", ".join(parts)
 
     def open(self, model_id: str | None = None) -> CausalLM:
         """The model, not loaded yet.

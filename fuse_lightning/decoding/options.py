@@ -11,11 +11,11 @@ class DecodingOptions:
     """Options of how streams write texts.
 
     Attributes:
-        max_new_tokens: Most tokens of a text.
+        max_new_tokens: Most tokens of a text; an end token may end it earlier.
         temperature: Divisor of the scores of the contrast; 0 always takes the best token.
-        top_k: Only so many of the best tokens may be written; ``None`` for all.
+        top_k: Only so many of the best tokens may be written; by default all.
         top_p: Only the best tokens that have this probability together may be written.
-        samples: Texts behind each prompt. With beams at most as many as there are beams.
+        samples: Texts behind each prompt; with beams at most as many as there are beams.
         beams: Beams of a search for the text of the highest mean score; 1 for none.
         seed: Seed of all random numbers.
         stop: Texts that end a text as soon as it spells one of them.

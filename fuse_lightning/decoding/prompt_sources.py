@@ -54,6 +54,11 @@ class PromptSources:
         Raises:
             FuseError: If a source is missing, empty, or holds something else than texts.
         """
+        for name in ("column", "split"):
+            if (value := getattr(self, name)) and "table" not in map(self._kind, sources):
+                raise FuseError(
+                    f"{name} is {value!r}, and no source of prompts is a table; leave --{name} out"
+                )
         found: list[str] = []
         for source in sources:
             left = None if self.limit is None else self.limit - len(found)

@@ -87,7 +87,7 @@ class Pattern(Property):
             raise FuseError(f"pattern {pattern!r} is no regular expression: {error}") from None
         self.pattern = pattern
         self.name = name or pattern
-        self.description = f"that match {pattern!r}"
+        self.description = f"that match '{pattern}'"
 
     def grades(self, texts: Sequence[str], prompts: Sequence[str]) -> list[float]:
         """1 for a text in which the pattern is found, else 0; NaN where it takes too long."""

@@ -44,8 +44,6 @@ class Record:
         """
         rows = slice(count)
         ids = tuple(self.ids[rows])
-        by_measure = zip(*self.divergences[rows], strict=True)
-        by_stream = zip(*self.log_probs[rows], strict=True)
         spelled = _spelled(model, {top for tops in self.tops for each in tops for top, _ in each})
         tops = {
             name: tuple(
@@ -57,8 +55,8 @@ class Record:
         return Tokens(
             pieces(model, ids),
             ids,
-            dict(zip(MEASURES, by_measure, strict=False)),
-            dict(zip(names, by_stream, strict=False)),
+            _columns(MEASURES, self.divergences[rows]),
+            _columns(names, self.log_probs[rows]),
             tops,
         )
 
@@ -97,8 +95,8 @@ class Recording:
         width = apart.shape[1]
         rows = torch.cat([apart, told], 1).tolist()
         tops: list[Tops] = [[] for _ in texts]
-        if self.top:
-            likely, ids = (each.transpose(0, 1).tolist() for each in log_probs.topk(self.top))
+        if count := min(self.top, log_probs.shape[2]):
+            likely, ids = (each.transpose(0, 1).tolist() for each in log_probs.topk(count))
             tops = [
                 [
                     [(top, math.exp(value)) for top, value in zip(*pair, strict=True)]
@@ -112,6 +110,15 @@ class Recording:
             record.divergences.append(row[:width])
             record.log_probs.append(row[width:])
             record.tops.append(top)
+
+
+def _columns(names: Sequence[str], rows: Sequence[Sequence[float]]) -> dict[str, tuple[float, ...]]:
+    """Columns of rows by their names; all names are there where there is no row.
+
+    >>> _columns(("kl", "js"), [[1.0, 2.0], [3.0, 4.0]]), _columns(("kl",), [])
+    ({'kl': (1.0, 3.0), 'js': (2.0, 4.0)}, {'kl': ()})
+    """
+    return {name: tuple(row[number] for row in rows) for number, name in enumerate(names)}
 
 
 def pieces(model: CausalLM, ids: Sequence[int]) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -91,7 +91,12 @@ class DecodingRun:
                 f"texts: {found}; leave the option as it was, or start a new run"
             )
 
-    def begin(self, identity: Mapping[str, str], config: str) -> list[ScoredText]:
+    def begin(
+        self,
+        identity: Mapping[str, str],
+        config: str,
+        belongs: Callable[[Sequence[ScoredText]], None] = lambda _: None,
+    ) -> list[ScoredText]:
         """Writes what the run is, and gives the texts that it has already.
 
         A line that a killed process has left unfinished is removed.
@@ -99,17 +104,23 @@ class DecodingRun:
         Args:
             identity: All options that texts depend on.
             config: Content of ``config.yaml``.
+            belongs: Check of the texts, which raises where one does not belong to the run. Then
+                nothing is written.
 
         Raises:
             FuseError: If an earlier run had other options, or its texts cannot be read.
         """
         self.check(identity)
-        self.folder.write(CONFIG, config)
-        self.folder.write(IDENTITY, json.dumps(dict(identity), indent=1))
-        if not self._texts.is_file():
-            return []
-        _remove_cut_line(self._texts)
-        texts = read_texts(self._texts)
+        texts = []
+        if self._texts.is_file():
+            _remove_cut_line(self._texts)
+            texts = read_texts(self._texts)
+            belongs(texts)
+        try:
+            self.folder.write(CONFIG, config)
+            self.folder.write(IDENTITY, json.dumps(dict(identity), indent=1))
+        except OSError as error:
+            raise _unwritable(self.path, error) from error
         self.count = len(texts)
         return texts
 
@@ -123,15 +134,19 @@ class DecodingRun:
             self.folder.hold()
             append_lines(self._texts, as_line(text))
         except OSError as error:
-            raise FuseError(
-                f"{quoted(self._texts)} cannot be written ({error.strerror or error}); make room "
-                "or allow writing there"
-            ) from error
+            raise _unwritable(self._texts, error) from error
         self.count += 1
 
     @property
     def _texts(self) -> Path:
         return self.path / TEXTS
+
+
+def _unwritable(path: Path, error: OSError) -> FuseError:
+    return FuseError(
+        f"{quoted(path)} cannot be written ({error.strerror or error}); make room or allow writing "
+        "there"
+    )
 
 
 def no_run(path: Path | None) -> FuseError:

@@ -18,7 +18,7 @@ class Tokens:
     """Measures of the T tokens of a text, one number for each token.
 
     All come from distributions that each stream gives behind the prompt and the tokens before,
-    without temperature, mask or weights.
+    without the temperature of sampling, mask or weights.
 
     Attributes:
         pieces: Text of each token; joined they are the text, with the name of the end token where

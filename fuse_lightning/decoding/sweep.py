@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -138,6 +139,25 @@ class Sweep:
         return next(there, None)
 
     @property
+    def disagrees(self) -> bool:
+        """Whether the counted and the extrapolated rate differ by more than chance.
+
+        Their logits are compared by the standard errors that their intervals stand for; where an
+        interval is open, the intervals must lie apart.
+        """
+        there, found = self.counted, self.extrapolation
+        if there is None or there.rate is None or found is None:
+            return False
+        ends = (there.low, there.high, found.low, found.high)
+        if there.low > found.high or there.high < found.low:
+            return True
+        if not all(0 < each < 1 for each in (*ends, there.rate, found.rate)):
+            return False
+        low, high, other_low, other_high = map(_logit, ends)
+        half = math.hypot(high - low, other_high - other_low) / 2
+        return abs(_logit(there.rate) - _logit(found.rate)) > half
+
+    @property
     def lines(self) -> list[str]:
         """What the sweep says of the wanted amount, a line each."""
         interval = f"{100 * self.level:g} % interval"
@@ -146,7 +166,8 @@ class Sweep:
         if found is None:
             lines.append(f"no rate is extrapolated: {self.refusal}")
         else:
-            worth = f"; {found.worth} texts of amount {self.wanted:g} would tell as much"
+            texts = f"{found.worth} texts" if found.worth else "less than 1 text"
+            worth = f"; they tell as much as {texts} of amount {self.wanted:g}"
             lines.append(
                 f"rate at amount {self.wanted:g}, extrapolated by a {found.shape}: "
                 f"{percent(found.rate)} ({interval} {percent(found.low)} to "
@@ -159,6 +180,11 @@ class Sweep:
                 f"rate at amount {self.wanted:g}, counted: {percent(there.rate)} ({interval} "
                 f"{percent(there.low)} to {percent(there.high)}), from {there.texts} texts"
             )
+            if self.disagrees:
+                lines.append(
+                    "the two differ by more than chance: the rates do not go on as the curve does; "
+                    "trust the counted rate, or give smaller amounts"
+                )
         if unjudged := sum(each.unjudged for each in self.rates):
             lines.append(f"{unjudged} texts could not be judged, and count nowhere")
         return lines
@@ -225,6 +251,10 @@ def _counted(rate: Rate) -> tuple[str, ...]:
         percent(rate.rate),
         f"{percent(rate.low)} to {percent(rate.high)}",
     )
+
+
+def _logit(rate: float) -> float:
+    return math.log(rate / (1 - rate))
 
 
 def percent(rate: float) -> str:

@@ -23,10 +23,10 @@ from fuse_lightning.utilities.terminal import encoding, say, visible
 FAINT = 0.08
 """Strength of a colour below which a token keeps the terminal's own background."""
 ENDS = {
-    "stop": "ended by a stop",
-    "length": "cut at its last allowed token",
-    "full": "cut at the longest input",
-    "given": "as given",
+    "stop": "ended by itself or a stop text",
+    "length": "cut at max_new_tokens",
+    "full": "cut at the longest input of a model",
+    "given": "a given text",
 }
 """Reasons why texts ended, for readers."""
 
@@ -122,19 +122,20 @@ def header(text: ScoredText, measure: str = "kl") -> Text:
     >>> from fuse_lightning.decoding.scored_text import Tokens
     >>> tokens = Tokens((" a",), (5,), {"kl": (0.25,)}, {"A": (-1.0,), "B": (-2.0,)})
     >>> print(header(ScoredText("Once", " a", tokens, ("A", "B"), weights={"A": 1, "B": -0.5})))
-    #0 sample 0: Once
-    KL(A‖B) 0.25 nats; perplexity A 2.718, B 7.389; weights A 1, B -0.5; as given
+    prompt 0, sample 0: Once
+    mean KL(A‖B) 0.25 nats; perplexity A 2.718, B 7.389; weights A 1, B -0.5; a given text
     """
     label, unit = LABELS[measure]
     perplexities = [f"{name} {number(text.perplexity(name))}" for name in text.tokens.log_probs]
     weights = [f"{name} {number(weight)}" for name, weight in text.weights.items()]
     parts = [
-        f"{label} {number(text.divergence(measure))} {unit}".rstrip(),
+        f"mean {label} {number(text.divergence(measure))} {unit}".rstrip(),
         f"perplexity {', '.join(perplexities)}" if perplexities else "",
         f"weights {', '.join(weights)}" if weights else "",
         ENDS[text.ended],
     ]
-    name = f"#{text.prompt_number} sample {text.sample}: {visible(text.prompt)}"
+    prompt = visible(text.prompt) or "(the empty prompt)"
+    name = f"prompt {text.prompt_number}, sample {text.sample}: {prompt}"
     return Text(f"{name}\n{visible('; '.join(filter(None, parts)))}", "dim")
 
 

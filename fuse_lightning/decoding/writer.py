@@ -86,7 +86,8 @@ class Writer:
         self.rooms = [ensemble.room(job.rows) for job in jobs]
         stop = StopTexts(ensemble.model, options.stop) if options.stop else None
         # How much room there is differs by stream, so it is watched here.
-        limits = Limits(options.max_new_tokens, sys.maxsize, ensemble.end_ids, stop)
+        most = min(options.max_new_tokens, max(self.rooms) + 1)
+        limits = Limits(most, sys.maxsize, ensemble.end_ids, stop)
         self.writing = Writing(
             [job.rows[0] for job in jobs],
             limits,

@@ -37,6 +37,7 @@ def heat_map(
     path: Path,
     *,
     title: str = "Two streams, token by token",
+    about: str = "",
     measure: str = "kl",
     sort: bool = True,
     sweep: Sweep | None = None,
@@ -53,6 +54,7 @@ def heat_map(
         texts: The texts.
         path: The file; folders above it are made, and an older file is replaced.
         title: Heading of the page.
+        about: Line below the heading, such as the models behind the names of the streams.
         measure: Divergence that is shown first; the page has a list of all.
         sort: Whether texts with a larger mean divergence come first; otherwise as they are given.
             The page has a list for this, too.
@@ -67,7 +69,7 @@ def heat_map(
     if not texts:
         raise FuseError(f"there are no texts for the page {quoted(path)}; give at least one")
     check_measure(measure, texts)
-    content = page(texts, title, measure, sort, sweep)
+    content = page(texts, title, measure, sort, sweep, about)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         replace_file(path, content)
@@ -80,7 +82,12 @@ def heat_map(
 
 
 def page(
-    texts: Sequence[ScoredText], title: str, measure: str, sort: bool, sweep: Sweep | None = None
+    texts: Sequence[ScoredText],
+    title: str,
+    measure: str,
+    sort: bool,
+    sweep: Sweep | None = None,
+    about: str = "",
 ) -> str:
     """HTML page of texts; the arguments are those of :func:`heat_map`."""
     style = Markup("").join([own_file("report.css"), palette(), own_file("heat_map.css")])
@@ -89,6 +96,7 @@ def page(
         .get_template("heat_map.html.jinja")
         .render(
             title=title,
+            about=about,
             count=len(texts),
             tokens=sum(len(text.tokens) for text in texts),
             measures={name: LABELS[name][0] for name in present(texts)},

@@ -18,3 +18,20 @@ def fit(monkeypatch, capsys):
         return code, capsys.readouterr().err.splitlines()
 
     return run
+
+
+@pytest.fixture
+def decode(monkeypatch, capsys):
+    """Runs ``fuse decode``; gives its exit code, and the lines of its output and its errors."""
+    monkeypatch.setattr("sys.argv", ["fuse"])
+
+    def run(*words):
+        code = 0
+        try:
+            main(["decode", *words])
+        except SystemExit as end:
+            code = end.code
+        captured = capsys.readouterr()
+        return code, captured.out.splitlines(), captured.err.splitlines()
+
+    return run

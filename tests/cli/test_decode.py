@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from fuse_lightning.cli.decode import asked
+from fuse_lightning.cli.decode import EXAMPLE, asked
+from fuse_lightning.cli.decode_help import INTRODUCTION
 from fuse_lightning.cli.decode_options import parse
 from fuse_lightning.cli.decode_setup import property_of, streams, variants
 from fuse_lightning.cli.help import HELP
@@ -24,23 +25,6 @@ STREAMS = ["--a", "zoo/gpt2", "--b.prefix", "a lovely "]
 SHORT = ["--max_new_tokens", "4"]
 WRITE = [*STREAMS, "--weights", "2,-1", *SHORT]
 TWO = ["--prompts", "photo of", "--prompts", "a small red"]
-
-
-@pytest.fixture
-def decode(monkeypatch, capsys):
-    """Runs ``fuse decode``; gives its exit code, and the lines of its output and its errors."""
-    monkeypatch.setattr("sys.argv", ["fuse"])
-
-    def run(*words):
-        code = 0
-        try:
-            main(["decode", *words])
-        except SystemExit as end:
-            code = end.code
-        captured = capsys.readouterr()
-        return code, captured.out.splitlines(), captured.err.splitlines()
-
-    return run
 
 
 def found(run="logs/decode/version_0"):
@@ -153,6 +137,8 @@ def test_a_run_goes_on_after_a_line_cut_short(decode):
     assert decode("--resume", "cut")[0] == 0
     assert "samples is 2" in decode("--resume", "cut", "--samples", "2")[2][0]
     assert len(found("cut")) == 8
+    # What was refused changed nothing.
+    assert decode("--resume", "cut")[0] == 0
 
 
 @pytest.mark.parametrize(
@@ -196,9 +182,14 @@ def test_what_is_found_stays_where_a_run_is_interrupted(decode, monkeypatch):
                 signal.raise_signal(signal.SIGINT)
             yield text
 
-    with monkeypatch.context() as patch:
-        patch.setattr(ContrastiveDecoder, "write", interrupted)
-        code, _, err = decode(*WRITE, *TWO, "--out", "a run")
+    # Jobs in the background of a shell ignore the signal from the beginning.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(ContrastiveDecoder, "write", interrupted)
+            code, _, err = decode(*WRITE, *TWO, "--out", "a run")
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert code == 130
     assert "1 text is in a run; go on with: fuse decode --resume 'a run'" in err[0]
     assert "Ctrl-C" in err[1]
@@ -283,12 +274,14 @@ def test_samples_of_a_alone_are_said_to_tell_the_divergence_of_texts(decode):
 def test_the_most_divergent_texts_are_printed(decode):
     out = decode(*WRITE, *TWO, "--print", "1", "--sort", "js")[1]
     best = max(found(), key=lambda text: text.divergence("js"))
-    assert [line for line in out if line.startswith("#")] == [
-        f"#{best.prompt_number} sample 0: {best.prompt}"
+    assert [line for line in out if line.startswith("prompt ")] == [
+        f"prompt {best.prompt_number}, sample 0: {best.prompt}"
     ]
     assert any("Jensen-Shannon" in line for line in out)
     first = decode(*WRITE, *TWO, "--print", "1", "--sort", "none")[1]
-    assert [line for line in first if line.startswith("#")] == ["#0 sample 0: photo of"]
+    assert [line for line in first if line.startswith("prompt ")] == [
+        "prompt 0, sample 0: photo of"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -338,11 +331,16 @@ def commands():
     """Words of the commands that pages and the help show."""
     root = Path(__file__).parents[2]
     pages = [root / "README.md", root / "docs" / "decoding.md", *root.glob("configs/decode*.yaml")]
-    for text in (HELP, *(page.read_text() for page in pages)):
+    for text in (HELP, INTRODUCTION, *(page.read_text() for page in pages)):
         joined = re.sub(r"\\\n#?\s*", "", text)
         for found in re.findall(r"fuse decode (-(?:(?! {2})[^`\n])*)", joined):
             words = shlex.split(found, comments=True)
-            if "..." not in words and "--resume" not in words and "--help" not in words:
+            if (
+                "[--b" not in words
+                and "..." not in words
+                and "--resume" not in words
+                and "--help" not in words
+            ):
                 yield tuple(str(root / w) if w.startswith("configs/") else w for w in words)
 
 
@@ -368,3 +366,21 @@ def test_help_names_the_options(decode):
     assert "fuse decode --resume" in printed
     assert "--mask_top_p" in printed
     assert "--b.prefix" in printed
+
+
+def test_it_is_said_which_models_the_streams_are(decode):
+    line = "A is zoo/gpt2; B is zoo/gpt2, prefix 'a '"
+    _, out, _ = decode("--a", "zoo/gpt2", "--b.prefix", "a ", "--weights", "2,-1", *SHORT,
+                       "--prompts", "", "--out", "run")  # fmt: skip
+    assert out[0] == line
+    assert "prompt 0, sample 0: (the empty prompt)" in out
+    assert any("run/report.html" in each for each in out)
+    assert line.replace("'", "&#39;") in Path("run/report.html").read_text()
+
+
+def test_without_words_an_example_is_given(decode):
+    code, _, errors = decode()
+    assert code == 2
+    assert EXAMPLE in errors[0]
+    assert "--help" in errors[0]
+    assert parse(shlex.split(EXAMPLE)[2:]).settings.prompts == "a picture of"

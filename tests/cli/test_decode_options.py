@@ -1,5 +1,6 @@
 """Options of ``fuse decode``: words, short forms, files of options."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fuse_lightning.cli.decode_help import SECTIONS
 from fuse_lightning.cli.decode_options import expanded, parse, parser
 from fuse_lightning.cli.texts import is_list
 from fuse_lightning.errors import FuseError
@@ -129,6 +131,7 @@ def test_every_option_has_a_help():
         (["--stop", "\udce9"], ["stop", "no Unicode"]),
         (["--config", "none.yaml"], ["none.yaml", "does not exist"]),
         (["--config", "broken.yaml"], ["broken.yaml", "options of fuse decode"]),
+        (["--config", "."], ["folder", "options of fuse decode"]),
         (["--config", "other.yaml"], ["'nono'"]),
         (["--config", "short.yaml"], ["option b is 'zoo/gpt2'", "b: {model: zoo/gpt2}"]),
         (["--temperature", "0", "--samples", "2"], ["samples is 2", "temperature"]),
@@ -140,3 +143,41 @@ def test_bad_options_are_told_in_one_line(more, told):
     Path("other.yaml").write_text("nono: 1\n")
     line = refused([*WORDS, *more])
     assert [part for part in told if part not in line] == [], line
+
+
+def test_help_shows_every_option_once():
+    reader = parser()
+    shown = [name for section in SECTIONS for name in section.values]
+    assert len(shown) == len({*shown})
+    others = {f"{letter}{name[1:]}" for letter in "bcd" for name in shown if name[:2] == "a."}
+    assert {action.dest for action in reader._actions} == {*shown} | others
+    told = reader.format_help()
+    for name in shown:
+        option = f"--{name.removesuffix('.model')}"
+        assert len(re.findall(rf"^  {option}(?= |$)", told, re.MULTILINE)) == 1
+
+
+@pytest.mark.parametrize("columns", ["40", "100", "300"])
+def test_help_is_plain_and_fits(columns, monkeypatch):
+    monkeypatch.setenv("COLUMNS", columns)
+    told = parser().format_help()
+    assert max(map(len, told.splitlines())) <= 100
+    assert told.index("examples:") < told.index("--a.prefix TEXT")
+    # Neither types of Python nor marks of reStructuredText.
+    assert not re.search(r"type:|\| null|``|SUPPRESS", told)
+    assert "Seed of all random numbers (default: 0)." in " ".join(told.split())
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [("--promts=x", "--prompts"), ("--weight=2,-1", "--weights"), ("--b.prefx=a", "--b.prefix")],
+)
+def test_a_mistyped_option_is_guessed(word, meant):
+    with pytest.raises(FuseError, match=rf"did you mean {meant}\?$"):
+        parse([*WORDS, word])
+
+
+def test_no_option_is_guessed_far_off():
+    with pytest.raises(FuseError) as error:
+        parse([*WORDS, "--bogus", "3"])
+    assert "did you mean" not in str(error.value)

@@ -90,6 +90,15 @@ def test_texts_that_are_read_need_no_weights():
         ({"preset": "amplification", "sweep": "0,1", "amount": 2}, ["amount is 2"]),
         ({"preset": "layers", "sweep": "0,1"}, ["'layers'", "no amount"]),
         ({"weights": "2,-1", "gate_between": "A"}, ["gate_between is 'A'"]),
+        ({"sweep": "1,0;nan,0"}, ["sweep is", "finite"]),
+        ({"sweep": "1,0;1e39,0"}, ["weights is (1e+39, 0.0)"]),
+        ({"preset": "guidance", "sweep": "1,inf"}, ["sweep is '1,inf'", "finite"]),
+        ({"weights": "2,-1", "gate_at": 0.2}, ["gate_at is 0.2", "--gate"]),
+        ({"weights": "2,-1", "gate_between": "A,B"}, ["gate_between is 'A,B'", "--gate"]),
+        ({"weights": "2,-1", "fallback": "A"}, ["fallback is 'A'", "--mode residual"]),
+        ({"weights": "2,-1", "least": 0.1}, ["least is 0.1", "--mode residual"]),
+        ({"weights": "2,-1", "mask_keep": 3, "mask_top_k": 5}, ["mask_keep is 3", "--alpha"]),
+        ({"weights": "2,-1", "mask_from": "B"}, ["mask_from is 'B'", "--mask_top_k"]),
         ({"weights": "2,-1", "alpha": 2}, ["alpha", "2"]),
         ({"weights": "2,-1", "mask_from": "C"}, ["'C'", "A, B"]),
     ],
@@ -122,7 +131,7 @@ def test_weights_and_words_say_how_many_streams_there_are():
     assert len(opened("--a", "m", "--b", "n", "--c", "o", count=3)) == 3
     # The same model twice, each named, tells that nothing is found where nothing is.
     assert opened("--a", "m", "--b", "m")[0] == opened("--a", "m", "--b", "m")[1]
-    assert len(opened("--a", "m", "--b", "n", count=3)) == 3
+    assert len(opened("--a", "m", "--b", "n", "--c.prefix", "x", count=3)) == 3
     assert len(opened("--a", "m", "--c", "n", "--b", "o", count=None)) == 3
 
 
@@ -133,12 +142,17 @@ def test_weights_and_words_say_how_many_streams_there_are():
         (["--a", "m"], ["A and B are the same", "'m'", "--b.prefix"]),
         (["--a", "m", "--b", "n", "--c", "o"], ["3 streams and 2 weights"]),
         (["--a", "m", "--b", "n", "--compare", "A,C"], ["'C'", "A, B"]),
+        (["--a", "m", "--b", "n", "--b.amount", "2"], ["b.amount is 2", "--b.towards"]),
         (["--a", "m", "--b", "n", "--compare", "A"], ["compare is 'A'"]),
         (["--a", "m", "--b", "n", "--compare", "B,B"], ["compare is 'B,B'"]),
     ],
 )
 def test_bad_streams_are_told(words, told):
     refused(lambda: opened(*words), *told)
+
+
+def test_a_weight_of_a_stream_that_is_not_named_is_told():
+    refused(lambda: opened("--a", "m", "--b", "n", count=3), "stream C", "--c.prefix")
 
 
 def test_too_many_weights_are_told():
@@ -169,3 +183,9 @@ def test_a_property_is_one_of_three_kinds():
 )
 def test_bad_properties_are_told(options, told):
     refused(lambda: property_of(PropertyOptions(**options)), *told)
+
+
+def test_a_stream_that_nothing_is_said_of_is_told():
+    words = ["--a", "zoo/gpt2", "--b", "zoo/mood-plain", "--weights", "1,-1,1"]
+    refused(lambda: streams(parse(words), 3), "stream C has a weight", "--c a model")
+    assert len(streams(parse([*words, "--c", "zoo/gpt2"]), 3)) == 3

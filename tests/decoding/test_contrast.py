@@ -268,6 +268,7 @@ def test_common_log_probabilities_are_float32(dtype):
         ({"weights": ()}, "weights has 0 numbers"),
         ({"weights": (1,) * 9}, "weights has 9 numbers"),
         ({"weights": (1, INF)}, "give finite numbers"),
+        ({"weights": (1e39, -1)}, "give finite numbers"),
         ({"mode": "ratio"}, "mode is 'ratio'"),
         ({"mode": "residual", "weights": (0, -1)}, "at least one above 0"),
         ({"alpha": 0}, "alpha of the mask is 0"),
@@ -292,3 +293,20 @@ def test_settings_that_make_no_sense(options, said):
 def test_a_weight_for_each_stream():
     with pytest.raises(FuseError, match="there are 2 streams and 3 weights"):
         Contrast((1, -1, 1)).scores(THREE)
+
+
+def test_other_weights_keep_the_streams_of_mask_gate_and_fallback():
+    rule = Contrast((1, -1), alpha=0.5, gate="tv", gate_at=0.15)
+    row = torch.tensor([[0.0], [1.0]])
+    other = rule.with_weights((0, 1))
+    assert (other.mask_from, other.gate_between, other.fallback) == ("A", ("A", "B"), "A")
+    torch.testing.assert_close(other.scores(THREE), rule.scores(THREE, row))
+
+
+@pytest.mark.parametrize("wrong", [math.nan, math.inf])
+def test_logits_that_are_no_numbers_are_told(wrong):
+    bad = torch.tensor([[0.0, wrong, 1.0]])
+    with pytest.raises(FuseError, match="stream B gives logits that are no numbers"):
+        log_softmax_common([torch.zeros(1, 3), bad])
+    masked = torch.tensor([[0.0, -math.inf, 1.0]])
+    assert log_softmax_common([masked, masked])[0, 0, 1] == -math.inf

@@ -85,5 +85,5 @@ def test_candidates_are_the_published_ones(case):
 
 
 def test_an_unknown_part():
-    with pytest.raises(FuseError, match="the part of the layers is 'middle'; give low or high"):
+    with pytest.raises(FuseError, match=r"layers is 'middle'; give numbers .*low, high"):
         early_layers(GPT2Config(), "middle")

@@ -144,7 +144,7 @@ def test_published_layers_by_name():
     ("options", "message"),
     [
         ({"model": "zoo/none"}, "stream B: unknown zoo model 'zoo/none'"),
-        ({"model": "zoo/gpt2", "layers": "middle"}, "stream B: the part of the layers is 'middle'"),
+        ({"model": "zoo/gpt2", "layers": "middle"}, "stream B: layers is 'middle'"),
         ({"model": "zoo/gpt2", "towards": "zoo/reasoner"}, "stream B: the weights of .* differ"),
         (
             {"model": "zoo/gpt2", "towards": "zoo/gpt2", "quantization": "4bit"},

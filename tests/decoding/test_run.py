@@ -115,3 +115,13 @@ def test_a_broken_identity_is_told():
     begun()
     Path("run/run.json").write_text("{")
     assert "run.json" in refused(lambda: begun(goes_on=True))
+
+
+def test_a_folder_that_cannot_be_written_is_named(monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("fuse_lightning.results.run_folder.RunFolder.write", full)
+    line = refused(begun)
+    assert "'run'" in line
+    assert "No space left on device" in line

@@ -70,7 +70,7 @@ def test_the_counted_rate_stands_beside_the_extrapolated_one(capsys):
     assert "0 % to 3.7 %" in rows[0]
     assert "0.14 %" in rows[0]
     assert "rate at amount 1, extrapolated by a line: 0.14 % (95 % interval 0.023 % to" in out
-    assert "from 600 texts at other amounts; 985 texts of amount 1 would tell as much" in out
+    assert "from 600 texts at other amounts; they tell as much as 985 texts of amount 1" in out
     assert "rate at amount 1, counted: 0 % (95 % interval 0 % to 3.7 %), from 100 texts" in out
 
 
@@ -101,3 +101,16 @@ def test_amounts_that_make_no_sense_are_refused():
         path_weights(float("inf"), "a", "b")
     with pytest.raises(FuseError, match="amount 2 is given twice"):
         counted([(2, 1, 3), (2, 1, 3)])
+
+
+def test_a_count_that_the_curve_misses_is_told():
+    def sweep(*counts):
+        return Sweep.of_grades([Grades.counted(*each) for each in counts], "habit", wanted=0)
+
+    straight = [(1, 20, 400), (2, 40, 400), (3, 76, 400)]
+    assert not sweep((0, 10, 400), *straight).disagrees
+    bent = sweep((0, 10, 400), (1, 76, 400), (2, 76, 400), (3, 80, 400))
+    assert bent.disagrees
+    assert any("differ by more than chance" in line for line in bent.lines)
+    assert sweep((0, 0, 4000), (1, 76, 400), (2, 76, 400), (3, 80, 400)).disagrees
+    assert not sweep(*straight).disagrees

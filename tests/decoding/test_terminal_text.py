@@ -80,7 +80,7 @@ def test_texts_are_printed_in_colour_below_a_legend(terminal):
     plain = re.sub(r"\x1b\[[0-9;]*m", "", told)
     assert plain.startswith("underlined: A (base) likelier   B (tuned) likelier   KL(A‖B) from 0")
     assert plain.index(" high") < plain.index(" low")
-    assert "KL(A‖B) 4 nats; perplexity base 2.718, tuned 7.389; as given" in plain
+    assert "mean KL(A‖B) 4 nats; perplexity base 2.718, tuned 7.389; a given text" in plain
 
 
 def test_nothing_but_text_where_colours_are_not_wanted(terminal, monkeypatch):
