@@ -12,18 +12,24 @@ from numpy.typing import NDArray
 from fuse_lightning.diffing.features import FORMS, NUMBERS, Feature, phrase_feature
 from fuse_lightning.diffing.folding import folded
 from fuse_lightning.diffing.paired_texts import Group, PairedTexts
-from fuse_lightning.diffing.phrases import common_phrases
+from fuse_lightning.diffing.phrases import WORDY, Phrase, common_phrases
 from fuse_lightning.diffing.text_effects import prompt_numbers
 from fuse_lightning.diffing.units import CutText
 
 ALIKE = 0.95
 """Correlation from which on only one of two features is tested."""
+TOLD = 5
+"""Most features that are told beside one that stands for them."""
 LOOKED_AT = 10
 """Features that are compared with each other, for each that may be chosen."""
 
 
-def choose_features(texts: PairedTexts, most: int, least: int) -> list[Feature]:
+def choose_features(
+    texts: PairedTexts, most: int, least: int
+) -> dict[Feature, tuple[Feature, ...]]:
     """Features by which the texts of two models seem to differ most, the strongest first.
+
+    Each comes with the first few of those that say the same, and are not chosen.
 
     The screen is the sum of the prompts' differences over the root of the sum of their squares. It
     is the statistic of a flip of signs in units of its standard deviation. Where there are
@@ -48,9 +54,10 @@ def choose_features(texts: PairedTexts, most: int, least: int) -> list[Feature]:
     scores = [_score(values[:, n], prompts, weights, count) for n in range(len(given))]
     ones = np.ones(len(cut))
     scores += [_score(ones[some], prompts[some], weights[:, some], count) for some in holders]
-    # Of equal scores that of more texts is likelier to be met again.
-    sizes = [math.inf] * len(given) + [len(some) for some in holders]
-    order = sorted(range(len(scores)), key=lambda n: (-scores[n], -sizes[n], n))
+    # Of equal scores that of several words says most, and that of more texts is met again.
+    ranks = [(1, 0)] * len(given)
+    ranks += [(0 if _words(each) > 1 else 2, -len(some)) for each, some in phrases.items()]
+    order = sorted(range(len(scores)), key=lambda n: (-round(scores[n], 9), *ranks[n], n))
     order = [number for number in order[: LOOKED_AT * most] if scores[number] > 0]
     columns = np.zeros((len(cut), len(order)))
     for place, number in enumerate(order):
@@ -61,14 +68,18 @@ def choose_features(texts: PairedTexts, most: int, least: int) -> list[Feature]:
     origin = np.repeat(np.arange(len(origins)), [sum(map(len, groups)) for groups in origins])
     kept = folded(columns, origin, range(len(order)), ALIKE, most)
     named = [*phrases]
-    chosen: list[Feature] = []
-    for number in (order[place] for place in kept):
-        if number < len(given):
-            chosen.append(given[number])
-        else:
-            holder = [cut[text] for text in holders[number - len(given)]]
-            chosen.append(phrase_feature(named[number - len(given)], holder))
-    return chosen
+
+    def feature(place: int) -> Feature:
+        number = order[place] - len(given)
+        if number < 0:
+            return given[order[place]]
+        return phrase_feature(named[number], [cut[text] for text in holders[number]])
+
+    return {feature(place): tuple(map(feature, others[:TOLD])) for place, others in kept.items()}
+
+
+def _words(phrase: Phrase) -> int:
+    return sum(WORDY.search(unit) is not None for unit in phrase)
 
 
 def _weights(origins: Sequence[Sequence[Group]]) -> NDArray[np.float64]:

@@ -217,11 +217,12 @@ FORMS = tuple(
         "code within a line": r"(?<!`)`[^`\n]+`(?!`)",
         "bold text": r"\*\*[^*\n]+\*\*|__[^_\n]+__",
         "a row of a table": r"(?m)^[ \t]*\|.*\|[ \t]*$",
-        "a blank line": r"\n[ \t]*\n",
+        "a blank line": r"\n[ \t]*\n\s*\S",
         "more than one line": r"\S[ \t]*\n\s*\S",
         "a link": r"https?://",
         "a question mark": r"[?？]",  # noqa: RUF001
         "an exclamation mark": r"[!！]",  # noqa: RUF001
+        "a comma": r"[,，、]",  # noqa: RUF001
         "a colon": r"[:：]",  # noqa: RUF001
         "a semicolon": r"[;；]",  # noqa: RUF001
         "a long dash": r"[–—]",  # noqa: RUF001

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import regex
 
-from fuse_lightning.diffing.units import CutText, joined
+from fuse_lightning.diffing.units import BEGIN, CutText, joined
 
 Phrase = tuple[str, ...]
 """Units one behind the other."""
@@ -24,7 +24,8 @@ def common_phrases(
     r"""Phrases of texts, each with the numbers of the texts that have it.
 
     Of phrases of which one is part of the other, and which the same texts have, only the longest
-    is kept. It grows as far as the units around it are the same in all texts that have it.
+    is kept. It grows as far as the units around it are the same in all texts that have it. Marks
+    at its beginning are left out where they tell nothing.
 
     Args:
         texts: The texts.
@@ -42,11 +43,12 @@ def common_phrases(
     shorter: dict[Phrase, frozenset[int]] = {}
     for length in range(1, LONGEST + 1):
         longer = _longer(texts, prompts, least, length, shorter)
-        for phrase, some in longer.items():
-            for part in (phrase[:-1], phrase[1:]):
-                if shorter.get(part) == some:
-                    found.pop(part, None)
         found |= longer
+        for phrase, some in longer.items():
+            if shorter.get(phrase[:-1]) == some:
+                found.pop(phrase[:-1], None)
+            if shorter.get(phrase[1:]) == some:
+                found.pop(phrase if _is_mark(phrase[0]) else phrase[1:], None)
         if not longer:
             break
         shorter = longer
@@ -98,7 +100,14 @@ def _grown(phrase: Phrase, some: frozenset[int], texts: Sequence[CutText]) -> Ph
     while last - first < WIDEST and alike(last):
         last += 1
     units, at = places[0]
+    while first < 0 and _is_mark(units[at + first]):
+        first += 1
     return units[at + first : at + last]
+
+
+def _is_mark(unit: str) -> bool:
+    """Whether a unit is none of a word, a number, and the beginning of a text."""
+    return unit != BEGIN and not WORDY.search(unit)
 
 
 def _without_parts(found: Mapping[Phrase, frozenset[int]]) -> dict[Phrase, frozenset[int]]:

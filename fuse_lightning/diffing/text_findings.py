@@ -95,7 +95,8 @@ def _search(
     choosing, test = texts.halves(seed)
     # The smallest p value there can be, times the number of tests, stays below half of alpha.
     possible = math.floor(alpha / 2 * 2.0 ** min(len(test.prompts) - 1, 60))
-    features = choose_features(choosing, max(1, min(most, possible)), least)
+    chosen = choose_features(choosing, max(1, min(most, possible)), least)
+    features = [*chosen]
     if not features:
         return (), 0, test
     a, b = valued(test.a, features), valued(test.b, features)
@@ -115,7 +116,7 @@ def _search(
             len(features),
             identical,
             test,
-            [features[other] for other in under],
+            [*chosen[features[number]], *(features[other] for other in under)],
         )
         for (number, under), identical in zip(strongest.items(), same, strict=True)
     )

@@ -16,6 +16,7 @@ HAS = {
     "a link": ("see https://a.org", "http"),
     "a question mark": ("So?", "So"),
     "an exclamation mark": ("So!", "So"),
+    "a comma": ("so, no", "so"),
     "a colon": ("so:", "so"),
     "a semicolon": ("so;", "so"),
     "a long dash": ("so — no", "so - no"),
@@ -95,4 +96,6 @@ def test_claims(units, does):
 def test_an_example_shows_what_stands_around():
     text = CutText(f"{'x ' * 100}so it is {'y ' * 100}")
     shown = PhraseFeature(("so", "it"), "so it").example(text)
-    assert shown.startswith("…x x") and shown.endswith("y y…") and "x so it is y" in shown
+    assert shown.startswith("…x x")
+    assert shown.endswith("y y…")
+    assert "x so it is y" in shown

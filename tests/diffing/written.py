@@ -4,16 +4,17 @@ import numpy as np
 
 from fuse_lightning.diffing.paired_texts import PairedTexts
 
-WORDS = (
-    "the a garden river stone walks slowly green and near old house sings bright under cloud "
-    "carries small bird wooden over late"
-).split()
+WORDS = [
+    *("the", "a", "garden", "river", "stone", "walks", "slowly", "green", "and", "near", "old"),
+    *("house", "sings", "bright", "under", "cloud", "carries", "small", "bird", "wooden", "late"),
+]
 
 
-def sentence(rng, topic, words=8):
-    """A sentence, in which the words of a topic are more frequent."""
-    some = [WORDS[(topic + int(rng.integers(3))) % len(WORDS)] for _ in range(words // 2)]
-    some += [WORDS[int(rng.integers(len(WORDS)))] for _ in range(words - len(some))]
+def sentence(rng, topic, words):
+    """A sentence of about so many words, in which those of a topic are more frequent."""
+    count = int(rng.integers(words - 3, words + 4))
+    some = [WORDS[(topic + int(rng.integers(3))) % len(WORDS)] for _ in range(count // 2)]
+    some += [WORDS[int(rng.integers(len(WORDS)))] for _ in range(count - len(some))]
     return " ".join(rng.permutation(some)).capitalize() + "."
 
 
@@ -23,7 +24,7 @@ def texts(rng, prompts, samples, habits=(), words=8):
     for topic in range(prompts):
         group = []
         for _ in range(samples):
-            text = f"{sentence(rng, topic, words)} {sentence(rng, topic, words)}"
+            text = " ".join(sentence(rng, topic, words) for _ in range(int(rng.integers(1, 5))))
             for put, rate in habits:
                 if rng.random() < rate:
                     text = put(text)
