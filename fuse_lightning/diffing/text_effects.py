@@ -12,6 +12,7 @@ from scipy.stats import norm
 from scipy.stats import t as student
 
 from fuse_lightning.decoding.rates import share_interval
+from fuse_lightning.diffing.deals import deal_test
 from fuse_lightning.diffing.paired_texts import Group
 from fuse_lightning.diffing.sign_flips import sign_flip
 from fuse_lightning.evaluation.intervals import LEVEL
@@ -37,11 +38,16 @@ class Grouped:
         return np.bincount(self.prompts)
 
     @property
-    def means(self) -> Values:
-        """Mean of each feature over the texts of each prompt, shape ``(P, F)``."""
+    def sums(self) -> Values:
+        """Sum of each feature over the texts of each prompt, shape ``(P, F)``."""
         sums = np.zeros((len(self.counts), self.values.shape[1]))
         np.add.at(sums, self.prompts, self.values)
-        return sums / self.counts[:, None]
+        return sums
+
+    @property
+    def means(self) -> Values:
+        """Mean of each feature over the texts of each prompt, shape ``(P, F)``."""
+        return self.sums / self.counts[:, None]
 
 
 @dataclass(frozen=True)
@@ -83,6 +89,8 @@ def prompt_numbers(groups: Sequence[Group]) -> NDArray[np.intp]:
 def effects(a: Grouped, b: Grouped, rates: Sequence[bool], level: float = LEVEL) -> list[Effect]:
     """Effects of all features.
 
+    Rates are tested by :func:`deal_test`, other numbers by :func:`sign_flip`.
+
     Args:
         a: Texts of A.
         b: Texts of B behind the same prompts.
@@ -90,6 +98,7 @@ def effects(a: Grouped, b: Grouped, rates: Sequence[bool], level: float = LEVEL)
         level: Confidence level of the intervals.
     """
     means_a, means_b = a.means, b.means
+    hits_a, hits_b = (each.sums.astype(np.intp) for each in (a, b))
     differences = means_a - means_b
     # In these units differences of whole numbers are whole, so that equal ones stay equal.
     whole = math.lcm(*np.unique(a.counts * b.counts).tolist())
@@ -98,13 +107,14 @@ def effects(a: Grouped, b: Grouped, rates: Sequence[bool], level: float = LEVEL)
         x, y = means_a[:, number], means_b[:, number]
         if is_rate:
             low, high = rate_interval(x, y, (len(a.prompts), len(b.prompts)), level)
+            p = deal_test((hits_a[:, number], hits_b[:, number]), (a.counts, b.counts))
         else:
             low, high = mean_interval(x - y, level)
+            p = sign_flip(differences[:, number] * whole)
         spread = math.sqrt((a.values[:, number].var() + b.values[:, number].var()) / 2)
         # Texts that are all alike have no spread: the size is that of a spread of a thousandth.
         difference = float(differences[:, number].mean())
         size = difference / max(spread, 1e-3 * abs(difference), 1e-300)
-        p = sign_flip(differences[:, number] * whole)
         found.append(Effect(float(x.mean()), float(y.mean()), low, high, p, size))
     return found
 

@@ -61,9 +61,10 @@ def text_findings(
     """Findings from the texts of two models.
 
     Texts behind one half of the prompts choose features. Those behind the other half measure and
-    test them. The test flips the signs of the prompts' differences, exactly, and Holm's method
-    adjusts for all that were tested. Intervals speak of new prompts like these. Findings that go
-    together are told as one.
+    test them. The tests are exact: each prompt's texts are dealt to A and B anew, or the signs of
+    the prompts' differences are flipped for lengths and the like. Holm's method adjusts for all
+    that were tested. Intervals speak of new prompts like these; a finding's does not hold 0.
+    Findings that go together are told as one.
 
     Args:
         texts: The texts.
@@ -102,7 +103,11 @@ def _search(
     a, b = valued(test.a, features), valued(test.b, features)
     measured = effects(a, b, [each.is_rate for each in features])
     adjusted = holm([each.p for each in measured])
-    shown = [number for number, p in enumerate(adjusted) if p <= alpha]
+    shown = [
+        number
+        for number, (p, each) in enumerate(zip(adjusted, measured, strict=True))
+        if p <= alpha and each.low * each.high > 0
+    ]
     shown.sort(key=lambda number: -abs(measured[number].size))
     values = np.concatenate([a.values, b.values])
     origins = np.repeat(np.arange(2), [len(a.values), len(b.values)])

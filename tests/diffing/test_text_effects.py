@@ -1,4 +1,4 @@
-from itertools import product
+from itertools import combinations, product
 
 import numpy as np
 import pytest
@@ -6,9 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import permutation_test
 
+from fuse_lightning.diffing.deals import deal_test
 from fuse_lightning.diffing.folding import folded
 from fuse_lightning.diffing.sign_flips import sign_flip
 from fuse_lightning.diffing.text_effects import Grouped, effects, mean_interval, rate_interval
+from fuse_lightning.evaluation.paired import mcnemar
 
 
 def by_enumeration(differences):
@@ -46,6 +48,45 @@ def test_sign_flips_reach_values_that_no_draw_would():
     assert sign_flip(np.ones(60)) == pytest.approx(2.0**-59)
 
 
+def by_deals(a, b):
+    """P value from all deals of each prompt's texts, one by one."""
+    choices = []
+    for mine, theirs in zip(a, b, strict=True):
+        both, count = [*mine, *theirs], len(mine)
+        choices.append(
+            [
+                sum(both[n] for n in some) / count
+                - sum(both[n] for n in range(len(both)) if n not in some) / len(theirs)
+                for some in combinations(range(len(both)), count)
+            ]
+        )
+    observed = sum(sum(x) / len(x) - sum(y) / len(y) for x, y in zip(a, b, strict=True))
+    chances = {0.0: 1.0}
+    for some in choices:
+        after = {}
+        for total, chance in chances.items():
+            for each in some:
+                key = round(total + each, 9)
+                after[key] = after.get(key, 0) + chance / len(some)
+        chances = after
+    return sum(chance for total, chance in chances.items() if abs(total) >= abs(observed) - 1e-7)
+
+
+@given(st.integers(0, 9), st.integers(0, 9), st.integers(1, 5))
+def test_deals_of_single_texts_are_mcnemars(wins, losses, ties):
+    a = np.repeat([1, 0, 1], [wins, losses, ties])
+    b = np.repeat([0, 1, 1], [wins, losses, ties])
+    ones = np.ones_like(a)
+    assert deal_test((a, b), (ones, ones)) == pytest.approx(mcnemar(wins, losses))
+
+
+def test_deals_of_very_uneven_numbers_of_texts():
+    texts = np.arange(30, 60), np.arange(91, 61, -1)
+    p = deal_test((texts[0] // 2, texts[1] // 2), texts)
+    assert 0.3 < p <= 1
+    assert deal_test((texts[0] // 2, texts[1] // 5), texts) < 1e-20
+
+
 def grouped(rows):
     """Texts of one feature: a row of values for each prompt."""
     prompts = np.repeat(np.arange(len(rows)), [len(row) for row in rows])
@@ -62,7 +103,7 @@ def test_effects_are_those_counted_by_hand(a, b):
     rates = [[sum(row) / len(row) for row in rows] for rows in (a, b)]
     differences = [x - y for x, y in zip(*rates, strict=True)]
     assert found.difference == pytest.approx(sum(differences) / 4, abs=1e-12)
-    assert found.p == pytest.approx(by_enumeration(differences))
+    assert found.p == pytest.approx(by_deals(a, b))
     assert -1 <= found.low <= found.difference + 1e-12 <= found.high + 2e-12 <= 1 + 3e-12
 
 
