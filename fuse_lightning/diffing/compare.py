@@ -1,0 +1,88 @@
+"""Texts of two models, and of their amplified difference, behind the same prompts."""
+
+from __future__ import annotations
+
+import copy
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+
+from fuse_lightning.decoding.contrast import NAMES, Contrast
+from fuse_lightning.decoding.decoder import ContrastiveDecoder, Key, Weights
+from fuse_lightning.decoding.options import DecodingOptions
+from fuse_lightning.diffing.paired_texts import Group, PairedTexts, check_different
+from fuse_lightning.errors import FuseError
+from fuse_lightning.utilities.numbers import check_number
+
+
+def compare(
+    decoder: ContrastiveDecoder,
+    prompts: Sequence[str],
+    options: DecodingOptions | None = None,
+    *,
+    amount: float | None = 1.0,
+    fresh: bool = True,
+) -> PairedTexts:
+    """Texts of A, of B, of amplified A, and fresh texts of A, written in shared batches.
+
+    A and B are the two streams that the decoder compares. Its contrast is not used: A and B write
+    as they are, without a mask.
+
+    Args:
+        decoder: The decoder of the two streams.
+        prompts: The prompts, all different.
+        options: How texts are written, with the samples behind each prompt and the seed; by
+            default four samples. The temperature is above 0.
+        amount: Strength a of the amplified texts, whose scores are A + a (A - B); ``None`` for no
+            such texts.
+        fresh: Whether as many fresh texts of A are written, for a pair of identical models.
+
+    Raises:
+        FuseError: If an option makes no sense, or a prompt comes twice or is too long.
+    """
+    options = options or DecodingOptions(samples=4)
+    check_different(prompts)
+    if options.sampling.greedy:
+        raise FuseError(
+            f"temperature is {options.temperature}, and rates are those of sampled texts; give a "
+            "number above 0"
+        )
+    variants = [_weights(decoder, 1.0, 0.0), _weights(decoder, 0.0, 1.0)]
+    if amount is not None:
+        check_number("amount", amount, 0)
+        if not amount:
+            raise FuseError("amount is 0, which is A alone; give a number above 0, or None")
+        variants.append(_weights(decoder, 1 + amount, -amount))
+    # Only A writes more than the samples that were asked for.
+    more: frozenset[Key] = frozenset(
+        (prompt, options.samples + sample, weights)
+        for prompt in range(len(prompts))
+        for sample in range(options.samples if fresh else 0)
+        for weights in variants[1:]
+    )
+    plain = copy.copy(decoder)
+    plain.contrast = Contrast(variants[0])
+    several = replace(options, samples=options.samples * (2 if fresh else 1))
+    written: dict[Weights, dict[tuple[int, int], str]] = defaultdict(dict)
+    for text in plain.write(prompts, several, weights=variants, done=more):
+        written[(*text.weights.values(),)][text.prompt_number, text.sample] = text.text
+
+    def texts(weights: Weights, first: int = 0) -> tuple[Group, ...]:
+        samples = range(first, first + options.samples)
+        some = written[weights]
+        return tuple(tuple(some[n, sample] for sample in samples) for n in range(len(prompts)))
+
+    return PairedTexts(
+        tuple(prompts),
+        a=texts(variants[0]),
+        b=texts(variants[1]),
+        amplified=texts(variants[2]) if amount is not None else (),
+        fresh=texts(variants[0], options.samples) if fresh else (),
+    )
+
+
+def _weights(decoder: ContrastiveDecoder, a: float, b: float) -> Weights:
+    """Weights of all streams, 0 for those that are not compared."""
+    ensemble = decoder.ensemble
+    given = dict(zip(ensemble.pair, (a, b), strict=True))
+    return tuple(given.get(name, 0.0) for name in NAMES[: len(ensemble.streams)])
