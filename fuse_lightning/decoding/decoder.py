@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from fuse_lightning.decoding.beams import write_beams
 from fuse_lightning.decoding.contrast import Contrast
 from fuse_lightning.decoding.ensemble import Ensemble
-from fuse_lightning.decoding.forced import read_records
+from fuse_lightning.decoding.forced import given_rows, read_records
 from fuse_lightning.decoding.options import DecodingOptions
 from fuse_lightning.decoding.scored_text import ScoredText
 from fuse_lightning.decoding.stream import Stream
@@ -145,19 +145,11 @@ class ContrastiveDecoder:
         ensemble = self.ensemble
         for start in range(0, len(texts), batch_size):
             some = texts[start : start + batch_size]
-            prompts, behind = zip(*some, strict=True)
-            ids = ensemble.streams[0].behind(prompts, behind)
-            rows = [stream.rows(prompts) for stream in ensemble.streams]
-            for number, begins in enumerate(zip(*rows, strict=True)):
-                if ensemble.room(begins) < len(ids[number]):
-                    raise FuseError(
-                        f"text {start + number} ({behind[number][:40]!r}) has {len(ids[number])} "
-                        f"tokens, and {ensemble.room(begins)} fit behind its prompt; cut it"
-                    )
+            rows, ids = given_rows(ensemble, some, start)
             for number, record in enumerate(read_records(ensemble, rows, ids)):
                 yield ScoredText(
-                    prompt=prompts[number],
-                    text=behind[number],
+                    prompt=some[number][0],
+                    text=some[number][1],
                     tokens=record.tokens(ensemble.model, ensemble.names),
                     pair=ensemble.pair,
                     prompt_number=start + number,

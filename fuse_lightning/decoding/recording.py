@@ -46,7 +46,8 @@ class Record:
         ids = tuple(self.ids[rows])
         by_measure = zip(*self.divergences[rows], strict=True)
         by_stream = zip(*self.log_probs[rows], strict=True)
-        spelled = _spelled(model, {top for tops in self.tops for each in tops for top, _ in each})
+        told = {top for tops in self.tops for each in tops for top, _ in each}
+        spelled = spelled_ids(model, told)
         tops = {
             name: tuple(
                 tuple((spelled[top], round(p, 4)) for top, p in place[number])
@@ -131,7 +132,7 @@ def pieces(model: CausalLM, ids: Sequence[int]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _spelled(model: CausalLM, ids: set[int]) -> dict[int, str]:
+def spelled_ids(model: CausalLM, ids: set[int]) -> dict[int, str]:
     """Text of single tokens; of those that spell nothing their name in the tokenizer."""
     order = sorted(ids)
     texts = model.decode([[index] for index in order]) if order else []
