@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from fuse_lightning.decoding.beams import write_beams
 from fuse_lightning.decoding.contrast import Contrast
 from fuse_lightning.decoding.ensemble import Ensemble
-from fuse_lightning.decoding.forced import read_records
+from fuse_lightning.decoding.forced import given_rows, read_records
 from fuse_lightning.decoding.options import DecodingOptions
 from fuse_lightning.decoding.scored_text import ScoredText
 from fuse_lightning.decoding.stream import Stream
@@ -146,31 +146,16 @@ class ContrastiveDecoder:
         """
         ensemble = self.ensemble
         starts = range(0, len(texts), batch_size)
-        for start in starts:
-            self._check_lengths(texts[start : start + batch_size], start)
-        for start in starts:
-            prompts, behind = zip(*texts[start : start + batch_size], strict=True)
-            ids = ensemble.streams[0].behind(prompts, behind)
-            rows = [stream.rows(prompts) for stream in ensemble.streams]
+        given = [given_rows(ensemble, texts[start : start + batch_size], start) for start in starts]
+        for start, (rows, ids) in zip(starts, given, strict=True):
+            some = texts[start : start + batch_size]
             for number, record in enumerate(read_records(ensemble, rows, ids)):
                 yield ScoredText(
-                    prompt=prompts[number],
-                    text=behind[number],
+                    prompt=some[number][0],
+                    text=some[number][1],
                     tokens=record.tokens(ensemble.model, ensemble.names),
                     pair=ensemble.pair,
                     prompt_number=start + number,
-                )
-
-    def _check_lengths(self, texts: Sequence[tuple[str, str]], start: int) -> None:
-        """Checks that given texts fit behind their prompts; the first one has the number start."""
-        prompts, behind = zip(*texts, strict=True)
-        ids = self.ensemble.streams[0].behind(prompts, behind)
-        rows = [stream.rows(prompts) for stream in self.ensemble.streams]
-        for number, begins in enumerate(zip(*rows, strict=True)):
-            if (room := self.ensemble.room(begins)) < len(ids[number]):
-                raise FuseError(
-                    f"text {start + number} ({behind[number][:40]!r}) has {len(ids[number])} "
-                    f"tokens, and {room} fit behind its prompt; cut it"
                 )
 
     def _contrast(self) -> Contrast:

@@ -15,9 +15,38 @@ from fuse_lightning.decoding.recording import Record
 from fuse_lightning.decoding.stream import Stream
 from fuse_lightning.engine.devices import gather_at, to_device
 from fuse_lightning.engine.token_batch import pad
+from fuse_lightning.errors import FuseError
 
 PART = 256
 """Tokens whose distributions are compared at once: more would only take memory."""
+
+
+def given_rows(
+    ensemble: Ensemble, texts: Sequence[tuple[str, str]], first: int = 0
+) -> tuple[list[list[Row]], list[Row]]:
+    """Ids of given texts and of what stands before them.
+
+    Args:
+        ensemble: The streams.
+        texts: A prompt, which may be empty, and the text behind it, for each of T texts.
+        first: Number of the first text, in messages.
+
+    Returns:
+        For each stream the ids before each text, and the ids of each text.
+
+    Raises:
+        FuseError: If a text is too long.
+    """
+    prompts, behind = zip(*texts, strict=True)
+    ids = ensemble.streams[0].behind(prompts, behind)
+    rows = [stream.rows(prompts) for stream in ensemble.streams]
+    for number, begins in enumerate(zip(*rows, strict=True)):
+        if ensemble.room(begins) < len(ids[number]):
+            raise FuseError(
+                f"text {first + number} ({behind[number][:40]!r}) has {len(ids[number])} "
+                f"tokens, and {ensemble.room(begins)} fit behind its prompt; cut it"
+            )
+    return rows, ids
 
 
 @torch.no_grad()

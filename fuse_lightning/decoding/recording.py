@@ -44,7 +44,8 @@ class Record:
         """
         rows = slice(count)
         ids = tuple(self.ids[rows])
-        spelled = _spelled(model, {top for tops in self.tops for each in tops for top, _ in each})
+        told = {top for tops in self.tops for each in tops for top, _ in each}
+        spelled = spelled_ids(model, told)
         tops = {
             name: tuple(
                 tuple((spelled[top], round(p, 4)) for top, p in place[number])
@@ -138,7 +139,7 @@ def pieces(model: CausalLM, ids: Sequence[int]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _spelled(model: CausalLM, ids: set[int]) -> dict[int, str]:
+def spelled_ids(model: CausalLM, ids: set[int]) -> dict[int, str]:
     """Text of single tokens; of those that spell nothing their name in the tokenizer."""
     order = sorted(ids)
     texts = model.decode([[index] for index in order]) if order else []
