@@ -178,13 +178,14 @@ def post_http(
         http.client.HTTPException: If the answer is not of the protocol.
     """
     request = Request(address, body, {"User-Agent": AGENT, **headers}, method="POST")
-    with _opener(budget).open(request, timeout=connect) as answer:
+    with _opener(budget, connect=connect).open(request) as answer:
         return Posted(answer.status, answer.headers, _body(answer))
 
 
-def _opener(budget: Budget, *handlers: BaseHandler) -> OpenerDirector:
+def _opener(budget: Budget, *handlers: BaseHandler, connect: float = inf) -> OpenerDirector:
     opener = OpenerDirector()
-    for handler in (ProxyHandler(), _Http(budget), _Https(budget), *handlers, UnknownHandler()):
+    bounded = _Http(budget, connect), _Https(budget, connect)
+    for handler in (ProxyHandler(), *bounded, *handlers, UnknownHandler()):
         opener.add_handler(handler)
     return opener
 
@@ -227,9 +228,10 @@ class _Answer(HTTPResponse):
 
 
 class _Bounded(AbstractHTTPHandler):
-    def __init__(self, budget: Budget) -> None:
+    def __init__(self, budget: Budget, connect: float = inf) -> None:
         super().__init__()
         self.budget = budget
+        self.connect = connect
 
     def do_open(self, http_class: Any, req: Request, **options: Any) -> HTTPResponse:
         """Opens a connection whose answers are charged to the budget."""
@@ -240,7 +242,7 @@ class _Bounded(AbstractHTTPHandler):
             connection.response_class = answer
             return connection
 
-        req.timeout = min(req.timeout or inf, self.budget.left())
+        req.timeout = min(self.connect, self.budget.left())
         return super().do_open(connect, req, **options)
 
 

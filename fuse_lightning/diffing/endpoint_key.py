@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from urllib.parse import urlsplit
 
 from fuse_lightning.errors import FuseError
@@ -14,6 +15,8 @@ HIDDEN = "[key]"
 """What stands in the place of a key."""
 SHORTEST = 6
 """Shortest key, in characters, that is looked for in texts."""
+
+VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 def find_key(variable: str) -> str:
@@ -49,12 +52,19 @@ def check_address(base_url: str, key_variable: str) -> None:
 
     Raises:
         FuseError: If the address is none of http or https, has no host, or holds a password, a
-            query or a fragment; or a key would be sent by http to another machine.
+            query or a fragment; the variable has no possible name; or a key would be sent by http
+            to another machine.
 
     >>> check_address("ftp://host/v1", "")
     Traceback (most recent call last):
     fuse_lightning.errors.FuseError: base_url 'ftp://host/v1' is no http or https address; give one
     """
+    if key_variable and not VARIABLE.fullmatch(key_variable):
+        # It may be the key itself.
+        raise FuseError(
+            "key_variable is no name of an environment variable; give a name such as "
+            "OPENAI_API_KEY, and never the key"
+        )
     name = f"base_url {quoted(shown(base_url))}"
     try:
         parts = urlsplit(base_url)

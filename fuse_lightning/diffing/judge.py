@@ -24,7 +24,7 @@ FIRSTS = 20
 """Number of first tokens whose probabilities are asked for, the most that servers give."""
 AROUND = re.compile(r"^[\W_\u0120]+|[\W_]+$")
 """What stands around a word, and the letter that marks a space in tokens of some models."""
-NO_MORE = r"(?!\w|['\u2019/-]\w)"
+NO_MORE = r"(?![^\W_]|['\u2019/-]\w)"
 """Pattern of the end of a word: "no" ends neither in "not" nor in "no-one"."""
 
 
@@ -36,7 +36,8 @@ def judge_of(
 ) -> Property | None:
     """Judge of a specification's criterion; ``None`` if it has no criterion.
 
-    A local model's grade is that of :class:`~fuse_lightning.decoding.judged_properties.Judge`.
+    A local model judges by the probabilities of its next tokens, see :class:`LocalJudge`; any
+    other by its answer, see :class:`ChatJudge`.
 
     Args:
         specification: The criterion with its words and examples.
@@ -53,7 +54,7 @@ def judge_of(
         if isinstance(each, Judged):
             asked = _asked(_braced(each.prompt), _braced(each.text))
             question += f"\n\n{asked}\nAnswer: {each.answer.capitalize()}"
-    return Judge(
+    return LocalJudge(
         chat.model,
         f"{question}\n\n{_asked('{prompt}', '{text}')}\n{REQUEST}",
         _starts(specification.yes),
@@ -61,6 +62,19 @@ def judge_of(
         threshold,
         name,
     )
+
+
+class LocalJudge(Judge):
+    """Judge by a local model, which says how many texts it could not judge.
+
+    See :class:`~fuse_lightning.decoding.judged_properties.Judge` for its grades.
+    """
+
+    def grades(self, texts: Sequence[str], prompts: Sequence[str]) -> list[float]:
+        """Grade of each text; NaN where the question is longer than the model reads."""
+        grades = super().grades(texts, prompts)
+        _tell_unknown(grades, f"the question is longer than {self.model.model_id!r} reads")
+        return grades
 
 
 class ChatJudge(Property):
@@ -117,13 +131,8 @@ class ChatJudge(Property):
             judged = [*pool.map(self._judge, pairs)]
         found = dict(zip(pairs, judged, strict=True))
         grades = [found[pair][0] for pair in zip(prompts, texts, strict=True)]
-        unknown = sum(map(math.isnan, grades))
-        if unknown:
-            self.unknown += unknown
-            why = next(said for grade, said in judged if math.isnan(grade))
-            logger.warning(
-                "%d of %d texts are not judged; the first: %s", unknown, len(grades), visible(why)
-            )
+        why = next((said for grade, said in judged if math.isnan(grade)), "")
+        self.unknown += _tell_unknown(grades, why)
         return at_least(grades, self.threshold)
 
     def messages(self, prompt: str, text: str) -> list[Message]:
@@ -174,6 +183,16 @@ def graded(reply: Reply, yes: Sequence[str] = ("yes",), no: Sequence[str] = ("no
     if found[0] == found[1]:
         return math.nan
     return float(found[0] > found[1])
+
+
+def _tell_unknown(grades: Sequence[float], why: str) -> int:
+    """Number of texts that were not judged, which is told."""
+    unknown = sum(map(math.isnan, grades))
+    if unknown:
+        logger.warning(
+            "%d of %d texts are not judged; the first: %s", unknown, len(grades), visible(why)
+        )
+    return unknown
 
 
 def _probability(firsts: Mapping[str, float], words: Sequence[str]) -> float:

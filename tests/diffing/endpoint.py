@@ -52,7 +52,8 @@ def serving(*acts):
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self):
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            served.requests.append((self.path, dict(self.headers), json.loads(body)))
+            self.fields = json.loads(body)
+            served.requests.append((self.path, dict(self.headers), self.fields))
             act = served.acts[min(len(served.requests), len(served.acts)) - 1]
             # Who asks may go before the answer is complete.
             with suppress(OSError):

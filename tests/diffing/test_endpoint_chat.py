@@ -305,6 +305,7 @@ def test_a_key_that_no_header_can_hold(monkeypatch, key):
         ({"base_url": "https://host/v1?key=pass1"}, "'https://host/v1' holds a user"),
         ({"base_url": "https://host/v 1"}, "holds white space"),
         ({"base_url": "http://example.com/v1"}, f"key in {VARIABLE} would be sent to it"),
+        ({"key_variable": "sk-pass1"}, "key_variable is no name of an environment variable"),
         ({"timeout": 0}, "timeout is 0"),
         ({"retries": -1}, "retries is -1"),
         ({"max_calls": -1}, "max_calls is -1"),
