@@ -46,7 +46,8 @@ class EndpointChat(Chat):
         timeout: Longest time of one request (seconds), from the look-up of the server's name to
             the last byte.
         connect_timeout: Longest time until the server takes the connection (seconds).
-        retries: How often a failed request is repeated.
+        retries: How often a failed request is repeated. A reply takes at most ``retries + 1``
+            times ``timeout``, and the waits between.
         first_wait: Wait before the first repetition (seconds); it doubles with each further one.
             Half of it is drawn at random, so that many clients do not come at once.
         longest_wait: Longest wait (seconds). A server that asks for a longer one gets no further
@@ -71,9 +72,9 @@ class EndpointChat(Chat):
         base_url: str = "https://api.openai.com/v1",
         *,
         key_variable: str = "OPENAI_API_KEY",
-        timeout: float = 120.0,
+        timeout: float = 60.0,
         connect_timeout: float = 10.0,
-        retries: int = 4,
+        retries: int = 3,
         first_wait: float = 1.0,
         longest_wait: float = 30.0,
         max_calls: int | None = 1000,
