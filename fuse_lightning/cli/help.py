@@ -11,6 +11,7 @@ COMMANDS = {
     "predict": "search",
     "report": "report",
     "decode": "decode",
+    "diff": "diff",
     "zoo": "zoo",
     "adapter": "adapter",
 }
@@ -50,6 +51,9 @@ texts of two or more models:
   fuse decode --a ID --b ID --score FILE           where two models part on given texts
   fuse decode ... --preset amplification --sweep 0,1,2,4 --property.pattern REGEX
                                                    how often something happens, by amount
+  fuse diff A B [--a.chat true --b.chat true] [--texts FILE]
+                                                   what changed between two models, as one page
+  fuse diff --answers FILE.csv                     the same from answers that are there already
   fuse decode --resume logs/decode/version_0       go on with interrupted texts
 
 models of the package:

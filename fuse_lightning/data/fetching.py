@@ -1,4 +1,4 @@
-"""Downloads by http and https with limits of time and size.
+"""Requests by http and https with limits of time and size.
 
 Python's own time limit holds for each operation on a socket. A server that sends one byte at a time
 never exceeds it.
@@ -6,14 +6,19 @@ never exceeds it.
 
 import io
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
+from http import HTTPStatus
 from http.client import HTTPConnection, HTTPResponse
+from math import inf
 from queue import Empty, SimpleQueue
 from threading import Thread
-from typing import IO, Any, cast
+from typing import IO, Any, TypeVar, cast
+from urllib.error import HTTPError, URLError
 from urllib.request import (
     AbstractHTTPHandler,
+    BaseHandler,
     HTTPDefaultErrorHandler,
     HTTPErrorProcessor,
     HTTPHandler,
@@ -26,6 +31,12 @@ from urllib.request import (
 )
 
 PIECE = 2**16
+AGENT = "fuse-lightning"
+Answered = TypeVar("Answered")
+
+
+class TooLargeError(OSError):
+    """Answer with more bytes than are allowed."""
 
 
 class Budget:
@@ -64,11 +75,34 @@ class Budget:
         """
         self._bytes += size
         if self._bytes > self.size:
-            raise OSError(f"it is larger than {self.size / 2**20:g} MiB")
+            raise TooLargeError(f"it is larger than {self.size / 2**20:g} MiB")
         self.left()
 
 
-def within(budget: Budget, fetch: Callable[[], bytes]) -> bytes:
+def status_words(status: int) -> str:
+    """Number of a status with its meaning, as far as it has one.
+
+    >>> status_words(404), status_words(799)
+    ('404 Not Found', '799')
+    """
+    known = status in {*HTTPStatus}
+    return f"{status} {HTTPStatus(status).phrase}" if known else f"{status}"
+
+
+def failed_because(error: Exception) -> str:
+    """Reason of a failed request, without the address and without text from the server.
+
+    >>> failed_because(URLError(TimeoutError("timed out")))
+    'timed out'
+    """
+    if isinstance(error, HTTPError):
+        return status_words(error.code)
+    reason = error.reason if isinstance(error, URLError) else error
+    told = " ".join(str(reason).split()) if isinstance(reason, OSError) else ""
+    return told or type(reason).__name__
+
+
+def within(budget: Budget, fetch: Callable[[], Answered]) -> Answered:
     """Calls ``fetch`` in a thread and gives up once the budget's time is over.
 
     A thread that is late is left to itself: nothing can end the look-up of a host's name.
@@ -76,11 +110,11 @@ def within(budget: Budget, fetch: Callable[[], bytes]) -> bytes:
     Raises:
         OSError: If no time is left, and whatever ``fetch`` raises.
     """
-    answers: SimpleQueue[bytes | BaseException] = SimpleQueue()
+    answers: SimpleQueue[tuple[Answered] | BaseException] = SimpleQueue()
 
     def run() -> None:
         try:
-            answers.put(fetch())
+            answers.put((fetch(),))
         except BaseException as error:
             answers.put(error)
 
@@ -93,7 +127,7 @@ def within(budget: Budget, fetch: Callable[[], bytes]) -> bytes:
         # A socket whose time is over says so in its own words.
         budget.left()
         raise answer
-    return answer
+    return answer[0]
 
 
 def fetch_http(address: str, budget: Budget) -> bytes:
@@ -104,20 +138,60 @@ def fetch_http(address: str, budget: Budget) -> bytes:
         http.client.HTTPException: If the answer is not of the protocol.
     """
     # Python's own choice of handlers would follow a redirection to ftp.
-    opener = OpenerDirector()
-    for handler in (
-        ProxyHandler(),
-        _Http(budget),
-        _Https(budget),
-        _Redirections(),
-        HTTPDefaultErrorHandler(),
-        HTTPErrorProcessor(),
-        UnknownHandler(),
-    ):
-        opener.add_handler(handler)
-    request = Request(address, headers={"User-Agent": "fuse-lightning"})
+    opener = _opener(budget, _Redirections(), HTTPDefaultErrorHandler(), HTTPErrorProcessor())
+    request = Request(address, headers={"User-Agent": AGENT})
     with opener.open(request, timeout=budget.left()) as answer:
-        return b"".join(iter(partial(answer.read1, PIECE), b""))
+        return _body(answer)
+
+
+@dataclass(frozen=True)
+class Posted:
+    """Answer to a request that sent something.
+
+    Attributes:
+        status: Status of the protocol, such as 200.
+        headers: Headers, whose names know no upper and lower case.
+        body: The content.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+def post_http(
+    address: str, body: bytes, headers: Mapping[str, str], budget: Budget, connect: float
+) -> Posted:
+    """Sends bytes to an http or https address; follows no redirection, and takes any status.
+
+    What is sent may hold a key, which is for this address alone.
+
+    Args:
+        address: The address.
+        body: The bytes.
+        headers: Headers of the request.
+        budget: Time and size of the answer.
+        connect: Longest time until the server takes the connection (seconds).
+
+    Raises:
+        OSError: If there is no answer, or one beyond the budget.
+        http.client.HTTPException: If the answer is not of the protocol.
+    """
+    request = Request(address, body, {"User-Agent": AGENT, **headers}, method="POST")
+    with _opener(budget, connect=connect).open(request) as answer:
+        return Posted(answer.status, answer.headers, _body(answer))
+
+
+def _opener(budget: Budget, *handlers: BaseHandler, connect: float = inf) -> OpenerDirector:
+    opener = OpenerDirector()
+    bounded = _Http(budget, connect), _Https(budget, connect)
+    for handler in (ProxyHandler(), *bounded, *handlers, UnknownHandler()):
+        opener.add_handler(handler)
+    return opener
+
+
+def _body(answer: HTTPResponse) -> bytes:
+    return b"".join(iter(partial(answer.read1, PIECE), b""))
 
 
 class _Counted(io.RawIOBase):
@@ -154,9 +228,10 @@ class _Answer(HTTPResponse):
 
 
 class _Bounded(AbstractHTTPHandler):
-    def __init__(self, budget: Budget) -> None:
+    def __init__(self, budget: Budget, connect: float = inf) -> None:
         super().__init__()
         self.budget = budget
+        self.connect = connect
 
     def do_open(self, http_class: Any, req: Request, **options: Any) -> HTTPResponse:
         """Opens a connection whose answers are charged to the budget."""
@@ -167,7 +242,7 @@ class _Bounded(AbstractHTTPHandler):
             connection.response_class = answer
             return connection
 
-        req.timeout = self.budget.left()
+        req.timeout = min(self.connect, self.budget.left())
         return super().do_open(connect, req, **options)
 
 

@@ -2,12 +2,10 @@
 
 import hashlib
 from functools import partial
-from http import HTTPStatus
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from urllib.error import HTTPError, URLError
 
-from fuse_lightning.data.fetching import PIECE, Budget, fetch_http, within
+from fuse_lightning.data.fetching import PIECE, Budget, failed_because, fetch_http, within
 from fuse_lightning.errors import FuseError
 from fuse_lightning.utilities.addresses import shown
 from fuse_lightning.utilities.files import replace_file
@@ -62,19 +60,9 @@ class Web:
             # The hub's client raises a type of its own for every way to fail.
             except Exception as error:
                 raise FuseError(
-                    f"image {name} cannot be fetched ({_told(error)}); check the address"
+                    f"image {name} cannot be fetched ({failed_because(error)}); check the address"
                 ) from error
         return path
-
-
-def _told(error: Exception) -> str:
-    """Reason of a failed download, without the address and without text from the server."""
-    if isinstance(error, HTTPError):
-        known = error.code in {*HTTPStatus}
-        return f"{error.code} {HTTPStatus(error.code).phrase}" if known else f"{error.code}"
-    reason = error.reason if isinstance(error, URLError) else error
-    told = " ".join(str(reason).split()) if isinstance(error, OSError) else ""
-    return told or type(error).__name__
 
 
 def _hub(address: str, budget: Budget) -> bytes:

@@ -33,6 +33,7 @@ class DecodingRun:
         path: The folder; by default the next numbered one in ``logs/decode``.
         goes_on: Whether an earlier run goes on there.
         overwrite: Whether what an earlier run left there is removed.
+        parent: Where the numbered folders are made.
 
     Raises:
         FuseError: If another run lies there, or another process works there; if a run is to go on
@@ -40,11 +41,16 @@ class DecodingRun:
     """
 
     def __init__(
-        self, path: Path | None = None, *, goes_on: bool = False, overwrite: bool = False
+        self,
+        path: Path | None = None,
+        *,
+        goes_on: bool = False,
+        overwrite: bool = False,
+        parent: Path = FOLDERS,
     ) -> None:
         if goes_on and (path is None or not (path / CONFIG).is_file()):
             raise no_run(path)
-        self.path = next_folder() if path is None else path
+        self.path = next_folder(parent) if path is None else path
         self.goes_on = goes_on
         self.folder = RunFolder(self.path)
         if not (goes_on or overwrite):

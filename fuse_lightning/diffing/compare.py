@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import copy
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from fuse_lightning.decoding.contrast import NAMES, Contrast
 from fuse_lightning.decoding.decoder import ContrastiveDecoder, Key, Weights
 from fuse_lightning.decoding.options import DecodingOptions
+from fuse_lightning.decoding.scored_text import ScoredText
 from fuse_lightning.diffing.paired_texts import Group, PairedTexts, check_different
 from fuse_lightning.errors import FuseError
 from fuse_lightning.utilities.numbers import check_number
@@ -22,6 +23,7 @@ def compare(
     *,
     amount: float | None = 1.0,
     fresh: bool = True,
+    seen: Callable[[ScoredText], None] = lambda _: None,
 ) -> PairedTexts:
     """Texts of A, of B, of amplified A, and fresh texts of A, written in shared batches.
 
@@ -36,6 +38,7 @@ def compare(
         amount: Strength a of the amplified texts, whose scores are A + a (A - B); ``None`` for no
             such texts.
         fresh: Whether as many fresh texts of A are written, for a pair of identical models.
+        seen: Function that gets each text as it is written, with what both say of its tokens.
 
     Raises:
         FuseError: If an option makes no sense, or a prompt comes twice or is too long.
@@ -65,6 +68,7 @@ def compare(
     several = replace(options, samples=options.samples * (2 if fresh else 1))
     written: dict[Weights, dict[tuple[int, int], str]] = defaultdict(dict)
     for text in plain.write(prompts, several, weights=variants, done=more):
+        seen(text)
         written[(*text.weights.values(),)][text.prompt_number, text.sample] = text.text
 
     def texts(weights: Weights, first: int = 0) -> tuple[Group, ...]:

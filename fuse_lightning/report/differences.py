@@ -78,9 +78,9 @@ def differences_page(
 
 
 def number(value: float) -> str:
-    """A number of three digits, with a true minus sign.
+    r"""A number of three digits, with a true minus sign.
 
-    >>> number(-0.012345) == "\\u22120.0123", number(12.0)
+    >>> number(-0.012345) == "\u22120.0123", number(12.0)
     (True, '12')
     """
     return f"{value:.3g}".replace("-", "\u2212")

@@ -26,10 +26,13 @@ PORTABLE = tuple(dict.fromkeys([*CLASSIFYING, *REASONING]))
 RESULTS = ("prompts.jsonl", "prompts.csv", "prompts-rank*", "skipped.jsonl", "joined.jsonl")
 SWEEP = "sweep.json"
 """Rates of a property of texts that ``fuse decode`` writes."""
+FINDINGS = "findings.json"
+"""Differences of two models that ``fuse diff`` writes."""
 WRITTEN = (
     *RESULTS,
     TEXTS,
     SWEEP,
+    FINDINGS,
     "evaluation.json",
     "evaluation.csv",
     "verdict*.json*",

@@ -1,0 +1,197 @@
+"""Difference of two models: what their texts and the probabilities of their tokens tell apart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from fuse_lightning.decoding.decoder import ContrastiveDecoder
+from fuse_lightning.decoding.options import DecodingOptions
+from fuse_lightning.decoding.scored_text import ScoredText
+from fuse_lightning.decoding.summary import Summary, TextFigures, by_prompt, over_prompts
+from fuse_lightning.diffing.compare import compare
+from fuse_lightning.diffing.finding import Finding
+from fuse_lightning.diffing.mining import Mining, MiningOptions, mine
+from fuse_lightning.diffing.paired_texts import PairedTexts
+from fuse_lightning.diffing.text_findings import TextFindings, text_findings
+from fuse_lightning.errors import FuseError
+from fuse_lightning.evaluation.paired import ALPHA
+from fuse_lightning.utilities.numbers import check_number
+
+SHARE = 0.5
+"""Share of the allowed false alarms that each of two procedures gets."""
+
+
+@dataclass(frozen=True)
+class DiffOptions:
+    """Options of a comparison of two models.
+
+    Attributes:
+        samples: Texts of each model behind each prompt.
+        max_new_tokens: Most tokens of a text.
+        temperature: Divisor of the logits, above 0.
+        amount: Strength a of the amplified texts A + a (A - B), which help to find what differs.
+        seed: Seed of texts, halves and topics.
+        batch_size: Most texts that are written together.
+        alpha: Share of comparisons of identical models that may have a finding.
+
+    Raises:
+        FuseError: If an option is out of range.
+    """
+
+    samples: int = 4
+    max_new_tokens: int = 64
+    temperature: float = 1.0
+    amount: float = 2.0
+    seed: int = 0
+    batch_size: int = 16
+    alpha: float = ALPHA
+
+    def __post_init__(self) -> None:
+        check_number("alpha", self.alpha, 1e-6, 0.5)
+        if not self.writing.temperature > 0:
+            raise FuseError(
+                f"temperature is {self.temperature}, and rates are those of sampled texts; give a "
+                "number above 0"
+            )
+
+    @property
+    def writing(self) -> DecodingOptions:
+        """How texts are written."""
+        return DecodingOptions(
+            max_new_tokens=self.max_new_tokens,
+            temperature=self.temperature,
+            samples=self.samples,
+            seed=self.seed,
+            batch_size=self.batch_size,
+        )
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What two models differ in.
+
+    Attributes:
+        findings: The differences that are shown, those of written texts first.
+        control: Findings of the same procedure on a pair of identical models: there should be none.
+        looked: For each kind how many differences were looked at.
+        texts: The texts with what both models say of their tokens; empty for answers of others.
+        divergence: Means of the divergences over these texts; ``None`` without.
+        notes: Sentences about what was compared.
+    """
+
+    findings: tuple[Finding, ...]
+    control: tuple[Finding, ...]
+    looked: dict[str, int]
+    texts: tuple[ScoredText, ...] = ()
+    divergence: Summary | None = None
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def summary(self) -> str:
+        """A sentence about the findings and their control."""
+        count, same = len(self.findings), len(self.control)
+        shown = f"{count} difference{'' if count == 1 else 's'}" if count else "No difference"
+        return (
+            f"{shown} shown, of {sum(self.looked.values())} that were looked at. The same "
+            f"procedure on a pair of identical models shows {same or 'none'}."
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The difference as an object that JSON can hold, without the texts."""
+        return {
+            "summary": self.summary,
+            "findings": [each.to_dict() for each in self.findings],
+            "control": [each.to_dict() for each in self.control],
+            "looked": self.looked,
+            "notes": [*self.notes],
+        }
+
+
+def differ(
+    decoder: ContrastiveDecoder,
+    prompts: Sequence[str],
+    texts: Sequence[tuple[str, str]] = (),
+    options: DiffOptions | None = None,
+    *,
+    seen: Callable[[ScoredText], None] = lambda _: None,
+) -> Difference:
+    """Compares two models by the texts that they write, and by what they say of texts.
+
+    Both answer the same prompts. What A's texts have more often than B's is found on one half of
+    the prompts and measured on the other. Then both read texts, given ones or the first that each
+    has written behind each prompt: tokens and topics whose probability moved are found on one half
+    of them and measured on the other. The two procedures share the allowed rate of false alarms.
+
+    Args:
+        decoder: The decoder whose pair is A and B.
+        prompts: At least 16 different prompts.
+        texts: Given texts with their prompts, which may be empty, in place of written ones.
+        options: How the two are compared.
+        seen: Function that gets each text as it is written or read.
+
+    Raises:
+        FuseError: If there are too few prompts or texts, or one is too long.
+    """
+    options = options or DiffOptions()
+    written: list[ScoredText] = []
+    pair = decoder.ensemble.pair
+
+    def keep(text: ScoredText) -> None:
+        seen(text)
+        # Texts of one model alone, of the samples that were asked for.
+        alone = sorted(text.weights.values()) == [0.0] * (len(text.weights) - 1) + [1.0]
+        if alone and text.sample < options.samples:
+            written.append(text)
+
+    paired = compare(decoder, prompts, options.writing, amount=options.amount, seen=keep)
+    found = text_findings(paired, seed=options.seed, alpha=SHARE * options.alpha)
+    if texts:
+        written = []
+        for text in decoder.read(texts):
+            seen(text)
+            written.append(text)
+    read = [*texts] or [(text.prompt, text.text) for text in written if text.sample == 0]
+    mined = mine(decoder, read, MiningOptions(seed=options.seed))
+    shown = [each for each in mined.looked if each.p is not None and each.p < SHARE * options.alpha]
+    shown.sort(key=lambda each: (each.kind != "topic", -abs(each.effect)))
+    return Difference(
+        findings=(*found.findings, *shown),
+        control=found.control,
+        looked=_looked(found, mined),
+        texts=tuple(written),
+        divergence=over_prompts(by_prompt(map(TextFigures.of, written))),
+        notes=(
+            f"Texts: {options.samples} of each model behind each of {len(prompts)} prompts; "
+            f"{found.prompts} prompts measured, the others chose.",
+            f"Tokens: both models read {mined.choosing + mined.measuring} texts; "
+            f"{mined.measuring} measured ({mined.positions} tokens), the others chose.",
+            f"A is stream {pair[0]}, B is stream {pair[1]}." if pair != ("A", "B") else "",
+        )[: 3 if pair != ("A", "B") else 2],
+    )
+
+
+def differ_answers(answers: PairedTexts, options: DiffOptions | None = None) -> Difference:
+    """Compares answers that two models gave elsewhere.
+
+    Args:
+        answers: The answers.
+        options: Its seed and alpha count.
+
+    Raises:
+        FuseError: If there are too few questions.
+    """
+    options = options or DiffOptions()
+    found = text_findings(answers, seed=options.seed, alpha=options.alpha)
+    return Difference(
+        findings=found.findings,
+        control=found.control,
+        looked={"text": found.tested},
+        notes=(f"Answers to {len(answers.prompts)} questions; {found.prompts} measured.",),
+    )
+
+
+def _looked(found: TextFindings, mined: Mining) -> dict[str, int]:
+    kinds = [each.kind for each in mined.looked]
+    return {"text": found.tested, "token": kinds.count("token"), "topic": kinds.count("topic")}
