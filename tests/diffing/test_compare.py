@@ -10,12 +10,12 @@ from fuse_lightning.errors import FuseError
 from fuse_lightning.models import CausalLM
 from fuse_lightning.zoo.moods import MOODS
 
+SHAPES = ("star", "ball", "box", "ring", "cross", "triangle")
 OPENINGS = (
-    *("a picture of a {}", "a {}", "photo of a {}", "two {}", "behold a {}", "three {}"),
-    *("image of a {}", "one {}", "a view of a {}", "the {}", "picture of two {}", "photo of {}"),
+    *("a", "two", "three", "photo of a", "picture of a", "behold a", "image of two", "one"),
+    *("a view of a", "the"),
 )
-COLOURS = ("red", "blue", "green", "yellow", "black", "white", "purple", "orange")
-PROMPTS = [opening.format(colour) for opening in OPENINGS for colour in COLOURS]
+PROMPTS = [f"{opening} {shape}" for opening in OPENINGS for shape in SHAPES]
 OPTIONS = DecodingOptions(max_new_tokens=12, samples=2, batch_size=64)
 
 
@@ -93,8 +93,9 @@ def test_bad_options(base, prompts, options, amount, words):
 def test_the_habit_of_a_tuned_model_is_named(base, moody):
     """Words of good mood, and nothing that would tell the tuned model from itself."""
     decoder = ContrastiveDecoder([moody, base], top=0)
-    options = DecodingOptions(max_new_tokens=24, samples=12, batch_size=256)
-    found = text_findings(compare(decoder, PROMPTS, options, amount=None, fresh=False))
+    options = DecodingOptions(max_new_tokens=24, samples=40, batch_size=256)
+    texts = compare(decoder, PROMPTS, options, amount=None, fresh=False)
+    found = text_findings(texts, most=30)
     claims = " ".join(f"{each.claim} {each.detail['also']}" for each in found.findings)
     # Of captions the mood is an exclamation such as "how lovely".
     assert any(word in claims for word in ("how", *MOODS["positive"], *MOODS["negative"]))
