@@ -107,8 +107,8 @@ def main() -> None:
     vocabulary = len(decoder.ensemble.allowed)
     write(
         "mining",
-        f"# Mining beside the two forwards alone\n\n{describe()} One thread, CPU seconds, medians "
-        f"of {given.rounds} rounds in turns. Two models of {weights / 1e6:.0f} million weights "
+        f"# Mining beside the two forwards alone\n\n{describe()} One thread, CPU seconds; "
+        f"rounds in turns: {given.rounds}, of which the medians. Two models of {weights / 1e6:.0f} million weights "
         f"({config.model_type}, {vocabulary} tokens), {given.dtype}; {len(read)} texts of "
         f"{given.tokens} tokens together.\n\n"
         + table(["what", "seconds", "ratio"], lines)
