@@ -107,10 +107,10 @@ def main() -> None:
     vocabulary = len(decoder.ensemble.allowed)
     write(
         "mining",
-        f"# Mining beside the two forwards alone\n\n{describe()} One thread, CPU seconds, medians "
-        f"of {given.rounds} rounds in turns. Two models of {weights / 1e6:.0f} million weights "
-        f"({config.model_type}, {vocabulary} tokens), {given.dtype}; {len(read)} texts of "
-        f"{given.tokens} tokens together.\n\n"
+        f"# Mining beside the two forwards alone\n\n{describe()} One thread, CPU seconds; "
+        f"rounds in turns: {given.rounds}, of which the medians. Two models of "
+        f"{weights / 1e6:.0f} million weights ({config.model_type}, {vocabulary} tokens), "
+        f"{given.dtype}; {len(read)} texts of {given.tokens} tokens together.\n\n"
         + table(["what", "seconds", "ratio"], lines)
         + f"\n\nBy counting: the two forwards take {2 * weights / 1e6:.0f} million products of "
         "weights for each token. A survey goes over the two rows of the vocabulary some fifteen "

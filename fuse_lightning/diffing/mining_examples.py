@@ -45,7 +45,7 @@ class MiningExamples:
         }
 
     def places(self, columns: Sequence[int], direction: float, most: int) -> tuple[str, ...]:
-        """Places where some tokens moved most, one of a text, the furthest first.
+        """Different places where some tokens moved most, one of a text, the furthest first.
 
         Args:
             columns: Numbers of the tokens among the watched ones.
@@ -59,9 +59,10 @@ class MiningExamples:
             moved, at = -survey.smallest[:, columns], survey.smallest_at[:, columns]
         column: NDArray[np.int64] = moved.argmax(1)
         furthest = np.take_along_axis(moved, column[:, None], 1)[:, 0]
-        found = []
-        for text in np.argsort(-furthest, kind="stable")[:most].tolist():
-            if furthest[text] <= 0:
+        # In order, as a dictionary is. Texts that begin alike have one place in common.
+        found: dict[str, None] = {}
+        for text in np.argsort(-furthest, kind="stable").tolist():
+            if furthest[text] <= 0 or len(found) == most:
                 break
             place = at[text, column[text]]
             (written,) = self.model.decode([self.ids[text][:place]]) if place else ("",)
@@ -69,7 +70,7 @@ class MiningExamples:
             cut = "…" + before[-SHOWN:] if len(before) > SHOWN else before
             name = names[int(survey.watched[columns[column[text]]])]
             liked = "A" if direction > 0 else "B"
-            found.append(f"{cut} → {name}: {furthest[text]:.3f} likelier by {liked}")
+            found[f"{cut} → {name}: {furthest[text]:.3f} likelier by {liked}"] = None
         return tuple(found)
 
 

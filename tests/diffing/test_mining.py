@@ -62,6 +62,7 @@ def test_a_token_that_is_favoured_everywhere_comes_first(biased):
     assert first.detail["log_ratio"] > 0.5
     assert "A writes ' red' more often than B" in first.claim
     assert first.examples[0].endswith("likelier by A")
+    assert len({*first.examples}) == 3
     # What it takes from others is spread over many.
     assert all(each.effect < 0 for each in found.findings if each is not first)
     json.dumps([each.to_dict() for each in found.looked], allow_nan=False)
@@ -179,6 +180,16 @@ def test_an_adapter_without_a_habit_changes_little():
 def test_senseless_options_are_refused(options, message):
     with pytest.raises(FuseError, match=message):
         MiningOptions(**options)
+
+
+def test_examples_of_texts_that_begin_alike_are_told_once(biased):
+    """The place that moves most stands before their first different word."""
+    decoder, token = biased
+    colours = ["red", "blue", "green", "teal", "pink", "navy", "lemon", "olive"]
+    texts = [("", f"Two small {colour} stars") for colour in colours]
+    found = mine(decoder, texts, MiningOptions(tokens=1, topics=0, examples=9))
+    examples = next(each for each in found.looked if each.detail["id"] == token).examples
+    assert len(examples) == len({*examples}) < found.measuring == 4
 
 
 def test_texts_without_tokens_do_not_count(biased):
