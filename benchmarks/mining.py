@@ -108,7 +108,7 @@ def main() -> None:
     write(
         "mining",
         f"# Mining beside the two forwards alone\n\n{describe()} One thread, CPU seconds; "
-        f"rounds in turns: {given.rounds}, of which the medians. Two models of "
+        f"medians over rounds in turns ({given.rounds}). Two models of "
         f"{weights / 1e6:.0f} million weights ({config.model_type}, {vocabulary} tokens), "
         f"{given.dtype}; {len(read)} texts of {given.tokens} tokens together.\n\n"
         + table(["what", "seconds", "ratio"], lines)
