@@ -100,4 +100,3 @@ def test_the_habit_of_a_tuned_model_is_named(base, moody):
     # Of captions the mood is an exclamation such as "how lovely".
     assert any(word in claims for word in ("how", *MOODS["positive"], *MOODS["negative"]))
     assert all(abs(each.effect) > each.identical for each in found.findings)
-    assert found.control == ()
