@@ -152,7 +152,7 @@ def differ(
         for text in decoder.read(texts):
             seen(text)
             written.append(text)
-    read = [*texts] or [(text.prompt, text.text) for text in written if text.sample == 0]
+    read = [*texts] or [(text.prompt, text.text) for text in written if _is_read(text)]
     mined = mine(decoder, read, MiningOptions(seed=options.seed))
     shown = [each for each in mined.looked if each.p is not None and each.p < SHARE * options.alpha]
     shown.sort(key=lambda each: (each.kind != "topic", -abs(each.effect)))
@@ -190,6 +190,15 @@ def differ_answers(answers: PairedTexts, options: DiffOptions | None = None) -> 
         looked={"text": found.tested},
         notes=(f"Answers to {len(answers.prompts)} questions; {found.prompts} measured.",),
     )
+
+
+def _is_read(text: ScoredText) -> bool:
+    """Whether tokens are looked at in a written text: one a prompt, of A and of B in turns.
+
+    Texts behind one prompt depend on each other.
+    """
+    turn = text.pair[text.prompt_number % 2]
+    return text.sample == 0 and text.weights[turn] == 1
 
 
 def _looked(found: TextFindings, mined: Mining) -> dict[str, int]:
