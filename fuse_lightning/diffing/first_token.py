@@ -80,27 +80,32 @@ class FirstToken:
         return self._between(*rows).cpu()
 
     def gradient(self, prompt: str) -> tuple[Row, Tensor] | None:
-        """Ids of a prompt, and the gradient of the divergence by which token stands where.
+        """Ids at the end of a prompt, and the gradient of the divergence by which token is where.
+
+        Behind a prefix or in a chat a stream may read the first word as another token, which then
+        is none of the ids.
 
         Args:
             prompt: The prompt.
 
         Returns:
-            The n ids, and shape (n, V): the change of the divergence (nats), to first order, for
-            each share of a token at each place. ``None`` where a stream reads the prompt as other
-            ids, as where its prefix and the first word are one token.
+            The last n ids of the prompt as it is alone, and shape (n, V): the change of the
+            divergence (nats), to first order, for each share of a token at each place. ``None``
+            where a stream reads the whole prompt as other ids.
         """
         batch = self.ensemble.model.encode([prompt], special=False)
-        ids: Row = tuple(batch.ids[0][batch.mask[0]].tolist())
+        whole: Row = tuple(batch.ids[0][batch.mask[0]].tolist())
         rows = [stream.rows([prompt])[0] for stream in self.ensemble.streams]
-        places = [place_of(row, ids) for row in rows]
-        if None in places or not ids:
+        ends = (whole[start:] for start in range(len(whole)))
+        ids = next((end for end in ends if all(place_of(row, end) is not None for row in rows)), ())
+        if not ids:
             return None
+        places = [place_of(row, ids) or 0 for row in rows]
         with torch.enable_grad():
             shares = torch.zeros(len(ids), len(self.ensemble.allowed))
             shares[torch.arange(len(ids)), list(ids)] = 1
             shares.requires_grad_()
-            found = self.at(shares, rows, [place or 0 for place in places])
+            found = self.at(shares, rows, places)
             (gradient,) = torch.autograd.grad(found, shares)
         return ids, gradient
 

@@ -104,12 +104,14 @@ class GradientProposer(Proposer):
             return []
         ids, gradient = found
         choices = self.choices(ids, gradient)
+        model = self.ensemble.model
+        batch = model.encode([prompt], special=False)
+        head = batch.ids[0][batch.mask[0]].tolist()[: -len(ids)]
         rows = []
         for _ in range(self.tries):
             place = randint(generator, len(ids))
             token = int(choices[place, randint(generator, choices.shape[1])])
-            rows.append([*ids[:place], token, *ids[place + 1 :]])
-        model = self.ensemble.model
+            rows.append([*head, *ids[:place], token, *ids[place + 1 :]])
         texts = model.decode(rows)
         batch = model.encode(texts, special=False)
         read = [each[some].tolist() for each, some in zip(batch.ids, batch.mask, strict=True)]
@@ -120,7 +122,7 @@ class GradientProposer(Proposer):
         """Best other tokens at each place by the gradient, shape (n, top_k), best first.
 
         Args:
-            ids: Ids of the prompt.
+            ids: Ids at the end of the prompt.
             gradient: Change of the divergence for each token at each place, shape (n, V).
         """
         gains = gradient.masked_fill(self._forbidden, -torch.inf)
