@@ -22,6 +22,7 @@ from fuse_lightning import (
     GradientProposer,
     ModelProposer,
     PromptBank,
+    PromptTable,
     Proposer,
     RandomProposer,
     StreamOptions,
@@ -91,7 +92,7 @@ def searched(proposers: list[Proposer], seed: int, options: argparse.Namespace) 
         trainer = L.Trainer(
             accelerator="cpu",
             max_epochs=1,
-            callbacks=[PromptBank(duplicate_cosine=0.8)],
+            callbacks=[PromptBank(duplicate_cosine=0.8), PromptTable(enabled=False)],
             default_root_dir=folder,
             logger=False,
             enable_progress_bar=False,
