@@ -53,12 +53,19 @@ class BankSearch(SearchModule[str]):
         """Adds missing callbacks, such as the bank and result files.
 
         Raises:
-            FuseError: If the frontier is no :class:`PromptBank`.
+            FuseError: If the frontier is no :class:`PromptBank`, or the prompts are to be measured
+                by the objective that this search does not have.
         """
+        name = type(self).__name__
+        if self.trainer.state.fn in ("validate", "test"):
+            raise FuseError(
+                f"{name} measures its prompts itself, by fresh texts at its end; read "
+                "prompts.jsonl in the run's folder, or search again with more final_samples"
+            )
         for frontier in frontiers_of(self.trainer):
             if not isinstance(frontier, PromptBank):
                 raise FuseError(
-                    f"{type(self).__name__} keeps its prompts in a PromptBank, and "
+                    f"{name} keeps its prompts in a PromptBank, and "
                     f"trainer.callbacks hold {type(frontier).__name__}; give PromptBank"
                 )
         missing = missing_callbacks(callbacks_of(self.trainer))

@@ -15,16 +15,18 @@ from fuse_lightning.diffing import (
     DivergenceSearch,
     GradientProposer,
     ModelProposer,
+    Plainness,
     PromptBank,
     Proposer,
     TemplateMutation,
 )
 from fuse_lightning.diffing.likeness import normal_form
 from fuse_lightning.errors import FuseError
+from fuse_lightning.models import SentenceEncoder
 from fuse_lightning.results.result import read_results
 from fuse_lightning.search import BeamSearch
 from tests.diffing.pairs import options
-from tests.near import near
+from tests.near import assert_near, near
 from tests.optimizers.runs import fit, found
 
 SEEDS = ["a red house", "the sea", "hello"]
@@ -180,9 +182,33 @@ def test_the_configuration_runs_and_predicts(folder, tmp_path, capsys):
     assert list(run.glob("events.out.tfevents.*"))
     main(["predict", "--run", str(run), "--out", "out.jsonl"])
     assert read_results(Path("out.jsonl")) == results
+    for command in ("validate", "test"):
+        with pytest.raises(SystemExit):
+            main([command, "--run", str(run)])
+        assert "DivergenceSearch measures its prompts itself" in capsys.readouterr().err
     before = (run / "bank.tsv").read_text()
     with pytest.raises(SystemExit):
         main(["fit", "--config", "own.yaml", "--trainer.logger.init_args.version=0"])
     assert "holds prompts.jsonl, prompts.csv, bank.tsv already" in capsys.readouterr().err
     assert (run / "bank.tsv").read_text() == before
     assert json.loads((run / "run.json").read_text())
+
+
+def test_an_encoder_and_a_grader_say_what_the_bank_holds(folder, tmp_path):
+    a, b = options(folder("gpt2"), temperature=2.0)
+    encoder = str(folder("sentence_encoder"))
+    module = DivergenceSearch(
+        a, b, **SHORT, steps=2, encoder=encoder, grader=Plainness(), proposers=[TemplateMutation()]
+    )
+    bank = PromptBank(grade_weight=1, duplicate_cosine=2)
+    fit(module, DivergencePrompts(SEEDS), tmp_path / "run", bank)
+    model = SentenceEncoder(encoder)
+    model.load()
+    entries = bank.entries(0)
+    expected = model.text_features(model.encode([entry.prompt for entry in entries]))
+    assert_near(bank.vectors(0), expected)
+    grades = module.grader.grade([entry.prompt for entry in entries])
+    assert [entry.grade for entry in entries] == [near(grade) for grade in grades]
+    assert all(grade < 0 for grade in grades)
+    with pytest.raises(FuseError, match=r"encoder is .*, but was n-grams"):
+        module.check_identity(module.identity() | {"encoder": "n-grams"}, "it")
