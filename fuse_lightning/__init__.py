@@ -27,6 +27,7 @@ PARTS = (
     "callbacks",
     "optimizers",
     "decoding",
+    "diffing",
 )
 """Folders whose names are names of the package, each after those that it imports."""
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from fuse_lightning.callbacks import *  # noqa: F403
     from fuse_lightning.data import *  # noqa: F403
     from fuse_lightning.decoding import *  # noqa: F403
+    from fuse_lightning.diffing import *  # noqa: F403
     from fuse_lightning.evaluation import *  # noqa: F403
     from fuse_lightning.models import *  # noqa: F403
     from fuse_lightning.objectives import *  # noqa: F403

@@ -8,6 +8,7 @@ from jsonargparse import ArgumentParser
 from lightning.pytorch import Callback, LightningDataModule, LightningModule
 from lightning.pytorch.loggers import Logger
 
+from fuse_lightning.diffing import Grader, Proposer
 from fuse_lightning.evaluation import Floor, Measure
 from fuse_lightning.models.base import FrozenModel
 from fuse_lightning.objectives import Term
@@ -21,6 +22,8 @@ BASES: tuple[type[Any], ...] = (
     FrozenModel,
     Measure,
     Floor,
+    Proposer,
+    Grader,
 )
 
 

@@ -1,4 +1,4 @@
-"""LightningCLI over prompt optimizers and target data modules."""
+"""LightningCLI over searches and target data modules."""
 
 import sys
 from argparse import ArgumentError

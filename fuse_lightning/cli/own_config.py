@@ -17,11 +17,15 @@ FOLDERS = ("cache_dir", "default_root_dir", "dirpath", "save_dir")
 SOURCES = (
     "captioner",
     "classifier",
+    "encoder",
     "images",
     "model",
     "model_id",
+    "pool",
+    "prompts",
     "skip_finished",
     "texts",
+    "towards",
     "transfer",
     "words",
 )
@@ -65,7 +69,7 @@ def _absolute(config: Any, root: Path) -> Any:
         if name in FOLDERS:
             absolute[name] = _each(value, _folder)
         elif name in SOURCES and not isinstance(value, dict):
-            place = root if name in ("images", "texts") else Path()
+            place = root if name in ("images", "prompts", "texts") else Path()
             absolute[name] = _each(value, partial(_text if name == "texts" else _source, place))
         else:
             absolute[name] = _absolute(value, root)

@@ -24,7 +24,7 @@ from fuse_lightning.cli.texts import TextParser, attached
 from fuse_lightning.cli.trainer_options import is_complaint
 from fuse_lightning.data import TargetDataModule
 from fuse_lightning.errors import FuseError
-from fuse_lightning.optimizers import PromptOptimizer
+from fuse_lightning.search import SearchModule
 
 # Short class names on the command line and in YAML resolve for imported modules only.
 for part in fuse_lightning.PARTS:
@@ -87,7 +87,7 @@ def run(
     own = own or OwnFolder()
     try:
         (cli or FuseCLI)(
-            PromptOptimizer,
+            SearchModule,
             TargetDataModule,
             command=words[0],
             own=own,

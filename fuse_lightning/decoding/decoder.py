@@ -64,6 +64,7 @@ class ContrastiveDecoder:
         options: DecodingOptions | None = None,
         *,
         weights: Sequence[Weights] | None = None,
+        numbers: Sequence[int] | None = None,
         done: frozenset[Key] = frozenset(),
     ) -> Iterator[ScoredText]:
         """Texts that the streams write behind prompts, batch by batch.
@@ -77,6 +78,8 @@ class ContrastiveDecoder:
             weights: Several weights of the streams, with each of which texts are written; by
                 default those of the contrast alone. Those of the contrast still name the streams of
                 mask, gate and fallback.
+            numbers: Number of each prompt's random numbers, 0 or more; by default its place.
+                Prompts of equal numbers share them.
             done: Texts that are not written again.
 
         Yields:
@@ -93,7 +96,8 @@ class ContrastiveDecoder:
         for each in variants:
             _check_weights(len(self.ensemble.streams), each)
             contrast.with_weights(each)
-        jobs = [job for job in self._jobs(prompts, variants, options) if _key(job) not in done]
+        found = self._jobs(prompts, variants, options, numbers)
+        jobs = [job for job in found if _key(job) not in done]
         for batch in self._batches(jobs, options.batch_size):
             if options.beams > 1:
                 written = write_beams(self.ensemble, contrast, batch, options)
@@ -164,7 +168,11 @@ class ContrastiveDecoder:
         return self.contrast
 
     def _jobs(
-        self, prompts: Sequence[str], variants: Sequence[Weights], options: DecodingOptions
+        self,
+        prompts: Sequence[str],
+        variants: Sequence[Weights],
+        options: DecodingOptions,
+        numbers: Sequence[int] | None = None,
     ) -> list[Job]:
         """All texts to write, once each prompt is known to leave room for one."""
         rows = [stream.rows(prompts) for stream in self.ensemble.streams] if prompts else []
@@ -175,8 +183,9 @@ class ContrastiveDecoder:
                     f"prompt {number} ({prompts[number][:40]!r}) has {max(map(len, each))} tokens, "
                     "which leaves no room for a text; give a shorter one"
                 )
+        noise = range(len(prompts)) if numbers is None else numbers
         return [
-            Job(prompt, sample, variant, weights, begins[prompt])
+            Job(prompt, sample, variant, noise[prompt], weights, begins[prompt])
             for variant, weights in enumerate(variants)
             for prompt in range(len(prompts))
             for sample in range(options.samples)

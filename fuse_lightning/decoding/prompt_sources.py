@@ -34,11 +34,13 @@ class PromptSources:
         column: Column of tables that holds prompts; by default a usual name, or the only column.
         split: Split of data sets.
         limit: Most prompts that are read.
+        option: Name of the option that the sources come from, for messages.
     """
 
     column: str | None = None
     split: str | None = None
     limit: int | None = None
+    option: str = "--prompts"
 
     def __post_init__(self) -> None:
         if self.limit is not None and self.limit < 1:
@@ -66,16 +68,18 @@ class PromptSources:
                 break
             found += self._prompts(source, left)[:left]
         if not found:
-            raise FuseError("there are no prompts; give --prompts a text, a file or a data set")
+            raise FuseError(
+                f"there are no prompts; give {self.option} a text, a file or a data set"
+            )
         return found
 
     def _prompts(self, source: str, left: int | None) -> list[str]:
         kind = self._kind(source)
         if kind == "text":
-            return [checked_text(source, "prompts")]
+            return [checked_text(source, self.option.lstrip("-"))]
         if kind == "lines":
-            return _lines(source, "--prompts")
-        rows = RowSources(Root(), stream=left).open(self._split(source), "--prompts")
+            return _lines(source, self.option)
+        rows = RowSources(Root(), stream=left).open(self._split(source), self.option)
         column = self._column(rows.columns, rows.place)
         found = [
             _cell(row, column, f"row {number} of {rows.place}")
@@ -103,8 +107,8 @@ class PromptSources:
             return "table" if saved else "text"
         if _is_file(path):
             raise FuseError(
-                f"file {quoted(source)} is no text or table by its ending; give --prompts a file "
-                f"of {FILES}"
+                f"file {quoted(source)} is no text or table by its ending; give {self.option} "
+                f"a file of {FILES}"
             )
         named = self.column is not None or self.split is not None
         return "table" if named and HUB_ID.fullmatch(source) else "text"

@@ -36,6 +36,7 @@ class Job:
         prompt: Number of its prompt.
         sample: Its number among the samples of the prompt.
         variant: Number of its weights among several.
+        noise: Number of the random numbers that it shares with no other prompt.
         weights: Weight of each stream.
         rows: For each stream the ids before the text.
     """
@@ -43,6 +44,7 @@ class Job:
     prompt: int
     sample: int
     variant: int
+    noise: int
     weights: tuple[float, ...]
     rows: tuple[Row, ...]
 
@@ -94,7 +96,7 @@ class Writer:
             options.sampling,
             len(ensemble.allowed),
             options.seed,
-            [(job.prompt, job.sample + APART * job.variant) for job in jobs],
+            [(job.noise, job.sample + APART * job.variant) for job in jobs],
         )
         self.recording: Recording = ensemble.recording(len(jobs))
 

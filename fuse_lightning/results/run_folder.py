@@ -23,7 +23,14 @@ from fuse_lightning.utilities.regular import read_text
 from fuse_lightning.utilities.terminal import quoted, visible
 
 PORTABLE = tuple(dict.fromkeys([*CLASSIFYING, *REASONING]))
-RESULTS = ("prompts.jsonl", "prompts.csv", "prompts-rank*", "skipped.jsonl", "joined.jsonl")
+RESULTS = (
+    "prompts.jsonl",
+    "prompts.csv",
+    "prompts-rank*",
+    "skipped.jsonl",
+    "joined.jsonl",
+    "bank*.tsv",
+)
 SWEEP = "sweep.json"
 """Rates of a property of texts that ``fuse decode`` writes."""
 FINDINGS = "findings.json"

@@ -7,7 +7,7 @@ from typing import Any, Generic
 from fuse_lightning.data import Target
 from fuse_lightning.engine.meter import Work
 from fuse_lightning.search.frontier import Scored, StateT
-from fuse_lightning.search.target_search import TargetSearch
+from fuse_lightning.search.target_search import Best, TargetSearch
 from fuse_lightning.utilities.identity import Identity
 
 
@@ -114,6 +114,13 @@ class SearchHooks(ABC, Generic[StateT]):
         Raises:
             LookupError, TypeError, ValueError: If it is not what this optimizer keeps.
         """
+
+    def reported(self, search: TargetSearch[StateT]) -> list[Best[StateT]]:
+        """Best prompts of a target as its results show them, best first.
+
+        By default as they were scored. A search with random scores may measure them once more.
+        """
+        return search.kept
 
     def captions(self) -> Callable[[Target], str] | None:
         """What a captioner of the search says of a target; ``None`` where it has none."""

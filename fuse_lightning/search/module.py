@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from itertools import zip_longest
 from typing import Any
 
@@ -281,7 +281,8 @@ class SearchModule(ResumableSearch[StateT]):
 
     def _add_results(self, search: TargetSearch[StateT]) -> None:
         if self.team.leads:
-            self.results += search.results(self.loss_names(), self.seed, self.ids_of)
+            told = replace(search, kept=self.reported(search))
+            self.results += told.results(self.loss_names(), self.seed, self.ids_of)
 
 
 def _limits_of(module: SearchModule[Any]) -> Limits:

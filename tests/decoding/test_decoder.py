@@ -292,3 +292,18 @@ def test_bad_input_is_one_line(call, message, gpt2):
     with pytest.raises(FuseError, match=message) as error:
         call(gpt2)
     assert "\n" not in str(error.value)
+
+
+def test_numbers_of_prompts_decide_their_random_numbers(scenes):
+    first, second = SCENES[:2]
+    alone = {
+        text.prompt: text.text
+        for prompt, number in ((first, 7), (second, 9))
+        for text in scenes.write([prompt], DecodingOptions(seed=3), numbers=[number])
+    }
+    together = scenes.write([second, first], DecodingOptions(seed=3), numbers=[9, 7])
+    assert {text.prompt: text.text for text in together} == alone
+    same = scenes.write([first, first], DecodingOptions(seed=3), numbers=[7, 7])
+    assert [text.text for text in same] == [alone[first]] * 2
+    others = scenes.write([first] * 4, DecodingOptions(seed=3))
+    assert len({text.text for text in others}) > 1
