@@ -92,7 +92,8 @@ class Extrapolation:
         """
         if not 0 < self.low < self.rate < self.high < 1:
             return None
-        error = (logit(self.high) - logit(self.low)) / (2 * norm.isf((1 - self.level) / 2))
+        wide = 2 * float(norm.isf((1 - self.level) / 2))
+        error = float(logit(self.high) - logit(self.low)) / wide
         return round(1 / (error**2 * self.rate * (1 - self.rate)))
 
 

@@ -11,6 +11,7 @@ from fuse_lightning.decoding.options import DecodingOptions
 from fuse_lightning.decoding.scored_text import ScoredText
 from fuse_lightning.decoding.summary import Summary, TextFigures, by_prompt, over_prompts
 from fuse_lightning.diffing.compare import compare
+from fuse_lightning.diffing.divergent_prompts import divergent_prompts
 from fuse_lightning.diffing.finding import Finding
 from fuse_lightning.diffing.mining import Mining, MiningOptions, mine
 from fuse_lightning.diffing.paired_texts import PairedTexts
@@ -19,8 +20,8 @@ from fuse_lightning.errors import FuseError
 from fuse_lightning.evaluation.paired import ALPHA
 from fuse_lightning.utilities.numbers import check_number
 
-SHARE = 0.5
-"""Share of the allowed false alarms that each of two procedures gets."""
+PROCEDURES = 3
+"""Number of procedures that share the allowed rate of false alarms."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class DiffOptions:
         amount: Strength a of the amplified texts A + a (A - B), which help to find what differs.
         seed: Seed of texts, halves and topics.
         batch_size: Most texts that are written together.
+        search: Steps of a search for prompts on which the two part; 0 for none.
         alpha: Share of comparisons of identical models that may have a finding.
 
     Raises:
@@ -46,10 +48,12 @@ class DiffOptions:
     amount: float = 2.0
     seed: int = 0
     batch_size: int = 16
+    search: int = 10
     alpha: float = ALPHA
 
     def __post_init__(self) -> None:
         check_number("alpha", self.alpha, 1e-6, 0.5)
+        check_number("search", self.search, 0)
         if not self.writing.temperature > 0:
             raise FuseError(
                 f"temperature is {self.temperature}, and rates are those of sampled texts; give a "
@@ -120,9 +124,10 @@ def differ(
     """Compares two models by the texts that they write, and by what they say of texts.
 
     Both answer the same prompts. What A's texts have more often than B's is found on one half of
-    the prompts and measured on the other. Then both read texts, given ones or the first that each
+    the prompts and measured on the other. Both read texts, given ones or the first that each
     has written behind each prompt: tokens and topics whose probability moved are found on one half
-    of them and measured on the other. The two procedures share the allowed rate of false alarms.
+    of them and measured on the other. At last a search finds prompts on which the two part. The
+    three procedures share the allowed rate of false alarms.
 
     Args:
         decoder: The decoder whose pair is A and B.
@@ -146,7 +151,8 @@ def differ(
             written.append(text)
 
     paired = compare(decoder, prompts, options.writing, amount=options.amount, seen=keep)
-    found = text_findings(paired, seed=options.seed, alpha=SHARE * options.alpha)
+    alpha = options.alpha / PROCEDURES
+    found = text_findings(paired, seed=options.seed, alpha=alpha)
     if texts:
         written = []
         for text in decoder.read(texts):
@@ -154,12 +160,18 @@ def differ(
             written.append(text)
     read = [*texts] or [(text.prompt, text.text) for text in written if _is_read(text)]
     mined = mine(decoder, read, MiningOptions(seed=options.seed))
-    shown = [each for each in mined.looked if each.p is not None and each.p < SHARE * options.alpha]
+    shown = [each for each in mined.looked if each.p is not None and each.p < alpha]
     shown.sort(key=lambda each: (each.kind != "topic", -abs(each.effect)))
+    parted: list[Finding] = []
+    scored = 0
+    if options.search:
+        parted, scored = divergent_prompts(
+            decoder, prompts, options.search, seed=options.seed, alpha=alpha
+        )
     return Difference(
-        findings=(*found.findings, *shown),
+        findings=(*found.findings, *shown, *parted),
         control=found.control,
-        looked=_looked(found, mined),
+        looked=_looked(found, mined) | ({"prompt": scored} if options.search else {}),
         texts=tuple(written),
         divergence=over_prompts(by_prompt(map(TextFigures.of, written))),
         notes=(

@@ -74,10 +74,10 @@ def number_of_topics(counts: csr_array, most: int, seed: int) -> int:
     2
     """
     texts, tokens = counts.shape
-    total = math.log(counts.sum())
+    total = math.log(float(counts.sum()))
 
     def criterion(topics: int) -> float:
-        numbers = (tokens - 1) * topics + texts * (topics - 1)
+        numbers: int = (tokens - 1) * topics + texts * (topics - 1)
         # The divergence is the negative logarithm of the likelihood, but for a constant.
         return 2 * factorize(counts, topics, seed).divergence + numbers * total
 

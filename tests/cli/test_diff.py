@@ -8,7 +8,18 @@ import pytest
 
 from fuse_lightning.cli.main import main
 
-FEW = ("--samples", "1", "--max_new_tokens", "6", "--batch_size", "64", "--limit", "16")
+FEW = (
+    "--samples",
+    "1",
+    "--max_new_tokens",
+    "6",
+    "--batch_size",
+    "64",
+    "--limit",
+    "16",
+    "--search",
+    "1",
+)
 
 
 @pytest.fixture

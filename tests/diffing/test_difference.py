@@ -13,7 +13,7 @@ from fuse_lightning.models import CausalLM
 OPENINGS = ("a picture of a {}", "a {}", "photo of a {}", "two {}", "behold a {}", "three {}")
 COLOURS = ("red", "blue", "green", "yellow", "black", "white", "purple", "orange")
 PROMPTS = [opening.format(colour) for opening in OPENINGS for colour in COLOURS]
-OPTIONS = DiffOptions(samples=2, max_new_tokens=16, batch_size=64)
+OPTIONS = DiffOptions(samples=2, max_new_tokens=16, batch_size=64, search=2)
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,8 @@ def test_a_prefix_is_found_in_texts_and_tokens(base):
     seen = []
     found = differ(ContrastiveDecoder(streams), PROMPTS, options=OPTIONS, seen=seen.append)
     assert {"token"} <= {each.kind for each in found.findings}
-    assert all(each.p <= 0.5 * OPTIONS.alpha for each in found.findings)
+    assert found.looked["prompt"] > len(PROMPTS) / 2
+    assert all(each.p <= OPTIONS.alpha / 3 for each in found.findings)
     assert found.divergence.divergences["js"].value > 0
     # A, B, amplified A and fresh A.
     assert len(seen) == 4 * OPTIONS.samples * len(PROMPTS)
