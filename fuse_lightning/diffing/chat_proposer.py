@@ -11,6 +11,7 @@ from typing import Literal, Protocol
 import torch
 
 from fuse_lightning.diffing.chat import Chat, Message
+from fuse_lightning.diffing.proposer import Proposer
 from fuse_lightning.diffing.replies import LONGEST_PROMPT, prompts_in
 from fuse_lightning.diffing.specification import Specification, read_specification
 from fuse_lightning.errors import FuseError
@@ -38,7 +39,7 @@ class Scored(Protocol):
         """Divergence of the two models behind it (nats)."""
 
 
-class ChatProposer:
+class ChatProposer(Proposer):
     """Proposer that shows a chat model prompts with their divergences, and asks for better ones.
 
     It never ends a search. What fails is counted and said once: a chat model that gives no reply,

@@ -4,9 +4,12 @@ import json
 import re
 from dataclasses import dataclass
 
+import lightning as L
 import pytest
 import torch
 
+from fuse_lightning.decoding import StreamOptions
+from fuse_lightning.diffing import DivergencePrompts, DivergenceSearch, PromptBank
 from fuse_lightning.diffing.chat_proposer import ChatProposer
 from fuse_lightning.diffing.endpoint_chat import EndpointChat
 from fuse_lightning.diffing.specification import Specification, read_specification
@@ -156,3 +159,34 @@ def test_an_endpoint_proposes_until_its_calls_are_used(monkeypatch, caplog):
 def test_bad_options(options, said):
     with pytest.raises(FuseError, match=said):
         ChatProposer(Scripted(""), **options)
+
+
+def test_a_search_asks_the_chat_model_and_shows_it_what_was_found(tmp_path):
+    chat = Scripted('["photo of two red stars", "a snowy landscape"]')
+    search = DivergenceSearch(
+        StreamOptions("zoo/gpt2", prefix="a lovely "),
+        StreamOptions("zoo/gpt2"),
+        proposers=[ChatProposer(chat, TOLD)],
+        samples=2,
+        final_samples=2,
+        max_new_tokens=2,
+        batch_size=2,
+        steps=2,
+        top=4,
+    )
+    bank = PromptBank()
+    trainer = L.Trainer(
+        max_epochs=1,
+        devices=1,
+        accelerator="cpu",
+        logger=False,
+        callbacks=[bank],
+        default_root_dir=tmp_path,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+    )
+    trainer.fit(search, DivergencePrompts(["a picture of", "two"]))
+    prompts = {result.prompt for result in search.results}
+    assert {"photo of two red stars", "a snowy landscape"} <= prompts
+    messages, _ = chat.asked[-1]
+    assert "a picture of" in messages[-1]["content"]
