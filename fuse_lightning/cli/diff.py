@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import sys
 from argparse import ArgumentError
 from collections.abc import Sequence
@@ -93,8 +92,6 @@ def command(words: Sequence[str]) -> None:
     if {"-h", "--help"} & {*words}:
         print(*usage(words[0]), sep="\n")
     quiet_transformers()
-    # The search within is a part of the whole; its devices are no news.
-    logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)
     try:
         found = plain(parser().parse_args(_named(words[1:])))
     except ArgumentError as error:
