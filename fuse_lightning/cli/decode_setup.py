@@ -260,7 +260,7 @@ def streams(parsed: Parsed, count: int | None) -> list[StreamOptions]:
         if not own.get("model"):
             shared = {name: first[name] for name in LOADING if name in first and name not in own}
             own = {**shared, **own, "model": first["model"]}
-        found.append(StreamOptions(**{**own, "layers": _layers(own.get("layers", ()))}))
+        found.append(StreamOptions(**{**own, "layers": layers_of(own.get("layers", ()))}))
     for letter in STREAMS[2 : len(found)]:
         if letter not in given and found[STREAMS.index(letter)] in found[: STREAMS.index(letter)]:
             raise FuseError(
@@ -285,7 +285,7 @@ def streams(parsed: Parsed, count: int | None) -> list[StreamOptions]:
     return found
 
 
-def _layers(value: str | Sequence[int]) -> str | tuple[int, ...]:
+def layers_of(value: str | Sequence[int]) -> str | tuple[int, ...]:
     """Layers of a text such as "6" or "2,4"."""
     if isinstance(value, str):
         parts = value.split(",")

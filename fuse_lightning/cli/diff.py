@@ -12,6 +12,7 @@ from pathlib import Path
 from tqdm import tqdm  # type: ignore[import-untyped]
 
 from fuse_lightning.cli.decode_options import expanded
+from fuse_lightning.cli.decode_setup import layers_of
 from fuse_lightning.cli.help import usage
 from fuse_lightning.cli.messages import explain
 from fuse_lightning.cli.quiet import keep_lines_apart, quiet_transformers
@@ -106,10 +107,17 @@ def command(words: Sequence[str]) -> None:
             "zoo/gpt2, or --answers with a table"
         )
     if settings.answers is not None:
+        others = (streams[0]["model"], settings.prompts, settings.texts)
+        names_of = ("a model", "--prompts", "--texts")
+        if wrong := [name for name, value in zip(names_of, others, strict=True) if value]:
+            raise FuseError(
+                f"answers is {settings.answers!r}, of which nothing more is written or read, and "
+                f"{wrong[0]} is given; leave one of them out"
+            )
         names = "answer_a", "answer_b"
         ask: _Answers | _Models = _Answers(settings.answers)
     else:
-        pair = [StreamOptions(**each) for each in streams]
+        pair = [StreamOptions(**{**each, "layers": layers_of(each["layers"])}) for each in streams]
         names = (pair[0].description, pair[1].description)
         ask = _Models(pair, settings, options)
     place = Path(settings.out) if settings.out else None
@@ -181,14 +189,10 @@ def _write(difference: Difference, run: DecodingRun, names: tuple[str, str]) -> 
     folder = run.path
     run.folder.write(FINDINGS, f"{json.dumps(difference.to_dict(), indent=1)}\n")
     links = {}
-    if difference.texts:
-        texts = sorted(difference.texts, key=lambda each: -each.divergence("js"))
-        heat_map(
-            texts[:MOST_SHOWN],
-            folder / MAP,
-            title=f"{names[0]} and {names[1]}, token by token",
-            measure="js",
-        )
+    if texts := [each for each in difference.texts if len(each.tokens)]:
+        texts.sort(key=lambda each: -each.divergence("js"))
+        about = f"A is {names[0]}; B is {names[1]}"
+        heat_map(texts[:MOST_SHOWN], folder / MAP, measure="js", about=about)
         links = {"where the two part, token by token": MAP}
     differences_page(
         difference.findings,

@@ -185,17 +185,15 @@ def adapters_off(network: nn.Module) -> AbstractContextManager[None]:
 @contextmanager
 def _off(layers: Sequence[Any]) -> Iterator[None]:
     acting = [layer for layer in layers if not layer.disable_adapters]
-    # PEFT sets what learns along with what acts.
-    learning = [(each, each.requires_grad) for layer in acting for each in layer.parameters()]
+    # PEFT's own method also sets, layer by layer, what learns: milliseconds for each token, and it
+    # would change what learns in a network that is only lent.
     for layer in acting:
-        layer.enable_adapters(False)
+        layer._disable_adapters = True
     try:
         yield
     finally:
         for layer in acting:
-            layer.enable_adapters(True)
-        for weight, learns in learning:
-            weight.requires_grad_(learns)
+            layer._disable_adapters = False
 
 
 def _core(network: nn.Module) -> nn.Module:

@@ -111,7 +111,8 @@ class Readers:
                 layers = self.streams[stream].layers
                 early = [1 + batch.layers.index(layer) for layer in layers]
                 logits = furthest(rows[:, early], rows[:, 0]) if early else rows[:, 0]
-                found[stream] = logits / self.streams[stream].temperature
+                temperature = self.streams[stream].temperature
+                found[stream] = logits if temperature == 1 else logits / temperature
         return [found[stream] for stream in range(len(self.streams))]
 
     def log_probs(self) -> Tensor:

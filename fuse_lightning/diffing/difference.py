@@ -20,9 +20,6 @@ from fuse_lightning.errors import FuseError
 from fuse_lightning.evaluation.paired import ALPHA
 from fuse_lightning.utilities.numbers import check_number
 
-PROCEDURES = 3
-"""Number of procedures that share the allowed rate of false alarms."""
-
 
 @dataclass(frozen=True)
 class DiffOptions:
@@ -36,7 +33,8 @@ class DiffOptions:
         seed: Seed of texts, halves and topics.
         batch_size: Most texts that are written together.
         search: Steps of a search for prompts on which the two part; 0 for none.
-        alpha: Share of comparisons of identical models that may have a finding.
+        alpha: Share of comparisons of identical models that may have a finding. Texts, tokens and
+            prompts share it alike.
 
     Raises:
         FuseError: If an option is out of range.
@@ -124,10 +122,9 @@ def differ(
     """Compares two models by the texts that they write, and by what they say of texts.
 
     Both answer the same prompts. What A's texts have more often than B's is found on one half of
-    the prompts and measured on the other. Both read texts, given ones or the first that each
-    has written behind each prompt: tokens and topics whose probability moved are found on one half
-    of them and measured on the other. At last a search finds prompts on which the two part. The
-    three procedures share the allowed rate of false alarms.
+    the prompts and measured on the other. Both read texts, given ones or one written text for each
+    prompt, of A and of B in turns: tokens and topics whose probability moved are found on one half
+    of them and measured on the other. At last a search finds prompts on which the two part.
 
     Args:
         decoder: The decoder whose pair is A and B.
@@ -141,7 +138,6 @@ def differ(
     """
     options = options or DiffOptions()
     written: list[ScoredText] = []
-    pair = decoder.ensemble.pair
 
     def keep(text: ScoredText) -> None:
         seen(text)
@@ -151,7 +147,7 @@ def differ(
             written.append(text)
 
     paired = compare(decoder, prompts, options.writing, amount=options.amount, seen=keep)
-    alpha = options.alpha / PROCEDURES
+    alpha = options.alpha / (3 if options.search else 2)
     found = text_findings(paired, seed=options.seed, alpha=alpha)
     if texts:
         written = []
@@ -179,8 +175,7 @@ def differ(
             f"{found.prompts} prompts measured, the others chose.",
             f"Tokens: both models read {mined.choosing + mined.measuring} texts; "
             f"{mined.measuring} measured ({mined.positions} tokens), the others chose.",
-            f"A is stream {pair[0]}, B is stream {pair[1]}." if pair != ("A", "B") else "",
-        )[: 3 if pair != ("A", "B") else 2],
+        ),
     )
 
 

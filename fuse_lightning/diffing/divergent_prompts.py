@@ -8,13 +8,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import lightning as L
+import numpy as np
 from scipy.stats import norm
 
 from fuse_lightning.callbacks import PromptTable, PromptWriter
+from fuse_lightning.data import Target, TargetDataModule
 from fuse_lightning.decoding.contrast import Contrast
 from fuse_lightning.decoding.decoder import ContrastiveDecoder
 from fuse_lightning.decoding.opening import StreamOptions
-from fuse_lightning.diffing.divergence_prompts import DivergencePrompts
 from fuse_lightning.diffing.divergence_search import DivergenceSearch
 from fuse_lightning.diffing.finding import Finding
 from fuse_lightning.diffing.prompt_bank import PromptBank
@@ -23,6 +24,22 @@ from fuse_lightning.evaluation.paired import holm
 
 FRESH = 32
 """Fresh texts behind each prompt that is told, and behind each of those it is compared with."""
+
+
+class _Begins(TargetDataModule):
+    """Data module of prompts as they are: one that is also the name of a file is no file.
+
+    Args:
+        prompts: The prompts.
+    """
+
+    def __init__(self, prompts: Sequence[str]) -> None:
+        super().__init__()
+        self.prompts = prompts
+
+    def all_targets(self) -> list[Target]:
+        """The one target, with the prompts as its examples."""
+        return [Target("divergence", examples=[{"text": prompt} for prompt in self.prompts])]
 
 
 def divergent_prompts(
@@ -37,12 +54,12 @@ def divergent_prompts(
 ) -> tuple[list[Finding], int]:
     """Prompts behind which two models diverge more than behind the given ones.
 
-    Half of the given prompts are the seeds of a :class:`DivergenceSearch`. What it finds is scored
-    by fresh texts, and so is the other half, which the search has not seen. A finding's divergence
-    is larger than the mean of that half by more than chance, after Holm's adjustment.
+    Half of the given prompts, drawn by the seed, begin a :class:`DivergenceSearch`. What it finds
+    is scored by fresh texts, and so is the other half, which the search has not seen. A finding's
+    divergence is larger than the mean of that half by more than chance, after Holm's adjustment.
 
     Args:
-        decoder: The decoder of A and B, its first two streams.
+        decoder: The decoder of A and B, the two streams that it compares.
         prompts: The given prompts, at least two.
         steps: Steps of the search.
         seed: Seed of the search and of all texts.
@@ -53,7 +70,10 @@ def divergent_prompts(
     Returns:
         The findings, most divergent first, and the number of prompts that were scored.
     """
-    streams = decoder.ensemble.streams[:2]
+    ensemble = decoder.ensemble
+    streams = [ensemble.streams[ensemble.names.index(name)] for name in ensemble.pair]
+    order = np.random.default_rng([seed, 4]).permutation(len(prompts))
+    begins, held_out = ([prompts[at] for at in order[start::2]] for start in (0, 1))
     first, second = (StreamOptions(stream.model.model_id) for stream in streams)
     search = DivergenceSearch(
         first,
@@ -81,8 +101,8 @@ def divergent_prompts(
             enable_model_summary=False,
             use_distributed_sampler=False,
         )
-        trainer.fit(search, DivergencePrompts([*prompts[::2]]))
-    others = search.scorer.score(prompts[1::2], FRESH, search.seed + 1)
+        trainer.fit(search, _Begins(begins))
+    others = search.scorer.score(held_out, FRESH, search.seed + 1)
     means = [each.mean for each in others.values()]
     usual = math.fsum(means) / len(means)
     spread = math.fsum((mean - usual) ** 2 for mean in means) / max(1, len(means) - 1)

@@ -6,10 +6,8 @@ from pathlib import Path
 from markupsafe import Markup
 
 from fuse_lightning.diffing.finding import Finding
-from fuse_lightning.errors import FuseError
-from fuse_lightning.report.templates import environment_of_pages, own_file
-from fuse_lightning.utilities.files import replace_file
-from fuse_lightning.utilities.terminal import quoted, visible
+from fuse_lightning.report.templates import environment_of_pages, own_file, write_page
+from fuse_lightning.utilities.terminal import visible
 
 HEADINGS = {
     "text": "What the texts of one have oftener",
@@ -66,15 +64,7 @@ def differences_page(
         sections=sections,
         style=style,
     )
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(path, content)
-    except OSError as error:
-        raise FuseError(
-            f"page {quoted(path)} cannot be written ({error.strerror or error}); make room there, "
-            "or give another path"
-        ) from error
-    return path
+    return write_page(path, content)
 
 
 def number(value: float) -> str:

@@ -24,8 +24,7 @@ from fuse_lightning.decoding.sweep import Sweep
 from fuse_lightning.decoding.terminal_text import ENDS
 from fuse_lightning.errors import FuseError
 from fuse_lightning.report.rate_curve import rate_curve
-from fuse_lightning.report.templates import environment_of_pages, own_file
-from fuse_lightning.utilities.files import replace_file
+from fuse_lightning.report.templates import environment_of_pages, own_file, write_page
 from fuse_lightning.utilities.terminal import quoted
 
 SPECIAL = {float("inf"): "Infinity", float("-inf"): "-Infinity"}
@@ -70,15 +69,7 @@ def heat_map(
         raise FuseError(f"there are no texts for the page {quoted(path)}; give at least one")
     check_measure(measure, texts)
     content = page(texts, title, measure, sort, sweep, about)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(path, content)
-    except OSError as error:
-        raise FuseError(
-            f"page {quoted(path)} cannot be written ({error.strerror or error}); make room there, "
-            "or give another path"
-        ) from error
-    return path
+    return write_page(path, content)
 
 
 def page(

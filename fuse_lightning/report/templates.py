@@ -3,11 +3,14 @@
 import base64
 import hashlib
 from importlib.resources import files
+from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from fuse_lightning.utilities.terminal import visible
+from fuse_lightning.errors import FuseError
+from fuse_lightning.utilities.files import replace_file
+from fuse_lightning.utilities.terminal import quoted, visible
 
 
 def environment_of_pages() -> Environment:
@@ -27,6 +30,30 @@ def environment_of_pages() -> Environment:
 def own_file(name: str) -> Markup:
     """Content of a static file of the page, such as its style sheet."""
     return Markup(files("fuse_lightning.report").joinpath(name).read_text(encoding="utf-8"))
+
+
+def write_page(path: Path, content: str) -> Path:
+    """Writes a page, and makes the folders above it.
+
+    Args:
+        path: The file; an older one is replaced.
+        content: The page.
+
+    Returns:
+        The path.
+
+    Raises:
+        FuseError: If the file cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(path, content)
+    except OSError as error:
+        raise FuseError(
+            f"page {quoted(path)} cannot be written ({error.strerror or error}); make room there, "
+            "or give another path"
+        ) from error
+    return path
 
 
 def digest(text: str) -> str:

@@ -88,6 +88,9 @@ def test_answers_are_compared(diff):
         (("zoo/gpt2", "zoo/gpt2", "--prompts", "a"), "give 16 or more"),
         (("zoo/gpt2", "zoo/gpt2", "--texts", "none.txt"), "none.txt"),
         (("--answers", "none.csv"), "none.csv"),
+        (("zoo/gpt2", "--answers", "some.csv"), "a model is given"),
+        (("--answers", "some.csv", "--texts", "some.txt"), "--texts is given"),
+        (("zoo/gpt2", "zoo/gpt2", "--b.layers", "7"), "layer 7"),
         (("zoo/gpt2", "zoo/gpt2", "--sampels", "3"), "sampels"),
     ],
 )
