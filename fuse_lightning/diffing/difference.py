@@ -228,14 +228,23 @@ def check_given(
     Raises:
         FuseError: If there are too few, one is given twice, or one is too long.
     """
-    if len(prompts) < FEWEST:
-        raise FuseError(f"there are {len(prompts)} prompts; give {FEWEST} or more")
-    check_different(prompts)
+    check_prompts(prompts)
     if texts:
         _, ids = given_rows(decoder.ensemble, texts)
         two_halves([text for text, row in zip(texts, ids, strict=True) if row], options.seed)
     if options.search:
         check_begins(decoder, prompts, options.seed)
+
+
+def check_prompts(prompts: Sequence[str]) -> None:
+    """Checks the number of prompts, and that all differ.
+
+    Raises:
+        FuseError: If there are too few, or one is given twice.
+    """
+    if len(prompts) < FEWEST:
+        raise FuseError(f"there are {len(prompts)} prompts; give {FEWEST} or more")
+    check_different(prompts)
 
 
 def differ_answers(answers: PairedTexts, options: DiffOptions | None = None) -> Difference:
