@@ -102,7 +102,7 @@ def joined(states: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     searches: dict[str, Any] = {}
     for state in states:
         searches |= {name: each for name, each in state["searches"].items() if name not in searches}
-    counts = [each for state in states for each in state["counts"]]
+    counts = [each for state in states for each in state.get("counts", [])]
     return {**states[0], "results": [*rows.values()], "searches": searches, "counts": counts}
 
 
