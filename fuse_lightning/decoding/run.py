@@ -63,8 +63,11 @@ class DecodingRun:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        """Unlocks the folder, and removes it if it was new and stayed empty."""
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Unlocks the folder, and removes it if it was new and an error came before any text."""
+        if kind is not None and not (self.count or self.goes_on):
+            for name in (CONFIG, IDENTITY):
+                (self.path / name).unlink(missing_ok=True)
         self.folder.leave()
 
     def check(self, identity: Mapping[str, str]) -> None:

@@ -168,7 +168,7 @@ def test_a_resumed_search_stops_at_the_limit_of_all_its_requests(monkeypatch, tm
     monkeypatch.setenv("no_proxy", "*")
 
     def search(url, steps):
-        chat = EndpointChat("tiny", url, key_variable="", max_calls=5)
+        chat = EndpointChat("tiny", url, key_variable="", max_calls=9)
         return DivergenceSearch(
             StreamOptions("zoo/gpt2", prefix="a lovely "),
             StreamOptions("zoo/gpt2"),
@@ -189,13 +189,13 @@ def test_a_resumed_search_stops_at_the_limit_of_all_its_requests(monkeypatch, tm
     with serving(says("no list")) as served:
         first, checkpoint = run(search(served.url, 1))
         begun = len(served.requests)
-        assert 0 < begun < 5
+        assert 0 < begun < 9
         assert (first.asked, first.empty, first.failed) == (begun // 2, begun // 2, 0)
         # It goes on in a new process, whose objects know nothing.
         again, _ = run(search(served.url, 4), checkpoint)
-        assert len(served.requests) == 5
-    assert again.chat.spending.calls == 5
-    assert again.chat.spending.tokens == 5 * 30
+        assert len(served.requests) == 9
+    assert again.chat.spending.calls == 9
+    assert again.chat.spending.tokens == 9 * 30
     assert again.asked > first.asked
     assert again.failed > 0
 
