@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +16,7 @@ from fuse_lightning.decoding.decoder import ContrastiveDecoder
 from fuse_lightning.decoding.opening import StreamOptions, open_streams
 from fuse_lightning.decoding.run_identity import content_identity, streams_identity
 from fuse_lightning.diffing.prompt_bank import PromptBank
+from fuse_lightning.diffing.proposer import Proposer, kept_by_all, restore_all
 from fuse_lightning.engine.meter import Work
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models import FrozenModel
@@ -33,10 +34,12 @@ class BankSearch(SearchModule[str]):
     Attributes:
         a: Options of stream A.
         b: Options of stream B.
+        proposers: Proposers of texts, whose counts checkpoints keep; none in some searches.
         decoder: The two loaded streams, which write by A.
     """
 
     persists = True
+    proposers: Sequence[Proposer] = ()
     a: StreamOptions
     b: StreamOptions
 
@@ -96,6 +99,14 @@ class BankSearch(SearchModule[str]):
         found: Any = self.frontier
         assert isinstance(found, PromptBank)
         return found
+
+    def kept_counts(self) -> dict[str, int]:
+        """Counts of the proposers, such as the requests of a chat model."""
+        return kept_by_all(self.proposers)
+
+    def take_counts(self, counts: Mapping[str, int]) -> None:
+        """Takes the counts of the proposers from a checkpoint."""
+        restore_all(self.proposers, counts)
 
     def models(self) -> list[FrozenModel]:
         """All loaded models."""
