@@ -10,12 +10,14 @@ from fuse_lightning.decoding.decoder import ContrastiveDecoder
 from fuse_lightning.decoding.options import DecodingOptions
 from fuse_lightning.decoding.scored_text import ScoredText
 from fuse_lightning.decoding.summary import Summary, TextFigures, by_prompt, over_prompts
+from fuse_lightning.decoding.sweep import percent
 from fuse_lightning.diffing.compare import compare
 from fuse_lightning.diffing.divergent_prompts import divergent_prompts
 from fuse_lightning.diffing.finding import Finding
 from fuse_lightning.diffing.mining import Mining, MiningOptions, mine
 from fuse_lightning.diffing.paired_texts import PairedTexts
-from fuse_lightning.diffing.text_findings import TextFindings, text_findings
+from fuse_lightning.diffing.text_findings import text_findings
+from fuse_lightning.diffing.word_shifts import word_shifts
 from fuse_lightning.errors import FuseError
 from fuse_lightning.evaluation.paired import ALPHA
 from fuse_lightning.utilities.numbers import check_number
@@ -33,8 +35,8 @@ class DiffOptions:
         seed: Seed of texts, halves and topics.
         batch_size: Most texts that are written together.
         search: Steps of a search for prompts on which the two part; 0 for none.
-        alpha: Share of comparisons of identical models that may have a finding. Texts, tokens and
-            prompts share it alike.
+        alpha: Share of comparisons of identical models that may have a finding. Texts, words,
+            tokens and prompts share it alike.
 
     Raises:
         FuseError: If an option is out of range.
@@ -45,7 +47,7 @@ class DiffOptions:
     temperature: float = 1.0
     amount: float = 2.0
     seed: int = 0
-    batch_size: int = 16
+    batch_size: int = 64
     search: int = 10
     alpha: float = ALPHA
 
@@ -142,19 +144,21 @@ def differ(
     def keep(text: ScoredText) -> None:
         seen(text)
         # Texts of one model alone, of the samples that were asked for.
-        alone = sorted(text.weights.values()) == [0.0] * (len(text.weights) - 1) + [1.0]
-        if alone and text.sample < options.samples:
+        is_one = sorted(text.weights.values()) == [0.0] * (len(text.weights) - 1) + [1.0]
+        if is_one and text.sample < options.samples:
             written.append(text)
 
     paired = compare(decoder, prompts, options.writing, amount=options.amount, seen=keep)
-    alpha = options.alpha / (3 if options.search else 2)
+    alpha = options.alpha / (4 if options.search else 3)
     found = text_findings(paired, seed=options.seed, alpha=alpha)
+    alone = [*written]
     if texts:
         written = []
         for text in decoder.read(texts):
             seen(text)
             written.append(text)
     read = [*texts] or [(text.prompt, text.text) for text in written if _is_read(text)]
+    words, looked = word_shifts(written, seed=options.seed, alpha=alpha)
     mined = mine(decoder, read, MiningOptions(seed=options.seed))
     shown = [each for each in mined.looked if each.p is not None and each.p < alpha]
     shown.sort(key=lambda each: (each.kind != "topic", -abs(each.effect)))
@@ -165,14 +169,16 @@ def differ(
             decoder, prompts, options.search, seed=options.seed, alpha=alpha
         )
     return Difference(
-        findings=(*found.findings, *shown, *parted),
+        findings=(*found.findings, *words, *shown, *parted),
         control=found.control,
-        looked=_looked(found, mined) | ({"prompt": scored} if options.search else {}),
+        looked={"text": found.tested, "word": looked, **_mined_of(mined)}
+        | ({"prompt": scored} if options.search else {}),
         texts=tuple(written),
         divergence=over_prompts(by_prompt(map(TextFigures.of, written))),
         notes=(
             f"Texts: {options.samples} of each model behind each of {len(prompts)} prompts; "
             f"{found.prompts} prompts measured, the others chose.",
+            *_cut_off(alone, options.max_new_tokens),
             f"Tokens: both models read {mined.choosing + mined.measuring} texts; "
             f"{mined.measuring} measured ({mined.positions} tokens), the others chose.",
         ),
@@ -208,6 +214,21 @@ def _is_read(text: ScoredText) -> bool:
     return text.sample == 0 and text.weights[turn] == 1
 
 
-def _looked(found: TextFindings, mined: Mining) -> dict[str, int]:
+def _cut_off(texts: Sequence[ScoredText], limit: int) -> list[str]:
+    """What to know where texts were cut off: their lengths and ends depend on the limit."""
+    first, second = (
+        [text.ended == "length" for text in texts if text.weights[text.pair[side]] == 1]
+        for side in (0, 1)
+    )
+    if not any(first + second):
+        return []
+    a, b = (percent(sum(each) / len(each)) for each in (first, second))
+    return [
+        f"Lengths: {a} of A's texts and {b} of B's were cut off after {limit} tokens; their "
+        "lengths and ends depend on that. Give --max_new_tokens a larger number to see whole texts."
+    ]
+
+
+def _mined_of(mined: Mining) -> dict[str, int]:
     kinds = [each.kind for each in mined.looked]
-    return {"text": found.tested, "token": kinds.count("token"), "topic": kinds.count("topic")}
+    return {kind: kinds.count(kind) for kind in ("topic", "token")}

@@ -11,6 +11,7 @@ from fuse_lightning.utilities.terminal import visible
 
 HEADINGS = {
     "text": "What the texts of one have oftener",
+    "word": "Words that one finds likelier where they stand",
     "token": "Tokens that became likelier or less likely",
     "topic": "Groups of tokens that moved together",
     "prompt": "Prompts on which the two part",
