@@ -11,6 +11,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 
 from fuse_lightning.callbacks.defaults import missing_callbacks
+from fuse_lightning.data import Target
 from fuse_lightning.decoding.contrast import Contrast
 from fuse_lightning.decoding.decoder import ContrastiveDecoder
 from fuse_lightning.decoding.opening import StreamOptions, open_streams
@@ -117,6 +118,10 @@ class BankSearch(SearchModule[str]):
     def spent(self) -> Work:
         """Work of the models so far."""
         return models_work(self.models())
+
+    def shares_targets(self, targets: Sequence[Target]) -> bool:
+        """Whether several devices share out the prompts of each step: they always do."""
+        return True
 
     def figures(self) -> dict[str, float]:
         """Best and mean divergence of the bank, its diversity, and refused near-duplicates."""

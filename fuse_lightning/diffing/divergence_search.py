@@ -23,7 +23,7 @@ from fuse_lightning.diffing.prompt_divergence import (
     check_samples,
     check_scoring,
 )
-from fuse_lightning.diffing.proposals import Proposal, Proposals, seed_texts
+from fuse_lightning.diffing.proposals import Collected, Proposal, Proposals, seed_texts
 from fuse_lightning.diffing.proposer import Proposer
 from fuse_lightning.diffing.template_mutation import TemplateMutation
 from fuse_lightning.diffing.written_prompts import ModelProposer
@@ -200,33 +200,44 @@ class DivergenceSearch(BankSearch):
         return [self.proposals.seeds(seed_texts(self.targets[place]), limit) for place in places]
 
     def propose(self, states: list[list[str]]) -> list[list[str]]:
-        """New prompts of each target, none of them a near-duplicate of a known one."""
-        self._proposed = {}
-        return [self._candidates(place) if found else [] for place, found in enumerate(states)]
+        """New prompts of each target, none of them a near-duplicate of a known one.
 
-    def _candidates(self, place: int) -> list[str]:
+        The first of several devices proposes for all: a chat model is asked once.
+        """
+        leads = self.team.leads
+        made = [self._collected(n) if each and leads else None for n, each in enumerate(states)]
+        made = self.team.first(made)
+        self._proposed = {}
+        for place, found in enumerate(made):
+            if found is not None:
+                self.bank.refuse(place, found.refused)
+                self.searches[place].generator.set_state(found.random)
+                self._proposed |= {(place, each.prompt): each for each in found.proposals}
+        return [[each.prompt for each in found.proposals] if found else [] for found in made]
+
+    def _collected(self, place: int) -> Collected:
         generator = self.searches[place].generator
         for each in self.proposers:
             each.seeds = seed_texts(self.targets[place])
-        found, refused = self.proposals.collect(
+        return self.proposals.collect(
             self.proposers,
             self.bank.drawn(place, generator),
             self.bank.filter(place),
             self.batch_size,
             generator,
         )
-        self.bank.refuse(place, refused)
-        self._proposed |= {(place, each.prompt): each for each in found}
-        return [each.prompt for each in found]
 
     def score(self, proposed: list[list[str]]) -> list[list[Scored[str]]]:
         """Minus the divergence behind each prompt; all are recorded in the bank."""
         prompts = [*dict.fromkeys(prompt for group in proposed for prompt in group)]
         if not prompts:
             return [[] for _ in proposed]
-        measured = self.scorer.score(prompts, self.samples, self._seed("select"))
-        values = [math.nan] * len(prompts) if self.grader is None else self.grader.grade(prompts)
-        grades = dict(zip(prompts, values, strict=True))
+        seed = self._seed("select")
+        measured = self.scorer.score_together(self.team, prompts, self.samples, seed)
+        values = [math.nan] * len(prompts)
+        if self.grader is not None and self.team.leads:
+            values = self.grader.grade(prompts)
+        grades = dict(zip(prompts, self.team.first(values), strict=True))
         return [
             self._record(place, [measured[prompt] for prompt in group], grades)
             for place, group in enumerate(proposed)
@@ -239,7 +250,8 @@ class DivergenceSearch(BankSearch):
         for each in measured:
             search.evaluated.add(each.prompt)
         finite = [each for each in measured if math.isfinite(each.mean)]
-        if left := [each.prompt for each in measured if not math.isfinite(each.mean)]:
+        left = [each.prompt for each in measured if not math.isfinite(each.mean)]
+        if left and self.team.leads:
             logger.warning(
                 "%d prompts have no finite divergence by %s and are left out, such as %s",
                 len(left),
@@ -277,7 +289,8 @@ class DivergenceSearch(BankSearch):
     def reported(self, search: TargetSearch[str]) -> list[Best[str]]:
         """The best prompts with figures of fresh texts, which selected nothing."""
         prompts = [best.prompt for best in search.kept]
-        fresh = self.scorer.score(prompts, self.final_samples, self._seed("report"))
+        seed = self._seed("report")
+        fresh = self.scorer.score_together(self.team, prompts, self.final_samples, seed)
         return [
             replace(
                 best,
