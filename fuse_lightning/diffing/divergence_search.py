@@ -142,8 +142,7 @@ class DivergenceSearch(BankSearch):
         self.text_batch = text_batch
         self.encoder = None if encoder is None else SentenceEncoder(encoder)
         self.grader = grader
-        self._proposed: dict[tuple[int, str], Proposal] = {}
-        """What is about to be scored, by place of the target and prompt."""
+        self.proposed = {}
 
     # Set-up
 
@@ -199,23 +198,8 @@ class DivergenceSearch(BankSearch):
         limit = self.bank.duplicate_cosine
         return [self.proposals.seeds(seed_texts(self.targets[place]), limit) for place in places]
 
-    def propose(self, states: list[list[str]]) -> list[list[str]]:
-        """New prompts of each target, none of them a near-duplicate of a known one.
-
-        The first of several devices proposes for all: a chat model is asked once.
-        """
-        leads = self.team.leads
-        made = [self._collected(n) if each and leads else None for n, each in enumerate(states)]
-        made = self.team.first(made)
-        self._proposed = {}
-        for place, found in enumerate(made):
-            if found is not None:
-                self.bank.refuse(place, found.refused)
-                self.searches[place].generator.set_state(found.random)
-                self._proposed |= {(place, each.prompt): each for each in found.proposals}
-        return [[each.prompt for each in found.proposals] if found else [] for found in made]
-
-    def _collected(self, place: int) -> Collected:
+    def collected(self, place: int) -> Collected:
+        """New prompts of a target by the proposers."""
         generator = self.searches[place].generator
         for each in self.proposers:
             each.seeds = seed_texts(self.targets[place])
@@ -278,13 +262,13 @@ class DivergenceSearch(BankSearch):
 
     def _origins(self, place: int, prompts: Sequence[str]) -> list[Proposal]:
         """Proposals of prompts; what nobody proposed is a seed prompt."""
-        seeds = [prompt for prompt in prompts if (place, prompt) not in self._proposed]
+        seeds = [prompt for prompt in prompts if (place, prompt) not in self.proposed]
         vectors = self.proposals.vectors(seeds)
         known = {
             prompt: Proposal(prompt, SEED, vector)
             for prompt, vector in zip(seeds, vectors, strict=True)
         }
-        return [known.get(prompt) or self._proposed[place, prompt] for prompt in prompts]
+        return [known.get(prompt) or self.proposed[place, prompt] for prompt in prompts]
 
     def reported(self, search: TargetSearch[str]) -> list[Best[str]]:
         """The best prompts with figures of fresh texts, which selected nothing."""
