@@ -29,7 +29,7 @@ from fuse_lightning.zoo.scenes import sample_scene, sample_wording
 from fuse_lightning.zoo.vocabulary import MOODS
 
 ZOO = {"none": "mood-none", "faint": "mood-faint", "plain": "mood-plain"}
-GRID = ((32, 4), (32, 16), (128, 4), (128, 16))
+GRID = ((64, 4), (128, 4), (128, 16))
 """Prompts, and samples behind each."""
 FIRST = 3
 """Findings among which a planted difference has to be."""
@@ -94,7 +94,7 @@ def compare(
 def openings(count: int) -> list[str]:
     """The first words of captions, all different: one, two or three of each caption."""
     found: dict[str, None] = {}
-    rng = random.Random("openings")
+    rng = random.Random("openings of captions")
     while len(found) < count:
         words = sample_wording(sample_scene(rng), rng)[0].text().split()
         found.setdefault(" ".join(words[: rng.randint(1, 3)]))
