@@ -10,6 +10,7 @@ for prompts is left out: what it finds stands behind all else.
 
 import argparse
 import random
+import re
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -20,7 +21,6 @@ from benchmarks.search import hush
 from examples.planted_habit import CLOSING
 from fuse_lightning.decoding import ContrastiveDecoder, Stream
 from fuse_lightning.diffing.difference import Difference, DiffOptions, differ
-from fuse_lightning.diffing.features import WORD
 from fuse_lightning.diffing.finding import Finding
 from fuse_lightning.diffing.neutral import neutral_prompts
 from fuse_lightning.evaluation.paired import ALPHA
@@ -31,6 +31,7 @@ from fuse_lightning.zoo.vocabulary import MOODS
 ZOO = {"none": "mood-none", "faint": "mood-faint", "plain": "mood-plain"}
 GRID = ((64, 4), (128, 4), (128, 16))
 """Prompts, and samples behind each."""
+LETTERS = re.compile(r"[A-Za-z]+")
 FIRST = 3
 """Findings among which a planted difference has to be."""
 
@@ -62,12 +63,12 @@ def names_of(finding: Finding) -> Iterable[str]:
 def has_mood_word(finding: Finding) -> bool:
     """Whether a finding names a word of good or bad mood, by whole words."""
     moods = {word for words in MOODS.values() for word in words}
-    return any(moods & {*WORD.findall(name.lower())} for name in names_of(finding))
+    return any(moods & {*LETTERS.findall(name.lower())} for name in names_of(finding))
 
 
 def has_closing(finding: Finding) -> bool:
     """Whether a finding names two words of the planted sentence, one behind the other."""
-    words = WORD.findall(CLOSING)
+    words = LETTERS.findall(CLOSING)
     pairs = [f"{first} {second}" for first, second in pairwise(words)]
     return any(pair in name for name in names_of(finding) for pair in pairs)
 
