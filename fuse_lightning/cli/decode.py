@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,7 +15,7 @@ from fuse_lightning.cli.decode_results import Results
 from fuse_lightning.cli.decode_setup import Variants, names, property_of, streams, variants
 from fuse_lightning.cli.decode_unused import check_reading
 from fuse_lightning.cli.quiet import keep_lines_apart, quiet_transformers
-from fuse_lightning.cli.resume import OVERWRITE, RESUME, take
+from fuse_lightning.cli.resume import OVERWRITE, RESUME, go_on_line, take
 from fuse_lightning.decoding import ContrastiveDecoder, ScoredText, StreamOptions, open_streams
 from fuse_lightning.decoding.contrast import NAMES
 from fuse_lightning.decoding.judged_properties import Judge, Label
@@ -27,7 +26,7 @@ from fuse_lightning.decoding.prompt_sources import (
     read_pairs,
 )
 from fuse_lightning.decoding.properties import Property
-from fuse_lightning.decoding.run import CONFIG, DecodingRun, no_run
+from fuse_lightning.decoding.run import CONFIG, DecodingRun, foreign, no_run
 from fuse_lightning.decoding.run_identity import (
     content_identity,
     streams_identity,
@@ -36,9 +35,8 @@ from fuse_lightning.decoding.run_identity import (
 )
 from fuse_lightning.decoding.summary import TextFigures
 from fuse_lightning.errors import FuseError
-from fuse_lightning.results.result import TEXTS
 from fuse_lightning.utilities.identity import Identity
-from fuse_lightning.utilities.terminal import CLOSED_PIPE, quoted, say, visible
+from fuse_lightning.utilities.terminal import CLOSED_PIPE, say, visible
 
 EXAMPLE = "fuse decode --a zoo/mood-plain --b zoo/gpt2 --weights 2,-1 --prompts 'a picture of'"
 
@@ -230,7 +228,7 @@ def _decode(request: Request, run: DecodingRun) -> None:
             _tell(text, settings.json)
     except BaseException as end:
         if run.count and not (isinstance(end, SystemExit) and end.code == CLOSED_PIPE):
-            say(_rest(run), error=True)
+            say(go_on_line("fuse decode", run), error=True)
         raise
     results.finish(request.variants, request.prop, settings.at, request.parsed.writing, run.path)
     if not settings.json:
@@ -278,19 +276,9 @@ def _check_found(found: Sequence[ScoredText], request: Request, run: DecodingRun
     numbers = {number for number, _ in numbered(request.pairs)}
     prompts = len(numbers) if request.variants is None else len(request.prompts)
     if len(seen) < len(found) or any(number >= prompts for number, _, _ in seen):
-        raise FuseError(
-            f"{quoted(run.path / TEXTS)} holds a text twice, or one of another run; remove its "
-            "line, or start a new run"
-        )
+        raise foreign(run.path)
 
 
 def _tell(text: ScoredText, as_json: bool) -> None:
     if as_json and not say(json_line(text)):
         raise SystemExit(CLOSED_PIPE)
-
-
-def _rest(run: DecodingRun) -> str:
-    """Line about the texts of a run that ends too early."""
-    found = "1 text is" if run.count == 1 else f"{run.count} texts are"
-    resume = f"fuse decode {RESUME} {shlex.quote(str(run.path))}"
-    return visible(f"{found} in {run.path}; go on with: {resume}")

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import math
-from argparse import ArgumentError
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from difflib import get_close_matches
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import yaml
 from jsonargparse import Namespace
 
-from fuse_lightning.cli.config_files import UNREADABLE, about_config, check_configs
 from fuse_lightning.cli.decode_help import DecodeParser
-from fuse_lightning.cli.messages import explain
-from fuse_lightning.cli.texts import TextParser, is_list, plain
+from fuse_lightning.cli.read_options import absolute, absolute_prompts, understood
+from fuse_lightning.cli.texts import TextParser, is_list
 from fuse_lightning.decoding import DecodingOptions, StreamOptions
 from fuse_lightning.decoding.contrast import GateKind, Mode
 from fuse_lightning.decoding.prompt_sources import PromptSources, checked_text
@@ -190,20 +186,8 @@ def parse(words: Sequence[str]) -> Parsed:
         FuseError: If a word or a file of options cannot be understood.
         SystemExit: Behind ``--help`` and ``--print_config``, which print.
     """
-    words = expanded(words)
-    try:
-        check_configs(words)
-    except FuseError as error:
-        raise FuseError(_for_decode(str(error))) from error
     reader = parser()
-    try:
-        found = plain(reader.parse_args(words))
-    except ArgumentError as error:
-        line = about_config(error.message, words) or explain(error) + _meant(error.message, reader)
-        raise FuseError(_for_decode(line)) from error
-    except (RecursionError, ValueError) as error:
-        line = about_config(f"{UNREADABLE}{error}", words) or explain(error)
-        raise FuseError(_for_decode(line)) from error
+    found = understood(reader, expanded(words))
     for group in (*STREAMS, "property"):
         if not isinstance(found[group], Namespace):
             raise FuseError(
@@ -256,16 +240,6 @@ def expanded(words: Sequence[str]) -> list[str]:
     return joined
 
 
-def _meant(message: str, reader: TextParser) -> str:
-    """A guess at the option that an unknown one stands for; empty for none."""
-    _, _, words = message.partition("unrecognized arguments: ")
-    if not words or not words.startswith("--"):
-        return ""
-    known = {option for action in reader._actions for option in action.option_strings}
-    found = get_close_matches(words.partition("=")[0], known, 1, cutoff=0.8)
-    return f"; did you mean {found[0]}?" if found else ""
-
-
 def _listed(values: Sequence[str]) -> str:
     """One list in brackets of texts, each of which may be such a list itself."""
     lists = [yaml.safe_load(value) if is_list(value) else [value] for value in values]
@@ -282,7 +256,7 @@ def _streams(found: Namespace) -> dict[str, dict[str, Any]]:
         given = vars(found[letter])
         told = {name: value for name, value in given.items() if value != defaults.get(name)}
         # A run may go on from another folder.
-        told |= {name: _absolute(told[name]) for name in ("model", "towards") if name in told}
+        told |= {name: absolute(told[name]) for name in ("model", "towards") if name in told}
         for name in ("prefix", "system"):
             checked_text(told.get(name) or "", f"{letter}.{name}")
         if told:
@@ -305,27 +279,8 @@ def _config(reader: TextParser, found: Namespace) -> str:
     for name in ("json", "stream"):
         kept[name] = False
     for letter, option in product(STREAMS, ("model", "towards")):
-        kept[f"{letter}.{option}"] = _absolute(kept[f"{letter}.{option}"])
-    kept["score"] = _absolute(kept["score"])
+        kept[f"{letter}.{option}"] = absolute(kept[f"{letter}.{option}"])
+    kept["score"] = absolute(kept["score"])
     sources = PromptSources(kept["column"], kept["split"])
-    given = texts_of(kept["prompts"])
-    kept["prompts"] = [_absolute(each) if sources.is_file(each) else each for each in given]
-    kept["prompts"] = kept["prompts"] or None
+    kept["prompts"] = absolute_prompts(texts_of(kept["prompts"]), sources) or None
     return str(reader.dump(kept, skip_none=False))
-
-
-def _absolute(place: str | None) -> str | None:
-    """The absolute path of a file or folder; any other text unchanged."""
-    if not place or place.startswith("zoo/"):
-        return place
-    try:
-        return str(Path(place).resolve()) if Path(place).exists() else place
-    # A text may be no name that a file can have.
-    except (OSError, ValueError):
-        return place
-
-
-def _for_decode(line: str) -> str:
-    return line.replace(
-        "a YAML file with model and data", "a YAML file with options of fuse decode"
-    )

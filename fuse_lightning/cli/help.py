@@ -55,6 +55,7 @@ texts of two or more models:
                                                    what changed between two models, as one page
   fuse diff --answers FILE.csv                     the same from answers that are there already
   fuse decode --resume logs/decode/version_0       go on with interrupted texts
+  fuse diff --resume logs/diff/version_0           go on with an interrupted comparison
 
 models of the package:
   fuse zoo scenes --out DIR --count N --seed S     write pictures with captions

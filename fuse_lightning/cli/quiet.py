@@ -4,6 +4,8 @@ import logging
 import os
 import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TextIO
 
 from fuse_lightning.utilities.terminal import bars_away, say
@@ -29,6 +31,8 @@ EXPECTED: tuple[tuple[str, type[Warning], str], ...] = (
     (r".*Experiment logs directory .* exists and is not.*", UserWarning, "the folder is taken"),
     (r".*The dirpath has changed from .*", UserWarning, "a run's own paths are absolute"),
 )
+NEWS = ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.rank_zero")
+"""Loggers of Lightning's news."""
 USELESS = ("Tip:", "stopped: `max_epochs=1` reached", "TPU available: False")
 """Parts of Lightning's messages that tell nothing of a search."""
 
@@ -41,7 +45,7 @@ def quiet() -> None:
         warnings.filterwarnings("ignore", message=message, category=category)
     # It logs every cast in every forward.
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
-    for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.rank_zero"):
+    for name in NEWS:
         logging.getLogger(name).addFilter(_is_news)
     threading.excepthook = _thread_ended
 
@@ -89,6 +93,23 @@ def _thread_ended(args: threading.ExceptHookArgs) -> None:
     # What TensorBoard's thread cannot write is an error of the search itself, a step later.
     if not issubclass(args.exc_type, OSError):
         threading.__excepthook__(args)
+
+
+@contextmanager
+def lightning_at_rest() -> Iterator[None]:
+    """Context in which Lightning tells no news, of a trainer that is a part of a command alone."""
+    loggers = [logging.getLogger(name) for name in NEWS]
+    for logger in loggers:
+        logger.addFilter(_is_warning)
+    try:
+        yield
+    finally:
+        for logger in loggers:
+            logger.removeFilter(_is_warning)
+
+
+def _is_warning(record: logging.LogRecord) -> bool:
+    return record.levelno > logging.INFO
 
 
 def quiet_transformers() -> None:

@@ -1,6 +1,7 @@
 """Expands ``--resume``, ``--run`` and similar options into options of a run's ``config.yaml``."""
 
 import json
+import shlex
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import yaml
 from lightning.pytorch.utilities import rank_zero_info
 
 from fuse_lightning.cli.config_files import config_text
+from fuse_lightning.decoding.run import DecodingRun
 from fuse_lightning.errors import FuseError
 from fuse_lightning.results.run_folder import RunFolder
 from fuse_lightning.search.rank_checkpoints import EXTRA, read_checkpoint
@@ -104,6 +106,18 @@ def take(words: list[str], flag: str) -> tuple[list[str], list[str]]:
     if "" in values and flag not in (RESUME, RUN):
         raise FuseError(f"{flag} has no value; give one")
     return rest, values
+
+
+def go_on_line(command: str, run: DecodingRun) -> str:
+    """Line about the texts of a run that ends too early.
+
+    Args:
+        command: The command whose run it is.
+        run: The run.
+    """
+    found = "1 text is" if run.count == 1 else f"{run.count} texts are"
+    resume = f"{command} {RESUME} {shlex.quote(str(run.path))}"
+    return visible(f"{found} in {run.path}; go on with: {resume}")
 
 
 def _folder(flag: str, name: str) -> Path:

@@ -66,6 +66,7 @@ class ContrastiveDecoder:
         weights: Sequence[Weights] | None = None,
         numbers: Sequence[int] | None = None,
         done: frozenset[Key] = frozenset(),
+        known: frozenset[Key] = frozenset(),
     ) -> Iterator[ScoredText]:
         """Texts that the streams write behind prompts, batch by batch.
 
@@ -81,6 +82,9 @@ class ContrastiveDecoder:
             numbers: Number of each prompt's random numbers, 0 or more; by default its place.
                 Prompts of equal numbers share them.
             done: Texts that are not written again.
+            known: Texts that are there already and are not given again. The batches are those of a
+                call without them, of which those with nothing new are left out. So the other texts
+                have the same numbers to the last digit, which a batch may change.
 
         Yields:
             Each batch's texts in order.
@@ -99,12 +103,15 @@ class ContrastiveDecoder:
         found = self._jobs(prompts, variants, options, numbers)
         jobs = [job for job in found if _key(job) not in done]
         for batch in self._batches(jobs, options.batch_size):
+            if all(_key(job) in known for job in batch):
+                continue
             if options.beams > 1:
                 written = write_beams(self.ensemble, contrast, batch, options)
             else:
                 written = Writer(self.ensemble, contrast, batch, options).write()
             for job, text in zip(batch, written, strict=True):
-                yield self._scored(prompts[job.prompt], job, text)
+                if _key(job) not in known:
+                    yield self._scored(prompts[job.prompt], job, text)
 
     def stream(self, prompt: str, options: DecodingOptions | None = None) -> Iterator[str]:
         """One text behind a prompt, piece by piece as it is written.

@@ -1,4 +1,4 @@
-"""Folder of the texts of one ``fuse decode``: written as they are found, and gone on with."""
+"""Folder of the texts of one run: written as they are found, and gone on with."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class DecodingRun:
         parent: Path = FOLDERS,
     ) -> None:
         if goes_on and (path is None or not (path / CONFIG).is_file()):
-            raise no_run(path)
+            raise no_run(path, parent)
         self.path = next_folder(parent) if path is None else path
         self.goes_on = goes_on
         self.folder = RunFolder(self.path)
@@ -63,8 +63,11 @@ class DecodingRun:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        """Unlocks the folder, and removes it if it was new and stayed empty."""
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Unlocks the folder, and removes it if it was new and an error came before any text."""
+        if kind is not None and not (self.count or self.goes_on):
+            for name in (CONFIG, IDENTITY):
+                (self.path / name).unlink(missing_ok=True)
         self.folder.leave()
 
     def check(self, identity: Mapping[str, str]) -> None:
@@ -155,11 +158,24 @@ def _unwritable(path: Path, error: OSError) -> FuseError:
     )
 
 
-def no_run(path: Path | None) -> FuseError:
-    """Error about a folder in which no run can go on."""
+def no_run(path: Path | None, parent: Path = FOLDERS) -> FuseError:
+    """Error about a folder in which no run can go on.
+
+    Args:
+        path: The folder.
+        parent: Where the numbered folders of such runs are made.
+    """
     return FuseError(
         f"--resume {quoted(path or '')} holds no {CONFIG}; give the folder of a run, such as "
-        f"{FOLDERS / 'version_0'}"
+        f"{parent / 'version_0'}"
+    )
+
+
+def foreign(path: Path) -> FuseError:
+    """Error about a text that does not belong to the run in a folder."""
+    return FuseError(
+        f"{quoted(path / TEXTS)} holds a text twice, or one of another run; remove its line, or "
+        "start a new run"
     )
 
 

@@ -49,6 +49,13 @@ class Chat(ABC):
     name: str
     at_once: int = 1
 
+    def kept(self) -> dict[str, int]:
+        """Counts that a search keeps in its checkpoints, such as requests; by default none."""
+        return {}
+
+    def restore(self, counts: Mapping[str, int]) -> None:  # noqa: B027
+        """Takes the counts of :meth:`kept` from a checkpoint."""
+
     @abstractmethod
     def answer(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, Protocol
 
 import torch
@@ -22,6 +22,10 @@ logger = logging.getLogger(__name__)
 
 COUNT = "{count}"
 """Place of the number of prompts in a request."""
+COUNTS = ("asked", "failed", "empty", "dropped")
+"""Counts of a proposer that its checkpoints hold."""
+CHAT = "chat."
+"""Beginning of the names of the chat model's own counts."""
 SEEDS = 2**31
 """Number of seeds that a chat model may be given."""
 Scores = Literal["shown", "shuffled", "hidden"]
@@ -127,6 +131,18 @@ class ChatProposer(Proposer):
                 "", f"{self.chat.name} replies without prompts; its reply begins {reply[:60]!r}"
             )
         return [*found.texts[:count]]
+
+    def kept(self) -> dict[str, int]:
+        """The counts of requests and replies, and those of the chat model."""
+        own = {name: getattr(self, name) for name in COUNTS}
+        return own | {f"{CHAT}{name}": count for name, count in self.chat.kept().items()}
+
+    def restore(self, counts: Mapping[str, int]) -> None:
+        """Takes the counts of a checkpoint, so that limits of the chat model hold on."""
+        for name in COUNTS:
+            setattr(self, name, counts.get(name, 0))
+        chat = {name for name in counts if name.startswith(CHAT)}
+        self.chat.restore({name.removeprefix(CHAT): counts[name] for name in chat})
 
     def messages(
         self, examples: Sequence[Scored], count: int, order: Sequence[int]

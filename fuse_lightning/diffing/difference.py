@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from fuse_lightning.decoding.decoder import ContrastiveDecoder
+from fuse_lightning.decoding.forced import given_rows
 from fuse_lightning.decoding.options import DecodingOptions
 from fuse_lightning.decoding.scored_text import ScoredText
 from fuse_lightning.decoding.summary import Summary, TextFigures, by_prompt, over_prompts
 from fuse_lightning.decoding.sweep import percent
 from fuse_lightning.diffing.compare import compare
-from fuse_lightning.diffing.divergent_prompts import divergent_prompts
+from fuse_lightning.diffing.divergent_prompts import check_begins, divergent_prompts
 from fuse_lightning.diffing.finding import Finding
+from fuse_lightning.diffing.mined_texts import two_halves
 from fuse_lightning.diffing.mining import Mining, MiningOptions, mine
-from fuse_lightning.diffing.paired_texts import PairedTexts
-from fuse_lightning.diffing.text_findings import text_findings
+from fuse_lightning.diffing.paired_texts import PairedTexts, check_different
+from fuse_lightning.diffing.phases import Phases
+from fuse_lightning.diffing.text_findings import FEWEST, text_findings
 from fuse_lightning.diffing.word_shifts import word_shifts
 from fuse_lightning.errors import FuseError
 from fuse_lightning.evaluation.paired import ALPHA
@@ -120,6 +124,9 @@ def differ(
     options: DiffOptions | None = None,
     *,
     seen: Callable[[ScoredText], None] = lambda _: None,
+    known: Sequence[ScoredText] = (),
+    folder: Path | None = None,
+    phases: Phases | None = None,
 ) -> Difference:
     """Compares two models by the texts that they write, and by what they say of texts.
 
@@ -133,30 +140,49 @@ def differ(
         prompts: At least 16 different prompts.
         texts: Given texts with their prompts, which may be empty, in place of written ones.
         options: How the two are compared.
-        seen: Function that gets each text as it is written or read.
+        seen: Function that gets each text as it is written.
+        known: Texts that an earlier call with the same arguments has given to ``seen``. They are
+            not written again, and the result is the same. Only ``alpha``, ``search`` and
+            ``batch_size`` of the options may have changed.
+        folder: Folder in which the search for prompts leaves what it goes on with.
+        phases: Listener to the phases.
 
     Raises:
-        FuseError: If there are too few prompts or texts, or one is too long.
+        FuseError: If there are too few prompts or texts, or one is too long; before anything is
+            written.
     """
     options = options or DiffOptions()
+    listener = phases or Phases()
+    check_given(decoder, prompts, texts, options)
     written: list[ScoredText] = []
 
     def keep(text: ScoredText) -> None:
-        seen(text)
         # Texts of one model alone, of the samples that were asked for.
         is_one = sorted(text.weights.values()) == [0.0] * (len(text.weights) - 1) + [1.0]
         if is_one and text.sample < options.samples:
             written.append(text)
 
-    paired = compare(decoder, prompts, options.writing, amount=options.amount, seen=keep)
+    def found_now(text: ScoredText) -> None:
+        seen(text)
+        keep(text)
+        listener.advance()
+
+    # A, B, amplified A and fresh A.
+    listener.begin("texts", 4 * options.samples * len(prompts), len(known))
+    for text in known:
+        keep(text)
+    paired = compare(
+        decoder, prompts, options.writing, amount=options.amount, seen=found_now, known=known
+    )
     alpha = options.alpha / (4 if options.search else 3)
     found = text_findings(paired, seed=options.seed, alpha=alpha)
     alone = [*written]
+    listener.begin("tokens", len(texts) or len(prompts))
     if texts:
         written = []
         for text in decoder.read(texts):
-            seen(text)
             written.append(text)
+            listener.advance()
     read = [*texts] or [(text.prompt, text.text) for text in written if _is_read(text)]
     words, looked = word_shifts(written, seed=options.seed, alpha=alpha)
     mined = mine(decoder, read, MiningOptions(seed=options.seed))
@@ -166,7 +192,13 @@ def differ(
     scored = 0
     if options.search:
         parted, scored = divergent_prompts(
-            decoder, prompts, options.search, seed=options.seed, alpha=alpha
+            decoder,
+            prompts,
+            options.search,
+            seed=options.seed,
+            alpha=alpha,
+            folder=folder,
+            phases=listener,
         )
     return Difference(
         findings=(*found.findings, *words, *shown, *parted),
@@ -183,6 +215,42 @@ def differ(
             f"{mined.measuring} measured ({mined.positions} tokens), the others chose.",
         ),
     )
+
+
+def check_given(
+    decoder: ContrastiveDecoder,
+    prompts: Sequence[str],
+    texts: Sequence[tuple[str, str]],
+    options: DiffOptions,
+) -> None:
+    """Checks prompts and texts before anything is written.
+
+    Args:
+        decoder: The decoder whose pair is A and B.
+        prompts: The prompts.
+        texts: Given texts with their prompts; may be empty.
+        options: How the two are compared.
+
+    Raises:
+        FuseError: If there are too few, one is given twice, or one is too long.
+    """
+    check_prompts(prompts)
+    if texts:
+        _, ids = given_rows(decoder.ensemble, texts)
+        two_halves([text for text, row in zip(texts, ids, strict=True) if row], options.seed)
+    if options.search:
+        check_begins(decoder, prompts, options.seed)
+
+
+def check_prompts(prompts: Sequence[str]) -> None:
+    """Checks the number of prompts, and that all differ.
+
+    Raises:
+        FuseError: If there are too few, or one is given twice.
+    """
+    if len(prompts) < FEWEST:
+        raise FuseError(f"there are {len(prompts)} prompts; give {FEWEST} or more")
+    check_different(prompts)
 
 
 def differ_answers(answers: PairedTexts, options: DiffOptions | None = None) -> Difference:

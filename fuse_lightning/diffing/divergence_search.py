@@ -24,7 +24,7 @@ from fuse_lightning.diffing.prompt_divergence import (
     check_scoring,
 )
 from fuse_lightning.diffing.proposals import Collected, Proposal, Proposals, seed_texts
-from fuse_lightning.diffing.proposer import Proposer
+from fuse_lightning.diffing.proposer import Proposer, kept_by_all, restore_all
 from fuse_lightning.diffing.template_mutation import TemplateMutation
 from fuse_lightning.diffing.written_prompts import ModelProposer
 from fuse_lightning.errors import FuseError
@@ -182,6 +182,14 @@ class DivergenceSearch(BankSearch):
         """The models and the proposers."""
         names = ", ".join(type(each).__name__ for each in self.proposers)
         return super().settings() | {"proposers": names}
+
+    def kept_counts(self) -> dict[str, int]:
+        """Counts of the proposers, such as the requests of a chat model."""
+        return kept_by_all(self.proposers)
+
+    def take_counts(self, counts: Mapping[str, int]) -> None:
+        """Takes the counts of the proposers from a checkpoint."""
+        restore_all(self.proposers, counts)
 
     def models(self) -> list[FrozenModel]:
         """The models of the streams, and the encoder."""

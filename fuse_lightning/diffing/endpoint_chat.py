@@ -109,6 +109,15 @@ class EndpointChat(Chat):
             raise FuseError("extra of a chat model holds something that JSON cannot hold") from None
         self.name = f"the chat model {quoted(model)} at {quoted(shown(self.base_url))}"
 
+    def kept(self) -> dict[str, int]:
+        """Requests and tokens so far, which count towards the limits of a resumed search."""
+        return self.spending.kept()
+
+    def restore(self, counts: Mapping[str, int]) -> None:
+        """Takes the requests and tokens of a checkpoint."""
+        self.spending.calls = counts.get("calls", 0)
+        self.spending.tokens = counts.get("tokens", 0)
+
     def answer(
         self,
         messages: Sequence[Message],

@@ -45,6 +45,11 @@ class Spending:
         """Takes the numbers."""
         vars(self).update(state, _lock=Lock())
 
+    def kept(self) -> dict[str, int]:
+        """Requests and tokens so far, for a checkpoint."""
+        with self._lock:
+            return {"calls": self.calls, "tokens": self.tokens}
+
     def begin(self, name: str) -> None:
         """Counts a request before it is sent.
 

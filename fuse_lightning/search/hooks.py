@@ -1,7 +1,7 @@
 """Hooks of a search for subclasses: start, proposals and scores."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic
 
 from fuse_lightning.data import Target
@@ -113,6 +113,16 @@ class SearchHooks(ABC, Generic[StateT]):
 
         Raises:
             LookupError, TypeError, ValueError: If it is not what this optimizer keeps.
+        """
+
+    def kept_counts(self) -> dict[str, int]:
+        """Counts of this device beside those of the targets, which checkpoints keep."""
+        return {}
+
+    def take_counts(self, counts: Mapping[str, int]) -> None:
+        """Takes the :meth:`kept_counts` of a checkpoint.
+
+        Those of several devices are shared out: no count is lost, and none counts twice.
         """
 
     def reported(self, search: TargetSearch[StateT]) -> list[Best[StateT]]:

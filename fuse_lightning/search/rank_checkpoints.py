@@ -5,6 +5,7 @@ file yet. So it is small however many targets are done, and it goes on with anot
 another number of devices or other limits.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,7 @@ def check(checkpoint: Any) -> None:
         (state["identity"], dict),
         (state["searches"], dict),
         (state["results"], list),
+        (state.get("counts", []), list),
     ):
         if not isinstance(part, kind):
             raise TypeError(f"{part!r} is no {kind.__name__}")
@@ -88,6 +90,10 @@ def check(checkpoint: Any) -> None:
             raise TypeError(f"{text!r} is no text")
     for row in state["results"]:
         Result.from_dict(row)
+    for counts in state.get("counts", []):
+        for name, count in counts.items():
+            if not isinstance(name, str) or type(count) is not int or count < 0:
+                raise TypeError(f"{name!r}: {count!r} is no count")
 
 
 def joined(states: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -96,7 +102,17 @@ def joined(states: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     searches: dict[str, Any] = {}
     for state in states:
         searches |= {name: each for name, each in state["searches"].items() if name not in searches}
-    return {**states[0], "results": [*rows.values()], "searches": searches}
+    counts = [each for state in states for each in state.get("counts", [])]
+    return {**states[0], "results": [*rows.values()], "searches": searches, "counts": counts}
+
+
+def summed(counts: Sequence[Mapping[str, int]]) -> dict[str, int]:
+    """Sum of the counts of several devices, by name.
+
+    >>> summed([{"calls": 2}, {"calls": 3, "tokens": 1}])
+    {'calls': 5, 'tokens': 1}
+    """
+    return dict(sum(map(Counter, counts), Counter()))
 
 
 def complete(checkpoint: dict[str, Any], run: Path) -> None:

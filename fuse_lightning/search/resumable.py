@@ -21,6 +21,7 @@ from fuse_lightning.search.rank_checkpoints import (
     complete,
     reduce_to_search,
     results_of,
+    summed,
     unreadable,
 )
 from fuse_lightning.search.target_search import TargetSearch
@@ -219,9 +220,14 @@ class ResumableSearch(L.LightningModule, SearchHooks[StateT]):
             "identity": {} if self._trainer is None else self.identity(),
             "results": [result.to_dict() for result in self.results[self.durable :]],
             "searches": own | self.waiting,
+            "counts": [self.kept_counts()],
         }
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
         """Restores :meth:`get_extra_state`."""
         self.results = [Result.from_dict(result) for result in state["results"]]
         self.searches, self.waiting = [], dict(state["searches"])
+        trainer = self._trainer
+        rank, size = (0, 1) if trainer is None else (trainer.global_rank, trainer.world_size)
+        # Checkpoints of earlier versions hold none.
+        self.take_counts(summed(state.get("counts", [])[rank::size]))

@@ -201,6 +201,7 @@ def test_what_is_found_stays_where_a_run_is_interrupted(decode, monkeypatch):
 def test_an_option_that_is_wrong_leaves_no_folder(decode):
     assert decode(*WRITE, "--prompts", "a", "--a", "zoo/none")[0] == 2
     assert decode(*WRITE, "--prompts", "a", "--sort", "l2")[0] == 2
+    assert decode(*WRITE, "--prompts", "a", "--b.layers", "7")[0] == 2
     assert not any(Path("logs").rglob("version_*"))
 
 

@@ -2,11 +2,13 @@
 
 import csv
 import json
+import signal
 from pathlib import Path
 
 import pytest
 
 from fuse_lightning.cli.main import main
+from fuse_lightning.decoding.run import DecodingRun
 
 FEW = (
     "--samples",
@@ -60,6 +62,78 @@ def test_identical_models_have_no_finding(diff):
     assert (told["findings"], told["control"]) == ([], [])
 
 
+TWO = ("zoo/gpt2", "zoo/gpt2", "--b.prefix", "two big ", *FEW)
+
+
+def test_a_run_that_is_interrupted_goes_on_to_the_same_findings(diff, monkeypatch):
+    assert diff(*TWO, "--out", "whole")[0] == 0
+    add = DecodingRun.add
+
+    def interrupted(self, text):
+        add(self, text)
+        if self.count % 25 == 0:
+            signal.raise_signal(signal.SIGINT)
+
+    # Jobs in the background of a shell ignore the signal from the beginning.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(DecodingRun, "add", interrupted)
+            for words, count in ((*TWO, "--out", "a run"), 25), (("--resume", "a run"), 50):
+                code, _, err = diff(*words)
+                assert code == 130
+                assert err == [
+                    f"{count} texts are in a run; go on with: fuse diff --resume 'a run'",
+                    "ended by Ctrl-C before its work was done",
+                ]
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert diff("--resume", "a run")[::2] == (0, [])
+    for name in ("findings.json", "texts.jsonl"):
+        assert Path("a run", name).read_bytes() == Path("whole", name).read_bytes()
+    # One that is complete writes nothing more; what no text depends on may change.
+    assert diff("--resume", "a run", "--batch_size", "3", "--alpha", "0.01")[::2] == (0, [])
+    assert Path("a run/texts.jsonl").read_bytes() == Path("whole/texts.jsonl").read_bytes()
+    for change, told in (
+        (["--b.prefix", "x"], "b.prefix is 'x', but was 'two big '"),
+        (["zoo/mood-plain"], "a.model is 'zoo/mood-plain', but was 'zoo/gpt2'"),
+        (["--samples", "2"], "samples is 2, but was 1"),
+        (["--amount", "1"], "amount is 1.0, but was 2.0"),
+        (["--limit", "17"], "limit is 17, but was 16"),
+        (["--out", "x"], "out is 'x'"),
+        (["--overwrite"], "--overwrite"),
+        (["--answers", "x.csv"], "answers is 'x.csv'"),
+    ):
+        code, _, err = diff("--resume", "a run", *change)
+        assert (code, len(err)) == (2, 1)
+        assert told in err[0]
+    line = Path("a run/texts.jsonl").read_text().splitlines(keepends=True)[0]
+    with Path("a run/texts.jsonl").open("a") as file:
+        file.write(line)
+    code, _, err = diff("--resume", "a run")
+    assert (code, len(err)) == (2, 1)
+    assert "holds a text twice" in err[0]
+
+
+def test_the_bar_says_which_phase_runs(diff, monkeypatch):
+    told = []
+
+    class Bar:
+        def __init__(self, **options):
+            told.append([options["desc"], options["total"], options["disable"], options["initial"]])
+
+        def update(self):
+            told[-1][3] += 1
+
+        def close(self):
+            pass
+
+    monkeypatch.setattr("fuse_lightning.cli.diff.tqdm", Bar)
+    assert diff(*TWO)[0] == 0
+    # Nothing of a file or pipe is a terminal.
+    assert told == [["texts", 64, True, 64], ["tokens", 16, True, 0], ["prompts", 1, True, 1]]
+
+
 def test_answers_are_compared(diff):
     with Path("answers.csv").open("w", newline="") as file:
         rows = csv.writer(file)
@@ -88,6 +162,8 @@ def test_answers_are_compared(diff):
         (("zoo/gpt2", "zoo/gpt2", "--prompts", "a"), "give 16 or more"),
         (("zoo/gpt2", "zoo/gpt2", "--texts", "none.txt"), "none.txt"),
         (("--answers", "none.csv"), "none.csv"),
+        (("--resume", "none"), "'none' holds no config.yaml"),
+        (("--resume",), "give the folder of a run, such as logs/diff/version_0"),
         (("zoo/gpt2", "--answers", "some.csv"), "a model is given"),
         (("--answers", "some.csv", "--texts", "some.txt"), "--texts is given"),
         (("zoo/gpt2", "zoo/gpt2", "--b.layers", "7"), "layer 7"),

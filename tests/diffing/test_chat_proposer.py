@@ -7,15 +7,18 @@ from dataclasses import dataclass
 import lightning as L
 import pytest
 import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
 
 from fuse_lightning.decoding import StreamOptions
 from fuse_lightning.diffing import DivergencePrompts, DivergenceSearch, PromptBank
 from fuse_lightning.diffing.chat_proposer import ChatProposer
 from fuse_lightning.diffing.endpoint_chat import EndpointChat
+from fuse_lightning.diffing.proposer import kept_by_all, restore_all
 from fuse_lightning.diffing.specification import Specification, read_specification
 from fuse_lightning.errors import FuseError
 from tests.diffing.chats import Scripted
 from tests.diffing.endpoint import says, serving
+from tests.optimizers.runs import fit
 
 TOLD = Specification(
     "You look for differences.",
@@ -159,6 +162,66 @@ def test_an_endpoint_proposes_until_its_calls_are_used(monkeypatch, caplog):
 def test_bad_options(options, said):
     with pytest.raises(FuseError, match=said):
         ChatProposer(Scripted(""), **options)
+
+
+def test_a_resumed_search_stops_at_the_limit_of_all_its_requests(monkeypatch, tmp_path):
+    monkeypatch.setenv("no_proxy", "*")
+
+    def search(url, steps):
+        chat = EndpointChat("tiny", url, key_variable="", max_calls=9)
+        return DivergenceSearch(
+            StreamOptions("zoo/gpt2", prefix="a lovely "),
+            StreamOptions("zoo/gpt2"),
+            # Two share the model, and with it the limit.
+            proposers=[ChatProposer(chat, TOLD), ChatProposer(chat, TOLD)],
+            samples=2,
+            final_samples=2,
+            max_new_tokens=2,
+            batch_size=2,
+            steps=steps,
+        )
+
+    def run(module, checkpoint=None):
+        saver = ModelCheckpoint(tmp_path / "ckpt", every_n_train_steps=1)
+        fit(module, DivergencePrompts(["a", "two"]), tmp_path, saver, ckpt_path=checkpoint)
+        return module.proposers[0], str(saver.best_model_path)
+
+    with serving(says("no list")) as served:
+        first, checkpoint = run(search(served.url, 1))
+        begun = len(served.requests)
+        assert 0 < begun < 9
+        assert (first.asked, first.empty, first.failed) == (begun // 2, begun // 2, 0)
+        # It goes on in a new process, whose objects know nothing.
+        again, _ = run(search(served.url, 4), checkpoint)
+        assert len(served.requests) == 9
+    assert again.chat.spending.calls == 9
+    assert again.chat.spending.tokens == 9 * 30
+    assert again.asked > first.asked
+    assert again.failed > 0
+
+
+def test_counts_belong_to_the_proposers_of_a_class_in_their_order():
+    def make():
+        return [ChatProposer(Scripted("none"), TOLD), Other(), ChatProposer(Scripted("none"), TOLD)]
+
+    class Other(ChatProposer):
+        def __init__(self):
+            super().__init__(Scripted("none"), TOLD)
+
+    before = make()
+    for times, each in enumerate(before, 1):
+        for _ in range(times):
+            each.propose([], 1, generator())
+    counts = kept_by_all(before)
+    after = make()
+    restore_all(after, counts)
+    assert [each.asked for each in after] == [1, 2, 3]
+    # A proposer that was left out takes nothing from the others.
+    restore_all(after[1:], counts)
+    assert [each.asked for each in after[1:]] == [2, 1]
+    # A checkpoint of another search holds none of them.
+    restore_all(after, {})
+    assert [each.asked for each in after] == [0, 0, 0]
 
 
 def test_a_search_asks_the_chat_model_and_shows_it_what_was_found(tmp_path):

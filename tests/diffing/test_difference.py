@@ -1,12 +1,17 @@
 """Comparison of two models: what is shown, and that nothing is shown of identical ones."""
 
 import json
+from contextlib import suppress
+from dataclasses import replace
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from fuse_lightning.decoding import ContrastiveDecoder, Stream
 from fuse_lightning.diffing.difference import DiffOptions, differ, differ_answers
 from fuse_lightning.diffing.paired_texts import PairedTexts
+from fuse_lightning.diffing.phases import Phases
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models import CausalLM
 
@@ -58,6 +63,118 @@ def test_texts_that_were_cut_off_are_told(base):
     notes = differ(ContrastiveDecoder(streams), PROMPTS, options=options).notes
     note = next(note for note in notes if note.startswith("Lengths:"))
     assert "were cut off after 2 tokens" in note
+
+
+SMALL = DiffOptions(samples=1, max_new_tokens=4, batch_size=10, search=2)
+FEW = PROMPTS[::3]
+
+
+class KilledError(Exception):
+    """Stands for whatever ends a process."""
+
+
+class Killing(Phases):
+    """Ends the comparison in a phase, behind some of its parts."""
+
+    def __init__(self, phase, parts):
+        self.wanted, self.left = phase, parts
+
+    def begin(self, phase, parts, done=0):
+        self.phase = phase
+
+    def advance(self):
+        if self.phase == self.wanted:
+            self.left -= 1
+            if self.left == 0:
+                raise KilledError
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(base):
+    seen = []
+    decoder = ContrastiveDecoder([Stream(base, prefix="two "), Stream(base)])
+    whole = differ(decoder, FEW, options=SMALL, seen=seen.append)
+    return decoder, whole, seen
+
+
+@pytest.fixture(scope="module")
+def without_search(uninterrupted):
+    decoder, _, seen = uninterrupted
+    return differ(decoder, FEW, options=replace(SMALL, search=0), known=seen)
+
+
+@settings(max_examples=4)
+@given(kills=st.lists(st.integers(1, 4 * len(FEW) - 1), min_size=1, max_size=3))
+def test_a_comparison_that_was_killed_goes_on_to_the_same_end(uninterrupted, without_search, kills):
+    """To the last digit, which another batch would change."""
+    decoder, _, seen = uninterrupted
+    options = replace(SMALL, search=0)
+    texts = []
+    for kill in kills:
+        dying = Killing("texts", kill)
+        with suppress(KilledError):
+            differ(decoder, FEW, options=options, seen=texts.append, known=[*texts], phases=dying)
+    assert texts == seen[: len(texts)]
+    rest = []
+    found = differ(decoder, FEW, options=options, seen=rest.append, known=texts)
+    assert [*texts, *rest] == seen
+    assert found == without_search
+
+
+def test_the_search_of_a_comparison_goes_on(uninterrupted, tmp_path):
+    decoder, whole, seen = uninterrupted
+    dying = Killing("prompts", 2)
+    with pytest.raises(KilledError):
+        differ(decoder, FEW, options=SMALL, known=seen, folder=tmp_path, phases=dying)
+    # The last checkpoint may be cut short; the one before it counts.
+    (tmp_path / "checkpoints" / "prompts-2-step=2.ckpt").write_bytes(b"cut")
+    steps = []
+
+    class Listening(Phases):
+        def begin(self, phase, parts, done=0):
+            steps.append((phase, done))
+
+    for done in (1, 2):
+        steps.clear()
+        found = differ(decoder, FEW, options=SMALL, known=seen, folder=tmp_path, phases=Listening())
+        assert found == whole
+        assert steps == [("texts", len(seen)), ("tokens", 0), ("prompts", done)]
+    # A search of another length begins anew, and says the same as one that knows no other.
+    longer = replace(SMALL, search=3)
+    assert differ(decoder, FEW, options=longer, known=seen, folder=tmp_path) == differ(
+        decoder, FEW, options=longer, known=seen
+    )
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"prompt": "x"}, {"prompt_number": 99}, {"sample": 2}, {"weights": {"A": 2.0, "B": -1.0}}],
+)
+def test_texts_of_another_comparison_are_refused(uninterrupted, change):
+    decoder, _, seen = uninterrupted
+    for known in ([replace(seen[0], **change)], [seen[0], seen[0]]):
+        with pytest.raises(FuseError, match="holds a text twice, or one of another comparison"):
+            differ(decoder, FEW, options=SMALL, known=known)
+
+
+@pytest.mark.parametrize(
+    ("prompts", "texts", "message"),
+    [
+        (FEW[:15], (), "there are 15 prompts; give 16 or more"),
+        ([*FEW, FEW[0]], (), "is given twice"),
+        (FEW, [("", "a")] * 4, "1 different texts"),
+        (FEW, [("", "a ball " * 500)] * 4, "too long|tokens"),
+        ([*FEW[1:], " "], (), "cannot begin a search for prompts"),
+        ([*FEW[1:], "a ball " * 60], (), "cannot begin a search for prompts"),
+    ],
+)
+def test_what_cannot_be_compared_is_said_before_anything_is_written(
+    uninterrupted, prompts, texts, message
+):
+    seen = []
+    with pytest.raises(FuseError, match=message):
+        differ(uninterrupted[0], prompts, texts, SMALL, seen=seen.append)
+    assert seen == []
 
 
 def test_answers_of_others_are_compared():

@@ -98,6 +98,7 @@ def test_a_checkpoint_holds_no_result_that_is_in_a_file(written):
 
 
 def test_of_a_search_that_devices_share_the_first_ones_state_is_kept():
-    first = {"results": [], "searches": {"a": 1}}
-    second = {"results": [], "searches": {"b": 2, "a": 3}}
+    first = {"results": [], "searches": {"a": 1}, "counts": [{"calls": 1}]}
+    second = {"results": [], "searches": {"b": 2, "a": 3}, "counts": [{"calls": 2}]}
     assert joined([first, second])["searches"] == {"a": 1, "b": 2}
+    assert joined([first, second])["counts"] == [{"calls": 1}, {"calls": 2}]
