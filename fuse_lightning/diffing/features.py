@@ -29,11 +29,14 @@ class Feature(ABC):
         name: Name of the feature, which no other one has.
         unit: Unit of a difference of two means of it.
         is_rate: Whether it is 0 or 1 in each text.
+        family: Name of what several features measure, each in its way; empty for a feature of its
+            own kind. A difference of a family is told once.
     """
 
     name: str
     unit: str = "share of texts"
     is_rate: bool = True
+    family: str = ""
 
     @abstractmethod
     def value(self, text: CutText) -> float:
@@ -155,10 +158,12 @@ class FormFeature(Feature):
     Attributes:
         name: What is found, as the object of "has".
         pattern: The compiled regular expression.
+        family: What it measures together with others.
     """
 
     name: str
     pattern: regex.Pattern[str]
+    family: str = ""
 
     def value(self, text: CutText) -> float:
         """1 where the pattern is found, else 0."""
@@ -188,11 +193,13 @@ class NumberFeature(Feature):
         name: What is counted, in words that go behind "have".
         count: Function from a text to the number.
         unit: Unit of the number.
+        family: What it measures together with others.
     """
 
     name: str
     count: Callable[[str], float]
     unit: str
+    family: str = ""
     is_rate = False
 
     def value(self, text: CutText) -> float:
@@ -256,8 +263,18 @@ def _different(text: str) -> float:
     return 100 * len({*found}) / len(found) if found else 0.0
 
 
+FAMILIES = {
+    # A text that is longer than the limit is cut off, and has no full stop there.
+    "no full stop at its end": "length",
+    "more than one line": "lines",
+    "a blank line": "lines",
+    "a comma": "commas",
+    "a digit": "digits",
+    "a word in capitals": "capitals",
+}
+"""Forms that measure the same as a number does."""
 FORMS = tuple(
-    FormFeature(name, regex.compile(pattern))
+    FormFeature(name, regex.compile(pattern), FAMILIES.get(name, ""))
     for name, pattern in {
         "a numbered line": r"(?m)^[ \t]*\d{1,3}[.)][ \t]",
         "a line with a bullet": r"(?m)^[ \t]*[-*+•–][ \t]",  # noqa: RUF001
@@ -288,15 +305,15 @@ FORMS = tuple(
 )
 """Forms of lines, marks and scripts."""
 NUMBERS = (
-    NumberFeature("words", words, "words"),
-    NumberFeature("sentences", sentences, "sentences"),
-    NumberFeature("lines", lines, "lines"),
+    NumberFeature("words", words, "words", "length"),
+    NumberFeature("sentences", sentences, "sentences", "length"),
+    NumberFeature("lines", lines, "lines", "lines"),
     NumberFeature("words a sentence", _per_sentence, "words"),
     NumberFeature("letters a word", _letters, "letters"),
     NumberFeature("% different words", _different, "percentage points"),
-    NumberFeature("% capitals", _share(r"\p{Lu}"), "percentage points"),
-    NumberFeature("% digits", _share(r"\p{N}"), "percentage points"),
-    NumberFeature("% commas", _share(r"[,，、]"), "percentage points"),  # noqa: RUF001
+    NumberFeature("% capitals", _share(r"\p{Lu}"), "percentage points", "capitals"),
+    NumberFeature("% digits", _share(r"\p{N}"), "percentage points", "digits"),
+    NumberFeature("% commas", _share(r"[,，、]"), "percentage points", "commas"),  # noqa: RUF001
 )
 """Lengths and shares."""
 

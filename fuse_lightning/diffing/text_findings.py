@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
@@ -111,7 +111,7 @@ def _search(
     shown.sort(key=lambda number: -abs(measured[number].size))
     values = np.concatenate([a.values, b.values])
     origins = np.repeat(np.arange(2), [len(a.values), len(b.values)])
-    strongest = folded(values, origins, shown, ALIKE)
+    strongest = _by_family(folded(values, origins, shown, ALIKE), features)
     same = _largest_by_chance(test, [features[number] for number in strongest], seed)
     findings = tuple(
         _finding(
@@ -126,6 +126,19 @@ def _search(
         for (number, under), identical in zip(strongest.items(), same, strict=True)
     )
     return findings, len(features), test
+
+
+def _by_family(kept: Mapping[int, list[int]], features: Sequence[Feature]) -> dict[int, list[int]]:
+    """Features that are kept, those of a family under the first of them."""
+    heads: dict[str, int] = {}
+    found: dict[int, list[int]] = {}
+    for number, under in kept.items():
+        head = heads.setdefault(features[number].family or features[number].name, number)
+        if head == number:
+            found[number] = [*under]
+        else:
+            found[head] += [number, *under]
+    return found
 
 
 def valued(groups: Sequence[Group], features: Sequence[Feature]) -> Grouped:
