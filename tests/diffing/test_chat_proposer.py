@@ -167,7 +167,7 @@ def test_bad_options(options, said):
 def test_a_resumed_search_stops_at_the_limit_of_all_its_requests(monkeypatch, tmp_path):
     monkeypatch.setenv("no_proxy", "*")
 
-    def search(url, steps):
+    def search(url):
         chat = EndpointChat("tiny", url, key_variable="", max_calls=9)
         return DivergenceSearch(
             StreamOptions("zoo/gpt2", prefix="a lovely "),
@@ -178,21 +178,21 @@ def test_a_resumed_search_stops_at_the_limit_of_all_its_requests(monkeypatch, tm
             final_samples=2,
             max_new_tokens=2,
             batch_size=2,
-            steps=steps,
+            steps=4,
         )
 
-    def run(module, checkpoint=None):
+    def run(module, checkpoint=None, **limit):
         saver = ModelCheckpoint(tmp_path / "ckpt", every_n_train_steps=1)
-        fit(module, DivergencePrompts(["a", "two"]), tmp_path, saver, ckpt_path=checkpoint)
+        fit(module, DivergencePrompts(["a", "two"]), tmp_path, saver, ckpt_path=checkpoint, **limit)
         return module.proposers[0], str(saver.best_model_path)
 
     with serving(says("no list")) as served:
-        first, checkpoint = run(search(served.url, 1))
+        first, checkpoint = run(search(served.url), max_steps=1)
         begun = len(served.requests)
         assert 0 < begun < 9
         assert (first.asked, first.empty, first.failed) == (begun // 2, begun // 2, 0)
         # It goes on in a new process, whose objects know nothing.
-        again, _ = run(search(served.url, 4), checkpoint)
+        again, _ = run(search(served.url), checkpoint)
         assert len(served.requests) == 9
     assert again.chat.spending.calls == 9
     assert again.chat.spending.tokens == 9 * 30
