@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 
 from fuse_lightning.decoding.run import DecodingRun
@@ -13,6 +14,8 @@ from fuse_lightning.results.run_folder import FINDINGS
 from fuse_lightning.utilities.terminal import quoted, say, visible
 
 PAGE, MAP = "report.html", "heat_map.html"
+MOST_TOLD = 5
+"""Most findings of a kind that the terminal shows."""
 MOST_SHOWN = 1000
 """Most texts of the heat map, so that it opens in seconds."""
 
@@ -69,11 +72,17 @@ def tell(difference: Difference, folder: Path, *, as_json: bool) -> None:
         say(*map(visible, text.splitlines()))
         return
     lines = [difference.summary]
+    kinds: Counter[str] = Counter()
     for place, each in enumerate(difference.findings, start=1):
+        kinds[each.kind] += 1
+        if kinds[each.kind] > MOST_TOLD:
+            continue
         p = "" if each.p is None else f", p {each.p:.2g}"
         lines += [
             f"{place:3}. {each.claim}",
             f"     {number(each.effect)} {each.unit} ({number(each.low)} to "
             f"{number(each.high)}{p}; identical pair {number(each.identical)})",
         ]
+    if more := sum(max(0, count - MOST_TOLD) for count in kinds.values()):
+        lines.append(f"     and {more} more of the same kinds on the page")
     say(*map(visible, [*lines, *_divergence(difference), f"the page is {quoted(folder / PAGE)}"]))

@@ -11,11 +11,13 @@ import torch
 from lightning.pytorch.callbacks import Callback
 
 from fuse_lightning.callbacks.defaults import missing_callbacks
+from fuse_lightning.data import Target
 from fuse_lightning.decoding.contrast import Contrast
 from fuse_lightning.decoding.decoder import ContrastiveDecoder
 from fuse_lightning.decoding.opening import StreamOptions, open_streams
 from fuse_lightning.decoding.run_identity import content_identity, streams_identity
 from fuse_lightning.diffing.prompt_bank import PromptBank
+from fuse_lightning.diffing.proposals import Collected, Proposal
 from fuse_lightning.diffing.proposer import Proposer, kept_by_all, restore_all
 from fuse_lightning.engine.meter import Work
 from fuse_lightning.errors import FuseError
@@ -29,19 +31,25 @@ from fuse_lightning.utilities.identity import Identity
 class BankSearch(SearchModule[str]):
     """Base of searches for texts by two streams A and B, with a :class:`PromptBank`.
 
-    A subclass sets ``a`` and ``b`` in its constructor.
+    A subclass sets ``a`` and ``b``, and ``proposed`` to ``{}``, in its constructor.
 
     Attributes:
         a: Options of stream A.
         b: Options of stream B.
         proposers: Proposers of texts, whose counts checkpoints keep; none in some searches.
         decoder: The two loaded streams, which write by A.
+        proposed: What is about to be scored, by place of the target and prompt.
     """
 
     persists = True
     proposers: Sequence[Proposer] = ()
     a: StreamOptions
     b: StreamOptions
+    proposed: dict[tuple[int, str], Proposal]
+
+    @abstractmethod
+    def collected(self, place: int) -> Collected:
+        """New prompts of a target, drawn from its random stream."""
 
     @abstractmethod
     def load_parts(self, decoder: ContrastiveDecoder, device: torch.device | str) -> None:
@@ -128,6 +136,26 @@ class BankSearch(SearchModule[str]):
     def spent(self) -> Work:
         """Work of the models so far."""
         return models_work(self.models())
+
+    def propose(self, states: list[list[str]]) -> list[list[str]]:
+        """New prompts of each target, none of them a near-duplicate of a known one.
+
+        The first of several devices proposes for all: a chat model is asked once.
+        """
+        leads = self.team.leads
+        made = [self.collected(n) if each and leads else None for n, each in enumerate(states)]
+        made = self.team.first(made)
+        self.proposed = {}
+        for place, found in enumerate(made):
+            if found is not None:
+                self.bank.refuse(place, found.refused)
+                self.searches[place].generator.set_state(found.random)
+                self.proposed |= {(place, each.prompt): each for each in found.proposals}
+        return [[each.prompt for each in found.proposals] if found else [] for found in made]
+
+    def shares_targets(self, targets: Sequence[Target]) -> bool:
+        """Whether several devices share out the prompts of each step: they always do."""
+        return True
 
     def figures(self) -> dict[str, float]:
         """Best and mean divergence of the bank, its diversity, and refused near-duplicates."""

@@ -12,6 +12,7 @@ from fuse_lightning.decoding.forced import given_rows
 from fuse_lightning.decoding.options import DecodingOptions
 from fuse_lightning.decoding.scored_text import ScoredText
 from fuse_lightning.decoding.summary import Summary, TextFigures, by_prompt, over_prompts
+from fuse_lightning.decoding.sweep import percent
 from fuse_lightning.diffing.compare import compare
 from fuse_lightning.diffing.divergent_prompts import check_begins, divergent_prompts
 from fuse_lightning.diffing.finding import Finding
@@ -19,7 +20,8 @@ from fuse_lightning.diffing.mined_texts import two_halves
 from fuse_lightning.diffing.mining import Mining, MiningOptions, mine
 from fuse_lightning.diffing.paired_texts import PairedTexts, check_different
 from fuse_lightning.diffing.phases import Phases
-from fuse_lightning.diffing.text_findings import FEWEST, TextFindings, text_findings
+from fuse_lightning.diffing.text_findings import FEWEST, text_findings
+from fuse_lightning.diffing.word_shifts import word_shifts
 from fuse_lightning.errors import FuseError
 from fuse_lightning.evaluation.paired import ALPHA
 from fuse_lightning.utilities.numbers import check_number
@@ -37,8 +39,8 @@ class DiffOptions:
         seed: Seed of texts, halves and topics.
         batch_size: Most texts that are written together.
         search: Steps of a search for prompts on which the two part; 0 for none.
-        alpha: Share of comparisons of identical models that may have a finding. Texts, tokens and
-            prompts share it alike.
+        alpha: Share of comparisons of identical models that may have a finding. Texts, words,
+            tokens and prompts share it alike.
 
     Raises:
         FuseError: If an option is out of range.
@@ -49,7 +51,7 @@ class DiffOptions:
     temperature: float = 1.0
     amount: float = 2.0
     seed: int = 0
-    batch_size: int = 16
+    batch_size: int = 64
     search: int = 10
     alpha: float = ALPHA
 
@@ -156,8 +158,8 @@ def differ(
 
     def keep(text: ScoredText) -> None:
         # Texts of one model alone, of the samples that were asked for.
-        alone = sorted(text.weights.values()) == [0.0] * (len(text.weights) - 1) + [1.0]
-        if alone and text.sample < options.samples:
+        is_one = sorted(text.weights.values()) == [0.0] * (len(text.weights) - 1) + [1.0]
+        if is_one and text.sample < options.samples:
             written.append(text)
 
     def found_now(text: ScoredText) -> None:
@@ -172,8 +174,9 @@ def differ(
     paired = compare(
         decoder, prompts, options.writing, amount=options.amount, seen=found_now, known=known
     )
-    alpha = options.alpha / (3 if options.search else 2)
+    alpha = options.alpha / (4 if options.search else 3)
     found = text_findings(paired, seed=options.seed, alpha=alpha)
+    alone = [*written]
     listener.begin("tokens", len(texts) or len(prompts))
     if texts:
         written = []
@@ -181,6 +184,7 @@ def differ(
             written.append(text)
             listener.advance()
     read = [*texts] or [(text.prompt, text.text) for text in written if _is_read(text)]
+    words, looked = word_shifts(written, seed=options.seed, alpha=alpha)
     mined = mine(decoder, read, MiningOptions(seed=options.seed))
     shown = [each for each in mined.looked if each.p is not None and each.p < alpha]
     shown.sort(key=lambda each: (each.kind != "topic", -abs(each.effect)))
@@ -197,14 +201,16 @@ def differ(
             phases=listener,
         )
     return Difference(
-        findings=(*found.findings, *shown, *parted),
+        findings=(*found.findings, *words, *shown, *parted),
         control=found.control,
-        looked=_looked(found, mined) | ({"prompt": scored} if options.search else {}),
+        looked={"text": found.tested, "word": looked, **_mined_of(mined)}
+        | ({"prompt": scored} if options.search else {}),
         texts=tuple(written),
         divergence=over_prompts(by_prompt(map(TextFigures.of, written))),
         notes=(
             f"Texts: {options.samples} of each model behind each of {len(prompts)} prompts; "
             f"{found.prompts} prompts measured, the others chose.",
+            *_cut_off(alone, options.max_new_tokens),
             f"Tokens: both models read {mined.choosing + mined.measuring} texts; "
             f"{mined.measuring} measured ({mined.positions} tokens), the others chose.",
         ),
@@ -276,6 +282,21 @@ def _is_read(text: ScoredText) -> bool:
     return text.sample == 0 and text.weights[turn] == 1
 
 
-def _looked(found: TextFindings, mined: Mining) -> dict[str, int]:
+def _cut_off(texts: Sequence[ScoredText], limit: int) -> list[str]:
+    """What to know where texts were cut off: their lengths and ends depend on the limit."""
+    first, second = (
+        [text.ended == "length" for text in texts if text.weights[text.pair[side]] == 1]
+        for side in (0, 1)
+    )
+    if not any(first + second):
+        return []
+    a, b = (percent(sum(each) / len(each)) for each in (first, second))
+    return [
+        f"Lengths: {a} of A's texts and {b} of B's were cut off after {limit} tokens; their "
+        "lengths and ends depend on that. Give --max_new_tokens a larger number to see whole texts."
+    ]
+
+
+def _mined_of(mined: Mining) -> dict[str, int]:
     kinds = [each.kind for each in mined.looked]
-    return {"text": found.tested, "token": kinds.count("token"), "topic": kinds.count("topic")}
+    return {kind: kinds.count(kind) for kind in ("topic", "token")}

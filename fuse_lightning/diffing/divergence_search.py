@@ -23,7 +23,7 @@ from fuse_lightning.diffing.prompt_divergence import (
     check_samples,
     check_scoring,
 )
-from fuse_lightning.diffing.proposals import Proposal, Proposals, seed_texts
+from fuse_lightning.diffing.proposals import Collected, Proposal, Proposals, seed_texts
 from fuse_lightning.diffing.proposer import Proposer
 from fuse_lightning.diffing.template_mutation import TemplateMutation
 from fuse_lightning.diffing.written_prompts import ModelProposer
@@ -142,8 +142,7 @@ class DivergenceSearch(BankSearch):
         self.text_batch = text_batch
         self.encoder = None if encoder is None else SentenceEncoder(encoder)
         self.grader = grader
-        self._proposed: dict[tuple[int, str], Proposal] = {}
-        """What is about to be scored, by place of the target and prompt."""
+        self.proposed = {}
 
     # Set-up
 
@@ -199,34 +198,30 @@ class DivergenceSearch(BankSearch):
         limit = self.bank.duplicate_cosine
         return [self.proposals.seeds(seed_texts(self.targets[place]), limit) for place in places]
 
-    def propose(self, states: list[list[str]]) -> list[list[str]]:
-        """New prompts of each target, none of them a near-duplicate of a known one."""
-        self._proposed = {}
-        return [self._candidates(place) if found else [] for place, found in enumerate(states)]
-
-    def _candidates(self, place: int) -> list[str]:
+    def collected(self, place: int) -> Collected:
+        """New prompts of a target by the proposers."""
         generator = self.searches[place].generator
         for each in self.proposers:
             each.seeds = seed_texts(self.targets[place])
-        found, refused = self.proposals.collect(
+        return self.proposals.collect(
             self.proposers,
             self.bank.drawn(place, generator),
             self.bank.filter(place),
             self.batch_size,
             generator,
         )
-        self.bank.refuse(place, refused)
-        self._proposed |= {(place, each.prompt): each for each in found}
-        return [each.prompt for each in found]
 
     def score(self, proposed: list[list[str]]) -> list[list[Scored[str]]]:
         """Minus the divergence behind each prompt; all are recorded in the bank."""
         prompts = [*dict.fromkeys(prompt for group in proposed for prompt in group)]
         if not prompts:
             return [[] for _ in proposed]
-        measured = self.scorer.score(prompts, self.samples, self._seed("select"))
-        values = [math.nan] * len(prompts) if self.grader is None else self.grader.grade(prompts)
-        grades = dict(zip(prompts, values, strict=True))
+        seed = self._seed("select")
+        measured = self.scorer.score_together(self.team, prompts, self.samples, seed)
+        values = [math.nan] * len(prompts)
+        if self.grader is not None and self.team.leads:
+            values = self.grader.grade(prompts)
+        grades = dict(zip(prompts, self.team.first(values), strict=True))
         return [
             self._record(place, [measured[prompt] for prompt in group], grades)
             for place, group in enumerate(proposed)
@@ -239,7 +234,8 @@ class DivergenceSearch(BankSearch):
         for each in measured:
             search.evaluated.add(each.prompt)
         finite = [each for each in measured if math.isfinite(each.mean)]
-        if left := [each.prompt for each in measured if not math.isfinite(each.mean)]:
+        left = [each.prompt for each in measured if not math.isfinite(each.mean)]
+        if left and self.team.leads:
             logger.warning(
                 "%d prompts have no finite divergence by %s and are left out, such as %s",
                 len(left),
@@ -266,18 +262,19 @@ class DivergenceSearch(BankSearch):
 
     def _origins(self, place: int, prompts: Sequence[str]) -> list[Proposal]:
         """Proposals of prompts; what nobody proposed is a seed prompt."""
-        seeds = [prompt for prompt in prompts if (place, prompt) not in self._proposed]
+        seeds = [prompt for prompt in prompts if (place, prompt) not in self.proposed]
         vectors = self.proposals.vectors(seeds)
         known = {
             prompt: Proposal(prompt, SEED, vector)
             for prompt, vector in zip(seeds, vectors, strict=True)
         }
-        return [known.get(prompt) or self._proposed[place, prompt] for prompt in prompts]
+        return [known.get(prompt) or self.proposed[place, prompt] for prompt in prompts]
 
     def reported(self, search: TargetSearch[str]) -> list[Best[str]]:
         """The best prompts with figures of fresh texts, which selected nothing."""
         prompts = [best.prompt for best in search.kept]
-        fresh = self.scorer.score(prompts, self.final_samples, self._seed("report"))
+        seed = self._seed("report")
+        fresh = self.scorer.score_together(self.team, prompts, self.final_samples, seed)
         return [
             replace(
                 best,

@@ -9,12 +9,19 @@ from itertools import chain
 import numpy as np
 from numpy.typing import NDArray
 
-from fuse_lightning.diffing.features import FORMS, NUMBERS, Feature, phrase_feature
+from fuse_lightning.diffing.features import (
+    FORMS,
+    NUMBERS,
+    Feature,
+    WordsFeature,
+    phrase_feature,
+)
 from fuse_lightning.diffing.folding import folded
 from fuse_lightning.diffing.paired_texts import Group, PairedTexts
 from fuse_lightning.diffing.phrases import WORDY, Phrase, common_phrases
 from fuse_lightning.diffing.text_effects import prompt_numbers
 from fuse_lightning.diffing.units import CutText
+from fuse_lightning.diffing.word_groups import word_groups
 
 ALIKE = 0.95
 """Correlation from which on only one of two features is tested."""
@@ -48,7 +55,8 @@ def choose_features(
     weights = _weights(origins)
     phrases = common_phrases(cut, prompts.tolist(), least)
     holders = [np.array(sorted(some), dtype=np.intp) for some in phrases.values()]
-    given: list[Feature] = [*FORMS, *NUMBERS]
+    groups = word_groups(cut, prompts, weights, least)
+    given: list[Feature] = [*FORMS, *NUMBERS, *map(WordsFeature, groups)]
     values = np.array([[each.value(text) for each in given] for text in cut])
     count = len(texts.prompts)
     scores = [_score(values[:, n], prompts, weights, count) for n in range(len(given))]

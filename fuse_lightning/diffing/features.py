@@ -1,4 +1,4 @@
-"""Features of a text: phrases, forms of lines, marks, and lengths."""
+"""Features of a text: phrases, groups of words, forms of lines, marks, and lengths."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import regex
 
 from fuse_lightning.decoding.sweep import percent
 from fuse_lightning.diffing.phrases import Phrase
-from fuse_lightning.diffing.units import BEGIN, END, CutText
+from fuse_lightning.diffing.units import AROUND, BEGIN, END, CutText, excerpt
 
-AROUND = 60
-"""Characters that an example shows before and behind what it is shown for."""
+NAMED = 8
+"""Most words of a group that its claim names."""
 SCRIPTS = (
     *("Latin", "Cyrillic", "Greek", "Han", "Hiragana", "Hangul", "Arabic", "Hebrew"),
     *("Devanagari", "Bengali", "Tamil", "Thai"),
@@ -29,11 +29,14 @@ class Feature(ABC):
         name: Name of the feature, which no other one has.
         unit: Unit of a difference of two means of it.
         is_rate: Whether it is 0 or 1 in each text.
+        family: Name of what several features measure, each in its way; empty for a feature of its
+            own kind. A difference of a family is told once.
     """
 
     name: str
     unit: str = "share of texts"
     is_rate: bool = True
+    family: str = ""
 
     @abstractmethod
     def value(self, text: CutText) -> float:
@@ -45,7 +48,7 @@ class Feature(ABC):
 
     def example(self, text: CutText) -> str:
         """Part of a text that shows the feature; by default its beginning."""
-        return _cut(text.text, 0, 2 * AROUND)
+        return excerpt(text.text, 0, AROUND)
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,11 @@ class PhraseFeature(Feature):
     def __post_init__(self) -> None:
         does = self._does("begins with", "ends with", "is", "has")
         object.__setattr__(self, "name", f"{does} {self.spelled!r}")
+
+    @property
+    def inner(self) -> Phrase:
+        """The units without the beginning and the end of a text."""
+        return tuple(unit for unit in self.units if unit not in (BEGIN, END))
 
     def _does(self, begins: str, ends: str, whole: str, inside: str) -> str:
         first, last = self.units[0] == BEGIN, self.units[-1] == END
@@ -96,7 +104,51 @@ class PhraseFeature(Feature):
         if first is None:
             return super().example(text)
         start, end = text.spans[first][0], text.spans[first + len(self.units) - 1][1]
-        return _cut(text.text, start - AROUND, end + AROUND)
+        return excerpt(text.text, start, end)
+
+
+@dataclass(frozen=True)
+class WordsFeature(Feature):
+    """Feature: a text has one of several words, in upper or lower case.
+
+    Attributes:
+        words: The words in small letters, two or more; those that tell most stand first.
+        name: Name of the feature.
+    """
+
+    words: tuple[str, ...]
+    name: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", f"has one of {', '.join(map(repr, self.words))}")
+
+    def _found(self, text: CutText) -> int | None:
+        """Number of the first unit that is one of the words."""
+        units = enumerate(text.units)
+        return next((place for place, unit in units if unit.lower() in self.words), None)
+
+    def value(self, text: CutText) -> float:
+        """1 where the text has one of the words, else 0."""
+        return float(self._found(text) is not None)
+
+    def claim(self, a: float, b: float) -> str:
+        """The rates in words.
+
+        >>> WordsFeature(("fine", "nice")).claim(0.5, 0.25)
+        "One of the words 'fine', 'nice' is in 50 % of A's texts and in 25 % of B's."
+        """
+        named = ", ".join(map(repr, self.words[:NAMED]))
+        more = f" and {len(self.words) - NAMED} more" if len(self.words) > NAMED else ""
+        rates = f"is in {percent(a)} of A's texts and in {percent(b)} of B's."
+        return f"One of the words {named}{more} {rates}"
+
+    def example(self, text: CutText) -> str:
+        """The first of the words with what stands around it."""
+        place = self._found(text)
+        if place is None:
+            return super().example(text)
+        start, end = text.spans[place]
+        return excerpt(text.text, start, end)
 
 
 @dataclass(frozen=True)
@@ -106,10 +158,12 @@ class FormFeature(Feature):
     Attributes:
         name: What is found, as the object of "has".
         pattern: The compiled regular expression.
+        family: What it measures together with others.
     """
 
     name: str
     pattern: regex.Pattern[str]
+    family: str = ""
 
     def value(self, text: CutText) -> float:
         """1 where the pattern is found, else 0."""
@@ -128,7 +182,7 @@ class FormFeature(Feature):
         found = self.pattern.search(text.text)
         if found is None:
             return super().example(text)
-        return _cut(text.text, found.start() - AROUND, found.end() + AROUND)
+        return excerpt(text.text, found.start(), found.end())
 
 
 @dataclass(frozen=True)
@@ -139,11 +193,13 @@ class NumberFeature(Feature):
         name: What is counted, in words that go behind "have".
         count: Function from a text to the number.
         unit: Unit of the number.
+        family: What it measures together with others.
     """
 
     name: str
     count: Callable[[str], float]
     unit: str
+    family: str = ""
     is_rate = False
 
     def value(self, text: CutText) -> float:
@@ -207,8 +263,18 @@ def _different(text: str) -> float:
     return 100 * len({*found}) / len(found) if found else 0.0
 
 
+FAMILIES = {
+    # A text that is longer than the limit is cut off, and has no full stop there.
+    "no full stop at its end": "length",
+    "more than one line": "lines",
+    "a blank line": "lines",
+    "a comma": "commas",
+    "a digit": "digits",
+    "a word in capitals": "capitals",
+}
+"""Forms that measure the same as a number does."""
 FORMS = tuple(
-    FormFeature(name, regex.compile(pattern))
+    FormFeature(name, regex.compile(pattern), FAMILIES.get(name, ""))
     for name, pattern in {
         "a numbered line": r"(?m)^[ \t]*\d{1,3}[.)][ \t]",
         "a line with a bullet": r"(?m)^[ \t]*[-*+•–][ \t]",  # noqa: RUF001
@@ -239,15 +305,15 @@ FORMS = tuple(
 )
 """Forms of lines, marks and scripts."""
 NUMBERS = (
-    NumberFeature("words", words, "words"),
-    NumberFeature("sentences", sentences, "sentences"),
-    NumberFeature("lines", lines, "lines"),
+    NumberFeature("words", words, "words", "length"),
+    NumberFeature("sentences", sentences, "sentences", "length"),
+    NumberFeature("lines", lines, "lines", "lines"),
     NumberFeature("words a sentence", _per_sentence, "words"),
     NumberFeature("letters a word", _letters, "letters"),
     NumberFeature("% different words", _different, "percentage points"),
-    NumberFeature("% capitals", _share(r"\p{Lu}"), "percentage points"),
-    NumberFeature("% digits", _share(r"\p{N}"), "percentage points"),
-    NumberFeature("% commas", _share(r"[,，、]"), "percentage points"),  # noqa: RUF001
+    NumberFeature("% capitals", _share(r"\p{Lu}"), "percentage points", "capitals"),
+    NumberFeature("% digits", _share(r"\p{N}"), "percentage points", "digits"),
+    NumberFeature("% commas", _share(r"[,，、]"), "percentage points", "commas"),  # noqa: RUF001
 )
 """Lengths and shares."""
 
@@ -256,9 +322,3 @@ def phrase_feature(phrase: Phrase, texts: Sequence[CutText]) -> PhraseFeature:
     """Feature of a phrase, spelled as the first of some texts that has it spells it."""
     spelled = next((each.spelled(phrase) for each in texts if each.find(phrase) is not None), "")
     return PhraseFeature(phrase, " ".join(spelled.split()) or spelled)
-
-
-def _cut(text: str, start: int, end: int) -> str:
-    """Part of a text in one line, with dots where something is cut off."""
-    inner = " ".join(text[max(start, 0) : end].split())
-    return f"{'…' if start > 0 else ''}{inner}{'…' if end < len(text.rstrip()) else ''}"

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-Kind = Literal["token", "topic", "text", "prompt"]
-"""Kind of a difference: of tokens' probabilities, groups of tokens, written texts, or prompts."""
+Kind = Literal["text", "word", "topic", "token", "prompt"]
+"""Kind of a difference: of written texts, of probabilities (words, groups of tokens, tokens), or of
+prompts."""
 
 
 @dataclass(frozen=True)

@@ -107,6 +107,7 @@ class PromptBank(Frontier[str]):
         self.duplicate_cosine = duplicate_cosine
         self.rows: dict[str, list[list[Any]]] = {}
         """Rows of ``bank.tsv`` by target, those of ended ones too."""
+        self._file = Path("bank.tsv")
 
     # The bank of one target
 
@@ -209,8 +210,10 @@ class PromptBank(Frontier[str]):
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Reads the banks of targets that ended before the run went on."""
         self.rows = {}
-        path, module = _path(trainer), search_of(pl_module)
-        if not (module.goes_on or module.origin == folder_of(trainer).resolve()):
+        # All devices ask for the folder together.
+        folder, module = folder_of(trainer), search_of(pl_module)
+        self._file = path = folder / "bank.tsv"
+        if not (module.goes_on or module.origin == folder.resolve()):
             return
         if not path.is_file():
             return
@@ -227,16 +230,18 @@ class PromptBank(Frontier[str]):
         self, trainer: L.Trainer, pl_module: L.LightningModule, *args: Any
     ) -> None:
         """Writes the banks as they are behind a step."""
-        if trainer.fast_dev_run:  # type: ignore[attr-defined]
+        module = search_of(pl_module)
+        # All devices hold the same bank.
+        if trainer.fast_dev_run or not module.team.leads:  # type: ignore[attr-defined]
             return
-        for place, search in enumerate(search_of(pl_module).searches):
+        for place, search in enumerate(module.searches):
             name = safe_cell(search.name)
             self.rows[name] = self._rows(place, name)
         if any(self.rows.values()):
             stream = io.StringIO()
             writer = csv.writer(stream, delimiter="\t", lineterminator="\n")
             writer.writerows([COLUMNS, *(row for rows in self.rows.values() for row in rows)])
-            replace_file(_path(trainer), stream.getvalue())
+            replace_file(self._file, stream.getvalue())
 
     def _rows(self, place: int, name: str) -> list[list[Any]]:
         diversity = self.diversity(place).tolist()
@@ -245,9 +250,3 @@ class PromptBank(Frontier[str]):
         return [
             [name, safe_cell(entry.prompt), *astuple(entry)[1:], apart] for entry, apart in ordered
         ]
-
-
-def _path(trainer: L.Trainer) -> Path:
-    """File of the banks; each further device has one of its own."""
-    rank = f"-rank{trainer.global_rank}" if trainer.global_rank else ""
-    return folder_of(trainer) / f"bank{rank}.tsv"

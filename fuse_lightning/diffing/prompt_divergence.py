@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean, variance
 from typing import Literal, get_args
 
@@ -13,6 +13,7 @@ from fuse_lightning.decoding.options import DecodingOptions
 from fuse_lightning.decoding.scored_text import MEASURES, ScoredText
 from fuse_lightning.errors import FuseError
 from fuse_lightning.search.target_search import hash_seed
+from fuse_lightning.utilities.processes import Team
 
 Measure = Literal["kl", "reverse_kl", "js", "tv", "centred_l1"]
 Policy = Literal["a", "b", "both"]
@@ -34,7 +35,7 @@ class PromptDivergence:
         prompt: The prompt.
         mean: Mean over texts of the mean divergence per token (nats for "kl", "reverse_kl", "js").
         error: Standard error of the mean; NaN for a single text.
-        texts: The texts.
+        texts: The texts; none where another device may have written them.
     """
 
     prompt: str
@@ -95,6 +96,25 @@ class DivergenceScorer:
         for text in self.decoder.write(distinct, options, weights=variants, numbers=numbers):
             found[text.prompt].append(text)
         return {prompt: self._figure(prompt, texts) for prompt, texts in found.items()}
+
+    def score_together(
+        self, team: Team, prompts: Sequence[str], samples: int, seed: int
+    ) -> dict[str, PromptDivergence]:
+        """Figures of prompts without their texts; each prompt is scored by one device of a team.
+
+        Args:
+            team: The devices; each must ask for the same prompts at the same point.
+            prompts: The prompts.
+            samples: Texts behind each; an even number where both models write.
+            seed: Seed of the texts.
+        """
+
+        def some(mine: Sequence[str]) -> list[PromptDivergence]:
+            # Other devices need no texts, which are large.
+            return [replace(each, texts=()) for each in self.score(mine, samples, seed).values()]
+
+        found = team.split(some, [*dict.fromkeys(prompts)])
+        return {each.prompt: each for each in found}
 
     def _figure(self, prompt: str, texts: list[ScoredText]) -> PromptDivergence:
         texts.sort(key=lambda text: (-text.weights["A"], text.sample))

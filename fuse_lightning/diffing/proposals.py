@@ -40,6 +40,21 @@ class Proposal:
 
 
 @dataclass(frozen=True)
+class Collected:
+    """Proposals of one step for one target, as one device hands them to others.
+
+    Attributes:
+        proposals: The proposals.
+        refused: Number of near-duplicates that were refused.
+        random: State of the target's random stream behind them.
+    """
+
+    proposals: list[Proposal]
+    refused: int
+    random: Tensor
+
+
+@dataclass(frozen=True)
 class Proposals:
     """Collector of prompts that two streams can read and that are not known yet.
 
@@ -107,8 +122,8 @@ class Proposals:
         known: DuplicateFilter,
         count: int,
         generator: torch.Generator,
-    ) -> tuple[list[Proposal], int]:
-        """New prompts, shared out among the proposers, and the number of refused near-duplicates.
+    ) -> Collected:
+        """New prompts, shared out among the proposers.
 
         Args:
             proposers: The proposers; each is asked a few times.
@@ -135,7 +150,7 @@ class Proposals:
                         found.append(Proposal(text, type(proposer).__name__, vector))
                     else:
                         refused += 1
-        return found, refused
+        return Collected(found, refused, generator.get_state())
 
 
 def seed_texts(target: Target) -> list[str]:

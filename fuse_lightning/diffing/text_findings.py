@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fuse_lightning.diffing.feature_choice import choose_features
-from fuse_lightning.diffing.features import Feature
+from fuse_lightning.diffing.features import Feature, PhraseFeature
 from fuse_lightning.diffing.finding import Finding
 from fuse_lightning.diffing.folding import folded
 from fuse_lightning.diffing.paired_texts import Group, PairedTexts
 from fuse_lightning.diffing.text_effects import Effect, Grouped, effects, prompt_numbers
-from fuse_lightning.diffing.units import CutText
+from fuse_lightning.diffing.units import CutText, joined
 from fuse_lightning.errors import FuseError
 from fuse_lightning.evaluation.paired import ALPHA, holm
 from fuse_lightning.utilities.numbers import check_number
@@ -111,7 +111,7 @@ def _search(
     shown.sort(key=lambda number: -abs(measured[number].size))
     values = np.concatenate([a.values, b.values])
     origins = np.repeat(np.arange(2), [len(a.values), len(b.values)])
-    strongest = folded(values, origins, shown, ALIKE)
+    strongest = _by_family(folded(values, origins, shown, ALIKE), features)
     same = _largest_by_chance(test, [features[number] for number in strongest], seed)
     findings = tuple(
         _finding(
@@ -126,6 +126,19 @@ def _search(
         for (number, under), identical in zip(strongest.items(), same, strict=True)
     )
     return findings, len(features), test
+
+
+def _by_family(kept: Mapping[int, list[int]], features: Sequence[Feature]) -> dict[int, list[int]]:
+    """Features that are kept, those of a family under the first of them."""
+    heads: dict[str, int] = {}
+    found: dict[int, list[int]] = {}
+    for number, under in kept.items():
+        head = heads.setdefault(features[number].family or features[number].name, number)
+        if head == number:
+            found[number] = [*under]
+        else:
+            found[head] += [number, *under]
+    return found
 
 
 def valued(groups: Sequence[Group], features: Sequence[Feature]) -> Grouped:
@@ -172,11 +185,13 @@ def _finding(
     if feature.is_rate:
         every = chain.from_iterable(groups)
         cut = (each for each in map(CutText, every) if feature.value(each))
+    within = _longest(feature, under, groups)
+    more = f" Often it is part of {within.spelled!r}." if within else ""
     # A text a prompt would be best; but of rare features any text is welcome.
     examples = dict.fromkeys(feature.example(each) for each in cut)
     return Finding(
         kind="text",
-        claim=feature.claim(effect.a, effect.b),
+        claim=f"{feature.claim(effect.a, effect.b)}{more}",
         effect=effect.difference,
         unit=feature.unit,
         low=effect.low,
@@ -195,3 +210,27 @@ def _finding(
             "also": [each.name for each in under],
         },
     )
+
+
+def _longest(
+    feature: Feature, under: Sequence[Feature], groups: Sequence[Group]
+) -> PhraseFeature | None:
+    """The longest phrase that a shorter one is part of in half of the texts that have it, or more.
+
+    Args:
+        feature: The feature, which may be none of a phrase.
+        under: Features that go together with it.
+        groups: Texts of the model that has it oftener.
+    """
+    if not isinstance(feature, PhraseFeature):
+        return None
+    texts = [each for each in map(CutText, chain.from_iterable(groups)) if feature.value(each)]
+    longer = [
+        each
+        for each in under
+        if isinstance(each, PhraseFeature)
+        and len(each.inner) > len(feature.inner)
+        and joined(feature.inner) in joined(each.inner)
+        and 2 * sum(map(each.value, texts)) >= len(texts)
+    ]
+    return max(longer, key=lambda each: len(each.inner), default=None)

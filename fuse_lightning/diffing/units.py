@@ -10,6 +10,8 @@ import regex
 
 BEGIN, END = "\x02", "\x03"
 """Units that stand before the first word of a text, and behind its last one."""
+AROUND = 60
+"""Characters that an example shows before and behind what it is shown for."""
 BETWEEN = "\x1f"
 """Character between units in :attr:`CutText.joined`; no unit holds it."""
 UNIT = regex.compile(
@@ -81,3 +83,19 @@ class CutText:
 def joined(units: Sequence[str]) -> str:
     """Units in one string, in which one phrase is part of another as strings are."""
     return BETWEEN + BETWEEN.join(units) + BETWEEN
+
+
+def excerpt(text: str, start: int, end: int) -> str:
+    """Part of a text with what stands around it, in one line, with dots where something is cut off.
+
+    Args:
+        text: The text.
+        start: Number of the part's first character.
+        end: Number of the one behind its last.
+
+    >>> excerpt("A red star." + 20 * " So it is.", 2, 5)
+    'A red star. So it is. So it is. So it is. So it is. So it is. So…'
+    """
+    start, end = start - AROUND, end + AROUND
+    inner = " ".join(text[max(start, 0) : end].split())
+    return f"{'…' if start > 0 else ''}{inner}{'…' if end < len(text.rstrip()) else ''}"

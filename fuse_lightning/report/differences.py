@@ -11,6 +11,7 @@ from fuse_lightning.utilities.terminal import visible
 
 HEADINGS = {
     "text": "What the texts of one have oftener",
+    "word": "Words that one finds likelier where they stand",
     "token": "Tokens that became likelier or less likely",
     "topic": "Groups of tokens that moved together",
     "prompt": "Prompts on which the two part",
@@ -49,7 +50,12 @@ def differences_page(
     """
     style = Markup("").join([own_file("report.css"), own_file("differences.css")])
     environment = environment_of_pages()
-    environment.filters |= {"number": number, "chance": chance, "visible_lines": visible_lines}
+    environment.filters |= {
+        "number": number,
+        "chance": chance,
+        "side": side,
+        "visible_lines": visible_lines,
+    }
     sections = [
         (heading, [each for each in findings if each.kind == kind], (looked or {}).get(kind, 0))
         for kind, heading in HEADINGS.items()
@@ -77,12 +83,25 @@ def number(value: float) -> str:
 
 
 def chance(p: float) -> str:
-    """A probability of two digits; the smallest by their bound.
+    """What a probability equals, by two digits; the smallest are below a bound.
 
     >>> chance(0.0312), chance(1e-9)
-    ('0.031', 'less than 0.0001')
+    ('= 0.031', '< 0.0001')
     """
-    return "less than 0.0001" if p < 1e-4 else f"{p:.2g}"
+    return "< 0.0001" if p < 1e-4 else f"= {p:.2g}"
+
+
+def side(finding: Finding) -> str:
+    """The model that has more of a difference: "a" or "b", and none of a divergence.
+
+    >>> made = Finding("text", "", -0.1, "share of texts", -0.2, 0.0, None, 1, 0.0)
+    >>> side(made)
+    'b'
+    """
+    # A divergence says that two models differ, and not which has more of something.
+    if finding.kind == "prompt":
+        return ""
+    return "a" if finding.effect > 0 else "b"
 
 
 def visible_lines(text: str) -> str:

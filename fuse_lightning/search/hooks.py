@@ -129,6 +129,7 @@ class SearchHooks(ABC, Generic[StateT]):
         """Best prompts of a target as its results show them, best first.
 
         By default as they were scored. A search with random scores may measure them once more.
+        All devices that share a target call it at the same point.
         """
         return search.kept
 

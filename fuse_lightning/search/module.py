@@ -280,8 +280,8 @@ class SearchModule(ResumableSearch[StateT]):
             batch.queue.skipped(self.targets[place], reason)
 
     def _add_results(self, search: TargetSearch[StateT]) -> None:
+        told = replace(search, kept=self.reported(search))
         if self.team.leads:
-            told = replace(search, kept=self.reported(search))
             self.results += told.results(self.loss_names(), self.seed, self.ids_of)
 
 

@@ -40,9 +40,9 @@ def test_a_prefix_is_found_in_texts_and_tokens(base):
     streams = [Stream(base, prefix="three big yellow stars above "), Stream(base)]
     seen = []
     found = differ(ContrastiveDecoder(streams), PROMPTS, options=OPTIONS, seen=seen.append)
-    assert {"token"} <= {each.kind for each in found.findings}
+    assert {"text", "word", "topic", "prompt"} == {each.kind for each in found.findings}
     assert found.looked["prompt"] > len(PROMPTS) / 2
-    assert all(each.p <= OPTIONS.alpha / 3 for each in found.findings)
+    assert all(each.p <= OPTIONS.alpha / 4 for each in found.findings)
     assert found.divergence.divergences["js"].value > 0
     # A, B, amplified A and fresh A.
     assert len(seen) == 4 * OPTIONS.samples * len(PROMPTS)
@@ -51,10 +51,18 @@ def test_a_prefix_is_found_in_texts_and_tokens(base):
 
 def test_given_texts_are_read_in_place_of_written_ones(base):
     streams = [Stream(base, prefix="two "), Stream(base)]
-    read = [("", f"{prompt} ball") for prompt in PROMPTS]
-    found = differ(ContrastiveDecoder(streams), PROMPTS, read, OPTIONS)
-    assert [text.text for text in found.texts] == [text for _, text in read]
-    assert found.notes[1].startswith("Tokens: both models read 48 texts")
+    given = [("", f"{prompt} ball") for prompt in PROMPTS]
+    found = differ(ContrastiveDecoder(streams), PROMPTS, given, OPTIONS)
+    assert [text.text for text in found.texts] == [text for _, text in given]
+    assert any(note.startswith("Tokens: both models read 48 texts") for note in found.notes)
+
+
+def test_texts_that_were_cut_off_are_told(base):
+    streams = [Stream(base, prefix="two "), Stream(base)]
+    options = DiffOptions(samples=1, max_new_tokens=2, search=0)
+    notes = differ(ContrastiveDecoder(streams), PROMPTS, options=options).notes
+    note = next(note for note in notes if note.startswith("Lengths:"))
+    assert "were cut off after 2 tokens" in note
 
 
 SMALL = DiffOptions(samples=1, max_new_tokens=4, batch_size=10, search=2)

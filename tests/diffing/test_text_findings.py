@@ -176,3 +176,26 @@ def test_few_of_many_identical_pairs_have_a_finding():
         alarms += bool(found)
     # At most 10 are expected; 20 would be met once in a thousand times.
     assert alarms < 20
+
+
+def test_what_measures_the_length_is_told_once():
+    rng = np.random.default_rng(0)
+
+    def texts(most):
+        # Sentences of 3 to 12 words, so that their number tells little of that of the words.
+        return tuple(
+            tuple(
+                " ".join(
+                    " ".join(["so"] * int(rng.integers(3, 13))) + "."
+                    for _ in range(int(rng.integers(most - 2, most)))
+                )
+                for _ in range(4)
+            )
+            for _ in range(40)
+        )
+
+    paired = PairedTexts(tuple(map(str, range(40))), a=texts(4), b=texts(8), fresh=texts(4))
+    found = text_findings(paired)
+    lengths = [each for each in found.findings if each.detail["feature"] in ("words", "sentences")]
+    assert len(lengths) == 1
+    assert {"words", "sentences"} <= {lengths[0].detail["feature"], *lengths[0].detail["also"]}
