@@ -54,6 +54,7 @@ def differences_page(
         "number": number,
         "chance": chance,
         "side": side,
+        "together": together,
         "visible_lines": visible_lines,
     }
     sections = [
@@ -102,6 +103,22 @@ def side(finding: Finding) -> str:
     if finding.kind == "prompt":
         return ""
     return "a" if finding.effect > 0 else "b"
+
+
+def together(finding: Finding) -> str:
+    """What is told by one finding together with its claim; empty for nothing.
+
+    >>> from dataclasses import replace
+    >>> made = Finding("text", "", 0.1, "share of texts", 0.0, 0.2, None, 1, 0.0)
+    >>> together(replace(made, detail={"also": ["words", "has 'so'"]}))
+    "Told with it: words; has 'so'."
+    >>> together(replace(made, kind="word", detail={"words": ["fine", "nice"]}))
+    'All 2 words: fine, nice.'
+    """
+    also, words = (finding.detail.get(name, ()) for name in ("also", "words"))
+    if also:
+        return f"Told with it: {'; '.join(also)}."
+    return f"All {len(words)} words: {', '.join(words)}." if len(words) > 1 else ""
 
 
 def visible_lines(text: str) -> str:

@@ -16,9 +16,16 @@ LONG = "x" * 200
 MODELS = f"/models/{LONG}", f"<b>base</b>{HOSTILE}"
 FINDINGS = [
     Finding("text", f"A has {LONG}", 0.25, "share of texts", 0.1, 0.4, 1e-9, 90, 0.0, (LONG,) * 3),
-    Finding("text", HOSTILE, -0.5, "share of texts", -0.6, -0.4, 0.03125, 90, 0.0, (HOSTILE,)),
+    Finding(
+        *("text", HOSTILE, -0.5, "share of texts", -0.6, -0.4, 0.03125, 90, 0.0, (HOSTILE,)),
+        detail={"also": [HOSTILE, LONG]},
+    ),
     Finding("token", "A writes ' x' less often", -3.0, "expected uses", -4, -2, 0.01, 40, 0.0),
     Finding("topic", "A writes the group ' x', ' y' more", 6.0, "expected uses", 4, 8, 0.01, 40, 0),
+    Finding(
+        *("word", "A finds these words", 1.0, "nats a place", 0.5, 1.5, 0.01, 40, 0.0, ("a x",)),
+        detail={"words": [LONG, "x", HOSTILE]},
+    ),
     Finding("prompt", "behind 'x' the two diverge", 0.5, "nats", 0.4, 0.6, 0.01, 9, 0.0, ("x\ny",)),
 ]
 SIZES = [(width, scheme) for width in (390, 1280) for scheme in ("light", "dark")]
@@ -35,7 +42,7 @@ def shown(tmp_path_factory):
         FINDINGS,
         folder / "report.html",
         models=MODELS,
-        summary=f"5 differences, of {LONG}.",
+        summary=f"6 differences, of {LONG}.",
         notes=[f"Texts: {LONG}"],
         links=links,
     )
@@ -106,17 +113,17 @@ def test_the_colour_beside_a_finding_is_that_of_the_model_that_has_more(shown):
     page = opened(shown)
     a, b = colours(page, ".pair .word", "color")
     found = colours(page, "article", "borderLeftColor")
-    assert found[:4] == [a, b, b, a]
-    assert found[4] not in (a, b)
-    told = page.run("[...document.querySelectorAll('article p')].map(each => each.innerText)")
+    assert found[:5] == [a, b, a, b, a]
+    assert found[5] not in (a, b)
+    told = page.run("[...document.querySelectorAll('article h3 + p')].map(each => each.innerText)")
     assert told[0].startswith("A minus B: 0.25 share of texts (95 % interval 0.1 to 0.4); p < 0.")
     assert told[1].startswith("A minus B: −0.5 share of texts (95 % interval −0.6 to −0.4); p = ")
-    assert told[4].startswith("0.5 nats (95 % interval 0.4 to 0.6)")
+    assert told[5].startswith("0.5 nats (95 % interval 0.4 to 0.6)")
 
 
 def test_each_kind_has_a_section_and_lines_of_examples_stay_apart(shown):
     page = opened(shown)
-    assert page.run("document.querySelectorAll('section').length") == 4
+    assert page.run("document.querySelectorAll('section').length") == 5
     texts = page.run("[...document.querySelectorAll('blockquote')].map(each => each.innerText)")
     assert texts == [text for each in FINDINGS for text in each.examples]
     names = page.run("[...document.querySelectorAll('.pair li')].map(each => each.innerText)")
