@@ -43,7 +43,7 @@ STEPS = 100_000
 """Steps that no budget reaches."""
 QUARTERS = (0.25, 0.5, 0.75, 1.0)
 NOTHING = float("inf")
-KINDS = {"random": "random words", "written": "which the model itself has written"}
+KINDS = {"random": "random words", "written": "words that the model has written"}
 NANOGCG = "nanoGCG 0.3.0"
 
 HEAD = [
@@ -60,10 +60,10 @@ TEXT = """# Optimizers on random continuations
 {machine}
 
 {targets} targets of {label} tokens of each kind behind a prompt of {length} tokens of `{model}`;
-loss is the mean negative log-likelihood of the target (nats, lower is better). {seeds} seeds of the
-search; all begin with the same random prompt. Every search has {flops:.1e} operations, backward passes
-included, and takes the optimizer's default settings, nanoGCG too; means over the searches.
-Seconds are those of the processor, one thread. No setting was chosen by these targets.
+loss is the mean negative log-likelihood of the target (nats, lower is better). {seeds} seeds of
+the search; all begin with the same random prompt. Every search has {flops:.1e} operations,
+backward passes included, and takes the optimizer's default settings, nanoGCG too; means over the
+searches. Seconds are those of the processor, one thread. No setting was chosen by these targets.
 
 """
 

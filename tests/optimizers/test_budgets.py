@@ -63,7 +63,7 @@ def test_a_captioner_counts_beside_the_terms(folders, pictures, tmp_path):
     )
     rows = search(module, tmp_path, ImageTargets(str(pictures), batch_size=2), positions)
     assert sum(row.tokens for row in rows) == pytest.approx(positions.positions, abs=len(rows))
-    assert module.captioner.meters[-1].forward > 0
+    assert all(meter.forward > 0 for meter in module.captioner.meters if meter.reads)
 
 
 @pytest.mark.parametrize("name", NAMES)
