@@ -17,11 +17,12 @@ import re
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import lightning as L
@@ -59,19 +60,19 @@ TEXT = """# Optimizers on random continuations
 
 {machine}
 
-{targets} targets of {label} tokens of each kind behind a prompt of {length} tokens of `{model}`;
-loss is the mean negative log-likelihood of the target (nats, lower is better). Seeds of
-the searches: {seeds}; all begin with the same random prompt. Every search has {flops:.1e} operations,
-backward passes included, and takes the optimizer's default settings, nanoGCG too; means over the
-searches. Seconds are those of the processor, one thread. No setting was chosen by these targets.
+{targets} targets of {label} tokens of each kind behind a prompt of {length} tokens of `{model}`; loss
+is the mean negative log-likelihood of the target (nats, lower is better). Seeds of the searches:
+{seeds}; all begin with the same random prompt. Every search has {flops:.1e} operations, backward
+passes included, and takes the optimizer's default settings, nanoGCG too; means over the searches.
+Seconds are those of the processor, one thread. No setting was chosen by these targets.
 
 """
 
 Way = Callable[..., PromptOptimizer]
-PUBLISHED = {"batch_size": 512, "top_k": 256, "merge": 0, "gradient_samples": 0}
+PUBLISHED: dict[str, Any] = {"batch_size": 512, "top_k": 256, "merge": 0, "gradient_samples": 0}
 WAYS: dict[str, Way] = {
     "GCG": GCG,
-    "GCG, settings as published": lambda *terms, **given: GCG(*terms, **given | PUBLISHED),
+    "GCG, settings as published": partial(GCG, **PUBLISHED),
     "RandomSearch": RandomSearch,
 }
 
@@ -236,11 +237,6 @@ class NanoGCG:
         self.process.wait()
 
 
-def gcg(options: dict[str, Any]) -> Way:
-    """GCG with other options than its own."""
-    return lambda *terms, **given: GCG(*terms, **given | options)
-
-
 def kept(folder: Path, name: str, run: Callable[[], Curve]) -> Curve:
     """Curve of a search; one that was run before is read."""
     path = folder / f"{name.replace(' ', '_')}.json"
@@ -249,30 +245,25 @@ def kept(folder: Path, name: str, run: Callable[[], Curve]) -> Curve:
     return Curve(**json.loads(path.read_text()))
 
 
-def mean(values: Iterable[float]) -> float:
-    found = [*values]
-    return sum(found) / len(found)
-
-
 def rows(curves: dict[str, dict[str, Curve]], budget: float) -> Iterator[list[str]]:
     """Rows of the table; all optimizers by the searches that every one of them has finished."""
     common = set.intersection(*(set(found) for found in curves.values()))
     seconds = {
-        name: mean(found[task].points[-1][2] for task in common) for name, found in curves.items()
+        name: fmean(found[task].points[-1][2] for task in common) for name, found in curves.items()
     }
     base = seconds.get(NANOGCG, max(seconds.values()))
     for name, found in curves.items():
         some = [found[task] for task in sorted(common)]
         theirs = [curves.get(NANOGCG, found)[task] for task in sorted(common)]
-        level = mean(curve.at(budget * 2) for curve in theirs)
+        level = fmean(curve.at(budget * 2) for curve in theirs)
         yield [
             name,
-            *(f"{mean(curve.at(part * budget) for curve in some):.2f}" for part in QUARTERS),
-            *(f"{mean(curve.at(part * base, 2) for curve in some):.2f}" for part in QUARTERS),
-            f"{mean(curve.at(budget * 2) for curve in some):.2f}",
+            *(f"{fmean(curve.at(part * budget) for curve in some):.2f}" for part in QUARTERS),
+            *(f"{fmean(curve.at(part * base, 2) for curve in some):.2f}" for part in QUARTERS),
+            f"{fmean(curve.at(budget * 2) for curve in some):.2f}",
             f"{reached(some, level, budget):.0%}",
             f"{seconds[name]:.0f}",
-            f"{mean(len(curve.points) for curve in some):.0f}",
+            f"{fmean(len(curve.points) for curve in some):.0f}",
         ]
 
 
@@ -280,7 +271,7 @@ def reached(curves: Sequence[Curve], level: float, budget: float) -> float:
     """Share of the budget after which the mean loss of searches is at most ``level``."""
     places = sorted(point[1] for curve in curves for point in curve.points)
     return next(
-        (x / budget for x in places if mean(curve.at(x) for curve in curves) <= level), NOTHING
+        (x / budget for x in places if fmean(curve.at(x) for curve in curves) <= level), NOTHING
     )
 
 
@@ -299,7 +290,7 @@ def main() -> None:
     options = parser.parse_args()
     hush()
     options.keep.mkdir(parents=True, exist_ok=True)
-    ways = WAYS | {f"GCG {given}": gcg(json.loads(given)) for given in options.options}
+    ways = WAYS | {f"GCG {given}": partial(GCG, **json.loads(given)) for given in options.options}
     ways = {name: ways[name] for name in options.only or ways if name in ways}
     first = TUNING if options.tuning else REPORTED
     sections = []
