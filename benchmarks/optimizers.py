@@ -60,11 +60,12 @@ TEXT = """# Optimizers on random continuations
 
 {machine}
 
-{targets} targets of {label} tokens of each kind behind a prompt of {length} tokens of `{model}`;
-loss is the mean negative log-likelihood of the target (nats, lower is better). Seeds of the
-searches: {seeds}; all begin with the same random prompt. Every search has {flops:.1e} operations, backward
-passes included, and takes the optimizer's default settings, nanoGCG too; means over the searches.
-Seconds are those of the processor, one thread. No setting was chosen by these targets.
+{targets} targets of {label} tokens of each kind behind a prompt of {length} tokens of
+`{model}`; loss is the mean negative log-likelihood of the target (nats, lower is better).
+Seeds of the searches: {seeds}; all begin with the same random prompt. Every search has
+{flops:.1e} operations, backward passes included, and takes the optimizer's default settings,
+nanoGCG too; means over the searches. Seconds are those of the processor, one thread. No
+setting was chosen by these targets.
 
 """
 
