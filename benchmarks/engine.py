@@ -146,7 +146,7 @@ class Setting:
             return lambda terms: AutoDAN(terms, batch_size=candidates, end_probability=1.0)
 
         def gcg(terms: list[Term]) -> GCG:
-            return GCG(terms, batch_size=128, gradient_samples=0)
+            return GCG(terms, batch_size=128, top_k=256, merge=0, gradient_samples=0)
 
         both = {
             "engine": lambda: pair(Fluency, ImageSimilarity),

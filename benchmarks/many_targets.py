@@ -59,7 +59,8 @@ class Milestones(Callback):
 def config(texts: Path, notes: Path, every: int) -> dict[str, Any]:
     """One step of GCG for every text of a file."""
     term = {"class_path": "TextSimilarity", "init_args": {"model": "zoo/clip"}}
-    search = {"steps": 1, "batch_size": 4, "top_k": 4, "prompt_length": 2, "terms": [term]}
+    search = {"steps": 1, "batch_size": 4, "top_k": 4, "merge": 0, "prompt_length": 2}
+    search |= {"terms": [term]}
     meter = {
         "class_path": "benchmarks.many_targets.Milestones",
         "init_args": {"path": str(notes), "every": every},

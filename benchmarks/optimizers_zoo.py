@@ -43,8 +43,10 @@ def growing(**options: Any) -> Row:
 ROWS: dict[str, Row] = {
     "RandomSearch L0": swapping(RandomSearch, GreedySearch),
     "RandomSearch L2": swapping(RandomSearch, GreedySearch, search_ball="L2"),
-    "GCG, gradient at the prompt": swapping(GCG, HistorySearch, top_k=64, gradient_samples=0),
-    "GCG, smoothed": swapping(GCG, HistorySearch, top_k=64),
+    "GCG, gradient at the prompt": swapping(
+        GCG, HistorySearch, top_k=64, merge=0, gradient_samples=0
+    ),
+    "GCG, smoothed": swapping(GCG, HistorySearch, top_k=64, merge=0),
     "GCG, smoothed, merge 8": swapping(GCG, HistorySearch, top_k=64, merge=8),
     "PEZ, 8 restarts": (
         PEZ,

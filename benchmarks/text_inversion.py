@@ -56,8 +56,10 @@ ROWS: dict[str, Row] = {
     "AutoDAN, smoothed, 16 samples (default)": growing(),
     "AutoDAN, smoothed, 16 samples, weight 0.5": growing(gradient_weight=0.5),
     "AutoDAN, smoothed, 32 samples, weight 0.4": growing(gradient_samples=32, gradient_weight=0.4),
-    "GCG, gradient at the prompt": swapping(GCG, HistorySearch, top_k=128, gradient_samples=0),
-    "GCG, smoothed": swapping(GCG, HistorySearch, top_k=128),
+    "GCG, gradient at the prompt": swapping(
+        GCG, HistorySearch, top_k=128, merge=0, gradient_samples=0
+    ),
+    "GCG, smoothed": swapping(GCG, HistorySearch, top_k=128, merge=0),
     "RandomSearch L0": swapping(RandomSearch, GreedySearch),
     "RandomSearch L2": swapping(RandomSearch, GreedySearch, search_ball="L2"),
     "PEZ, 4 restarts": (

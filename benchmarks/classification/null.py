@@ -58,6 +58,7 @@ def run(task: Task, plan: Plan, keep: Path | None, *, write: bool = True) -> Non
         {
             "batch_size": plan.swaps,
             "top_k": 64,
+            "merge": 0,
             "gradient_samples": 0,
             "prompt_length": plan.length,
             "steps": 1000,

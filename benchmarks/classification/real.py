@@ -55,7 +55,7 @@ def rows(plan: Plan) -> dict[str, Row]:
         ),
         "GCG, gradient at the prompt": Row(
             GCG,
-            size | {"batch_size": plan.swaps, "top_k": 256, "gradient_samples": 0},
+            size | {"batch_size": plan.swaps, "top_k": 256, "merge": 0, "gradient_samples": 0},
             HistorySearch,
         ),
         "AutoPrompt": Row(AutoPrompt, size | {"top_k": plan.swaps}),

@@ -46,8 +46,10 @@ def all_rows(evaluations: int, examples: int, length: int, swaps: int) -> dict[s
             size | {"steps": MANY, "batch_size": swaps, "radius": length},
             gradient=False,
         ),
-        "GCG, gradient at the prompt": Row(GCG, swapping | {"gradient_samples": 0}, HistorySearch),
-        "GCG, smoothed": Row(GCG, swapping, HistorySearch),
+        "GCG, gradient at the prompt": Row(
+            GCG, swapping | {"merge": 0, "gradient_samples": 0}, HistorySearch
+        ),
+        "GCG, smoothed": Row(GCG, swapping | {"merge": 0}, HistorySearch),
         "AutoPrompt": Row(AutoPrompt, size | {"steps": MANY, "top_k": swaps}),
         "AutoPrompt-SGD": Row(AutoPromptSGD, moving),
         "FluentPrompt": Row(FluentPrompt, moving, fluency=0.1),

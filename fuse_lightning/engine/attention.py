@@ -103,6 +103,15 @@ def growing(keys: GrowingKeys) -> Iterator[None]:
     keys.advance()
 
 
+def kept_keys() -> float:
+    """Number of kept keys that each position of the present forward attends to.
+
+    Those of shared beginnings and of written tokens are no part of the rows that are read.
+    """
+    active = _active.get()
+    return active.keys if isinstance(active, Branches | GrowingKeys) else 0.0
+
+
 def attention(
     module: nn.Module,
     query: Tensor,

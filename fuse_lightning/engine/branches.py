@@ -87,6 +87,12 @@ class Groups:
         group_trunk = torch.arange(len(counts)).repeat_interleave(groups)
         self._places = {shared.device: _Places(group_trunk, place, rows, shared)}
 
+    @property
+    def keys(self) -> float:
+        """Keys of trunks that a row's tokens are multiplied with, those of empty places too."""
+        known = next(iter(self._places.values()))
+        return self.length * len(known.rows) / len(known.place)
+
     def at(self, device: torch.device) -> _Places:
         """The positions on a device."""
         if device not in self._places:
@@ -126,6 +132,11 @@ class Branches:
         self.new = new
         self.groups = Groups(trunk, shared)
         self._masks: dict[tuple[int, int | None, torch.device], Tensor] = {}
+
+    @property
+    def keys(self) -> float:
+        """Keys of trunks that each of a row's tokens is multiplied with."""
+        return self.groups.keys
 
     def attend(
         self,

@@ -110,6 +110,11 @@ class GrowingKeys:
         for layer, parts in own.layers.items() if own else ():
             self._layers[layer] = self._room(parts[0], self.width), self._room(parts[1], self.width)
 
+    @property
+    def keys(self) -> float:
+        """Keys before its own that a row's new token is multiplied with."""
+        return sum(groups.keys for groups in self._groups) + self.column
+
     def _layout(self) -> tuple[Tensor, Tensor]:
         """Mask of the columns that each row sees, and their positions, both (N, L + C)."""
         begin = torch.zeros_like(self.given)[:, None]

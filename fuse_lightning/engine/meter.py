@@ -1,20 +1,21 @@
 """Meters of the work of networks: positions that are read, and floating-point operations."""
 
-import re
 from collections.abc import Iterable
 from contextlib import ExitStack
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 from torch import Tensor, nn
-from transformers import PreTrainedModel
+from transformers import EncoderDecoderCache, PreTrainedModel
+from transformers.pytorch_utils import Conv1D
 
-FORWARD, BACKWARD = 2, 4
-"""Operations for each parameter and position (arXiv 2001.08361, section 2.1)."""
-EXPERTS = re.compile(r"(^|\.)experts\.")
-"""Parameters of a mixture of experts, by name."""
-EXPERT_COUNTS = ("num_local_experts", "num_experts", "n_routed_experts")
-"""Settings that say how many experts a layer has."""
+from fuse_lightning.engine.attention import kept_keys
+from fuse_lightning.engine.operations import multiplications
+
+OPERATIONS = 2
+"""Operations for each multiplication: it and a sum."""
+LINEAR = nn.Linear | nn.Conv2d | Conv1D
+"""Layers that count by themselves where they are no part of a transformer."""
 
 
 class Work(NamedTuple):
@@ -36,13 +37,14 @@ class Meter:
     beginnings, single tokens of a generation. A position is one vector of the output. Shapes alone
     are looked at, so that no device is waited for.
 
-    The operations are 2 for each parameter and position forward, and 4 backward (arXiv 2001.08361).
-    The attention to other positions and the output head are not among them. A network of
-    convolutions has other widths inside than at its end: there each layer's parameters count for
-    the positions of that layer.
+    The operations are those of all matrix products and of attention to every key that is read,
+    masked ones included: what :class:`torch.utils.flop_counter.FlopCounterMode` counts. Weights are
+    frozen, so that backward a product with them counts once more and no gradient of theirs does.
+    Of a network of convolutions the layers count, without attention.
 
     Args:
         network: The network.
+        reads: Whether its positions count; those of an output head have been read before.
 
     Attributes:
         forward: Positions that were read.
@@ -50,41 +52,64 @@ class Meter:
         flops: Operations of both.
     """
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, *, reads: bool = True) -> None:
+        self.reads = reads
         self.forward = self.backward = 0
         self.flops = 0.0
         self.users = 0
         self.undo = ExitStack()
-        self._inner = 0
-        """Multiplications inside a network of convolutions since its last output."""
-        self._parameters: float | None = None
-        if isinstance(network, PreTrainedModel):
-            self._parameters = passed_parameters(network)
-        else:
-            for layer in network.modules():
-                if isinstance(layer, nn.Conv2d | nn.Linear):
-                    self.undo.callback(layer.register_forward_hook(self._add_layer).remove)
-        self.undo.callback(network.register_forward_hook(self._add).remove)
+        self._inner = 0.0
+        """Multiplications of layers that count by themselves since the network's last output."""
+        self._work = multiplications(network) if isinstance(network, PreTrainedModel) else None
+        # The patches of a picture are cut out by a convolution.
+        kinds = LINEAR if self._work is None else nn.Conv2d
+        for layer in network.modules():
+            if isinstance(layer, kinds):
+                self.undo.callback(layer.register_forward_hook(self._add_layer).remove)
+        hook = network.register_forward_hook(self._add, with_kwargs=True)
+        self.undo.callback(hook.remove)
 
     def _add_layer(self, layer: nn.Module, _: Any, output: Tensor) -> None:
         width = output.shape[1] if isinstance(layer, nn.Conv2d) else output.shape[-1]
-        self._inner += layer.get_parameter("weight").numel() * (output.numel() // width)
+        weight = layer.get_parameter("weight")
+        shape = getattr(getattr(weight, "quant_state", None), "shape", weight.shape)
+        self._inner += shape.numel() * (output.numel() // max(1, width))
 
-    def _add(self, _: nn.Module, __: Any, output: Any) -> None:
+    def _add(self, _: nn.Module, __: Any, options: dict[str, Any], output: Any) -> None:
         hidden = hidden_states(output)
         picture = hidden.dim() == 4
         positions = hidden.numel() // hidden.shape[1 if picture else -1]
-        times: float = self._inner if self._parameters is None else self._parameters * positions
-        self._inner = 0
+        times = self._inner
+        twice = 0.0
+        if self._work is not None:
+            rows, tokens = hidden.shape[0], positions // max(1, hidden.shape[0])
+            states = options.get("encoder_hidden_states")
+            source = 0 if states is None else states.shape[1]
+            before = known_keys(options.get("past_key_values"), tokens)
+            keys = tokens + before + kept_keys()
+            times += self._work.forward(rows, tokens, keys, source, known=before > 0)
+            twice = self._work.attention(rows, tokens, keys, source)
+        self._inner = 0.0
+        if not self.reads:
+            positions = 0
         self.forward += positions
-        self.flops += FORWARD * times
+        self.flops += OPERATIONS * times
 
         def back(_: Tensor) -> None:
             self.backward += positions
-            self.flops += BACKWARD * times
+            self.flops += OPERATIONS * (times + twice)
 
         if hidden.requires_grad:
             hidden.register_hook(back)  # type: ignore[no-untyped-call]
+
+
+def known_keys(cache: Any, tokens: int) -> int:
+    """Number of keys in a cache of transformers before its last ``tokens``."""
+    if isinstance(cache, EncoderDecoderCache):
+        cache = cache.self_attention_cache
+    length = getattr(cache, "get_seq_length", int)()
+    # A cache of fixed size says it as a tensor, on its device.
+    return max(0, length - tokens) if isinstance(length, int) else 0
 
 
 def hidden_states(output: Any) -> Tensor:
@@ -94,35 +119,6 @@ def hidden_states(output: Any) -> Tensor:
     found: Tensor | None = getattr(output, "last_hidden_state", None)
     first: Tensor = output[0] if found is None else found
     return first
-
-
-def passed_parameters(network: PreTrainedModel) -> float:
-    """Number of the parameters that a position passes: all but embedding tables.
-
-    Of a mixture of experts those of the experts count by the share that is active, if the
-    configuration says it.
-    """
-    tables = {
-        id(weight)
-        for layer in network.modules()
-        if isinstance(layer, nn.Embedding)
-        for weight in layer.parameters()
-    }
-    active = _active_share(network.config)
-    total = 0.0
-    for name, weight in network.named_parameters():
-        if id(weight) not in tables:
-            # Weights of four bits lie packed, in another shape.
-            shape = getattr(getattr(weight, "quant_state", None), "shape", weight.shape)
-            total += shape.numel() * (active if EXPERTS.search(name) else 1)
-    return total
-
-
-def _active_share(config: Any) -> float:
-    """Share of the experts of a layer that a position passes."""
-    chosen = getattr(config, "num_experts_per_tok", None)
-    counts = [count for name in EXPERT_COUNTS if (count := getattr(config, name, None))]
-    return min(1.0, chosen / counts[0]) if chosen and counts else 1.0
 
 
 def stacks(network: nn.Module) -> list[nn.Module]:
@@ -137,6 +133,22 @@ def stacks(network: nn.Module) -> list[nn.Module]:
     """
     found: list[nn.Module] = [part for part in network.modules() if _is_innermost(part)]
     return found or [getattr(network, "encoder", network)]
+
+
+def heads(network: nn.Module) -> list[nn.Module]:
+    """The linear layers of a network beside its innermost transformers, such as an output head.
+
+    >>> from transformers import GPT2Config, GPT2LMHeadModel
+    >>> whole = GPT2LMHeadModel(GPT2Config(n_layer=1, n_embd=4, n_head=1, vocab_size=8))
+    >>> heads(whole)
+    [Linear(in_features=4, out_features=8, bias=False)]
+    """
+    inside = {id(part) for stack in stacks(network) for part in stack.modules()}
+    if id(network) in inside or not any(_is_innermost(part) for part in network.modules()):
+        return []
+    return [
+        part for part in network.modules() if isinstance(part, LINEAR) and id(part) not in inside
+    ]
 
 
 def _is_innermost(network: nn.Module) -> bool:
@@ -156,12 +168,13 @@ def watch(networks: Iterable[nn.Module], undo: ExitStack) -> list[Meter]:
     """
     found = []
     for network in networks:
-        for stack in stacks(network):
-            if stack not in _meters:
-                _meters[stack] = Meter(stack)
-            found.append(_meters[stack])
+        parts = [(stack, True) for stack in stacks(network)]
+        for part, reads in [*parts, *((head, False) for head in heads(network))]:
+            if part not in _meters:
+                _meters[part] = Meter(part, reads=reads)
+            found.append(_meters[part])
             found[-1].users += 1
-            undo.callback(_leave, stack)
+            undo.callback(_leave, part)
     return found
 
 

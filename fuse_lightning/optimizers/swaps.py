@@ -110,6 +110,31 @@ class SwapOptimizer(PromptOptimizer):
             For each state the tokens, best first, shape (P, top_k), on the CPU.
         """
         places = [range(len(state)) for state in states] if places is None else places
+        tokens = []
+        found = self.token_changes(states, owners, places)
+        for state, slots, change in zip(states, places, found, strict=True):
+            change = change.masked_fill(~self.allowed, torch.inf)
+            standing = torch.tensor([[state[slot]] for slot in slots])
+            change.scatter_(1, to_device(standing, change.device), torch.inf)
+            tokens.append(change.topk(top_k, largest=False).indices)
+        return [*torch.split(torch.cat(tokens).cpu(), [len(slots) for slots in places])]
+
+    def token_changes(
+        self,
+        states: Sequence[State],
+        owners: Sequence[int],
+        places: Sequence[Sequence[int]],
+    ) -> list[Tensor]:
+        """Predicted changes of the objective for every token at positions of each state.
+
+        Args:
+            states: The prompts.
+            owners: Target of each.
+            places: P positions of each prompt.
+
+        Returns:
+            For each state shape (P, V) on the device of the primary; lower is better.
+        """
         samples = [
             sample
             for group, (state, owner) in enumerate(zip(states, owners, strict=True))
@@ -125,16 +150,13 @@ class SwapOptimizer(PromptOptimizer):
         ]
         heads = smoothed_gradient(self.objective, samples, owners, lambda term: bool(term.weight))
         labels = label_changes(self.objective, self.objective.prompts(states, owners))
-        tokens = []
-        for group, (state, slots) in enumerate(zip(states, places, strict=True)):
+        changes = []
+        for group, slots in enumerate(places):
             change = predicted_change(heads, [(group, slot) for slot in slots], self.allowed)
             if not isinstance(labels, float):
                 change += labels[group, to_device(torch.tensor([*slots]), labels.device)]
-            change.masked_fill_(~self.allowed, torch.inf)
-            standing = torch.tensor([[state[slot]] for slot in slots])
-            change.scatter_(1, to_device(standing, change.device), torch.inf)
-            tokens.append(change.topk(top_k, largest=False).indices)
-        return [*torch.split(torch.cat(tokens).cpu(), [len(slots) for slots in places])]
+            changes.append(change)
+        return changes
 
     def replaced(
         self, state: State, tokens: Tensor, count: int, n_replace: int, owner: int

@@ -40,7 +40,7 @@ class Result:
             pairs of a prompt and an example. Each counts once, however often it was asked for.
         tokens: Positions that the models read for the target, padding included; a step's are
             shared equally by its batch, as seconds are.
-        flops: Floating-point operations of the models for the target, by parameters and positions.
+        flops: Floating-point operations of the models for the target, backward passes included.
 
     >>> result = Result("a.png", "a red star", [5, 7], 1.5, {"fluency": 1.5}, 3, 0, 0.2)
     >>> Result.from_dict(result.to_dict()) == result

@@ -48,13 +48,10 @@ def test_the_targets_share_all_that_was_read(folders, pictures, tmp_path, name):
     module, positions = OPTIMIZERS[name](folders, seed=3), Positions()
     rows = search(module, tmp_path, ImageTargets(str(pictures), batch_size=2), positions)
     assert sum(row.tokens for row in rows) == pytest.approx(positions.positions, abs=len(rows))
-    most = max(
-        meter.flops / meter.forward
-        for model in module.objective.models
-        for meter in model.meters
-        if meter.forward
-    )
-    assert all(0 < row.flops <= most * row.tokens for row in rows)
+    # Loading reads something too, to try the networks out.
+    meters = {id(meter): meter for model in module.objective.models for meter in model.meters}
+    assert 0 < sum(row.flops for row in rows) <= sum(meter.flops for meter in meters.values())
+    assert all(row.flops > row.tokens for row in rows)
     assert rows[0].evaluations > 0
 
 
@@ -66,7 +63,7 @@ def test_a_captioner_counts_beside_the_terms(folders, pictures, tmp_path):
     )
     rows = search(module, tmp_path, ImageTargets(str(pictures), batch_size=2), positions)
     assert sum(row.tokens for row in rows) == pytest.approx(positions.positions, abs=len(rows))
-    assert module.captioner.meters[-1].forward > 0
+    assert all(meter.forward > 0 for meter in module.captioner.meters if meter.reads)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -6,8 +6,10 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from fuse_lightning.data import ImageTargets
+from fuse_lightning.data import ImageTargets, LabelledExamples
 from fuse_lightning.objectives import (
+    Classification,
+    Continuation,
     Fluency,
     ImageSimilarity,
     Objective,
@@ -42,6 +44,7 @@ def test_exhaustive_gcg_is_coordinate_descent(folders, pictures, tmp_path, doubl
         top_k=others,
         initial_prompt="a red star",
         gradient_samples=2,
+        merge=0,
     )
     fit(module, ImageTargets(str(pictures / "0.png")), tmp_path, GreedySearch())
     state = module.objective.encode_prompt("a red star")
@@ -89,6 +92,40 @@ def test_number_of_replaced_tokens_falls_in_a_straight_line(folders, pictures, t
     )
     fit(module, ImageTargets(str(pictures / "0.png")), tmp_path, GreedySearch())
     assert seen == [5, 4, 3, 2, 1]
+
+
+@pytest.mark.parametrize(
+    ("terms", "samples"),
+    [
+        (lambda folders: [Fluency(folders["gpt2"])], 0),
+        (lambda folders: [Fluency(folders["gpt2"]), Continuation(folders["gpt2"], label="a")], 0),
+        (lambda folders: [Fluency(folders["gpt2"]), ImageSimilarity(folders["clip"])], 16),
+        (lambda folders: [ImageSimilarity(folders["clip"])], 16),
+    ],
+)
+def test_gradients_are_averaged_by_default_where_no_language_model_reads_the_prompt_alone(
+    folders, pictures, tmp_path, terms, samples
+):
+    """A gradient at the prompt itself is exact where the tokens are the model's own."""
+    for given, expected in ((None, samples), (3, 3), (0, 0)):
+        module = GCG(
+            terms(folders), steps=1, batch_size=2, top_k=4, prompt_length=3, gradient_samples=given
+        )
+        fit(module, ImageTargets(str(pictures / "0.png")), tmp_path, GreedySearch())
+        assert module.gradient_samples == expected
+
+
+def test_gradients_are_averaged_by_default_over_prompts_that_share_out_examples(tmp_path):
+    module = GCG(
+        [Classification("zoo/instruct", layout="{prompt} {text} It is{answer}")],
+        steps=1,
+        batch_size=2,
+        top_k=4,
+        prompt_length=3,
+    )
+    data = LabelledExamples("zoo/moods", labels={"positive": "good", "negative": "bad"}, shots=2)
+    fit(module, data, tmp_path, GreedySearch())
+    assert module.gradient_samples == 16
 
 
 def test_merged_candidates_join_the_best_swaps_of_the_best_parent(folders, pictures, tmp_path):
