@@ -17,11 +17,13 @@ from fuse_lightning.objectives import (
     smoothed_gradient,
 )
 from fuse_lightning.optimizers.base import SPARE, PromptOptimizer
+from fuse_lightning.optimizers.revision import LEAST, Draft, Revision
+from fuse_lightning.search import Scored, distinct
 from fuse_lightning.utilities.numbers import check_number
 
 
 class AutoDAN(PromptOptimizer):
-    """AutoDAN optimizer: grows a fluent prompt by one token a step.
+    """AutoDAN optimizer: grows a fluent prompt by one token a step, and revises the best.
 
     All tokens are ranked by the language model's log-probability minus the change of the other
     terms predicted from gradients; the best ``batch_size`` of each state are scored exactly.
@@ -34,6 +36,11 @@ class AutoDAN(PromptOptimizer):
     A state ends at ``max_length``, or where the language model gives its end tokens more than
     ``end_probability``.
 
+    Growth alone never mends a word that was right only while it was the last. So once prompts have
+    two tokens, half of a step's candidates are edits of the best ones: a token replaced, inserted
+    or removed, see :class:`~fuse_lightning.optimizers.revision.Revision`. The number of candidates
+    is the same. ``revise=0`` gives the published method.
+
     Args:
         terms: The objective; the first term's model must be a causal language model.
         batch_size: Candidates scored for each state.
@@ -42,6 +49,7 @@ class AutoDAN(PromptOptimizer):
         max_length: Most tokens of a prompt; ``None`` for no limit but the steps.
         end_probability: Probability of an end token, in [0, 1], above which a state is not
             extended.
+        revise: Prompts that each step edits, the best so far and those of the step; 0 for none.
         **options: Options of every :class:`PromptOptimizer`.
     """
 
@@ -53,16 +61,18 @@ class AutoDAN(PromptOptimizer):
         gradient_weight: float = 0.25,
         max_length: int | None = None,
         end_probability: float = 0.5,
+        revise: int = 2,
         **options: Any,
     ) -> None:
         # Only the next token is ever replaced.
         super().__init__(terms, gradient_resample=1.0, **options)
-        for name, value in (
-            ("batch_size", batch_size),
-            ("max_length", 1 if max_length is None else max_length),
+        for name, value, least in (
+            ("batch_size", batch_size, 1),
+            ("max_length", 1 if max_length is None else max_length, 1),
+            ("revise", revise, 0),
         ):
-            if value < 1:
-                raise FuseError(f"{name} is {value}; it must be at least 1")
+            if value < least:
+                raise FuseError(f"{name} is {value}; it must be at least {least}")
         check_number("logit_weight", logit_weight)
         check_number("gradient_weight", gradient_weight)
         check_number("end_probability", end_probability, 0, 1)
@@ -78,6 +88,9 @@ class AutoDAN(PromptOptimizer):
         self.gradient_weight = gradient_weight
         self.max_length = max_length
         self.end_probability = end_probability
+        self.revise = revise
+        self._left: list[int] = []
+        """Candidates of this step that growth has left to revision, for each target."""
 
     def _exact(self, term: Term) -> bool:
         """Whether a term is the writer's own likelihood, so that its change is known."""
@@ -89,8 +102,70 @@ class AutoDAN(PromptOptimizer):
 
     def propose(self, states: list[list[State]]) -> list[list[State]]:
         """The most promising extensions of each state."""
-        most = self.writer.max_tokens if self.max_length is None else self.max_length
-        begun = self._beginnings([s for found in states for s in found if len(s) < most])
+        chosen = self._extensions(states)
+        self._left = [
+            self.batch_size * len(found) - len(new)
+            for found, new in zip(states, chosen, strict=True)
+        ]
+        return chosen
+
+    def refine(self, scored: list[list[Scored[State]]]) -> list[list[State]]:
+        """Edits of the best prompts, as many as growth has left."""
+        drafts = [
+            draft for place, found in enumerate(scored) for draft in self._drafts(place, found)
+        ]
+        edits: list[dict[State, None]] = [{} for _ in scored]
+        for draft, found in zip(drafts, self._revision.propose(drafts), strict=True):
+            edits[draft.owner].update(dict.fromkeys(found))
+        return [[*found] for found in edits]
+
+    def _drafts(self, place: int, scored: list[Scored[State]]) -> list[Draft]:
+        """Prompts of a target to edit: the best of this step and of the results so far."""
+        search = self.searches[place]
+        if not self.choice.applies(self.targets[place]):
+            # Losses over the examples that choose are not those of a step.
+            scored = [*scored, *((best.loss, best.state) for best in search.kept)]
+        states = [state for _, state in distinct(scored) if len(state) >= LEAST][: self.revise]
+        grow = self._beginnings(states)
+        return [
+            Draft(
+                state,
+                place,
+                self._left[place] // len(states),
+                search.generator,
+                search.evaluated,
+                state in grow and len(state) < self._most,
+            )
+            for state in states
+        ]
+
+    @property
+    def _most(self) -> int:
+        """Most tokens of a prompt."""
+        return self.writer.max_tokens if self.max_length is None else self.max_length
+
+    @property
+    def _revision(self) -> Revision:
+        exact = any(term.weight and self._exact(term) for term in self.objective.terms)
+        return Revision(
+            self.objective,
+            self.admission,
+            self.allowed,
+            self._likelihood,
+            exact,
+            self._active,
+            self.gradient_weight / self._unit,
+            self.gradient_samples,
+        )
+
+    def _likelihood(self, states: list[State]) -> Tensor:
+        """Weighted log-probabilities of what may follow states, in the unit, shape (N, V)."""
+        begun = self._beginnings(states)
+        _, fluency = self._next(states, [begun[state] for state in states])
+        return self.logit_weight * fluency
+
+    def _extensions(self, states: list[list[State]]) -> list[list[State]]:
+        begun = self._beginnings([s for found in states for s in found if len(s) < self._most])
         beams = [[state for state in found if state in begun] for found in states]
         owners = [target for target, found in enumerate(beams) for _ in found]
         parents = [state for found in beams for state in found]
@@ -115,12 +190,11 @@ class AutoDAN(PromptOptimizer):
             [(*parent, token) for token in row] for parent, row in zip(parents, rows, strict=True)
         ]
         chosen: list[dict[State, None]] = [{} for _ in states]
-        for owner, found in zip(
-            owners,
-            self.admission.first(extended, owners, self.batch_size, growing=True),
-            strict=True,
-        ):
-            chosen[owner].update(dict.fromkeys(found))
+        admitted = self.admission.first(extended, owners, self.batch_size, growing=True)
+        for parent, owner, found in zip(parents, owners, admitted, strict=True):
+            halved = self.revise and len(parent) >= LEAST
+            most = (self.batch_size + 1) // 2 if halved else self.batch_size
+            chosen[owner].update(dict.fromkeys(found[:most]))
         return [[*found] for found in chosen]
 
     @property
