@@ -36,10 +36,9 @@ class AutoDAN(PromptOptimizer):
     A state ends at ``max_length``, or where the language model gives its end tokens more than
     ``end_probability``.
 
-    Growth alone never mends a word that was right only while it was the last. So once prompts have
-    two tokens, half of a step's candidates are edits of the best ones: a token replaced, inserted
-    or removed, see :class:`~fuse_lightning.optimizers.revision.Revision`. The number of candidates
-    is the same. ``revise=0`` gives the published method.
+    Growth alone mends no word. So once prompts have two tokens, half of a step's candidates are
+    edits of the best, see :class:`~fuse_lightning.optimizers.revision.Revision`; there are as many
+    candidates as before. ``revise=0`` gives the published method.
 
     Args:
         terms: The objective; the first term's model must be a causal language model.
@@ -98,7 +97,7 @@ class AutoDAN(PromptOptimizer):
 
     def _predicted(self, term: Term) -> bool:
         """Whether a term's change must be predicted from gradients."""
-        return not self._exact(term)
+        return bool(term.weight) and not self._exact(term)
 
     def propose(self, states: list[list[State]]) -> list[list[State]]:
         """The most promising extensions of each state."""
@@ -125,18 +124,17 @@ class AutoDAN(PromptOptimizer):
         if not self.choice.applies(self.targets[place]):
             # Losses over the examples that choose are not those of a step.
             scored = [*scored, *((best.loss, best.state) for best in search.kept)]
-        states = [state for _, state in distinct(scored) if len(state) >= LEAST][: self.revise]
-        grow = self._beginnings(states)
+        states = [state for _, state in distinct(scored) if len(state) >= LEAST]
+        states = states[: min(self.revise, self._left[place])]
+        begun = self._beginnings([state[:n] for state in states for n in range(len(state) + 1)])
+        grow = [state in begun and len(state) < self._most for state in states]
+        # Divided as evenly as whole numbers can be.
+        counts = [(self._left[place] + n) // len(states) for n in range(len(states))][::-1]
+        told = search.generator, search.evaluated
         return [
-            Draft(
-                state,
-                place,
-                self._left[place] // len(states),
-                search.generator,
-                search.evaluated,
-                state in grow and len(state) < self._most,
-            )
-            for state in states
+            Draft(state, place, count, *told, more)
+            for state, count, more in zip(states, counts, grow, strict=True)
+            if all(state[:n] in begun for n in range(len(state)))
         ]
 
     @property
@@ -153,7 +151,7 @@ class AutoDAN(PromptOptimizer):
             self.allowed,
             self._likelihood,
             exact,
-            self._active,
+            self._predicted,
             self.gradient_weight / self._unit,
             self.gradient_samples,
         )
@@ -178,11 +176,11 @@ class AutoDAN(PromptOptimizer):
         if any(term.weight and self._exact(term) for term in self.objective.terms):
             # What a token adds to a mean over tokens.
             scores = scores / (lengths + 1)
-        if self.gradient_weight and any(map(self._active, self.objective.terms)):
+        if self.gradient_weight and any(map(self._predicted, self.objective.terms)):
             predicted = self._predict(parents, owners) / self._unit
             scores = scores - self.gradient_weight * predicted
         # An empty prompt is always extended: there is nothing to end yet.
-        ended = (lengths > 0) & (self._end(log_probs) > self.end_probability)
+        ended = (lengths > 0) & (_end(self.writer, log_probs) > self.end_probability)
         scores = scores.masked_fill(ended | ~self.allowed, -torch.inf)
         # From here on states are read on the CPU; before, a device goes on without being asked.
         rows = top_rows(scores, SPARE * self.batch_size)
@@ -255,14 +253,6 @@ class AutoDAN(PromptOptimizer):
         empty = to_device(torch.tensor([[not state] for state in parents]), log_probs.device)
         return torch.where(empty, log_probs[:, openings.first], log_probs)
 
-    def _active(self, term: Term) -> bool:
-        return bool(term.weight) and self._predicted(term)
-
-    def _end(self, log_probs: Tensor) -> Tensor:
-        """Probability that the text ends here, shape (parents, 1)."""
-        ends = to_device(torch.tensor(self.writer.end_ids, dtype=torch.long), log_probs.device)
-        return log_probs[:, ends].exp().sum(1, keepdim=True)
-
     def _predict(self, parents: list[State], owners: list[int]) -> Tensor:
         """Predicted change of the other terms for every next token, shape (parents, V)."""
         samples = []
@@ -281,6 +271,12 @@ class AutoDAN(PromptOptimizer):
         return predicted_change(
             heads, [(g, len(state)) for g, state in enumerate(parents)], self.allowed
         )
+
+
+def _end(writer: CausalLM, log_probs: Tensor) -> Tensor:
+    """Probability that a text ends here, shape (N, 1), from log-probabilities of shape (N, V)."""
+    ends = to_device(torch.tensor(writer.end_ids, dtype=torch.long), log_probs.device)
+    return log_probs[:, ends].exp().sum(1, keepdim=True)
 
 
 def top_rows(scores: Tensor, count: int) -> list[list[int]]:

@@ -37,7 +37,7 @@ optimizer = partial(build, AutoDAN, steps=STEPS, batch_size=6, gradient_samples=
 def test_exhaustive_greedy_search_equals_brute_force(folders, pictures, tmp_path, double):
     """With every token scored, the gradient cannot matter, and each step is an argmin."""
     everything = len(tiny.tokenizer("byte"))
-    module = optimizer(folders, batch_size=everything, steps=3, end_probability=1.0)
+    module = optimizer(folders, batch_size=everything, steps=3, end_probability=1.0, revise=0)
     fit(module, ImageTargets(str(pictures / "0.png")), tmp_path, GreedySearch())
     objective = module.objective
     state, best = (), None
@@ -90,7 +90,7 @@ def test_published_settings_take_the_gradient_at_one_fixed_token(folders, pictur
 
 
 def test_maximum_length_ends_growth(folders, pictures, tmp_path):
-    module = optimizer(folders, max_length=2)
+    module = optimizer(folders, max_length=2, revise=0)
     fit(module, ImageTargets(str(pictures / "0.png")), tmp_path, BeamSearch(3))
     assert len(module.results[0].ids) <= 2
     assert module.frontier.expand() == [[]]
@@ -111,10 +111,10 @@ def test_patience_ends_a_target_that_does_not_improve(folders, pictures, tmp_pat
 
 
 def test_growth_begins_at_a_given_text_or_at_random_tokens(folders, pictures, tmp_path):
-    module = optimizer(folders, initial_prompt="two red stars", steps=2)
+    module = optimizer(folders, initial_prompt="two red stars", steps=2, revise=0)
     fit(module, ImageTargets(str(pictures / "0.png")), tmp_path, GreedySearch())
     assert module.results[0].prompt.startswith("two red stars")
-    module = optimizer(folders, prompt_length=2, steps=2)
+    module = optimizer(folders, prompt_length=2, steps=2, revise=0)
     fit(module, ImageTargets(str(pictures / "0.png")), tmp_path, GreedySearch())
     assert len(module.results[0].ids) in (3, 4)
 

@@ -109,18 +109,18 @@ def test_a_step_finds_the_best_prompt_within_one_edit(folders, pictures, tmp_pat
     )
     fit(module, ImageTargets(str(pictures / "0.png")), tmp_path, GreedySearch())
 
-    def loss(state):
-        prompts = module.objective.prompts([state], [0])
-        return float(module.objective.total(module.objective.losses(prompts))[0])
+    def least(states):
+        prompts = module.objective.prompts(states := sorted(states), [0] * len(states))
+        losses = module.objective.losses(prompts, again=True)
+        return min(zip(module.objective.total(losses).tolist(), states, strict=True))
 
-    module.objective.scores.forget()
     tokens = module.allowed_ids.tolist()
     start = module.objective.encode_prompt("two red")
     grown = {start} | admitted(module, {(*start, token) for token in tokens})
-    best = min(grown, key=loss)
-    expected = min(loss(each) for each in grown | admitted(module, set.union(*edits(best, tokens))))
+    loss, best = least(grown)
+    expected, _ = least(admitted(module, set.union(*edits(best, tokens))))
     assert module.results[0].loss == near(expected)
-    assert module.results[0].loss < min(map(loss, grown))
+    assert expected < loss
 
 
 @pytest.mark.parametrize("revise", [0, 1, 3])
@@ -144,9 +144,11 @@ def test_a_step_scores_as_many_candidates_as_without_revision(revise, folders, p
     for step, count in spent:
         steps[step] += count
     assert steps[1] == 6
-    assert all(count == 18 for step, count in steps.items() if step > 2)
+    # Two prompts may have edits in common.
+    assert all(9 < count <= 18 for step, count in steps.items() if step > 2)
+    assert revise > 1 or all(count == 18 for step, count in steps.items() if step > 2)
     assert (len(spent) > 6) == (revise > 0)
-    assert module.results[0].evaluations == len(seen) == 6 + 5 * 18
+    assert module.results[0].evaluations == len(seen)
 
 
 def test_no_revision_leaves_growth_as_it_is(folders, pictures, tmp_path):
