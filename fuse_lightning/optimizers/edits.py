@@ -1,7 +1,5 @@
 """Edits of prompts: a token replaced, inserted or removed."""
 
-from collections.abc import Callable, Iterator
-
 import torch
 from torch import Tensor
 
@@ -39,26 +37,20 @@ def shortened(state: State) -> list[State]:
     return [*dict.fromkeys((*state[:n], *state[n + 1 :]) for n in range(len(state)))]
 
 
-def ranked(
-    state: State, scores: Tensor, edit: Callable[[State, int, int], State], count: int
-) -> Iterator[State]:
-    """The ``count`` best edits of a prompt, best first.
+def top_cells(scores: Tensor, count: int) -> Tensor:
+    """Cells of a table with the highest scores, best first, counted row by row.
 
-    >>> scores = torch.tensor([[0.1, 0.4], [0.3, -torch.inf]])
-    >>> [*ranked((0, 1), scores, replaced, 3)]
-    [(1, 1), (0, 0), (0, 1)]
+    >>> top_cells(torch.tensor([[0.1, 0.4], [0.3, -torch.inf]]), 4)
+    tensor([ 1,  2,  0, -1])
 
     Args:
-        state: The prompt.
-        scores: Score of each token at each of P positions, higher is better; minus infinity, or
-            no number, where there is no such edit; shape (P, V).
-        edit: Makes a prompt of a prompt, a position and a token.
+        scores: Score of each token at each of P positions, higher is better, shape (P, V).
         count: How many, at most.
+
+    Returns:
+        ``position * V + token`` of each, on the scores' device; -1 in place of a cell with minus
+        infinity or no number.
     """
-    values = scores.flatten().masked_fill(scores.flatten().isnan(), -torch.inf)
-    best, indices = values.topk(min(count, len(values)))
-    indices = indices.masked_fill(best == -torch.inf, -1)
-    width = scores.shape[1]
-    for index in indices.tolist():
-        if index >= 0:
-            yield edit(state, index // width, index % width)
+    flat = scores.flatten()
+    best, cells = flat.masked_fill(flat.isnan(), -torch.inf).topk(min(count, len(flat)))
+    return cells.masked_fill(best == -torch.inf, -1)

@@ -1,6 +1,6 @@
 """Revision: edits of whole prompts, ranked by likelihood and predicted change."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from math import ceil
@@ -19,7 +19,7 @@ from fuse_lightning.objectives import (
 )
 from fuse_lightning.objectives.smoothing import Sample
 from fuse_lightning.optimizers.admission import Admission
-from fuse_lightning.optimizers.edits import inserted, ranked, replaced, shortened
+from fuse_lightning.optimizers.edits import inserted, replaced, shortened, top_cells
 from fuse_lightning.utilities.evaluations import Evaluations
 
 LEAST = 2
@@ -101,13 +101,20 @@ class Revision:
         before = self.likelihood([d.state[:n] for d in drafts for n in range(len(d.state))])
         likely = torch.split(before, [len(draft.state) for draft in drafts])
         swaps, insertions = self._swap_changes(drafts), self._insertion_changes(drafts)
-        groups: list[list[State]] = []
+        cells: list[Tensor] = []
         for draft, told, swap, insertion in zip(drafts, likely, swaps, insertions, strict=True):
-            scores = self._swap_scores(draft, told, swap)
+            # No more than those that were scored can be known.
+            most = SPARE * draft.count + draft.known.count
+            cells.append(top_cells(self._swap_scores(draft, told, swap), most))
+            more = most if draft.grows else 0
+            cells.append(top_cells(self._insertion_scores(draft, told, insertion), more))
+        # Read at once, when all of it is under way.
+        read = iter(torch.cat(cells).cpu().split([*map(len, cells)]))
+        groups: list[list[State]] = []
+        for draft, swap, insertion in zip(drafts, read, read, strict=True):
             groups.append([state for state in shortened(draft.state) if state not in draft.known])
-            groups.append(_fresh(draft, scores, replaced))
-            scores = self._insertion_scores(draft, told, insertion)
-            groups.append(_fresh(draft, scores, inserted) if draft.grows else [])
+            groups.append(self._fresh(draft, swap, replaced))
+            groups.append(self._fresh(draft, insertion, inserted))
         owners = [draft.owner for draft in drafts for _ in range(3)]
         most = max(draft.count for draft in drafts)
         admitted = iter(self.admission.first(groups, owners, most))
@@ -115,6 +122,14 @@ class Revision:
             _shared(draft.count, *parts)
             for draft, *parts in zip(drafts, admitted, admitted, admitted, strict=True)
         ]
+
+    def _fresh(
+        self, draft: Draft, cells: Tensor, edit: Callable[[State, int, int], State]
+    ) -> list[State]:
+        """Edits of a draft that were not scored before, some more than are wanted."""
+        width = len(self.allowed)
+        found = (edit(draft.state, *divmod(cell, width)) for cell in cells.tolist() if cell >= 0)
+        return [*islice((s for s in found if s not in draft.known), SPARE * draft.count)]
 
     def _swap_scores(self, draft: Draft, likely: Tensor, change: Tensor | None) -> Tensor:
         """Predicted gain of every replacement, shape (L, V); higher is better."""
@@ -182,14 +197,6 @@ class Revision:
         heads = smoothed_gradient(self.objective, samples, owners, self.predicted)
         change = predicted_change(heads, places, self.allowed)
         return torch.split(change, [len(draft.state) for draft in drafts])
-
-
-def _fresh(draft: Draft, scores: Tensor, edit: Callable[[State, int, int], State]) -> list[State]:
-    """The best edits of a draft that were not scored before, some more than are wanted."""
-    wanted = SPARE * draft.count
-    # No more than those that were scored can be known.
-    best: Iterator[State] = ranked(draft.state, scores, edit, wanted + draft.known.count)
-    return [*islice((state for state in best if state not in draft.known), wanted)]
 
 
 def _shared(
