@@ -95,11 +95,12 @@ def main() -> None:
     parser.add_argument("--captions", required=True, type=Path)
     parser.add_argument("--images", required=True, type=Path)
     parser.add_argument("--targets", type=int, default=32)
+    parser.add_argument("--number", type=int, default=0, help="which caption of each image")
     parser.add_argument("--only", nargs="*", help="beginnings of names of rows")
     parser.add_argument("--keep", type=Path, help="folder of results: kept, and taken up again")
     options = parser.parse_args()
     hush()
-    texts = first_captions(options.captions, options.images, options.targets)
+    texts = first_captions(options.captions, options.images, options.targets, options.number)
     rows = []
     for name, row in ROWS.items():
         if options.only and not name.startswith(tuple(options.only)):
@@ -129,7 +130,7 @@ def main() -> None:
         "text_inversion",
         "# The sentence behind a sentence embedding\n\n"
         f"{describe()}\n\n"
-        f"Targets: first captions of the first {len(texts)} Flickr8k test images as "
+        f"Targets: captions #{options.number} of the first {len(texts)} Flickr8k test images as "
         f"`{Path(options.encoder).name}` vectors; writer `{Path(options.writer).name}`. "
         f"J = mean NLL + {WEIGHT:.0f} (1 - cos), lower is better; best over all steps. AutoDAN "
         f"starts empty, beam {BEAM}, {STEPS} steps, at most {CANDIDATES} exact evaluations a beam "

@@ -187,7 +187,9 @@ def prediction(module, states, weights):
 def test_proposals_are_what_is_likely_and_predicted_to_lower_the_loss(
     folders, pictures, double, options
 ):
-    module = optimizer(folders, batch_size=12, gradient_samples=0, end_probability=1.0, **options)
+    module = optimizer(
+        folders, batch_size=12, gradient_samples=0, end_probability=1.0, revise=0, **options
+    )
     module.load()
     module.searches = [TargetSearch.begin("0", "", 0)]
     module.objective.set_targets(ImageTargets(str(pictures / "0.png")).find_targets())
@@ -209,7 +211,7 @@ def test_every_likelihood_by_the_writer_ranks_with_its_weight(sign, folders, dou
         Fluency(folders["gpt2"], weight=2.0 * sign, prefix="An image of"),
         Fluency(folders["gpt2"], weight=-3.0, prefix="the snow, how", name="other"),
     ]
-    module = AutoDAN(terms, batch_size=10, gradient_weight=0.0, end_probability=1.0)
+    module = AutoDAN(terms, batch_size=10, gradient_weight=0.0, end_probability=1.0, revise=0)
     module.load()
     module.searches = [TargetSearch.begin("0", "", 0)]
     state = module.objective.encode_prompt("two red")
@@ -228,7 +230,7 @@ def test_a_first_token_ranks_as_each_term_reads_it(first, second, folders):
         Fluency(folders["gpt2"], prefix=first),
         Fluency(folders["gpt2"], weight=3.0, prefix=second, name="other"),
     ]
-    module = AutoDAN(terms, batch_size=10_000, gradient_weight=0.0, end_probability=1.0)
+    module = AutoDAN(terms, batch_size=10_000, gradient_weight=0.0, end_probability=1.0, revise=0)
     module.load()
     module.searches = [TargetSearch.begin("0", "", 0)]
     (proposed,) = module.propose([[()]])
@@ -245,7 +247,7 @@ def test_a_first_token_ranks_as_each_term_reads_it(first, second, folders):
 def test_a_state_that_fills_a_later_terms_context_is_not_extended(folders):
     first = Fluency(folders["gpt2"], prefix="red")
     terms = [first, Fluency(folders["gpt2"], prefix="red " * 30, name="other")]
-    module = AutoDAN(terms, batch_size=4, gradient_weight=0.0, end_probability=1.0)
+    module = AutoDAN(terms, batch_size=4, gradient_weight=0.0, end_probability=1.0, revise=0)
     module.load()
     module.searches = [TargetSearch.begin("0", "", 0)]
     room = module.writer.max_tokens - len(terms[1].frame.head)
