@@ -24,7 +24,7 @@ from fuse_lightning.utilities.evaluations import Evaluations
 
 LEAST = 2
 """Tokens of the shortest prompt that is revised."""
-INSERTED = 0.5
+INSERTED = 0.6
 """Share of a prompt's edits that insert a token."""
 RESAMPLE = 0.25
 """Share of the positions that hold random tokens where gradients of all positions are taken."""
@@ -109,7 +109,7 @@ class Revision:
             more = most if draft.grows else 0
             cells.append(top_cells(self._insertion_scores(draft, told, insertion), more))
         # Read at once, when all of it is under way.
-        read = iter(torch.cat(cells).cpu().split([*map(len, cells)]))
+        read = iter(torch.split(torch.cat(cells).cpu(), [*map(len, cells)]))
         groups: list[list[State]] = []
         for draft, swap, insertion in zip(drafts, read, read, strict=True):
             groups.append([state for state in shortened(draft.state) if state not in draft.known])
@@ -205,7 +205,7 @@ def _shared(
     """``count`` distinct edits of all kinds; where one kind has too few, others have more.
 
     >>> _shared(6, [(1,)], [(2,), (3,), (4,), (5,)], [(6,), (7,), (8,), (9,)])
-    [(1,), (6,), (7,), (8,), (2,), (3,)]
+    [(1,), (6,), (7,), (8,), (9,), (2,)]
     """
     first = [*removals[: count // 3], *insertions[: round(INSERTED * count)]]
     return [*dict.fromkeys([*first, *swaps, *insertions])][:count]
