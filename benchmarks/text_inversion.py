@@ -50,20 +50,15 @@ def swapping(kind: Callable[..., PromptOptimizer], frontier: Any, **options: Any
 PUBLISHED = {"adapter": {"kind": "t_product"}, "gradient_samples": 0}
 
 
-def alone(**options: Any) -> Row:
-    """Growth without revision."""
-    return growing(revise=0, **options)
-
-
 ROWS: dict[str, Row] = {
-    "AutoDAN (default)": growing(),
-    "growth, LM proposals only": alone(gradient_weight=0.0),
-    "growth, gradient as published": alone(gradient_weight=1.0, **PUBLISHED),
-    "growth, lookup at a fixed token": alone(gradient_weight=1.0, gradient_samples=0),
-    "growth, smoothed, 8 samples": alone(gradient_samples=8),
-    "growth, smoothed, 16 samples": alone(),
-    "growth, smoothed, 16 samples, weight 0.5": alone(gradient_weight=0.5),
-    "growth, smoothed, 32 samples, weight 0.4": alone(gradient_samples=32, gradient_weight=0.4),
+    "growth and revision": growing(revise=2),
+    "growth, LM proposals only": growing(gradient_weight=0.0),
+    "growth, gradient as published": growing(gradient_weight=1.0, **PUBLISHED),
+    "growth, lookup at a fixed token": growing(gradient_weight=1.0, gradient_samples=0),
+    "growth, smoothed, 8 samples": growing(gradient_samples=8),
+    "growth, smoothed, 16 samples": growing(),
+    "growth, smoothed, 16 samples, weight 0.5": growing(gradient_weight=0.5),
+    "growth, smoothed, 32 samples, weight 0.4": growing(gradient_samples=32, gradient_weight=0.4),
     "GCG, gradient at the prompt": swapping(GCG, HistorySearch, top_k=128, gradient_samples=0),
     "GCG, smoothed": swapping(GCG, HistorySearch, top_k=128),
     "RandomSearch L0": swapping(RandomSearch, GreedySearch),

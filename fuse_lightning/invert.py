@@ -215,8 +215,6 @@ def _search(
             batch_size=setting.batch_size,
             gradient_samples=8,
             patience=18,
-            # With edits of whole prompts a search for a picture takes three times as long.
-            revise=0,
             # A mood often stands where a caption could end: ", how lovely".
             end_probability=0.95 if preset == "sentiment" else 0.5,
             top=top,

@@ -128,7 +128,7 @@ def test_the_readme_and_the_presets_search_as_the_quickstart_does():
     weight = options["terms"][1]["init_args"]["weight"]
     width = config["trainer"]["callbacks"][0]["init_args"]["beam_width"]
     (code,) = readme_blocks("python")
-    names = ("steps", "batch_size", "gradient_samples", "patience", "revise")
+    names = ("steps", "batch_size", "gradient_samples", "patience")
     for words in (f"weight={weight}", f"Search({width})", *(f"{n}={options[n]}" for n in names)):
         assert words in code
     zoo = SETTINGS["zoo"]

@@ -23,7 +23,7 @@ from fuse_lightning.utilities.numbers import check_number
 
 
 class AutoDAN(PromptOptimizer):
-    """AutoDAN optimizer: grows a fluent prompt by one token a step, and revises the best.
+    """AutoDAN optimizer: grows a fluent prompt by one token a step.
 
     All tokens are ranked by the language model's log-probability minus the change of the other
     terms predicted from gradients; the best ``batch_size`` of each state are scored exactly.
@@ -36,9 +36,9 @@ class AutoDAN(PromptOptimizer):
     A state ends at ``max_length``, or where the language model gives its end tokens more than
     ``end_probability``.
 
-    Growth alone mends no word. So once prompts have two tokens, half of a step's candidates are
-    edits of the best, see :class:`~fuse_lightning.optimizers.revision.Revision`; there are as many
-    candidates as before. ``revise=0`` gives the published method.
+    Growth alone mends no word. With ``revise``, once prompts have two tokens, half of a step's
+    candidates are edits of the best, see :class:`~fuse_lightning.optimizers.revision.Revision`;
+    there are at most as many candidates as without.
 
     Args:
         terms: The objective; the first term's model must be a causal language model.
@@ -60,7 +60,7 @@ class AutoDAN(PromptOptimizer):
         gradient_weight: float = 0.25,
         max_length: int | None = None,
         end_probability: float = 0.5,
-        revise: int = 2,
+        revise: int = 0,
         **options: Any,
     ) -> None:
         # Only the next token is ever replaced.

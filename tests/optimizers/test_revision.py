@@ -16,7 +16,7 @@ from tests.near import near
 from tests.optimizers.runs import build, fit
 
 EVERYTHING = 10_000
-optimizer = partial(build, AutoDAN, steps=5, batch_size=6, gradient_samples=2)
+optimizer = partial(build, AutoDAN, steps=5, batch_size=6, gradient_samples=2, revise=2)
 
 
 def edits(state, tokens):
@@ -183,7 +183,7 @@ def test_revision_goes_on_where_growth_has_ended(folders, pictures, tmp_path):
 
 def test_other_objectives_are_revised_too(folders, tmp_path):
     terms = [Fluency(folders["gpt2"]), Sentiment(folders["classifier"], weight=3)]
-    module = AutoDAN(terms, steps=5, batch_size=6, gradient_samples=2)
+    module = AutoDAN(terms, steps=5, batch_size=6, gradient_samples=2, revise=2)
     proposed = []
     refine = module.refine
     module.refine = lambda scored: proposed.append(refine(scored)) or proposed[-1]
