@@ -37,7 +37,7 @@ optimizer = partial(build, AutoDAN, steps=STEPS, batch_size=6, gradient_samples=
 def test_exhaustive_greedy_search_equals_brute_force(folders, pictures, tmp_path, double):
     """With every token scored, the gradient cannot matter, and each step is an argmin."""
     everything = len(tiny.tokenizer("byte"))
-    module = optimizer(folders, batch_size=everything, steps=3, end_probability=1.0, revise=0)
+    module = optimizer(folders, batch_size=everything, steps=3, end_probability=1.0)
     fit(module, ImageTargets(str(pictures / "0.png")), tmp_path, GreedySearch())
     objective = module.objective
     state, best = (), None
@@ -90,7 +90,7 @@ def test_published_settings_take_the_gradient_at_one_fixed_token(folders, pictur
 
 
 def test_maximum_length_ends_growth(folders, pictures, tmp_path):
-    module = optimizer(folders, max_length=2, revise=0)
+    module = optimizer(folders, max_length=2)
     fit(module, ImageTargets(str(pictures / "0.png")), tmp_path, BeamSearch(3))
     assert len(module.results[0].ids) <= 2
     assert module.frontier.expand() == [[]]
@@ -111,10 +111,10 @@ def test_patience_ends_a_target_that_does_not_improve(folders, pictures, tmp_pat
 
 
 def test_growth_begins_at_a_given_text_or_at_random_tokens(folders, pictures, tmp_path):
-    module = optimizer(folders, initial_prompt="two red stars", steps=2, revise=0)
+    module = optimizer(folders, initial_prompt="two red stars", steps=2)
     fit(module, ImageTargets(str(pictures / "0.png")), tmp_path, GreedySearch())
     assert module.results[0].prompt.startswith("two red stars")
-    module = optimizer(folders, prompt_length=2, steps=2, revise=0)
+    module = optimizer(folders, prompt_length=2, steps=2)
     fit(module, ImageTargets(str(pictures / "0.png")), tmp_path, GreedySearch())
     assert len(module.results[0].ids) in (3, 4)
 
@@ -187,9 +187,7 @@ def prediction(module, states, weights):
 def test_proposals_are_what_is_likely_and_predicted_to_lower_the_loss(
     folders, pictures, double, options
 ):
-    module = optimizer(
-        folders, batch_size=12, gradient_samples=0, end_probability=1.0, revise=0, **options
-    )
+    module = optimizer(folders, batch_size=12, gradient_samples=0, end_probability=1.0, **options)
     module.load()
     module.searches = [TargetSearch.begin("0", "", 0)]
     module.objective.set_targets(ImageTargets(str(pictures / "0.png")).find_targets())
@@ -211,7 +209,7 @@ def test_every_likelihood_by_the_writer_ranks_with_its_weight(sign, folders, dou
         Fluency(folders["gpt2"], weight=2.0 * sign, prefix="An image of"),
         Fluency(folders["gpt2"], weight=-3.0, prefix="the snow, how", name="other"),
     ]
-    module = AutoDAN(terms, batch_size=10, gradient_weight=0.0, end_probability=1.0, revise=0)
+    module = AutoDAN(terms, batch_size=10, gradient_weight=0.0, end_probability=1.0)
     module.load()
     module.searches = [TargetSearch.begin("0", "", 0)]
     state = module.objective.encode_prompt("two red")
@@ -230,7 +228,7 @@ def test_a_first_token_ranks_as_each_term_reads_it(first, second, folders):
         Fluency(folders["gpt2"], prefix=first),
         Fluency(folders["gpt2"], weight=3.0, prefix=second, name="other"),
     ]
-    module = AutoDAN(terms, batch_size=10_000, gradient_weight=0.0, end_probability=1.0, revise=0)
+    module = AutoDAN(terms, batch_size=10_000, gradient_weight=0.0, end_probability=1.0)
     module.load()
     module.searches = [TargetSearch.begin("0", "", 0)]
     (proposed,) = module.propose([[()]])
@@ -247,7 +245,7 @@ def test_a_first_token_ranks_as_each_term_reads_it(first, second, folders):
 def test_a_state_that_fills_a_later_terms_context_is_not_extended(folders):
     first = Fluency(folders["gpt2"], prefix="red")
     terms = [first, Fluency(folders["gpt2"], prefix="red " * 30, name="other")]
-    module = AutoDAN(terms, batch_size=4, gradient_weight=0.0, end_probability=1.0, revise=0)
+    module = AutoDAN(terms, batch_size=4, gradient_weight=0.0, end_probability=1.0)
     module.load()
     module.searches = [TargetSearch.begin("0", "", 0)]
     room = module.writer.max_tokens - len(terms[1].frame.head)
