@@ -48,14 +48,17 @@ def swapping(kind: Callable[..., PromptOptimizer], frontier: Any, **options: Any
 
 
 PUBLISHED = {"adapter": {"kind": "t_product"}, "gradient_samples": 0}
+
+
 ROWS: dict[str, Row] = {
-    "AutoDAN, LM proposals only": growing(gradient_weight=0.0),
-    "AutoDAN, gradient as published": growing(gradient_weight=1.0, **PUBLISHED),
-    "AutoDAN, lookup at a fixed token": growing(gradient_weight=1.0, gradient_samples=0),
-    "AutoDAN, smoothed, 8 samples": growing(gradient_samples=8),
-    "AutoDAN, smoothed, 16 samples (default)": growing(),
-    "AutoDAN, smoothed, 16 samples, weight 0.5": growing(gradient_weight=0.5),
-    "AutoDAN, smoothed, 32 samples, weight 0.4": growing(gradient_samples=32, gradient_weight=0.4),
+    "growth and revision": growing(revise=2),
+    "growth, LM proposals only": growing(gradient_weight=0.0),
+    "growth, gradient as published": growing(gradient_weight=1.0, **PUBLISHED),
+    "growth, lookup at a fixed token": growing(gradient_weight=1.0, gradient_samples=0),
+    "growth, smoothed, 8 samples": growing(gradient_samples=8),
+    "growth, smoothed, 16 samples": growing(),
+    "growth, smoothed, 16 samples, weight 0.5": growing(gradient_weight=0.5),
+    "growth, smoothed, 32 samples, weight 0.4": growing(gradient_samples=32, gradient_weight=0.4),
     "GCG, gradient at the prompt": swapping(
         GCG, HistorySearch, top_k=128, merge=0, gradient_samples=0
     ),
@@ -89,11 +92,12 @@ def main() -> None:
     parser.add_argument("--captions", required=True, type=Path)
     parser.add_argument("--images", required=True, type=Path)
     parser.add_argument("--targets", type=int, default=32)
+    parser.add_argument("--number", type=int, default=0, help="which caption of each image")
     parser.add_argument("--only", nargs="*", help="beginnings of names of rows")
     parser.add_argument("--keep", type=Path, help="folder of results: kept, and taken up again")
     options = parser.parse_args()
     hush()
-    texts = first_captions(options.captions, options.images, options.targets)
+    texts = first_captions(options.captions, options.images, options.targets, options.number)
     rows = []
     for name, row in ROWS.items():
         if options.only and not name.startswith(tuple(options.only)):
@@ -123,7 +127,7 @@ def main() -> None:
         "text_inversion",
         "# The sentence behind a sentence embedding\n\n"
         f"{describe()}\n\n"
-        f"Targets: first captions of the first {len(texts)} Flickr8k test images as "
+        f"Targets: captions #{options.number} of the first {len(texts)} Flickr8k test images as "
         f"`{Path(options.encoder).name}` vectors; writer `{Path(options.writer).name}`. "
         f"J = mean NLL + {WEIGHT:.0f} (1 - cos), lower is better; best over all steps. AutoDAN "
         f"starts empty, beam {BEAM}, {STEPS} steps, at most {CANDIDATES} exact evaluations a beam "

@@ -17,6 +17,8 @@ from fuse_lightning.objectives import (
     smoothed_gradient,
 )
 from fuse_lightning.optimizers.base import SPARE, PromptOptimizer
+from fuse_lightning.optimizers.revision import LEAST, Draft, Revision
+from fuse_lightning.search import Scored, distinct
 from fuse_lightning.utilities.numbers import check_number
 
 
@@ -34,6 +36,10 @@ class AutoDAN(PromptOptimizer):
     A state ends at ``max_length``, or where the language model gives its end tokens more than
     ``end_probability``.
 
+    Growth alone mends no word. With ``revise``, once prompts have two tokens, half of a step's
+    candidates are edits of the best, see :class:`~fuse_lightning.optimizers.revision.Revision`;
+    there are at most as many candidates as without.
+
     Args:
         terms: The objective; the first term's model must be a causal language model.
         batch_size: Candidates scored for each state.
@@ -42,6 +48,7 @@ class AutoDAN(PromptOptimizer):
         max_length: Most tokens of a prompt; ``None`` for no limit but the steps.
         end_probability: Probability of an end token, in [0, 1], above which a state is not
             extended.
+        revise: Prompts that each step edits, the best so far and those of the step; 0 for none.
         **options: Options of every :class:`PromptOptimizer`.
     """
 
@@ -53,16 +60,18 @@ class AutoDAN(PromptOptimizer):
         gradient_weight: float = 0.25,
         max_length: int | None = None,
         end_probability: float = 0.5,
+        revise: int = 0,
         **options: Any,
     ) -> None:
         # Only the next token is ever replaced.
         super().__init__(terms, gradient_resample=1.0, **options)
-        for name, value in (
-            ("batch_size", batch_size),
-            ("max_length", 1 if max_length is None else max_length),
+        for name, value, least in (
+            ("batch_size", batch_size, 1),
+            ("max_length", 1 if max_length is None else max_length, 1),
+            ("revise", revise, 0),
         ):
-            if value < 1:
-                raise FuseError(f"{name} is {value}; it must be at least 1")
+            if value < least:
+                raise FuseError(f"{name} is {value}; it must be at least {least}")
         check_number("logit_weight", logit_weight)
         check_number("gradient_weight", gradient_weight)
         check_number("end_probability", end_probability, 0, 1)
@@ -78,6 +87,9 @@ class AutoDAN(PromptOptimizer):
         self.gradient_weight = gradient_weight
         self.max_length = max_length
         self.end_probability = end_probability
+        self.revise = revise
+        self._left: list[int] = []
+        """Candidates of this step that growth has left to revision, for each target."""
 
     def _exact(self, term: Term) -> bool:
         """Whether a term is the writer's own likelihood, so that its change is known."""
@@ -85,12 +97,73 @@ class AutoDAN(PromptOptimizer):
 
     def _predicted(self, term: Term) -> bool:
         """Whether a term's change must be predicted from gradients."""
-        return not self._exact(term)
+        return bool(term.weight) and not self._exact(term)
 
     def propose(self, states: list[list[State]]) -> list[list[State]]:
         """The most promising extensions of each state."""
-        most = self.writer.max_tokens if self.max_length is None else self.max_length
-        begun = self._beginnings([s for found in states for s in found if len(s) < most])
+        chosen = self._extensions(states)
+        self._left = [
+            self.batch_size * len(found) - len(new)
+            for found, new in zip(states, chosen, strict=True)
+        ]
+        return chosen
+
+    def refine(self, scored: list[list[Scored[State]]]) -> list[list[State]]:
+        """Edits of the best prompts, as many as growth has left."""
+        drafts = [
+            draft for place, found in enumerate(scored) for draft in self._drafts(place, found)
+        ]
+        edits: list[dict[State, None]] = [{} for _ in scored]
+        for draft, found in zip(drafts, self._revision.propose(drafts), strict=True):
+            edits[draft.owner].update(dict.fromkeys(found))
+        return [[*found] for found in edits]
+
+    def _drafts(self, place: int, scored: list[Scored[State]]) -> list[Draft]:
+        """Prompts of a target to edit: the best of this step and of the results so far."""
+        search = self.searches[place]
+        if not self.choice.applies(self.targets[place]):
+            # Losses over the examples that choose are not those of a step.
+            scored = [*scored, *((best.loss, best.state) for best in search.kept)]
+        states = [state for _, state in distinct(scored) if len(state) >= LEAST]
+        states = states[: min(self.revise, self._left[place])]
+        begun = self._beginnings([state[:n] for state in states for n in range(len(state) + 1)])
+        grow = [state in begun and len(state) < self._most for state in states]
+        # Divided as evenly as whole numbers can be.
+        counts = [(self._left[place] + n) // len(states) for n in range(len(states))][::-1]
+        told = search.generator, search.evaluated
+        return [
+            Draft(state, place, count, *told, more)
+            for state, count, more in zip(states, counts, grow, strict=True)
+            if all(state[:n] in begun for n in range(len(state)))
+        ]
+
+    @property
+    def _most(self) -> int:
+        """Most tokens of a prompt."""
+        return self.writer.max_tokens if self.max_length is None else self.max_length
+
+    @property
+    def _revision(self) -> Revision:
+        exact = any(term.weight and self._exact(term) for term in self.objective.terms)
+        return Revision(
+            self.objective,
+            self.admission,
+            self.allowed,
+            self._likelihood,
+            exact,
+            self._predicted,
+            self.gradient_weight / self._unit,
+            self.gradient_samples,
+        )
+
+    def _likelihood(self, states: list[State]) -> Tensor:
+        """Weighted log-probabilities of what may follow states, in the unit, shape (N, V)."""
+        begun = self._beginnings(states)
+        _, fluency = self._next(states, [begun[state] for state in states])
+        return self.logit_weight * fluency
+
+    def _extensions(self, states: list[list[State]]) -> list[list[State]]:
+        begun = self._beginnings([s for found in states for s in found if len(s) < self._most])
         beams = [[state for state in found if state in begun] for found in states]
         owners = [target for target, found in enumerate(beams) for _ in found]
         parents = [state for found in beams for state in found]
@@ -103,11 +176,11 @@ class AutoDAN(PromptOptimizer):
         if any(term.weight and self._exact(term) for term in self.objective.terms):
             # What a token adds to a mean over tokens.
             scores = scores / (lengths + 1)
-        if self.gradient_weight and any(map(self._active, self.objective.terms)):
+        if self.gradient_weight and any(map(self._predicted, self.objective.terms)):
             predicted = self._predict(parents, owners) / self._unit
             scores = scores - self.gradient_weight * predicted
         # An empty prompt is always extended: there is nothing to end yet.
-        ended = (lengths > 0) & (self._end(log_probs) > self.end_probability)
+        ended = (lengths > 0) & (_end(self.writer, log_probs) > self.end_probability)
         scores = scores.masked_fill(ended | ~self.allowed, -torch.inf)
         # From here on states are read on the CPU; before, a device goes on without being asked.
         rows = top_rows(scores, SPARE * self.batch_size)
@@ -115,12 +188,11 @@ class AutoDAN(PromptOptimizer):
             [(*parent, token) for token in row] for parent, row in zip(parents, rows, strict=True)
         ]
         chosen: list[dict[State, None]] = [{} for _ in states]
-        for owner, found in zip(
-            owners,
-            self.admission.first(extended, owners, self.batch_size, growing=True),
-            strict=True,
-        ):
-            chosen[owner].update(dict.fromkeys(found))
+        admitted = self.admission.first(extended, owners, self.batch_size, growing=True)
+        for parent, owner, found in zip(parents, owners, admitted, strict=True):
+            halved = self.revise and len(parent) >= LEAST
+            most = (self.batch_size + 1) // 2 if halved else self.batch_size
+            chosen[owner].update(dict.fromkeys(found[:most]))
         return [[*found] for found in chosen]
 
     @property
@@ -181,14 +253,6 @@ class AutoDAN(PromptOptimizer):
         empty = to_device(torch.tensor([[not state] for state in parents]), log_probs.device)
         return torch.where(empty, log_probs[:, openings.first], log_probs)
 
-    def _active(self, term: Term) -> bool:
-        return bool(term.weight) and self._predicted(term)
-
-    def _end(self, log_probs: Tensor) -> Tensor:
-        """Probability that the text ends here, shape (parents, 1)."""
-        ends = to_device(torch.tensor(self.writer.end_ids, dtype=torch.long), log_probs.device)
-        return log_probs[:, ends].exp().sum(1, keepdim=True)
-
     def _predict(self, parents: list[State], owners: list[int]) -> Tensor:
         """Predicted change of the other terms for every next token, shape (parents, V)."""
         samples = []
@@ -207,6 +271,12 @@ class AutoDAN(PromptOptimizer):
         return predicted_change(
             heads, [(g, len(state)) for g, state in enumerate(parents)], self.allowed
         )
+
+
+def _end(writer: CausalLM, log_probs: Tensor) -> Tensor:
+    """Probability that a text ends here, shape (N, 1), from log-probabilities of shape (N, V)."""
+    ends = to_device(torch.tensor(writer.end_ids, dtype=torch.long), log_probs.device)
+    return log_probs[:, ends].exp().sum(1, keepdim=True)
 
 
 def top_rows(scores: Tensor, count: int) -> list[list[int]]:

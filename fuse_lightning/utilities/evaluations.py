@@ -19,8 +19,8 @@ class Evaluations:
     >>> evaluations = Evaluations()
     >>> evaluations.add((5, 7), [0, 1, 2])
     >>> evaluations.add((5, 7), [2, 3])
-    >>> evaluations.count
-    4
+    >>> evaluations.count, (5, 7) in evaluations, (5,) in evaluations
+    (4, True, False)
 
     Attributes:
         count: The number.
@@ -39,13 +39,17 @@ class Evaluations:
             examples: Numbers of the examples; 0 for a target without examples.
             again: Whether known pairs were computed again, and count again.
         """
-        key = int.from_bytes(blake2b(repr(state).encode(), digest_size=KEY).digest(), "little")
+        key = _digest(state)
         asked = 0
         for number in examples:
             asked |= 1 << number
         known = self._known.get(key, 0)
         self.count += (asked if again else asked & ~known).bit_count()
         self._known[key] = known | asked
+
+    def __contains__(self, state: Any) -> bool:
+        """Whether a prompt was scored, on any example."""
+        return _digest(state) in self._known
 
     def forget(self) -> None:
         """Drops the known pairs, where all losses change; the count stays."""
@@ -83,3 +87,7 @@ class Evaluations:
             key = int.from_bytes(data[:KEY], "little")
             found._known[key] = int.from_bytes(data[KEY:], "little")
         return found
+
+
+def _digest(state: Any) -> int:
+    return int.from_bytes(blake2b(repr(state).encode(), digest_size=KEY).digest(), "little")

@@ -16,7 +16,7 @@ from tests.optimizers.runs import build
 
 STEPS = 5
 OPTIMIZERS = {
-    "autodan": partial(build, AutoDAN, steps=STEPS, batch_size=6, gradient_samples=4),
+    "autodan": partial(build, AutoDAN, steps=STEPS, batch_size=6, gradient_samples=4, revise=2),
     "gcg": partial(
         build,
         GCG,

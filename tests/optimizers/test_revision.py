@@ -1,0 +1,196 @@
+"""Revision: edits against brute force, ranks, budgets, and what a search gains by them."""
+
+from functools import partial
+
+import pytest
+import torch
+
+from fuse_lightning.data import ImageTargets, SentimentTargets
+from fuse_lightning.errors import FuseError
+from fuse_lightning.objectives import Fluency, Sentiment
+from fuse_lightning.optimizers import AutoDAN
+from fuse_lightning.optimizers.revision import Draft, Revision
+from fuse_lightning.search import BeamSearch, GreedySearch
+from fuse_lightning.utilities.evaluations import Evaluations
+from tests.near import near
+from tests.optimizers.runs import build, fit
+
+EVERYTHING = 10_000
+optimizer = partial(build, AutoDAN, steps=5, batch_size=6, gradient_samples=2, revise=2)
+
+
+def edits(state, tokens):
+    """All prompts within one edit, but for what only growth makes: a token behind the last."""
+    places = range(len(state))
+    swaps = {(*state[:n], token, *state[n + 1 :]) for n in places for token in tokens}
+    longer = {(*state[:n], token, *state[n:]) for n in places for token in tokens}
+    shorter = {(*state[:n], *state[n + 1 :]) for n in places}
+    return (swaps - {state}, longer, shorter if len(state) > 1 else set())
+
+
+def admitted(module, states):
+    prompts = module.objective.prompts(states := sorted(states), [0] * len(states))
+    rows = zip(states, prompts.texts, prompts.canonical, strict=True)
+    return {
+        state for state, text, canonical in rows if canonical and module.constraints.admits(text)
+    }
+
+
+def draft(state, **options):
+    generator = torch.Generator().manual_seed(0)
+    values = {"owner": 0, "count": EVERYTHING, "known": Evaluations(), "grows": True} | options
+    return Draft(state, generator=generator, **values)
+
+
+def revision(module, likelihood, **options):
+    values = {"averaged": True, "predicted": lambda term: False, "weight": 0.0, "samples": 0}
+    values |= options
+    return Revision(module.objective, module.admission, module.allowed, likelihood, **values)
+
+
+@pytest.fixture
+def loaded(folders):
+    module = AutoDAN([Fluency(folders["gpt2"], prefix="An image of")])
+    module.load()
+    return module
+
+
+def flat(module):
+    return lambda states: torch.zeros(len(states), module.writer.vocab_size)
+
+
+@pytest.mark.parametrize("grows", [True, False])
+def test_the_edits_of_a_prompt_are_all_that_there_are(grows, loaded):
+    state = loaded.objective.encode_prompt("two red")
+    known = Evaluations()
+    swaps, longer, shorter = edits(state, loaded.allowed_ids.tolist())
+    expected = admitted(loaded, swaps | shorter | (longer if grows else set()))
+    for old in sorted(expected)[::3]:
+        known.add(old)
+    (found,) = revision(loaded, flat(loaded)).propose([draft(state, known=known, grows=grows)])
+    assert len(found) == len({*found})
+    assert {*found} == {each for each in expected if each not in known}
+
+
+def plain_log_probs(model, ids):
+    """Log-probabilities behind some ids, by one forward that shares nothing."""
+    row = torch.tensor([ids])
+    with torch.no_grad():
+        logits = model.logits(row, torch.ones_like(row))[0, -1]
+    return logits.log_softmax(-1)[: model.vocab_size]
+
+
+def test_the_best_replacements_are_those_of_the_plain_likelihoods(folders, double):
+    """As many as are wanted, in order, each worth what one forward says of its left context."""
+    module = AutoDAN([Fluency(folders["gpt2"], weight=3, prefix="An image of")])
+    module.load()
+    state = module.objective.encode_prompt("red star on")
+    head, writer = module.objective.terms[0].frame.head, module.writer
+    gains = {}
+    for n, old in enumerate(state):
+        told = plain_log_probs(writer, (*head, *state[:n]))
+        for token in module.allowed_ids.tolist():
+            gains[(*state[:n], token, *state[n + 1 :])] = float(told[token] - told[old])
+    best = sorted(admitted(module, gains.keys() - {state}), key=gains.get, reverse=True)
+    (found,) = module._revision.propose([draft(state, grows=False)])
+    swaps = [each for each in found if len(each) == len(state)]
+    assert [gains[each] for each in swaps] == near([gains[each] for each in best])
+
+
+def test_a_step_finds_the_best_prompt_within_one_edit(folders, pictures, tmp_path, double):
+    """With every edit scored a step is an argmin over growth and edits, at any position."""
+    module = optimizer(
+        folders,
+        initial_prompt="two red",
+        steps=1,
+        revise=1,
+        batch_size=EVERYTHING,
+        end_probability=1.0,
+    )
+    fit(module, ImageTargets(str(pictures / "0.png")), tmp_path, GreedySearch())
+
+    def least(states):
+        prompts = module.objective.prompts(states := sorted(states), [0] * len(states))
+        losses = module.objective.losses(prompts, again=True)
+        return min(zip(module.objective.total(losses).tolist(), states, strict=True))
+
+    tokens = module.allowed_ids.tolist()
+    start = module.objective.encode_prompt("two red")
+    grown = {start} | admitted(module, {(*start, token) for token in tokens})
+    loss, best = least(grown)
+    expected, _ = least(admitted(module, set.union(*edits(best, tokens))))
+    assert module.results[0].loss == near(expected)
+    assert expected < loss
+
+
+@pytest.mark.parametrize("revise", [0, 1, 3])
+def test_a_step_scores_as_many_candidates_as_without_revision(revise, folders, pictures, tmp_path):
+    module = optimizer(folders, revise=revise, steps=6)
+    score, spent, seen = module.score, [], set()
+
+    def counted(proposed):
+        before = module.searches[0].evaluations
+        found = score(proposed)
+        states = [state for _, state in found[0]]
+        seen.update(states)
+        spent.append((module.searches[0].step, module.searches[0].evaluations - before))
+        # None is scored twice.
+        assert spent[-1][1] == len(states)
+        return found
+
+    module.score = counted
+    fit(module, ImageTargets(str(pictures / "0.png")), tmp_path, BeamSearch(3))
+    steps = {step: 0 for step, _ in spent}
+    for step, count in spent:
+        steps[step] += count
+    assert steps[1] == 6
+    # Two prompts may have edits in common.
+    assert all(9 < count <= 18 for step, count in steps.items() if step > 2)
+    assert revise > 1 or all(count == 18 for step, count in steps.items() if step > 2)
+    assert (len(spent) > 6) == (revise > 0)
+    assert module.results[0].evaluations == len(seen)
+
+
+def test_no_revision_leaves_growth_as_it_is(folders, pictures, tmp_path):
+    """Every candidate is a state that was expanded, and one more token."""
+    module = optimizer(folders, revise=0)
+    score = module.score
+
+    def checked(proposed):
+        for states, found in zip(module.expanded, proposed, strict=True):
+            assert {state[:-1] for state in found} <= {*states}
+        return score(proposed)
+
+    module.score = checked
+    fit(module, ImageTargets(str(pictures)), tmp_path, BeamSearch(2))
+    assert module.results
+
+
+def test_revision_goes_on_where_growth_has_ended(folders, pictures, tmp_path):
+    module = optimizer(folders, max_length=3, steps=7)
+    lengths = []
+    score = module.score
+
+    def noted(proposed):
+        lengths.append({len(state) for found in proposed for state in found})
+        return score(proposed)
+
+    module.score = noted
+    fit(module, ImageTargets(str(pictures / "0.png")), tmp_path, BeamSearch(2))
+    assert module.results[0].evaluations > 6 + 3 * 12
+    assert max(max(found, default=0) for found in lengths) == 3
+
+
+def test_other_objectives_are_revised_too(folders, tmp_path):
+    terms = [Fluency(folders["gpt2"]), Sentiment(folders["classifier"], weight=3)]
+    module = AutoDAN(terms, steps=5, batch_size=6, gradient_samples=2, revise=2)
+    proposed = []
+    refine = module.refine
+    module.refine = lambda scored: proposed.append(refine(scored)) or proposed[-1]
+    fit(module, SentimentTargets(["positive", "negative"]), tmp_path, BeamSearch(2))
+    assert all(len(found) for found in proposed[-1])
+
+
+def test_fewer_than_no_prompts_cannot_be_revised(folders):
+    with pytest.raises(FuseError, match="revise is -1; it must be at least 0"):
+        optimizer(folders, revise=-1)
