@@ -48,8 +48,9 @@ def word_groups(
     Returns:
         At most two groups, of two words or more.
 
-    >>> texts = [CutText(text) for text in ("so fine", "a nice day", "so", "a bad day")]
-    >>> word_groups(texts, np.array([0, 1, 0, 1]), np.array([[1.0, 1, -1, -1]]), 1)
+    >>> texts = [CutText(text) for text in [*["so fine"] * 3, *["nice so"] * 3, *["so"] * 6]]
+    >>> prompts, shares = np.tile(np.arange(6), 2), np.repeat([1.0, -1], 6)
+    >>> word_groups(texts, prompts, shares[None], 1)
     [('fine', 'nice')]
     """
     names, has = _words(texts, prompts, least)

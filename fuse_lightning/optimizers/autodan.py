@@ -110,6 +110,8 @@ class AutoDAN(PromptOptimizer):
 
     def refine(self, scored: list[list[Scored[State]]]) -> list[list[State]]:
         """Edits of the best prompts, as many as growth has left."""
+        if not self.revise:
+            return [[] for _ in scored]
         drafts = [
             draft for place, found in enumerate(scored) for draft in self._drafts(place, found)
         ]

@@ -146,7 +146,10 @@ def test_batches_memories_and_terms_stay(tmp_path, monkeypatch):
 
 def test_the_estimate_is_what_a_step_takes(tmp_path):
     racing = {"alpha": 0, "entrants": 4}
-    module = GCG([term()], **OPTIONS | {"batch_size": 60, "top_k": 32, "steps": 1, "racing": None})
+    module = GCG(
+        [term()],
+        **OPTIONS | {"batch_size": 60, "top_k": 32, "merge": 0, "steps": 1, "racing": None},
+    )
     module.racing = module.choice.racing = type(module.racing)(**racing)
     plans = []
 

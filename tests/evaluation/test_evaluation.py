@@ -426,7 +426,8 @@ def test_results_of_several_devices_are_read_from_one_checkpoint():
     Path("run").mkdir()
     filed = Result("filed", "a blue star", [1], 1.0, {"fluency": 1.0}, 1, 0, 1.0)
     Path("run/prompts-rank1.jsonl").write_text(json_lines([filed]))
-    module._trainer = SimpleNamespace(state=SimpleNamespace(fn="validate"))
+    state = SimpleNamespace(fn="validate")
+    module._trainer = SimpleNamespace(state=state, global_rank=0, world_size=1)
     module.on_load_checkpoint(checkpoint)
     module.load_state_dict(checkpoint["state_dict"])
     assert [row.target for row in module.results] == ["filed", "one", "two"]
