@@ -88,8 +88,8 @@ class AutoDAN(PromptOptimizer):
         self.max_length = max_length
         self.end_probability = end_probability
         self.revise = revise
+        # Candidates of this step that growth has left to revision, for each target.
         self._left: list[int] = []
-        """Candidates of this step that growth has left to revision, for each target."""
 
     def _exact(self, term: Term) -> bool:
         """Whether a term is the writer's own likelihood, so that its change is known."""
@@ -110,12 +110,10 @@ class AutoDAN(PromptOptimizer):
 
     def refine(self, scored: list[list[Scored[State]]]) -> list[list[State]]:
         """Edits of the best prompts, as many as growth has left."""
-        if not self.revise:
-            return [[] for _ in scored]
-        drafts = [
-            draft for place, found in enumerate(scored) for draft in self._drafts(place, found)
-        ]
         edits: list[dict[State, None]] = [{} for _ in scored]
+        drafts: list[Draft] = []
+        for place, some in enumerate(scored if self.revise else ()):
+            drafts += self._drafts(place, some)
         for draft, found in zip(drafts, self._revision.propose(drafts), strict=True):
             edits[draft.owner].update(dict.fromkeys(found))
         return [[*found] for found in edits]
