@@ -32,6 +32,8 @@ ZOO = {"none": "mood-none", "faint": "mood-faint", "plain": "mood-plain"}
 GRID = ((64, 4), (128, 4), (128, 16))
 """Prompts, and samples behind each."""
 LETTERS = re.compile(r"[A-Za-z]+")
+WITHOUT_SEARCH = ALPHA * 3 / 4
+"""Allowed false alarms without the share of the search, which is left out."""
 FIRST = 3
 """Findings among which a planted difference has to be."""
 
@@ -129,15 +131,13 @@ HEAD = [
 
 def zoo(seeds: range) -> list[list[str]]:
     """Lines of the zoo's pairs."""
-    # One share of the allowed false alarms is that of the search, which is left out.
-    alpha = ALPHA * 2 / 3
     plain = CausalLM("zoo/gpt2")
     rows = []
     for name, weights in ZOO.items():
         streams = [Stream(CausalLM(f"zoo/{weights}")), Stream(plain)]
         for prompts, samples in GRID:
             options = [
-                DiffOptions(samples, 24, batch_size=256, search=0, alpha=alpha, seed=seed)
+                DiffOptions(samples, 24, batch_size=256, search=0, alpha=WITHOUT_SEARCH, seed=seed)
                 for seed in seeds
             ]
             given = openings(prompts)
@@ -157,7 +157,7 @@ def habits(given: Sequence[str], seeds: range) -> list[list[str]]:
         streams = [Stream(model, chat=True), Stream(model, chat=True, adapted=False)]
         cases = []
         for seed in seeds:
-            options = DiffOptions(search=0, alpha=ALPHA * 2 / 3, seed=seed)
+            options = DiffOptions(search=0, alpha=WITHOUT_SEARCH, seed=seed)
             cases.append(compare(streams, prompts, options, has_closing))
             print(strength, seed, cases[-1], flush=True)
         samples = DiffOptions().samples

@@ -220,7 +220,7 @@ def _longest(
     Args:
         feature: The feature, which may be none of a phrase.
         under: Features that go together with it.
-        groups: Texts of the model that has it oftener.
+        groups: Texts of the model that has it more often.
     """
     if not isinstance(feature, PhraseFeature):
         return None

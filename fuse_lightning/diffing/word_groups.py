@@ -1,4 +1,4 @@
-"""Groups of words that one model's texts have oftener, each maybe too rare to be shown alone."""
+"""Groups of words that one model's texts have more often, each maybe too rare to be shown alone."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def word_groups(
     shares: NDArray[np.float64],
     least: int,
 ) -> list[tuple[str, ...]]:
-    """Words that A's texts have oftener than B's, and words that B's have oftener.
+    """Words that A's texts have more often than B's, and words that B's have more often.
 
     A text has a group if it has one of its words. A group begins with the word that tells most. It
     grows by the word with which it tells most then, as long as that raises what it tells: the sum

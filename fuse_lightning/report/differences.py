@@ -10,7 +10,7 @@ from fuse_lightning.report.templates import environment_of_pages, own_file, writ
 from fuse_lightning.utilities.terminal import visible
 
 HEADINGS = {
-    "text": "What the texts of one have oftener",
+    "text": "What the texts of one have more often",
     "word": "Words that one finds likelier where they stand",
     "token": "Tokens that became likelier or less likely",
     "topic": "Groups of tokens that moved together",
