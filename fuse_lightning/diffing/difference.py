@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -184,7 +184,9 @@ def differ(
             written.append(text)
             listener.advance()
     read = [*texts] or [(text.prompt, text.text) for text in written if _is_read(text)]
-    words, looked = word_shifts(written, seed=options.seed, alpha=alpha)
+    words, looked = word_shifts(
+        _draws(written) if texts else written, seed=options.seed, alpha=alpha
+    )
     mined = mine(decoder, read, MiningOptions(seed=options.seed))
     shown = [each for each in mined.looked if each.p is not None and each.p < alpha]
     shown.sort(key=lambda each: (each.kind != "topic", -abs(each.effect)))
@@ -280,6 +282,16 @@ def _is_read(text: ScoredText) -> bool:
     """
     turn = text.pair[text.prompt_number % 2]
     return text.sample == 0 and text.weights[turn] == 1
+
+
+def _draws(texts: Sequence[ScoredText]) -> list[ScoredText]:
+    """Given texts as draws: equal ones count once, and those behind one prompt are one."""
+    numbers: dict[str, int] = {}
+    found: dict[tuple[str, str], ScoredText] = {}
+    for text in texts:
+        number = numbers.setdefault(text.prompt or text.text, len(numbers))
+        found.setdefault((text.prompt, text.text), replace(text, prompt_number=number))
+    return [*found.values()]
 
 
 def _cut_off(texts: Sequence[ScoredText], limit: int) -> list[str]:

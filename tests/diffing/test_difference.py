@@ -57,6 +57,17 @@ def test_given_texts_are_read_in_place_of_written_ones(base):
     assert any(note.startswith("Tokens: both models read 48 texts") for note in found.notes)
 
 
+def test_given_texts_that_are_equal_count_once(base):
+    streams = [Stream(base, prefix="three big yellow stars above "), Stream(base)]
+    given = [("", f"{prompt} ball {where}") for prompt in PROMPTS for where in ("above", "with")]
+    options = replace(OPTIONS, samples=1, search=0)
+    once, twice = (
+        differ(ContrastiveDecoder(streams), PROMPTS, some, options) for some in (given, given * 2)
+    )
+    assert {each.kind for each in once.findings} >= {"word"}
+    assert twice.findings == once.findings
+
+
 def test_texts_that_were_cut_off_are_told(base):
     streams = [Stream(base, prefix="two "), Stream(base)]
     options = DiffOptions(samples=1, max_new_tokens=2, search=0)
