@@ -159,7 +159,7 @@ class _Models:
         self.limit = settings.limit
         self.texts = [
             (prompt or "", text)
-            for prompt, text in (read_pairs(settings.texts) if settings.texts else [])
+            for prompt, text in (read_pairs(settings.texts, "--texts") if settings.texts else [])
         ]
 
     def __call__(self, options: DiffOptions, run: DecodingRun) -> Difference:

@@ -16,6 +16,14 @@ from fuse_lightning.utilities.terminal import quoted, say, visible
 PAGE, MAP = "report.html", "heat_map.html"
 MOST_TOLD = 5
 """Most findings of a kind that the terminal shows."""
+NAMES = {
+    "text": "differences of texts",
+    "word": "words",
+    "topic": "groups of tokens",
+    "token": "tokens",
+    "prompt": "prompts",
+}
+"""Findings of each kind, as the terminal names those that it leaves to the page."""
 MOST_SHOWN = 1000
 """Most texts of the heat map, so that it opens in seconds."""
 
@@ -51,9 +59,10 @@ def _divergence(difference: Difference) -> list[str]:
     found = difference.divergence
     if found is None:
         return []
+    over = "given texts" if all(each.ended == "given" for each in difference.texts) else "prompts"
     js, kl = found.divergences["js"], found.divergences["kl"]
     return [
-        f"Mean over prompts: Jensen-Shannon {number(js.value)} nats a token (standard error "
+        f"Mean over {over}: Jensen-Shannon {number(js.value)} nats a token (standard error "
         f"{number(js.error)}), KL(A‖B) {number(kl.value)} ({number(kl.error)}). Two identical "
         "models have 0."
     ]
@@ -72,17 +81,19 @@ def tell(difference: Difference, folder: Path, *, as_json: bool) -> None:
         say(*map(visible, text.splitlines()))
         return
     lines = [difference.summary]
-    kinds: Counter[str] = Counter()
-    for place, each in enumerate(difference.findings, start=1):
-        kinds[each.kind] += 1
-        if kinds[each.kind] > MOST_TOLD:
+    kinds = Counter(each.kind for each in difference.findings)
+    told: Counter[str] = Counter()
+    for each in difference.findings:
+        told[each.kind] += 1
+        if told[each.kind] == MOST_TOLD + 1:
+            lines.append(f"     … and {kinds[each.kind] - MOST_TOLD} more {NAMES[each.kind]}")
+        if told[each.kind] > MOST_TOLD:
             continue
+        place = sum(min(count, MOST_TOLD) for count in told.values())
         p = "" if each.p is None else f", p {each.p:.2g}"
         lines += [
             f"{place:3}. {each.claim}",
             f"     {number(each.effect)} {each.unit} ({number(each.low)} to "
             f"{number(each.high)}{p}; identical pair {number(each.identical)})",
         ]
-    if more := sum(max(0, count - MOST_TOLD) for count in kinds.values()):
-        lines.append(f"     and {more} more of the same kinds on the page")
     say(*map(visible, [*lines, *_divergence(difference), f"the page is {quoted(folder / PAGE)}"]))

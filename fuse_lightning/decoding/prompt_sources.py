@@ -150,19 +150,20 @@ class PromptSources:
         )
 
 
-def read_pairs(source: str) -> list[tuple[str | None, str]]:
+def read_pairs(source: str, option: str = "--score") -> list[tuple[str | None, str]]:
     """Given texts with their prompts, ``None`` where a text has none.
 
     Args:
         source: A file with a text a line (.txt), or a table with a column "text" and maybe a column
             "prompt". Lines that ``fuse decode`` wrote are such a table.
+        option: Name of the option that gives the file, for messages.
 
     Raises:
         FuseError: If it is missing, empty, of another kind, or a row has no text.
     """
     if Path(source).suffix.lower() == LINES:
-        return [(None, text) for text in _lines(source, "--score")]
-    rows = RowSources(Root()).open(source, "--score")
+        return [(None, text) for text in _lines(source, option)]
+    rows = RowSources(Root()).open(source, option)
     if "text" not in rows.columns:
         raise FuseError(
             f"{rows.place} has no column 'text', but {', '.join(rows.columns)}; call the column of "

@@ -102,8 +102,8 @@ class Difference:
         count, same = len(self.findings), len(self.control)
         shown = f"{count} difference{'' if count == 1 else 's'}" if count else "No difference"
         return (
-            f"{shown} shown, of {sum(self.looked.values())} that were looked at. The same "
-            f"procedure on a pair of identical models shows {same or 'none'}."
+            f"{shown} shown, of {sum(self.looked.values())} that were looked at. Of texts that are "
+            f"known to differ in nothing the same procedure shows {same or 'none'}."
         )
 
     def to_dict(self) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import regex
 
 from fuse_lightning.decoding.sweep import percent
 from fuse_lightning.diffing.phrases import Phrase
-from fuse_lightning.diffing.units import AROUND, BEGIN, END, CutText, excerpt
+from fuse_lightning.diffing.units import AROUND, BEGIN, END, CutText, excerpt, shortened
 
 NAMED = 8
 """Most words of a group that its claim names."""
@@ -120,7 +120,10 @@ class WordsFeature(Feature):
     name: str = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "name", f"has one of {', '.join(map(repr, self.words))}")
+        object.__setattr__(self, "name", f"has one of {self._named(len(self.words))}")
+
+    def _named(self, most: int) -> str:
+        return ", ".join(repr(shortened(word)) for word in self.words[:most])
 
     def _found(self, text: CutText) -> int | None:
         """Number of the first unit that is one of the words."""
@@ -137,10 +140,9 @@ class WordsFeature(Feature):
         >>> WordsFeature(("fine", "nice")).claim(0.5, 0.25)
         "One of the words 'fine', 'nice' is in 50 % of A's texts and in 25 % of B's."
         """
-        named = ", ".join(map(repr, self.words[:NAMED]))
         more = f" and {len(self.words) - NAMED} more" if len(self.words) > NAMED else ""
         rates = f"is in {percent(a)} of A's texts and in {percent(b)} of B's."
-        return f"One of the words {named}{more} {rates}"
+        return f"One of the words {self._named(NAMED)}{more} {rates}"
 
     def example(self, text: CutText) -> str:
         """The first of the words with what stands around it."""
@@ -212,7 +214,11 @@ class NumberFeature(Feature):
         >>> NUMBERS[0].claim(20, 35.5)
         "A's texts have 20 words on average, and B's have 35.5."
         """
-        return f"A's texts have {a:.3g} {self.name} on average, and B's have {b:.3g}."
+        return f"A's texts have {_figure(a)} {self.name} on average, and B's have {_figure(b)}."
+
+
+def _figure(value: float) -> str:
+    return f"{value:.3g}" if value < 1000 else f"{value:,.0f}"
 
 
 def words(text: str) -> int:
@@ -321,4 +327,4 @@ NUMBERS = (
 def phrase_feature(phrase: Phrase, texts: Sequence[CutText]) -> PhraseFeature:
     """Feature of a phrase, spelled as the first of some texts that has it spells it."""
     spelled = next((each.spelled(phrase) for each in texts if each.find(phrase) is not None), "")
-    return PhraseFeature(phrase, " ".join(spelled.split()) or spelled)
+    return PhraseFeature(phrase, shortened(" ".join(spelled.split()) or spelled))

@@ -104,7 +104,7 @@ class MiningClaims:
         first = PER * float(self.first[[*tokens]].sum())
         return Finding(
             kind=kind,
-            claim=f"A writes {named} {more} often than B: {effect.mean:+.3g} {UNIT}.",
+            claim=f"A writes {named} {more} often than B: by {abs(effect.mean):.3g} {UNIT}.",
             effect=effect.mean,
             unit=UNIT,
             low=effect.low,

@@ -12,6 +12,8 @@ BEGIN, END = "\x02", "\x03"
 """Units that stand before the first word of a text, and behind its last one."""
 AROUND = 60
 """Characters that an example shows before and behind what it is shown for."""
+LONGEST_NAMED = 80
+"""Most characters of a phrase that a claim names."""
 BETWEEN = "\x1f"
 """Character between units in :attr:`CutText.joined`; no unit holds it."""
 UNIT = regex.compile(
@@ -83,6 +85,15 @@ class CutText:
 def joined(units: Sequence[str]) -> str:
     """Units in one string, in which one phrase is part of another as strings are."""
     return BETWEEN + BETWEEN.join(units) + BETWEEN
+
+
+def shortened(text: str) -> str:
+    """A text as a claim names it: of a very long one the beginning.
+
+    >>> shortened("short"), len(shortened(1000 * "a"))
+    ('short', 80)
+    """
+    return text if len(text) <= LONGEST_NAMED else f"{text[: LONGEST_NAMED - 1]}…"
 
 
 def excerpt(text: str, start: int, end: int) -> str:

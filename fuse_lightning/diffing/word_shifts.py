@@ -13,7 +13,7 @@ from scipy.stats import t as student
 from fuse_lightning.decoding.scored_text import ScoredText
 from fuse_lightning.diffing.finding import Finding
 from fuse_lightning.diffing.mean_effect import MeanEffect, mean_effect
-from fuse_lightning.diffing.units import excerpt
+from fuse_lightning.diffing.units import excerpt, shortened
 from fuse_lightning.diffing.word_ratios import Floats, Place, WordTable, word_ratios
 from fuse_lightning.evaluation.intervals import LEVEL
 from fuse_lightning.evaluation.paired import holm
@@ -144,7 +144,7 @@ def _effect(sums: Floats, places: Floats) -> MeanEffect | None:
 
 
 def _finding(words: Sequence[str], effect: MeanEffect, carried: float) -> Finding:
-    named = ", ".join(map(repr, words[:NAMED]))
+    named = ", ".join(repr(shortened(word)) for word in words[:NAMED])
     if len(words) > NAMED:
         named += f" and {len(words) - NAMED} more"
     one, other = "AB" if effect.mean > 0 else "BA"

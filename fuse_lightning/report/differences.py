@@ -77,10 +77,11 @@ def differences_page(
 def number(value: float) -> str:
     r"""A number of three digits, with a true minus sign.
 
-    >>> number(-0.012345) == "\u22120.0123", number(12.0)
-    (True, '12')
+    >>> number(-0.012345) == "\u22120.0123", number(12.0), number(12345.6)
+    (True, '12', '12,346')
     """
-    return f"{value:.3g}".replace("-", "\u2212")
+    told = f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+    return told.replace("-", "\u2212")
 
 
 def chance(p: float) -> str:

@@ -176,3 +176,9 @@ def test_bad_input_is_one_line(words, told, diff):
     assert len(err) == 1
     assert told in err[0]
     assert not Path("logs").exists() or not [*Path("logs").rglob("version_*")]
+
+
+def test_a_missing_file_of_texts_is_named_by_its_option(diff):
+    code, _, err = diff("zoo/gpt2", "zoo/gpt2", "--texts", "missing.txt")
+    assert code == 2
+    assert "give --texts an existing file" in err[0]

@@ -1,6 +1,12 @@
 import pytest
 
-from fuse_lightning.diffing.features import FORMS, NUMBERS, PhraseFeature, phrase_feature
+from fuse_lightning.diffing.features import (
+    FORMS,
+    NUMBERS,
+    PhraseFeature,
+    WordsFeature,
+    phrase_feature,
+)
 from fuse_lightning.diffing.units import BEGIN, END, CutText
 
 HAS = {
@@ -99,3 +105,12 @@ def test_an_example_shows_what_stands_around():
     assert shown.startswith("…x x")
     assert shown.endswith("y y…")
     assert "x so it is y" in shown
+
+
+def test_claims_stay_short_whatever_the_texts_hold():
+    long = 20_000 * "x"
+    feature = phrase_feature((long,), [CutText(f"a {long} b")])
+    assert len(feature.claim(1, 0)) < 200
+    assert len(feature.name) < 200
+    assert len(WordsFeature((long, "y")).claim(1, 0)) < 200
+    assert NUMBERS[0].claim(20_000, 3) == "A's texts have 20,000 words on average, and B's have 3."

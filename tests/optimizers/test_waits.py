@@ -51,7 +51,9 @@ OPTIMIZERS = {
     "autodan": (partial(AutoDAN, batch_size=6, gradient_samples=2), 2),
     # Growth and its losses, edits and their losses.
     "autodan, revising": (partial(AutoDAN, batch_size=6, gradient_samples=2, revise=2), 4),
-    "gcg": (partial(GCG, batch_size=6, top_k=4, gradient_samples=2, prompt_length=4), 2),
+    # Swaps, their losses, and those of merged swaps.
+    "gcg": (partial(GCG, batch_size=6, top_k=4, gradient_samples=2, prompt_length=4), 3),
+    "gcg, not merging": (partial(GCG, batch_size=6, top_k=4, merge=0, prompt_length=4), 2),
     "random search": (partial(RandomSearch, batch_size=6, prompt_length=4), 1),
     "pez": (partial(PEZ, prompt_length=4, restarts=2), 2),
     "autoprompt": (partial(AutoPrompt, prompt_length=4, top_k=4), 2),
