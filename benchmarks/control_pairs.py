@@ -1,5 +1,7 @@
 """Share of planted differences that ``fuse diff`` finds, by strength, prompts and samples.
 
+The figures are those of ``benchmarks/results/control_pairs.md``.
+
 ``python -m benchmarks.control_pairs`` compares the mood adapters of the zoo, of known strength,
 with the model that they were trained on, and that model with itself. With
 ``--habits 0.5=FOLDER 0=FOLDER`` adapters of ``examples/planted_habit.py`` are compared with their
@@ -16,7 +18,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from benchmarks.machine import describe, table, write
+from benchmarks.machine import describe, table
 from benchmarks.search import hush
 from examples.planted_habit import CLOSING
 from fuse_lightning.decoding import ContrastiveDecoder, Stream
@@ -171,13 +173,11 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--habits", nargs="*", default=[])
-    parser.add_argument("--name", default="control_pairs")
     given = parser.parse_args()
     hush()
     seeds = range(given.first_seed, given.first_seed + given.seeds)
     rows = habits(given.habits, seeds) if given.habits else zoo(seeds)
-    print(describe())
-    write(given.name, f"{describe()}\n\n{table(HEAD, rows)}\n")
+    print(f"{describe()}\n\n{table(HEAD, rows)}")
 
 
 if __name__ == "__main__":

@@ -55,10 +55,10 @@ def word_ratios(text: ScoredText) -> list[Place]:
     cut = CutText(text.text)
     spans = cut.spans[1:-1]
     starts = [start for start, _ in spans]
-    ends = accumulate(map(len, text.tokens.pieces), initial=0)
+    begins = [*accumulate(map(len, text.tokens.pieces), initial=0)][:-1]
     a, b = (text.tokens.log_probs[name] for name in text.pair)
     sums: dict[int, float] = defaultdict(float)
-    for piece, begin, likely, other in zip(text.tokens.pieces, ends, a, b, strict=False):
+    for piece, begin, likely, other in zip(text.tokens.pieces, begins, a, b, strict=True):
         first = begin + len(piece) - len(piece.lstrip())
         unit = bisect_right(starts, first) - 1
         if unit >= 0 and first < spans[unit][1] and piece.strip():

@@ -40,13 +40,14 @@ def word_shifts(
 ) -> tuple[tuple[Finding, ...], int]:
     """Words whose probability differs between two models where they stand in texts.
 
-    The words of a text are read as it is: at each place the log-probability of the word by A less
-    that by B. Texts of one half of the prompts choose words: those that carry most of the ratio of
-    the texts' probabilities for sure. The first few of each direction make a group. Texts of the
-    other half measure words and groups. A prompt is one draw, as its texts depend on each other.
-    Holm's method adjusts for all that were looked at.
+    The log-ratio of a word at a place is its log-probability by A less that by B. Texts of one half
+    of the prompts choose words and two groups of words, see :func:`choose_words`. Texts of the
+    other half measure them. A prompt is one draw, as its texts depend on each other. Holm's method
+    adjusts for all that were looked at. What is shown is at least 1.1 times as likely by one of the
+    two, with its whole 95 % interval.
 
-    A word that is spread over many is found by a few places, as nothing is counted.
+    Nothing is counted, so a few places tell of a word. A habit that is spread over many rare words
+    is found by their group.
 
     Args:
         texts: Texts with the log-probabilities of A and B, of at least eight prompts.
@@ -55,7 +56,9 @@ def word_shifts(
         alpha: Share of comparisons of identical models that may have a finding.
 
     Returns:
-        The findings, groups first, then words that carry most. And the number that was looked at.
+        The findings, groups first, then the words that carry most, with effects in nats, positive
+        where A finds them likelier. And the number of words and groups that were looked at; of
+        fewer than eight prompts none is.
     """
     numbers = sorted({text.prompt_number for text in texts})
     if len(numbers) < 2 * FEWEST:

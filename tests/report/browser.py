@@ -72,6 +72,13 @@ class Browser:
         self.ask("Page.navigate", url=path.resolve().as_uri())
         self.wait("Page.loadEventFired")
 
+    def look(self, width, height=900, scheme="light"):
+        """Shows pages at a size, in light or dark colours."""
+        feature = {"name": "prefers-color-scheme", "value": scheme}
+        self.ask("Emulation.setEmulatedMedia", features=[feature])
+        size = {"width": width, "height": height}
+        self.ask("Emulation.setDeviceMetricsOverride", **size, deviceScaleFactor=1, mobile=False)
+
     def run(self, script):
         """The value of a JavaScript expression, awaited."""
         answer = self.ask(

@@ -53,17 +53,7 @@ def shown(tmp_path_factory):
 def opened(shown, width=1280, scheme="light"):
     """The page in a window of some width, with all examples open."""
     page, path = shown
-    page.ask(
-        "Emulation.setEmulatedMedia",
-        features=[{"name": "prefers-color-scheme", "value": scheme}],
-    )
-    page.ask(
-        "Emulation.setDeviceMetricsOverride",
-        width=width,
-        height=900,
-        deviceScaleFactor=1,
-        mobile=False,
-    )
+    page.look(width, scheme=scheme)
     page.events = []
     page.open(path)
     page.run("document.querySelectorAll('details').forEach(each => { each.open = true })")

@@ -309,13 +309,7 @@ def test_texts_become_elements_when_they_are_near(page):
 
 @pytest.mark.parametrize("width", [1280, 390])
 def test_nothing_is_wider_than_the_page(page, width):
-    page.ask(
-        "Emulation.setDeviceMetricsOverride",
-        width=width,
-        height=800,
-        deviceScaleFactor=1,
-        mobile=False,
-    )
+    page.look(width, 800)
     page.run(f"{TOKENS.format(0)}[4].focus()")
     assert page.run("panel.getBoundingClientRect().right <= innerWidth")
     assert page.run("document.documentElement.scrollWidth <= innerWidth")

@@ -91,15 +91,7 @@ def test_flips_are_filtered_by_their_kind(page, verdict, kind):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [360, 1280])
 def test_words_can_be_read_in_light_and_dark_and_nothing_sticks_out(page, scheme, width):
-    feature = {"name": "prefers-color-scheme", "value": scheme}
-    page.ask("Emulation.setEmulatedMedia", features=[feature])
-    page.ask(
-        "Emulation.setDeviceMetricsOverride",
-        width=width,
-        height=900,
-        deviceScaleFactor=1,
-        mobile=False,
-    )
+    page.look(width, scheme=scheme)
     assert page.run("document.documentElement.scrollWidth <= innerWidth")
     contrasts = page.run(
         "(() => { const light = color => { const [r, g, b] = color.match(/[\\d.]+/g).map(each => "
