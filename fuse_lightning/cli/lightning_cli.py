@@ -20,7 +20,7 @@ from fuse_lightning.cli.class_folders import remember
 from fuse_lightning.cli.config_files import UNREADABLE, about_config, check_configs
 from fuse_lightning.cli.elements import expand_elements
 from fuse_lightning.cli.endings import ending, whereabouts
-from fuse_lightning.cli.messages import explain
+from fuse_lightning.cli.messages import explain, with_nearest
 from fuse_lightning.cli.own_classes import own_failure, used_folders
 from fuse_lightning.cli.own_config import own_config
 from fuse_lightning.cli.own_folder import OwnFolder
@@ -99,7 +99,8 @@ class FuseCLI(LightningCLI):
         except FuseError:
             raise
         except ArgumentError as error:
-            raise FuseError(about_config(error.message, words) or explain(error)) from error
+            line = about_config(error.message, words) or explain(error)
+            raise FuseError(with_nearest(line, self._option_names())) from error
         # Whatever YAML may hold, such as a list that holds itself.
         except (RecursionError, ValueError) as error:
             raise FuseError(
@@ -115,6 +116,12 @@ class FuseCLI(LightningCLI):
         if not 0 <= seed <= LARGEST_SEED:
             raise FuseError(f"seed_everything is {seed}; it must be from 0 to {LARGEST_SEED}")
         _check_checkpoint(options.get("ckpt_path"))
+
+    def _option_names(self) -> list[str]:
+        """Names of the subcommand's own options, such as ``trainer.max_steps``."""
+        parser = self._subcommand_parsers.get(self.command)
+        actions = parser._actions if parser else []
+        return [word.lstrip("-") for each in actions for word in each.option_strings]
 
     def _options(self, parser: LightningArgumentParser, words: list[str]) -> Namespace:
         """The subcommand's options as parsed from some words."""
