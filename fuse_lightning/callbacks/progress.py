@@ -1,11 +1,15 @@
 """Progress bar of targets done and the best prompt; in a log file, plain lines."""
 
+import shutil
 import sys
 import time
+from math import isfinite
 from typing import Any
 
 import lightning as L
 from lightning.pytorch.callbacks import TQDMProgressBar
+from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm
+from rich.cells import cell_len
 from rich.console import Console
 
 from fuse_lightning.data.loader import TargetLoader
@@ -13,7 +17,8 @@ from fuse_lightning.results.result import Result
 from fuse_lightning.search import search_of
 from fuse_lightning.utilities.terminal import say, visible
 
-SHOWN = 60
+BAR = 10
+"""Cells of the bar itself."""
 EVERY = 30.0
 """Seconds between two lines of a log file."""
 
@@ -40,6 +45,9 @@ class Tally:
 class PromptProgressBar(TQDMProgressBar):
     """Progress bar: targets done and their rate, time left, mean best loss, and a best prompt.
 
+    Its line is as wide as the terminal; the prompt takes what the figures leave, and loses its
+    beginning where it is longer.
+
     Where the output is no terminal a plain line says this, at most every half minute and at the
     end. Over several devices it is about the targets of the first one.
     """
@@ -57,6 +65,24 @@ class PromptProgressBar(TQDMProgressBar):
     def is_disabled(self) -> bool:
         """Whether no bar is drawn, as in a log file, which would keep every state of it."""
         return bool(super().is_disabled) or not (sys.stdout.isatty() or Console().is_jupyter)
+
+    def init_train_tqdm(self) -> Tqdm:
+        """The bar, whose line :meth:`_line` makes."""
+        return Tqdm(
+            position=2 * self.process_position,
+            disable=self.is_disabled,
+            leave=True,
+            dynamic_ncols=True,
+            file=sys.stdout,
+            bar_format=f"{{bar:{BAR}}} {{desc}}",
+        )
+
+    def on_train_epoch_start(self, trainer: L.Trainer, *_: Any) -> None:
+        """Begins the bar; a search has one epoch, so that its number tells nothing."""
+        if self._leave:
+            self.train_progress_bar = self.init_train_tqdm()
+        total = self.total_train_batches
+        self.train_progress_bar.reset(int(total) if isfinite(total) else None)
 
     def on_train_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
@@ -77,9 +103,11 @@ class PromptProgressBar(TQDMProgressBar):
         batch_idx: int,
     ) -> None:
         """Moves the bar, or writes a line if it is time for one."""
-        if not self.is_disabled:
-            super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
         self._steps = batch_idx + 1
+        bar = self.train_progress_bar
+        if not self.is_disabled and self._should_update(self._steps, bar.total):
+            bar.n = self._steps
+            bar.set_description_str(self._line(trainer, pl_module))
         if time.monotonic() - self._told >= EVERY:
             self._tell(trainer, pl_module)
 
@@ -102,17 +130,31 @@ class PromptProgressBar(TQDMProgressBar):
     def get_metrics(
         self, trainer: L.Trainer, pl_module: L.LightningModule
     ) -> dict[str, int | str | float | dict[str, float]]:
-        """Adds targets, loss and prompt to the usual metrics."""
+        """The usual metrics, without the number of the run's folder."""
         metrics = super().get_metrics(trainer, pl_module)
         metrics.pop("v_num", None)
-        metrics["targets"] = "/".join(map(str, self._counts(trainer, pl_module)))
-        if rate := self._rate(pl_module):
-            metrics["a_minute"] = f"{rate:.1f}"
-        if found := [best for best in search_of(pl_module).best if best is not None]:
-            prompt = visible(found[0].prompt)
-            metrics["best"] = f"{self._mean_loss(pl_module):.3f}"
-            metrics["prompt"] = prompt if len(prompt) <= SHOWN else f"…{prompt[-SHOWN:]}"
         return metrics
+
+    def _line(self, trainer: L.Trainer, pl_module: L.LightningModule) -> str:
+        """Figures and the latest prompt, as wide as the terminal has room for."""
+        counts = self._counts(trainer, pl_module)
+        targets = f"{'/'.join(map(str, counts))} target{'' if counts[-1] == 1 else 's'}"
+        parts = [targets, *self._figures(trainer, pl_module, time.monotonic())]
+        if counts == [0, 1]:
+            parts[0] = f"step {self._steps}/{self.total_train_batches}"
+        line = ", ".join(parts)
+        found = [best for best in search_of(pl_module).best if best is not None]
+        # The last column stays free: some terminals begin a line behind it.
+        room = shutil.get_terminal_size().columns - BAR - 2 - cell_len(line) - len(": ")
+        if not found or room < BAR:
+            return line
+        prompt = visible(found[0].prompt)
+        if cell_len(prompt) > room:
+            # A wide character at the cut counts two cells.
+            while cell_len(prompt) > room - 1:
+                prompt = prompt[1:]
+            prompt = f"…{prompt}"
+        return f"{line}: {prompt}"
 
     def _tell(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Writes a progress line to a log file."""
@@ -124,24 +166,32 @@ class PromptProgressBar(TQDMProgressBar):
         if counts == [0, 1]:
             # Nothing else of one target would move.
             parts.append(f"step {self._steps} of at most {self.total_train_batches}")
+        parts += self._figures(trainer, pl_module, self._told)
+        say(", ".join(parts))
+
+    def _figures(self, trainer: L.Trainer, pl_module: L.LightningModule, now: float) -> list[str]:
+        """Rate, time left and loss, as far as they are known."""
+        parts = []
         if rate := self._rate(pl_module):
             parts.append(f"{rate:.1f} a minute")
-        if left := self._left(trainer, pl_module, rate):
+        if left := self._left(trainer, pl_module, rate, now):
             parts.append(f"{_duration(left)} left")
         if any(search_of(pl_module).best):
-            name = "loss" if counts[-1] == 1 else "mean loss"
+            name = "loss" if self._counts(trainer, pl_module)[-1] == 1 else "mean loss"
             parts.append(f"{name} {self._mean_loss(pl_module):.3f}")
-        say(", ".join(parts))
+        return parts
 
     def _rate(self, pl_module: L.LightningModule) -> float:
         """Targets that this process finishes per minute; 0 before the first."""
         done = self._done(pl_module) - self._begun_done
         return 60 * done / (time.monotonic() - self._begun) if done else 0.0
 
-    def _left(self, trainer: L.Trainer, pl_module: L.LightningModule, rate: float) -> float:
+    def _left(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, rate: float, now: float
+    ) -> float:
         """Seconds left, estimated from the steps to come or from the targets done."""
         steps = max(self._steps - self._begun_steps, 1)
-        most = (self._told - self._begun) / steps * (self.total_train_batches - self._steps)
+        most = (now - self._begun) / steps * (self.total_train_batches - self._steps)
         done, *known = self._counts(trainer, pl_module)
         return min([most, *(60 * (count - done) / rate for count in known if rate)])
 

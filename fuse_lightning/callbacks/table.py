@@ -4,13 +4,17 @@ from collections.abc import Sequence
 
 import lightning as L
 from lightning.pytorch.callbacks import Callback
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from fuse_lightning.results.result import Result
 from fuse_lightning.search import search_of
 from fuse_lightning.utilities.tables import print_table
-from fuse_lightning.utilities.terminal import printable
+from fuse_lightning.utilities.terminal import printable, say
+
+MOST = 40
+"""Rows on a terminal; a log file gets them all."""
 
 
 class PromptTable(Callback):
@@ -31,12 +35,20 @@ class PromptTable(Callback):
 
 
 def print_results(results: Sequence[Result]) -> None:
-    """Prints target, prompt and losses, with a column for each term."""
+    """Prints target, prompt and losses, with a column for each term.
+
+    A terminal gets the best prompt of each target where all do not fit, and 40 rows at most.
+    """
+    shown = list(results)
+    if len(shown) > MOST and Console().is_terminal:
+        shown = [result for result in shown if result.rank == 1][:MOST]
     table = Table()
     for name in ("target", "prompt", "loss", *(results[0].losses if results else ())):
         table.add_column(Text(printable(name)))
-    for result in results:
+    for result in shown:
         numbers = [result.loss, *result.losses.values()]
         cells = [result.target, result.prompt, *(f"{number:.3f}" for number in numbers)]
         table.add_row(*(Text(printable(cell)) for cell in cells))
     print_table(table)
+    if left := len(results) - len(shown):
+        say(f"{left} more of {len(results)} prompts are in the run's files")

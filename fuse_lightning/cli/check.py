@@ -9,11 +9,11 @@ from lightning.pytorch import Trainer
 from fuse_lightning.callbacks import Headroom
 from fuse_lightning.callbacks.check_lines import print_check
 from fuse_lightning.callbacks.checking import checked
-from fuse_lightning.cli.help import usage
 from fuse_lightning.cli.lightning_cli import FuseCLI
 from fuse_lightning.cli.quiet import keep_lines_apart, quiet_transformers
 from fuse_lightning.cli.resume import OVERWRITE, RESUME, RUN, expand
-from fuse_lightning.cli.search import find_own_classes, run
+from fuse_lightning.cli.search import HELP, find_own_classes, run
+from fuse_lightning.cli.search_help import page
 from fuse_lightning.data import TargetDataModule
 from fuse_lightning.errors import FuseError
 from fuse_lightning.search import SearchModule
@@ -82,8 +82,9 @@ def command(words: list[str]) -> None:
                 "leave it out, and give --config with a file, such as the run's config.yaml"
             )
     find_own_classes(words)
-    if {"-h", "--help"} & {*words}:
-        print(*usage(words[0]), sep="\n")
+    if {"-h", HELP} & {*words}:
+        print(page(words[0]), end="")
+        return
     quiet_transformers()
     options = [word for word in words[1:] if word != JSON]
     as_fit = expand(["fit", *options, SILENT])

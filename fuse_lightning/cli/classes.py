@@ -30,12 +30,16 @@ BASES: tuple[type[Any], ...] = (
 def alike(name: str) -> str | None:
     """The known class whose name is closest to a misspelt one; ``None`` if none is close."""
     short = name.rpartition(".")[2].lower()
-    kinds = [kind for base in BASES for kind in _all(base)]
-    names = {kind.__name__.lower(): kind.__name__ for kind in kinds}
+    names = {kind.lower(): kind for kind in class_names()}
     if name in names.values():
         # It is no class for the option, and no other one is meant.
         return None
     return next((names[close] for close in get_close_matches(short, names, 1)), None)
+
+
+def class_names() -> list[str]:
+    """Names of all classes that a configuration may name and that are imported."""
+    return [kind.__name__ for base in BASES for kind in _all(base)]
 
 
 def _all(base: type[Any]) -> Iterator[type[Any]]:

@@ -1,6 +1,7 @@
-"""Exit code of a finished run, and the line about targets without a prompt."""
+"""Exit code of a finished run, and its last lines: what is missing, and where the prompts are."""
 
 import json
+import os
 import shlex
 from collections.abc import Mapping
 from typing import Any
@@ -55,6 +56,18 @@ def ending(
     if short := sum(not finished for finished in ended.values()):
         return 0, visible(f"{short} of {len(ended)} searches were cut short{limit}{remedy}")
     return 0, ""
+
+
+def whereabouts(trainer: L.Trainer) -> str:
+    """Line that says where a run wrote its prompts, and how to look at them; empty if nowhere."""
+    prompts = folder_of(trainer) / "prompts.csv"
+    if trainer.fast_dev_run or not prompts.is_file():  # type: ignore[attr-defined]
+        return ""
+    folder = os.path.relpath(prompts.parent)
+    if folder.startswith(os.pardir):
+        folder = str(prompts.parent)
+    file = visible(os.path.join(folder, prompts.name))
+    return f"prompts are in {file}; a page of them: fuse report {visible(shlex.quote(folder))}"
 
 
 def _skipped(trainer: L.Trainer, data: TargetDataModule) -> Mapping[str, str]:

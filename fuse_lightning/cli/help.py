@@ -14,6 +14,7 @@ COMMANDS = {
     "diff": "diff",
     "zoo": "zoo",
     "adapter": "adapter",
+    "completion": "completion",
 }
 """Commands, each with the module of this folder whose function ``command`` runs it."""
 
@@ -67,6 +68,11 @@ models of the package:
 adapters between tokenizers:
   fuse adapter evaluate --source ID --target ID --texts FILE
                                                    how well gradients predict losses
+
+more help:
+  fuse help fit                                    options of a command
+  fuse help AutoDAN                                options of a class
+  fuse completion bash|zsh|fish                    script that completes options in a shell
 """
 
 

@@ -2,9 +2,11 @@
 
 import sys
 from argparse import ArgumentError
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from jsonargparse import Namespace
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.cli import (
@@ -16,9 +18,9 @@ from lightning.pytorch.cli import (
 
 from fuse_lightning.cli.class_folders import remember
 from fuse_lightning.cli.config_files import UNREADABLE, about_config, check_configs
-from fuse_lightning.cli.elements import check_elements, check_indices
-from fuse_lightning.cli.endings import ending
-from fuse_lightning.cli.messages import explain
+from fuse_lightning.cli.elements import expand_elements
+from fuse_lightning.cli.endings import ending, whereabouts
+from fuse_lightning.cli.messages import explain, with_nearest
 from fuse_lightning.cli.own_classes import own_failure, used_folders
 from fuse_lightning.cli.own_config import own_config
 from fuse_lightning.cli.own_folder import OwnFolder
@@ -34,6 +36,8 @@ from fuse_lightning.utilities.addresses import without_secrets
 from fuse_lightning.utilities.terminal import say
 
 LARGEST_SEED = 2**32 - 1
+LOGS = "logs"
+"""Folder of the default logger."""
 
 
 class WholeConfig(SaveConfigCallback):
@@ -89,11 +93,14 @@ class FuseCLI(LightningCLI):
         """
         words = [*map(str, sys.argv[1:] if args is None else args)]
         check_configs(words)
-        check_indices(words)
         try:
-            super().parse_arguments(parser, args)
+            words = expand_elements(words, partial(self._options, parser))
+            super().parse_arguments(parser, words)
+        except FuseError:
+            raise
         except ArgumentError as error:
-            raise FuseError(about_config(error.message, words) or explain(error)) from error
+            line = about_config(error.message, words) or explain(error)
+            raise FuseError(with_nearest(line, self._option_names())) from error
         # Whatever YAML may hold, such as a list that holds itself.
         except (RecursionError, ValueError) as error:
             raise FuseError(
@@ -104,11 +111,23 @@ class FuseCLI(LightningCLI):
             # The configuration in a run's folder stays that of its search.
             self.save_config_callback = None
         options = self.config[self.config.subcommand]
-        check_elements(words, options)
+        _move_logs(options.trainer)
         seed = options["seed_everything"]
         if not 0 <= seed <= LARGEST_SEED:
             raise FuseError(f"seed_everything is {seed}; it must be from 0 to {LARGEST_SEED}")
         _check_checkpoint(options.get("ckpt_path"))
+
+    def _option_names(self) -> list[str]:
+        """Names of the subcommand's own options, such as ``trainer.max_steps``."""
+        parser = self._subcommand_parsers.get(self.command)
+        actions = parser._actions if parser else []
+        return [word.lstrip("-") for each in actions for word in each.option_strings]
+
+    def _options(self, parser: LightningArgumentParser, words: list[str]) -> Namespace:
+        """The subcommand's options as parsed from some words."""
+        parsed = parser.parse_args(words)
+        options: Namespace = parsed[parsed.subcommand]
+        return options
 
     @property
     def targets(self) -> TargetDataModule:
@@ -117,13 +136,15 @@ class FuseCLI(LightningCLI):
         return self.datamodule
 
     def after_fit(self) -> None:
-        """Prints the line about targets without a prompt.
+        """Prints where the prompts are, and the line about targets without one.
 
         Raises:
             SystemExit: With 1 if a target has no prompt.
         """
         code, line = ending(self.trainer, search_of(self.model), self.targets)
         if self.trainer.is_global_zero:
+            if place := whereabouts(self.trainer):
+                say(place)
             if line:
                 say(line, error=True)
             if code:
@@ -163,6 +184,14 @@ class FuseCLI(LightningCLI):
         trainer = super().instantiate_trainer(**kwargs)
         settle_precision(trainer)
         return trainer
+
+
+def _move_logs(trainer: Namespace) -> None:
+    """Makes the default logger write into ``default_root_dir``, if there is one."""
+    root, logger = trainer.default_root_dir, trainer.logger
+    options = logger.get("init_args") if isinstance(logger, Namespace) else None
+    if root is not None and options and options.get("save_dir") == LOGS:
+        options["save_dir"] = str(root)
 
 
 def _check_checkpoint(path: str | Path | None) -> None:

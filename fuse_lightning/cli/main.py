@@ -3,6 +3,7 @@
 import sys
 from argparse import ArgumentError
 from collections.abc import Callable, Sequence
+from difflib import get_close_matches
 from importlib import import_module
 from typing import NoReturn
 
@@ -38,10 +39,12 @@ def main(args: Sequence[str] | None = None) -> None:
 
 def _run(args: Sequence[str] | None) -> None:
     words = list(sys.argv[1:] if args is None else args)
+    if words[:1] == ["help"]:
+        words = words if words[1:2] and words[1] not in COMMANDS else [*words[1:2], "--help"]
     if not words or words[0] in ("-h", "--help"):
         print(HELP, end="")
         return
-    if words[0] == "--version":
+    if words[0] in ("-V", "--version"):
         print(f"fuse-lightning {__version__}")
         return
     quiet()
@@ -65,9 +68,19 @@ def _fail(message: str) -> NoReturn:
 
 def _command(name: str) -> Callable[[list[str]], None]:
     """Imports the module of a command, which may load torch, and returns its function."""
+    if name == "help":
+        return _class_help
     # An option in the first place is one of LightningCLI.
     module = "search" if name.startswith("-") else COMMANDS.get(name)
     if module is None:
-        raise FuseError(f"unknown command {name!r}; there are: {', '.join(COMMANDS)}")
+        near = get_close_matches(name, COMMANDS, 1)
+        meant = f"did you mean {near[0]}? " if near else ""
+        raise FuseError(f"unknown command {name!r}; {meant}there are: {', '.join(COMMANDS)}")
     command: Callable[[list[str]], None] = import_module(f"fuse_lightning.cli.{module}").command
     return command
+
+
+def _class_help(words: list[str]) -> None:
+    from fuse_lightning.cli.search_help import class_page
+
+    print(class_page(words[1]), end="")

@@ -1,7 +1,8 @@
 """Errors of the option parser, shortened to one line."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from difflib import get_close_matches
 from importlib import import_module
 
 from fuse_lightning.cli.own_classes import no_class, no_module, wrong_class
@@ -89,6 +90,26 @@ def condense(message: str) -> str:
     return f"option {'.'.join(keys)}: {reason}" if keys else reason
 
 
+def with_nearest(line: str, known: Iterable[str]) -> str:
+    """The line about an unknown option, with the known one that is nearest.
+
+    >>> line = "unknown option '--modell.steps=3'; --help lists all options"
+    >>> with_nearest(line, ["model", "data", "trainer.max_steps"])
+    "unknown option '--modell.steps=3'; did you mean --model.steps? --help lists all options"
+    """
+    match = re.match(r"unknown option '--([\w.]+).*?';", line)
+    if match is None:
+        return line
+    names = [*known]
+    first, dot, rest = match[1].partition(".")
+    firsts = {name.partition(".")[0] for name in names}
+    if dot and first not in firsts:
+        near = [f"{each}.{rest}" for each in get_close_matches(first, firsts, 1)]
+    else:
+        near = get_close_matches(match[1], names, 1)
+    return line if not near else line.replace(";", f"; did you mean --{near[0]}?", 1)
+
+
 def shorten(text: str) -> str:
     """The text, cut after its beginning if it is long.
 
@@ -101,7 +122,10 @@ def shorten(text: str) -> str:
 def _plain(text: str, owner: str) -> str:
     name = owner.rpartition(".")[2]
     if match := re.fullmatch(r"Option '(.+)' is not accepted", text):
-        has = f"; it has: {', '.join(_options(owner))}" if owner else ""
+        known = _options(owner) if owner else []
+        near = get_close_matches(match[1], known, 1)
+        meant = f"; did you mean {near[0]}?" if near else ""
+        has = f"{meant or ';'} it has: {', '.join(known)}" if owner else ""
         return f"{name or 'this'} has no option {match[1]!r}{has}"
     if match := re.fullmatch(r"Subcommand '(.+)' does not accept option '(.+)'", text):
         return f"unknown option {match[2]!r}; `fuse {match[1]} --help` lists all options"

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
-from fuse_lightning.utilities.terminal import bars_away, say
+from fuse_lightning.errors import FuseError
+from fuse_lightning.utilities.terminal import bars_away, hush, say
 
 # Message, category, reason.
 EXPECTED: tuple[tuple[str, type[Warning], str], ...] = (
@@ -93,6 +94,26 @@ def _thread_ended(args: threading.ExceptHookArgs) -> None:
     # What TensorBoard's thread cannot write is an error of the search itself, a step later.
     if not issubclass(args.exc_type, OSError):
         threading.__excepthook__(args)
+
+
+QUIET = ("-q", "--quiet")
+
+
+def quiet_words(words: list[str]) -> list[str]:
+    """The words of ``fuse fit`` without ``-q``, which silences all but warnings and errors.
+
+    Raises:
+        FuseError: If another command has it.
+    """
+    rest = [word for word in words if word not in QUIET]
+    if len(rest) == len(words):
+        return words
+    if words[0] != "fit":
+        raise FuseError(f"{QUIET[0]} silences fuse fit alone; leave it out")
+    hush()
+    for name in NEWS:
+        logging.getLogger(name).addFilter(_is_warning)
+    return [*rest, "--trainer.enable_progress_bar=false"]
 
 
 @contextmanager

@@ -13,13 +13,13 @@ from lightning.pytorch.loggers import TensorBoardLogger
 import fuse_lightning
 from fuse_lightning.cli.class_folders import remembered
 from fuse_lightning.cli.config_files import config_paths
-from fuse_lightning.cli.help import usage
-from fuse_lightning.cli.lightning_cli import FuseCLI, WholeConfig
+from fuse_lightning.cli.lightning_cli import LOGS, FuseCLI, WholeConfig
 from fuse_lightning.cli.messages import explain
 from fuse_lightning.cli.own_classes import OwnClasses
 from fuse_lightning.cli.own_folder import OwnFolder
-from fuse_lightning.cli.quiet import keep_lines_apart, quiet_transformers
+from fuse_lightning.cli.quiet import keep_lines_apart, quiet_transformers, quiet_words
 from fuse_lightning.cli.resume import OVERWRITE, expand, measured_folder, resumed_folder
+from fuse_lightning.cli.search_help import EVERY, page
 from fuse_lightning.cli.texts import TextParser, attached
 from fuse_lightning.cli.trainer_options import is_complaint
 from fuse_lightning.data import TargetDataModule
@@ -30,6 +30,7 @@ from fuse_lightning.search import SearchModule
 for part in fuse_lightning.PARTS:
     fuse_lightning.public_names(part)
 
+HELP = "--help"
 LOST_PEER = re.compile("by peer|connectFullMesh|Connection (refused|reset)")
 
 
@@ -42,9 +43,12 @@ def command(words: list[str]) -> None:
     """
     keep_lines_apart()
     find_own_classes(words)
-    if {"-h", "--help"} & {*words}:
-        # Lightning's help does not know the short words.
-        print(*usage(words[0]), sep="\n")
+    if {"-h", HELP} & {*words}:
+        print(page(words[0]), end="")
+        return
+    # The parser's own help knows neither the short words nor which options a search refuses.
+    words = [HELP if word == EVERY else word for word in words]
+    words = quiet_words(words)
     quiet_transformers()
     own = OwnFolder(resumed_folder(words), OVERWRITE in words, measured_folder(words))
     run(expand(words), own)
@@ -82,7 +86,7 @@ def run(
     """
     logger: dict[str, Any] = {
         "class_path": f"{TensorBoardLogger.__module__}.{TensorBoardLogger.__name__}",
-        "init_args": {"save_dir": "logs", "name": "search"},
+        "init_args": {"save_dir": LOGS, "name": "search"},
     }
     own = own or OwnFolder()
     try:

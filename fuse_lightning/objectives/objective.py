@@ -1,6 +1,5 @@
 """Objective: the weighted sum of terms over prompts."""
 
-import itertools
 from collections.abc import Sequence
 
 import torch
@@ -16,6 +15,7 @@ from fuse_lightning.objectives.prompts import Prompts, State
 from fuse_lightning.objectives.scores import Scores
 from fuse_lightning.objectives.speller import Speller
 from fuse_lightning.objectives.term import Term
+from fuse_lightning.utilities.words import distinct_names
 
 
 class Objective:
@@ -62,13 +62,9 @@ class Objective:
         self._backs: dict[int, tuple[Tensor, Tensor]] = {}
         for term in self.terms:
             term.stand_beside(self.terms[0])
-        for place, term in enumerate(self.terms):
-            others = {other.name for other in self.terms if other is not term}
-            if term.name in {other.name for other in self.terms[:place]}:
-                name = term.name
-                numbers = itertools.count(2)
-                while term.name in others:
-                    term.name = f"{name}_{next(numbers)}"
+        names = distinct_names([term.name for term in self.terms])
+        for term, name in zip(self.terms, names, strict=True):
+            term.name = name
 
     @property
     def primary(self) -> FrozenModel:

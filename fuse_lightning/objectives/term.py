@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
@@ -20,6 +19,7 @@ from fuse_lightning.objectives.measured import Measured
 from fuse_lightning.objectives.prompts import Prompts
 from fuse_lightning.objectives.reading import Reading, mean_of
 from fuse_lightning.utilities.identity import Identity, plain_options
+from fuse_lightning.utilities.words import snake_case
 
 WHERE = (
     *("model_id", "revision", "device", "device_map"),
@@ -89,8 +89,7 @@ class Term(LaidOut, Measured, ABC):
         self.suffix = suffix
         self.layout = layout
         self.score_weight = score_weight
-        words = r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])"
-        self.name = name or re.sub(words, "_", kind).lower()
+        self.name = name or snake_case(kind)
         self.first = self
 
     @property

@@ -56,6 +56,15 @@ def printable(text: str) -> str:
     return visible(text).encode(encoding(), "backslashreplace").decode(encoding())
 
 
+class _Voice:
+    hushed = False
+
+
+def hush() -> None:
+    """Makes :func:`say` print errors alone, until the process ends."""
+    _Voice.hushed = True
+
+
 def say(*lines: str, error: bool = False) -> bool:
     """Prints lines at once, above a progress bar if there is one.
 
@@ -66,6 +75,8 @@ def say(*lines: str, error: bool = False) -> bool:
     Returns:
         Whether anybody reads them: a pipe may have been closed.
     """
+    if _Voice.hushed and not error:
+        return True
     stream = sys.stderr if error else sys.stdout
     try:
         with bars_away(stream):

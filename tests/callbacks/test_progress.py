@@ -7,9 +7,10 @@ from types import SimpleNamespace
 import lightning as L
 import pytest
 from PIL import Image
+from rich.cells import cell_len
 
 from fuse_lightning.callbacks import PromptProgressBar, progress
-from fuse_lightning.callbacks.progress import _duration
+from fuse_lightning.callbacks.progress import BAR, _duration
 from fuse_lightning.data import ImageTargets, Target, TargetQueue
 from fuse_lightning.data.loader import TargetLoader
 from fuse_lightning.errors import FuseError
@@ -61,13 +62,36 @@ def test_a_quick_run_writes_its_last_line_alone(search):
     assert search().count("targets, ") == 1
 
 
-def test_a_terminal_has_a_bar(search, monkeypatch):
+@pytest.mark.parametrize("columns", [40, 80, 200])
+def test_a_terminal_has_a_bar_as_wide_as_it_is(search, monkeypatch, columns):
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setenv("LINES", "24")
     out = search()
-    assert "\r" in out
-    assert "targets=2/3" in out
-    assert re.search(r"targets=3/3, a_minute=[\d.]+, best=\d\.\d{3}, prompt=", out)
-    assert " of 3 targets" not in out
+    assert "Epoch" not in out
+    assert "targets, mean loss" not in out
+    frames = [frame.rstrip() for frame in re.split(r"[\r\n]", out) if "3/3 targets" in frame]
+    shown = re.search(
+        r"3/3 targets, [\d.]+ a minute(, \d+ s left)?, mean loss \d\.\d{3}", frames[-1]
+    )
+    assert shown
+    assert columns == 40 or re.match(r": \S", frames[-1][shown.end() :])
+    assert max(len(frame) for frame in frames) < max(columns, BAR + shown.end())
+
+
+def test_a_long_prompt_loses_its_beginning_and_none_of_its_wide_characters(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    bar = PromptProgressBar()
+    bar.setup(SimpleNamespace(is_global_zero=True), None, "fit")
+    best = SimpleNamespace(prompt="红色的房子" * 20 + " end", loss=2.5)
+    module = Idle(searches=[SimpleNamespace(best=best, done=False)])
+    served = TargetLoader(TargetQueue([Target("a"), Target("b")]))
+    trainer = SimpleNamespace(train_dataloader=served, num_training_batches=4, max_epochs=1)
+    bar._trainer, bar._begun, bar._steps = trainer, 0.5, 1
+    line = bar._line(trainer, module)
+    assert line.endswith("红色的房子 end")
+    assert ": …" in line
+    assert 76 <= BAR + 1 + cell_len(line) <= 79
 
 
 def test_nothing_is_left_of_a_bar_where_a_run_breaks_off(search, monkeypatch, capsys):
@@ -79,7 +103,7 @@ def test_nothing_is_left_of_a_bar_where_a_run_breaks_off(search, monkeypatch, ca
     with pytest.raises(FuseError, match="broken"):
         search()
     out = capsys.readouterr().out
-    assert "targets=2/3" in out
+    assert "2/3 targets" in out
     # What is printed last takes the bar's line away.
     assert not out.replace("\n", "\r").rstrip("\r").rpartition("\r")[2].strip()
 

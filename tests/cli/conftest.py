@@ -5,7 +5,10 @@ from fuse_lightning.cli.main import main
 
 @pytest.fixture
 def fit(monkeypatch, capsys):
-    """Runs ``fuse fit --config run.yaml``; gives its exit code and the lines of its errors."""
+    """Runs ``fuse fit --config run.yaml``; gives its exit code and the lines of its errors.
+
+    ``fit.printed`` has the lines of its output.
+    """
     # Lightning warns about words of a process that are not the ones it is given.
     monkeypatch.setattr("sys.argv", ["fuse"])
 
@@ -15,7 +18,9 @@ def fit(monkeypatch, capsys):
             main(["fit", "--config", "run.yaml", *words])
         except SystemExit as end:
             code = end.code
-        return code, capsys.readouterr().err.splitlines()
+        captured = capsys.readouterr()
+        run.printed = captured.out.splitlines()
+        return code, captured.err.splitlines()
 
     return run
 

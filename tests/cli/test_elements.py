@@ -1,5 +1,7 @@
 """Options of list elements, names that are nearly right, and classes of the user's own."""
 
+import itertools
+import json
 import sys
 from pathlib import Path
 
@@ -9,68 +11,129 @@ from jsonargparse import Namespace
 from PIL import Image
 
 from fuse_lightning.cli.classes import alike, options
-from fuse_lightning.cli.elements import check_elements, check_indices
+from fuse_lightning.cli.elements import expand_elements
 from fuse_lightning.cli.main import main
 from fuse_lightning.errors import FuseError
 from fuse_lightning.optimizers import AutoDAN
 from tests.factories.configs import short_search
 
+ROOT = Path(__file__).parents[2]
+
+
+def element(path, **options):
+    return Namespace(class_path=path, init_args=Namespace(**options))
+
+
 PARSED = Namespace(
-    model=Namespace(
-        class_path="AutoDAN",
-        init_args=Namespace(
-            steps=3,
-            terms=[Namespace(class_path="A"), Namespace(class_path="B")],
-            constraints=Namespace(block=["a", "b"]),
-        ),
+    model=element(
+        "AutoDAN",
+        steps=3,
+        terms=[
+            element("fuse_lightning.Fluency", model="zoo/gpt2"),
+            element("mine.LikesIt", model="a", name="liked"),
+            element("fuse_lightning.Fluency", model="zoo/gpt2", prefix="no, \u4f60"),
+        ],
+        constraints=Namespace(block=["a", "b"]),
     ),
-    trainer=Namespace(callbacks=[Namespace(), Namespace()], max_steps=3),
+    trainer=Namespace(callbacks=element("fuse_lightning.BeamSearch"), max_steps=3),
 )
 
 
+def expanded(*words):
+    return expand_elements(["fit", *words], lambda words: PARSED)[1:]
+
+
 @pytest.mark.parametrize(
-    "words",
+    ("word", "index"),
     [
-        ["--model.terms.weight=3"],
-        ["--model.init_args.terms.init_args.weight=3"],
-        ["--model.steps=3", "--model.terms.weight=3"],
-        ["--model.terms.weight=3", "--model.terms+=C"],
+        ("--model.terms.fluency.weight=3", 0),
+        ("--model.terms.Fluency.weight=3", 0),
+        ("--model.init_args.terms.liked.init_args.weight=3", 1),
+        ("--model.terms.1.weight=3", 1),
+        ("--model.terms[1].weight=3", 1),
+        ("--model.terms.fluency_2.weight=3", 2),
+        ("--model.terms.2.weight=3", 2),
     ],
 )
-def test_an_option_of_the_last_element_alone_is_refused(words):
-    with pytest.raises(FuseError, match=r"^option model.terms.weight would change the last of 2"):
-        check_elements(words, PARSED)
+def test_an_element_is_named_by_its_name_its_class_or_its_index(word, index):
+    before, change, *after = expanded("--seed_everything=2", word, "--model.steps=1")[2:]
+    assert change == "--model.terms.weight=3"
+    elements = [part.partition("[")[2] for part in (before, *after)]
+    terms = (
+        json.loads(before.partition("=")[2]),
+        *(json.loads(part.partition("+=")[2]) for part in after),
+    )
+    assert len(elements) == len(terms)
+    assert len(terms[0]) == index + 1
+    assert [*itertools.chain(*terms)] == [term.as_dict() for term in PARSED.model.init_args.terms]
+
+
+def test_several_changes_stay_in_order_and_apart():
+    words = expanded(
+        "--model.terms.2.weight=1", "--model.terms.fluency.weight=2", "--model.terms.0.suffix=x=y"
+    )
+    assert [word.partition("[")[0] for word in words] == [
+        "--model.terms=",
+        "--model.terms.weight=2",
+        "--model.terms.suffix=x=y",
+        "--model.terms+=",
+        "--model.terms.weight=1",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (
+            ["--model.terms.weight=3"],
+            "say which of 3 model.terms it changes; write one of",
+        ),
+        (["--model.init_args.terms.init_args.weight=3"], "--model.terms.fluency_2, with"),
+        (["--model.terms.weight=3", "--model.terms+=C"], "does not say which"),
+        (["--model.terms.3.weight=3"], r"3 elements \(0 fluency, 1 liked, 2 fluency_2\), .* at 3"),
+        (["--model.terms[-1].weight=3"], "and none at -1"),
+        (["--model.terms.likd.weight=3"], "did you mean --model.terms.liked?"),
+        (["--model.terms.fluency=Fluency"], "names an element of model.terms and no option of it"),
+        (["--model.terms.0=Fluency"], "and no option of it"),
+    ],
+)
+def test_what_names_no_element_is_refused_and_the_way_told(words, told):
+    with pytest.raises(FuseError, match=told):
+        expanded(*words)
 
 
 @pytest.mark.parametrize(
     "words",
     [
-        ["fit", "--config", "a.yaml", "--model.steps=3"],
+        ["--config=a.yaml", "--model.steps=3"],
         ["--model.terms+=C", "--model.terms.weight=3"],
+        ["--model.terms+=C", "--model.terms.model.device_map.transformer.h.0=1"],
         ["--model.init_args.terms=[]", "--model.terms.weight=3"],
         ["--trainer.callbacks=BeamSearch", "--trainer.callbacks.beam_width=2"],
+        # One element is meant by any option.
+        ["--trainer.callbacks.beam_width=2"],
         ["--model.constraints.block+=c", "--model.constraints.block=[a]"],
         ["--trainer.max_steps=3", "--bogus.option=3", "--model.nothing.at.all=3"],
     ],
 )
-def test_what_was_given_just_before_is_meant(words):
-    check_elements(words, PARSED)
+def test_other_words_stay_as_they_are(words):
+    assert expanded(*words) == words
 
 
-def test_one_element_is_meant_by_any_option():
-    options = Namespace(model=Namespace(init_args=Namespace(terms=[Namespace()])))
-    check_elements(["--model.terms.weight=3"], options)
-
-
-@pytest.mark.parametrize(
-    "name", ["model.terms.0.weight", "model.terms[0].weight", "model.terms[1]"]
-)
-def test_an_index_is_refused_and_the_way_told(name):
-    with pytest.raises(
-        FuseError, match=r"^option model.terms.*YAML.*as --model.terms='\[\.\.\.\]'"
-    ):
-        check_indices(["fit", f"--{name}=3"])
-    check_indices(["fit", "--model.terms.model.device_map.transformer.h.0=1", "--data.limit=3"])
+def test_the_parser_changes_the_named_element_alone(capsys):
+    words = [
+        "fit",
+        "--config",
+        str(ROOT / "configs/quickstart.yaml"),
+        "--print_config=skip_default",
+    ]
+    changes = ("image_similarity.weight=8", "fluency.prefix=no", "1.suffix=1e3")
+    with pytest.raises(SystemExit):
+        main([*words, *(f"--model.terms.{change}" for change in changes)])
+    terms = yaml.safe_load(capsys.readouterr().out)["model"]["init_args"]["terms"]
+    assert [term["init_args"].get("weight", 1) for term in terms] == [1, 8]
+    assert [term["init_args"]["prefix"] for term in terms] == ["no", "An image of"]
+    assert terms[1]["init_args"]["suffix"] == "1e3"
 
 
 @pytest.mark.parametrize(
@@ -129,8 +192,8 @@ def test_classes_of_the_current_folder_and_beside_a_configuration_are_found(plac
 @pytest.mark.parametrize(
     ("word", "told"),
     [
-        ("--model.terms.weight=3", "option model.terms.weight would change the last of 2"),
-        ("--model.terms.0.weight=3", "an element of model.terms has no name"),
+        ("--model.terms.weight=3", "option model.terms.weight does not say which of 2"),
+        ("--model.terms.7.weight=3", "and none at 7"),
         ("--model=autodan", "no class 'autodan' is known; did you mean AutoDAN?"),
         ("--data=fuse_lightning.data.ImageTarget", "did you mean ImageTargets?"),
     ],

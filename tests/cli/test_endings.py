@@ -1,5 +1,6 @@
 """What a search says that has left something undone, and its exit code."""
 
+import logging
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -9,9 +10,11 @@ from lightning.pytorch.callbacks import Timer
 from PIL import Image
 
 from fuse_lightning.cli.endings import ending
+from fuse_lightning.cli.quiet import NEWS
 from fuse_lightning.data import Target
 from fuse_lightning.optimizers import AutoDAN
 from fuse_lightning.results.result import NO_PROMPT, read_results
+from fuse_lightning.utilities import terminal
 from tests.factories.configs import short_search
 
 
@@ -117,6 +120,41 @@ def test_a_run_ends_with_a_line_and_a_code(run):
     assert not any("targets have no prompt" in line for line in lines)
     (folder,) = Path("logs/search").glob("version_1")
     assert {row.target for row in read_results(folder / "prompts.jsonl")} == {"a.png", "b.png"}
+
+
+def test_a_run_says_where_its_prompts_are_and_writes_where_it_is_told_to(run):
+    code, _ = run("--trainer.default_root_dir=a b")
+    told = (
+        "prompts are in a b/search/version_0/prompts.csv; a page of them: "
+        "fuse report 'a b/search/version_0'"
+    )
+    assert (code, run.printed[-1]) == (0, told)
+    assert Path("a b/search/version_0/prompts.csv").is_file()
+    assert not Path("logs").exists()
+    # A run that goes on does so where it began.
+    code, _ = run("--resume", "a b/search/version_0")
+    assert code == 0
+    assert not Path("logs").exists()
+
+
+@pytest.fixture
+def hushed(monkeypatch):
+    """What ``-q`` changes for the rest of the process is undone."""
+    monkeypatch.setattr(terminal._Voice, "hushed", False)
+    for name in NEWS:
+        monkeypatch.setattr(logging.getLogger(name), "filters", [])
+
+
+@pytest.mark.usefixtures("hushed")
+@pytest.mark.parametrize(
+    ("word", "errors"), [("--model.steps=1", []), ("--trainer.max_epochs=0", ["2 of 2 targets"])]
+)
+def test_a_quiet_run_says_nothing_but_what_went_wrong(word, errors, run):
+    code, lines = run("-q", word)
+    assert code == len(errors)
+    assert [line.partition(" have no prompt")[0] for line in lines] == errors
+    assert run.printed == []
+    assert Path("logs/search/version_0").is_dir()
 
 
 def test_a_picture_that_cannot_be_read_and_is_to_be_skipped(run):

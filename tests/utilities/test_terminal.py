@@ -3,9 +3,11 @@
 import io
 import logging
 import os
+import re
 import subprocess
 import sys
 import unicodedata
+from dataclasses import replace
 
 import pytest
 from tqdm import tqdm
@@ -48,6 +50,21 @@ def test_tables_and_prompts_are_printed_in_any_encoding(name, monkeypatch):
     assert ("│" in shown) == (name == "utf-8")
     if name in ("ascii", "cp1252", "latin-1"):
         assert len({len(line) for line in shown.splitlines()[:-1]}) == 1
+
+
+@pytest.mark.parametrize(
+    ("terminal", "rows", "left"), [(True, 40, "110 more of 150"), (False, 150, "")]
+)
+def test_a_terminal_gets_the_best_prompts_of_a_long_table(terminal, rows, left, monkeypatch):
+    stream = io.StringIO()
+    monkeypatch.setattr("sys.stdout", stream)
+    monkeypatch.setattr(stream, "isatty", lambda: terminal)
+    print_results([replace(result(f"t{n // 3}"), rank=n % 3 + 1) for n in range(150)])
+    lines = re.sub(r"\x1b\[[\d;]*m", "", stream.getvalue()).splitlines()
+    names = [line.split()[1] for line in lines if re.match(r"│ t\d", line)]
+    each = 1 if terminal else 3
+    assert names == [f"t{n}" for n in range(50) for _ in range(each)][:rows]
+    assert lines[-1].partition(" prompts")[0] == left or not left
 
 
 def test_figures_are_printed_in_any_encoding(monkeypatch):

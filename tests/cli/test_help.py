@@ -1,0 +1,103 @@
+"""Help pages, and the script that completes commands and options."""
+
+import re
+import subprocess
+
+import pytest
+
+import fuse_lightning
+from fuse_lightning.cli.completion import option_words, script
+from fuse_lightning.cli.help import COMMANDS
+from fuse_lightning.cli.main import main
+from fuse_lightning.cli.search_help import WIDTH, class_page, page
+from fuse_lightning.errors import FuseError
+from fuse_lightning.objectives import Term
+from fuse_lightning.optimizers import PromptOptimizer
+
+
+def shown(capsys, *words):
+    main(words)
+    return capsys.readouterr().out
+
+
+def test_the_page_of_a_search_is_short_and_names_every_class_and_every_term(capsys):
+    text = shown(capsys, "fit", "--help")
+    assert text == page("fit") == shown(capsys, "help", "fit")
+    lines = text.splitlines()
+    assert len(lines) <= 100
+    assert max(map(len, lines)) <= WIDTH
+    for part, base in (("optimizers", PromptOptimizer), ("objectives", Term)):
+        for name, kind in fuse_lightning.public_names(part).items():
+            derived = isinstance(kind, type) and issubclass(kind, base)
+            if derived and not kind.__abstractmethods__:
+                assert re.search(rf"^  {name}\b", text, re.MULTILINE), name
+
+
+def test_the_page_offers_nothing_that_a_search_refuses():
+    for option in ("accumulate_grad_batches", "gradient_clip_val", "strategy", "overfit_batches"):
+        assert option not in page("fit")
+
+
+@pytest.mark.parametrize("command", ["check", "validate", "test", "predict"])
+def test_other_commands_of_a_search_have_their_own_lines(command, capsys):
+    text = shown(capsys, command, "--help")
+    assert text.startswith(f"  fuse {command} ")
+    assert text.endswith("see: fuse fit --help\n")
+    assert len(text.splitlines()) < 10
+
+
+def test_a_class_has_a_page_with_all_its_options(capsys):
+    text = shown(capsys, "help", "AutoDAN")
+    assert text == class_page("AutoDAN")
+    assert re.search(r"^  terms \(needed\) ", text, re.MULTILINE)
+    assert re.search(r"^  steps \(16\) +Most steps for each target", text, re.MULTILINE)
+    assert re.search(r"^  rescore \(true\) ", text, re.MULTILINE)
+    assert re.search(r"^  logit_weight \(1.0\) ", text, re.MULTILINE)
+    assert re.search(r"^  patience \(null\) ", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("name", "told"), [("fluncy", "fuse help Fluency?"), ("fitt", "fuse help fit?"), ("?", "lists")]
+)
+def test_an_unknown_name_gets_a_near_one(name, told):
+    with pytest.raises(FuseError, match=re.escape(told)):
+        class_page(name)
+
+
+def completed(*words):
+    """What bash proposes for the last word."""
+    text = script("bash", {"fit": ["--model.steps", "--model.terms", "-c"], "zoo": ["--count"]})
+    ask = f"COMP_WORDS=({' '.join(words)}); COMP_CWORD={len(words) - 1}; _fuse"
+    ask += '; echo "${COMPREPLY[@]}"'
+    run = subprocess.run(["bash", "-c", text + ask], capture_output=True, text=True, check=True)
+    return run.stdout.split()
+
+
+def test_bash_completes_commands_and_options():
+    assert completed("fuse", "f") == ["fit"]
+    assert completed("fuse", "fit", "--model.s") == ["--model.steps"]
+    assert completed("fuse", "fit", "-") == ["--model.steps", "--model.terms", "-c"]
+    assert completed("fuse", "zoo", "--") == ["--count"]
+    assert completed("fuse", "fit", "a.y") == []
+
+
+def test_other_shells_get_the_same_words():
+    options = {"fit": ["--model.steps", "-c"]}
+    assert script("zsh", options).endswith(script("bash", options))
+    fish = script("fish", options).splitlines()
+    assert fish[0].endswith("-xa 'fit'")
+    assert [line.rpartition("fit' ")[2] for line in fish[1:]] == ["-l model.steps", "-s c"]
+
+
+def test_options_are_those_of_the_help_pages():
+    known = {name: set(option_words(name)) for name in COMMANDS}
+    assert {"--model.steps", "--data.images", "--trainer.devices", "--resume"} <= known["fit"]
+    assert {"--count", "--models"} <= known["zoo"]
+    assert {"--weights", "--a.chat"} <= known["decode"]
+    assert not any(word.endswith(".help") for word in known["fit"])
+
+
+def test_a_shell_without_a_script_is_refused(capsys):
+    with pytest.raises(SystemExit):
+        main(["completion", "csh"])
+    assert "'csh' names no shell; give one of bash, zsh, fish" in capsys.readouterr().err
