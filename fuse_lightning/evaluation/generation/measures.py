@@ -43,9 +43,7 @@ class Studio:
         """Unit vectors of the pictures of each text under the judge, shape (N, samples, d)."""
         self.generator.load(device)
         self.judge.load(device)
-        for text in dict.fromkeys(texts):
-            if text in self._known:
-                continue
+        for text in {*texts} - {*self._known}:
             begin = time.perf_counter()
             pictures: list[Image.Image] = []
             for sample in range(self.samples):
@@ -84,13 +82,12 @@ class GeneratedSimilarity(Measure):
 
     def update(self, metric: Metric, prompts: Sequence[JudgedPrompt]) -> None:
         """Adds prompts."""
-        if not prompts:
-            return
-        device = torch.device(metric.device)
-        made = self.studio.vectors([each.text for each in prompts], device)
-        for vectors, each in zip(made, prompts, strict=True):
+        cosines = []
+        for each in prompts:
+            vectors = self.studio.vectors([each.text], torch.device(metric.device))[0]
             own = self.studio.judge.image_features(each.target.images).cpu()
-            metric.update((vectors @ own.T).mean())
+            cosines.append(float((vectors @ own.T).mean()))
+        metric.update(cosines)
 
 
 class GeneratedText(Measure):
@@ -110,12 +107,11 @@ class GeneratedText(Measure):
 
     def update(self, metric: Metric, prompts: Sequence[JudgedPrompt]) -> None:
         """Adds prompts."""
-        if not prompts:
-            return
-        texts = [each.text for each in prompts]
-        device = torch.device(metric.device)
-        made, read = self.studio.vectors(texts, device), self.studio.words(texts, device)
-        metric.update(torch.einsum("nsd,nd->ns", made, read).mean(1))
+        device, cosines = torch.device(metric.device), []
+        for each in prompts:
+            vectors = self.studio.vectors([each.text], device)[0]
+            cosines.append(float((vectors @ self.studio.words([each.text], device)[0]).mean()))
+        metric.update(cosines)
 
 
 class Editability(Measure):
@@ -140,10 +136,12 @@ class Editability(Measure):
     def update(self, metric: Metric, prompts: Sequence[JudgedPrompt]) -> None:
         """Adds prompts."""
         device = torch.device(metric.device)
+        shares = []
         for each in prompts:
-            edits = [*edited(each.text, self.studio.generator)]
+            edits = edited(each.text, self.studio.generator)
             right = [self._changes(each.text, *edit, device) for edit in edits]
-            metric.update(sum(right) / len(right) if right else 0.0)
+            shares.append(sum(right) / len(right) if right else 0.0)
+        metric.update(shares)
 
     def _changes(self, text: str, new: str, was: str, now: str, device: torch.device) -> bool:
         if (exact := self.studio.generator.changes_one(text, new)) is not None:
@@ -170,12 +168,12 @@ class EditKeeps(Measure):
 
     def update(self, metric: Metric, prompts: Sequence[JudgedPrompt]) -> None:
         """Adds prompts."""
-        device = torch.device(metric.device)
+        device, cosines = torch.device(metric.device), []
         for each in prompts:
-            texts = [edit[0] for edit in edited(each.text, self.studio.generator)]
-            if texts:
+            if texts := [edit[0] for edit in edited(each.text, self.studio.generator)]:
                 before, *after = self.studio.vectors([each.text, *texts], device)
-                metric.update([float((before * other).sum(1).mean()) for other in after])
+                cosines += [float((before * other).sum(1).mean()) for other in after]
+        metric.update(cosines)
 
 
 class GenerationSeconds(Measure):
@@ -192,10 +190,9 @@ class GenerationSeconds(Measure):
 
     def update(self, metric: Metric, prompts: Sequence[JudgedPrompt]) -> None:
         """Adds prompts."""
-        texts = [each.text for each in prompts]
-        if texts:
-            self.studio.vectors(texts, torch.device(metric.device))
-            metric.update([self.studio.seconds[text] for text in texts])
+        for each in prompts:
+            self.studio.vectors([each.text], torch.device(metric.device))
+        metric.update([self.studio.seconds[each.text] for each in prompts])
 
 
 class ReferenceSimilarity(Measure):
@@ -223,10 +220,12 @@ class ReferenceSimilarity(Measure):
     def update(self, metric: Metric, prompts: Sequence[JudgedPrompt]) -> None:
         """Adds prompts with their references."""
         self.encoder.load(torch.device(metric.device))
+        cosines = []
         for each in prompts:
             texts = [each.text, *rivals(each.target, each.source)]
             prompt, *others = self.encoder.text_features(self.encoder.encode(texts)).cpu()
-            metric.update(max(float(prompt @ other) for other in others))
+            cosines.append(max(float(prompt @ other) for other in others))
+        metric.update(cosines)
 
 
 def edited(text: str, generator: Generator) -> list[tuple[str, str, str]]:
