@@ -17,6 +17,7 @@ os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "32")
 
 # Only scenes of the zoo can be measured by it, and evaluations know nothing of the zoo.
 register("measure", "fuse_lightning.zoo.measures.ObjectsRight")
+register("generator", "fuse_lightning.zoo.generator.SceneGenerator")
 PARTS = (
     "data",
     "models",

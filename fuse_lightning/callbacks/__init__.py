@@ -3,6 +3,7 @@
 from fuse_lightning.callbacks.checkpoints import TimedCheckpoints as TimedCheckpoints
 from fuse_lightning.callbacks.evaluation import Evaluation as Evaluation
 from fuse_lightning.callbacks.final_verdict import FinalVerdict as FinalVerdict
+from fuse_lightning.callbacks.generated import GeneratedPictures as GeneratedPictures
 from fuse_lightning.callbacks.headroom import Headroom as Headroom
 from fuse_lightning.callbacks.joining import JoinedPrompt as JoinedPrompt
 from fuse_lightning.callbacks.portable import PortablePrompts as PortablePrompts

@@ -7,6 +7,7 @@ import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback
 
+from fuse_lightning.callbacks.generated import GeneratedPictures
 from fuse_lightning.callbacks.objectives import objective_of
 from fuse_lightning.callbacks.transfer import TransferModels
 from fuse_lightning.data.targets import Target
@@ -71,7 +72,7 @@ class Evaluation(Callback):
             FuseError: If one does not exist or cannot measure the targets' prompts, or measures
                 or floors have equal names.
         """
-        if [*map(type, trainer.callbacks)].count(type(self)) > 1:  # type: ignore[attr-defined]
+        if [*map(type, _callbacks(trainer))].count(type(self)) > 1:
             raise FuseError("trainer.callbacks hold two Evaluation; give one of them")
         if stage == "fit":
             # Lightning would validate before a search and behind it.
@@ -79,9 +80,11 @@ class Evaluation(Callback):
         if stage not in ("validate", "test"):
             return
         targets = all_targets(trainer)
-        self._measures = all_measures([*_brought(trainer, "measures"), *self.measures])
-        self._floors = all_floors([*_brought(trainer, "floors"), *self.floors])
         self.objective = objective_of(pl_module, type(self).__name__)
+        pictures = [each for each in _callbacks(trainer) if isinstance(each, GeneratedPictures)]
+        made = [measure for each in pictures for measure in each.measures(self.objective)]
+        self._measures = all_measures([*_brought(trainer, "measures"), *self.measures, *made])
+        self._floors = all_floors([*_brought(trainer, "floors"), *self.floors])
         classifier, ids = self._models(trainer)
         self.others = [
             transfer(name, self.objective, targets, Classifier if name == classifier else None)
@@ -90,8 +93,7 @@ class Evaluation(Callback):
 
     def _models(self, trainer: L.Trainer) -> tuple[str | None, list[str]]:
         """The models that measure: the classifier, and all that took no part in the search."""
-        callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
-        more = [each for each in callbacks if isinstance(each, TransferModels)]
+        more = [each for each in _callbacks(trainer) if isinstance(each, TransferModels)]
         classifier = next((each.classifier for each in more if each.classifier), self.classifier)
         ids = [*self.transfer, *(name for each in more for name in each.models)]
         return classifier, [*dict.fromkeys([classifier, *ids] if classifier else ids)]
@@ -213,6 +215,11 @@ class Evaluation(Callback):
             print(visible(f"wrote {folder / 'evaluation.json'} and evaluation.csv"))
 
     on_test_epoch_end = on_validation_epoch_end
+
+
+def _callbacks(trainer: L.Trainer) -> list[Callback]:
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    return callbacks
 
 
 def _brought(trainer: L.Trainer, what: str) -> list[Any]:

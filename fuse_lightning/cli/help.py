@@ -44,6 +44,8 @@ what a run found:
                                                    under models that took no part
   fuse test --run RUN [--transfer MODEL ...] [--classifier MODEL]
                                                    the same, as Lightning's test
+  fuse test --run RUN --generate PIPELINE --judge CLIP [--sentences ENCODER]
+                                                   pictures of the prompts beside the targets'
   fuse predict --run RUN [--out FILE.csv|.jsonl]   prompts of each target
 
 texts of two or more models:
@@ -80,6 +82,8 @@ def usage(command: str) -> list[str]:
     """Lines of :data:`HELP` about a command.
 
     >>> usage("predict")
-    ['  fuse predict --run RUN [--out FILE.csv|.jsonl]   prompts of each target']
+    ['  fuse test --run RUN --generate PIPELINE --judge CLIP [--sentences ENCODER]
+                                                   pictures of the prompts beside the targets'
+    fuse predict --run RUN [--out FILE.csv|.jsonl]   prompts of each target']
     """
     return re.findall(rf"^  fuse {command} .*(?:\n {{9,}}.*)*", HELP, re.MULTILINE)

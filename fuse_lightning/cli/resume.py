@@ -18,13 +18,16 @@ from fuse_lightning.utilities.terminal import visible
 
 RESUME, RUN, OVERWRITE = "--resume", "--run", "--overwrite"
 EVALUATES = ("validate", "test", "predict")
+PICTURES = {"generate": "generator", "judge": "judge", "sentences": "sentences"}
+"""Short options of an evaluation, each with the option of :class:`GeneratedPictures`."""
 EXAMPLE = "such as logs/search/version_0"
 
 
 def expand(words: list[str]) -> list[str]:
     """Replaces ``--resume FOLDER`` and ``--run FOLDER`` by the run's configuration and folder.
 
-    Also ``--transfer``, ``--classifier`` and ``--out``, by the callbacks whose options they are.
+    Also ``--transfer``, ``--classifier``, ``--generate``, ``--judge``, ``--sentences`` and
+    ``--out``, by the callbacks whose options they are.
     Other words follow, so that they can change what the run was given. A resumed run without a
     checkpoint begins again.
 
@@ -54,10 +57,16 @@ def expand(words: list[str]) -> list[str]:
     words, transfer = take(words, "--transfer")
     words, classifiers = take(words, "--classifier")
     words, outs = take(words, "--out")
+    pictures: dict[str, str] = {}
+    for option, name in PICTURES.items():
+        words, given = take(words, f"--{option}")
+        if given:
+            pictures[name] = given[-1]
     scored = bool(transfer or classifiers)
     for flags, used, commands in (
         (RUN, bool(runs), EVALUATES),
         ("--transfer and --classifier", scored, EVALUATES[:2]),
+        (", ".join(f"--{option}" for option in PICTURES), bool(pictures), EVALUATES[:2]),
         ("--out", bool(outs), EVALUATES[2:]),
     ):
         if used and command not in commands:
@@ -72,6 +81,8 @@ def expand(words: list[str]) -> list[str]:
     if scored:
         last = classifiers[-1] if classifiers else None
         after += _callback("TransferModels", models=transfer, classifier=last)
+    if pictures:
+        after += _callback("GeneratedPictures", **pictures)
     if outs:
         after += _callback("Predictions", out=outs[-1])
     return [command, *before, *words[1:], *after]

@@ -126,7 +126,8 @@ def plain(texts, targets, opening=""):
 def test_figures_are_those_of_plain_references(run, pictures, tmp_path, capsys):
     folder = copy(run, tmp_path)
     config = (folder / "config.yaml").read_text()
-    main(["test", "--run", str(folder), "--transfer", "zoo/clip-judge", "--transfer=zoo/gpt2"])
+    transfer = ["--transfer", "zoo/clip-judge", "--transfer=zoo/gpt2"]
+    main(["test", "--run", str(folder), *transfer, "--generate", "zoo/scenes"])
     printed = capsys.readouterr().out
     assert "zoo/clip-judge_cosine ↑" in printed
     table, about = figures(folder), json.loads((folder / "evaluation.json").read_text())
@@ -158,6 +159,10 @@ def test_figures_are_those_of_plain_references(run, pictures, tmp_path, capsys):
     assert table["constant"]["seconds"] == ""
     # The run stays as it was.
     assert (folder / "config.yaml").read_text() == config
+    # Pictures of what references name are nearest to the targets' own.
+    cosines = {source: float(row["generated_cosine"]) for source, row in table.items()}
+    assert cosines["reference"] > 0.8 > cosines["constant"]
+    assert float(table["reference"]["editability"]) == 1
 
 
 @pytest.mark.slow
@@ -238,6 +243,7 @@ def test_targets_without_a_prompt_are_named_and_left_out(run, tmp_path, capsys):
         (["--data.limit", "1"], "a prompt for target 'scene-1', which the data does not have"),
         (["--transfer", "no/where"], "'no/where'"),
         (["--transfer", "zoo/nothing"], "unknown zoo model 'zoo/nothing'"),
+        (["--judge", "zoo/clip-judge"], "give --generate as well"),
         (["--classifier", "zoo/clip-judge"], "not a sequence classifier; give it as --transfer"),
         (["--classifier", "zoo/sentiment"], "not every target has a wanted sentiment"),
     ],
