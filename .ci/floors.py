@@ -7,7 +7,9 @@ gigabytes of libraries for GPUs.
 import re
 import tomllib
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[1]
 LOWEST = re.compile(r"(?P<name>[\w.-]+)(\[[\w,]+\])?>=(?P<floor>[\w.]+)(,<[\w.]+)?")
@@ -15,14 +17,13 @@ ELSEWHERE = ("torch",)
 """Packages whose version another file says."""
 
 
-def floors(project: dict[str, object]) -> Iterator[str]:
+def floors(project: dict[str, Any]) -> Iterator[str]:
     """Pins such as ``rich==13``, the package's own before those of its extras.
 
     A package that an extra needs in a newer version keeps its first pin: the tests run without it.
     """
-    extras: dict[str, list[str]] = project["optional-dependencies"]
     known = {*ELSEWHERE}
-    for requirement in (*project["dependencies"], *(each for ex in extras.values() for each in ex)):
+    for requirement in chain(project["dependencies"], *project["optional-dependencies"].values()):
         found = LOWEST.fullmatch(requirement)
         if found is None:
             raise SystemExit(f"{requirement!r} says no oldest version; write NAME>=VERSION")
