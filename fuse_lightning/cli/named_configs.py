@@ -57,7 +57,7 @@ def with_config_paths(words: Iterable[str]) -> list[str]:
 
 def unknown_config(value: str) -> FuseError:
     """The error for a name that no configuration has, with the closest one that there is."""
-    close = next(iter(get_close_matches(Path(value).stem, shipped_configs(), 1)), None)
+    close = next(iter(get_close_matches(Path(value).stem, shipped_configs(), 1, 0.7)), None)
     remedy = (
         f"did you mean {close}, which comes with the package? fuse configs lists all that do"
         if close

@@ -61,7 +61,7 @@ def test_what_is_no_name_is_left_to_the_parser(value):
         ("quickstrat", "did you mean quickstart"),
         ("caption-image.yaml", "did you mean caption_image"),
         ("configs/quickstart.yaml", "did you mean quickstart"),
-        ("nothing-like-it", "give a YAML file, or the name"),
+        ("gone.yaml", "give a YAML file, or the name"),
     ],
 )
 def test_an_unknown_name_is_told_in_one_line(name, told, capsys):
