@@ -230,7 +230,11 @@ CASES = {
     ),
     "missing option of a class": (
         lambda: search(data={"class_path": "ImageTargets"}),
-        ["option data: ImageTargets needs images"],
+        ["option data: ImageTargets needs images; give --data.images"],
+    ),
+    "shipped configuration without pictures": (
+        lambda: ["fit", "--config", "caption_image"],
+        ["option data: ImageTargets needs images; give --data.images"],
     ),
     "nothing configured": (lambda: ["fit"], ["missing options: fit.data, fit.model", "--config"]),
     "missing configuration": (
