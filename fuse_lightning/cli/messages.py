@@ -87,6 +87,8 @@ def condense(message: str) -> str:
             reason += f", got {value!r}"
     if UNQUOTED.fullmatch(reason):
         reason += "; write a text in quotes"
+    if keys in (["data"], ["model"]) and (missing := re.fullmatch(r"\w+ needs (\w+)", reason)):
+        reason += f"; give --{keys[0]}.{missing[1]}"
     return f"option {'.'.join(keys)}: {reason}" if keys else reason
 
 

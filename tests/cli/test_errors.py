@@ -230,7 +230,11 @@ CASES = {
     ),
     "missing option of a class": (
         lambda: search(data={"class_path": "ImageTargets"}),
-        ["option data: ImageTargets needs images"],
+        ["option data: ImageTargets needs images; give --data.images"],
+    ),
+    "shipped configuration without pictures": (
+        lambda: ["fit", "--config", "caption_image"],
+        ["option data: ImageTargets needs images; give --data.images"],
     ),
     "nothing configured": (lambda: ["fit"], ["missing options: fit.data, fit.model", "--config"]),
     "missing configuration": (
@@ -426,7 +430,7 @@ def test_help_ends_well(words, shown, capsys):
 @pytest.mark.parametrize("words", [[], ["-h"], ["--help"]])
 def test_the_commands_are_explained(words, capsys):
     main(words)
-    assert "fuse fit --config configs/quickstart.yaml" in capsys.readouterr().out
+    assert "fuse fit --config quickstart" in capsys.readouterr().out
 
 
 def test_version(capsys):
