@@ -29,6 +29,7 @@ PARTS = (
     "optimizers",
     "decoding",
     "diffing",
+    "inversion",
 )
 """Folders whose names are names of the package, each after those that it imports."""
 
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from fuse_lightning.decoding import *  # noqa: F403
     from fuse_lightning.diffing import *  # noqa: F403
     from fuse_lightning.evaluation import *  # noqa: F403
+    from fuse_lightning.inversion import *  # noqa: F403
     from fuse_lightning.models import *  # noqa: F403
     from fuse_lightning.objectives import *  # noqa: F403
     from fuse_lightning.optimizers import *  # noqa: F403

@@ -14,7 +14,7 @@ import yaml
 from PIL import Image
 
 import fuse_lightning
-from fuse_lightning.invert import SETTINGS
+from fuse_lightning.inversion.settings import SETTINGS
 from tests.factories.configs import short_search
 
 ROOT = Path(__file__).parents[1]

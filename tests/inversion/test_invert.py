@@ -16,7 +16,7 @@ from fuse_lightning.cli.main import main
 from fuse_lightning.cli.zoo import scenes
 from fuse_lightning.data import ImageTargets
 from fuse_lightning.errors import FuseError
-from fuse_lightning.invert import invert
+from fuse_lightning.inversion import invert
 from fuse_lightning.models import CLIP
 from fuse_lightning.objectives import ImageSimilarity
 from fuse_lightning.optimizers import GCG
@@ -134,7 +134,7 @@ def test_command_prints_lines_or_json(pictures, capsys):
 def test_a_bar_stands_only_where_nothing_else_reads_the_prompts(shown, monkeypatch):
     asked = []
     monkeypatch.setattr(
-        "fuse_lightning.invert.invert", lambda progress, **_: asked.append(progress) or []
+        "fuse_lightning.inversion.invert", lambda progress, **_: asked.append(progress) or []
     )
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     monkeypatch.setattr("sys.stdout.isatty", lambda: shown)
@@ -187,7 +187,7 @@ def test_json_stays_json_where_the_output_has_another_encoding(monkeypatch):
     for name in ("cp1252", "ascii", "utf-8"):
         file = io.TextIOWrapper(io.BytesIO(), name)
         monkeypatch.setattr("sys.stdout", file)
-        monkeypatch.setattr("fuse_lightning.invert.invert", lambda found=None, **_: found([row]))
+        monkeypatch.setattr("fuse_lightning.inversion.invert", lambda found=None, **_: found([row]))
         main(["invert", "--text", "a", "--json"])
         main(["invert", "--text", "a"])
         line, target, prompt = file.buffer.getvalue().decode(name).splitlines()
