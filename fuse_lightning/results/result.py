@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,8 @@ class Result:
         tokens: Positions that the models read for the target, padding included; a step's are
             shared equally by its batch, as seconds are.
         flops: Floating-point operations of the models for the target, backward passes included.
+        curve: Steps of the target's search after which the best loss was another one, each with
+            this loss; empty for all ranks but the first.
         schema: Version of these fields.
 
     >>> result = Result("a.png", "a red star", [5, 7], 1.5, {"fluency": 1.5}, 3, 0, 0.2)
@@ -68,6 +70,7 @@ class Result:
     evaluations: int = 0
     tokens: int = 0
     flops: float = 0.0
+    curve: list[tuple[int, float]] = field(default_factory=list)
     schema: int = SCHEMA
 
     def to_dict(self) -> dict[str, Any]:
@@ -89,10 +92,12 @@ class Result:
                 f"{SCHEMA}; install the newer one"
             )
         # Earlier fields mean the same, and what is new has a default.
-        found = cls(**values | {"schema": SCHEMA})
-        for field in fields(cls):
-            if not _is(getattr(found, field.name), field.type):
-                raise TypeError(f"{field.name} is {getattr(found, field.name)!r}")
+        # JSON has no tuples.
+        curve = [tuple(point) for point in values.get("curve", [])]
+        found = cls(**values | {"schema": SCHEMA, "curve": curve})
+        for each in fields(cls):
+            if not _is(getattr(found, each.name), each.type):
+                raise TypeError(f"{each.name} is {getattr(found, each.name)!r}")
         return found
 
 
@@ -102,6 +107,9 @@ def _is(value: Any, kind: Any) -> bool:
         return isinstance(value, list) and all(_is(item, int) for item in value)
     if kind == dict[str, float]:
         return isinstance(value, dict) and all(_is(item, float) for item in value.values())
+    if kind == list[tuple[int, float]]:
+        points = isinstance(value, list) and all(len(point) == 2 for point in value)
+        return points and all(_is(step, int) and _is(loss, float) for step, loss in value)
     if kind in (str, bool):
         return isinstance(value, kind)
     # Larger numbers fit no table.
