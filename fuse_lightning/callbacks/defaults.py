@@ -5,6 +5,7 @@ from collections.abc import Callable
 from lightning.pytorch.callbacks import (
     Callback,
     ModelSummary,
+    RichModelSummary,
     RichProgressBar,
     TQDMProgressBar,
 )
@@ -51,7 +52,7 @@ def missing_callbacks(given: list[Callback]) -> list[Callback]:
         if type(each) in (TQDMProgressBar, RichProgressBar):
             given.remove(each)
             added.append(PromptProgressBar())
-        elif type(each) is ModelSummary:
+        elif type(each) in (ModelSummary, RichModelSummary):
             given.remove(each)
         elif is_untold(each):
             given.remove(each)
