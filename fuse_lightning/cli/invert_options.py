@@ -118,8 +118,7 @@ def weight(text: str) -> tuple[str, float]:
     except ValueError:
         equals = ""
     if not (equals and name):
-        raise FuseError(
-            f"--weight {text!r} is no weight; give a term's name and a number, such as "
-            "image_similarity=8"
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no weight; give a term's name and a number, such as image_similarity=8"
         )
     return name.strip(), number

@@ -81,17 +81,17 @@ def memory_target(source: Any, root: Root) -> Target:
         FuseError: If an array is no picture.
 
     >>> memory_target(Image.new("RGB", (8, 8), "red"), Root()).id
-    'image-46ecd942'
+    'image-cf75e2d6'
     """
     image = source if isinstance(source, Image.Image) else image_of_array(source)
     opened = str(getattr(image, "filename", "") or "")
-    content = _file(image)
-    digest = hashlib.sha256(content).hexdigest()[:DIGITS]
+    content, digest = _file(image)
     name = root.name(Path(opened)) if opened else f"image-{digest}"
     return Target(name, [MemoryPicture(name, content)], source=f"{name} in memory ({digest})")
 
 
-def _file(image: Image.Image) -> bytes:
+def _file(image: Image.Image) -> tuple[bytes, str]:
+    """Uncompressed file of an image, and the beginning of the SHA-256 of its pixels."""
     try:
         image = ImageOps.exif_transpose(image)
         if image.has_transparency_data:
@@ -105,7 +105,8 @@ def _file(image: Image.Image) -> bytes:
     except Exception as error:
         why = " ".join(str(error).split()) or type(error).__name__
         raise FuseError(f"image in memory is broken ({why}); read it again") from error
-    return stream.getvalue()
+    known = hashlib.sha256(f"{image.mode} {image.size}".encode() + image.tobytes())
+    return stream.getvalue(), known.hexdigest()[:DIGITS]
 
 
 def image_of_array(values: Any) -> Image.Image:

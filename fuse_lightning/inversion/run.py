@@ -1,7 +1,9 @@
 """Prompts of pictures and texts by one call."""
 
+import signal
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from threading import current_thread, main_thread
 from typing import Any, get_args
 
 import lightning as L
@@ -21,6 +23,7 @@ from fuse_lightning.inversion.sidecars import Sidecars
 from fuse_lightning.models import CLIP, CausalLM, Classifier, TextEncoder
 from fuse_lightning.models.options import ModelSource
 from fuse_lightning.results.result import Result
+from fuse_lightning.utilities.interrupts import interruption
 from fuse_lightning.utilities.silence import silence
 
 
@@ -150,13 +153,18 @@ def invert(
 
 
 def _fit(trainer: L.Trainer, module: L.LightningModule, data: TargetDataModule) -> None:
+    """Runs a search; an interrupt stays one, and the next one is heard."""
+    before = signal.getsignal(signal.SIGINT)
     try:
         trainer.fit(module, data)
     except SystemExit as end:
-        # Lightning makes an exit of an interrupt, which would end a notebook's kernel.
-        if isinstance(end.__context__, KeyboardInterrupt):
+        # Lightning makes an exit of it, which would end a notebook's kernel.
+        if interruption(end) is signal.SIGINT:
             raise KeyboardInterrupt from end
         raise
+    finally:
+        if current_thread() is main_thread() and before is not None:
+            signal.signal(signal.SIGINT, before)
 
 
 def _one_text(text: str) -> str:

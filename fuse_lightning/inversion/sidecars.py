@@ -57,7 +57,7 @@ class Sidecars(Callback):
                 self.places.setdefault(target.id, []).append(place)
         if not found:
             raise FuseError(
-                "a sidecar is a text beside a picture, and no target has a picture that is a file of "
+                "a sidecar is a text beside a picture, and no target has a picture in a file of "
                 "yours; give paths of pictures, or leave sidecar out"
             )
         if kept:
