@@ -1,8 +1,10 @@
 """Finds discrete text prompts for frozen models, with PyTorch Lightning."""
 
+import ast
 import os
+from functools import cache
 from importlib import import_module
-from importlib.util import find_spec
+from importlib.resources import files
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +31,7 @@ PARTS = (
     "optimizers",
     "decoding",
     "diffing",
+    "inversion",
 )
 """Folders whose names are names of the package, each after those that it imports."""
 
@@ -40,6 +43,7 @@ if TYPE_CHECKING:
     from fuse_lightning.decoding import *  # noqa: F403
     from fuse_lightning.diffing import *  # noqa: F403
     from fuse_lightning.evaluation import *  # noqa: F403
+    from fuse_lightning.inversion import *  # noqa: F403
     from fuse_lightning.models import *  # noqa: F403
     from fuse_lightning.objectives import *  # noqa: F403
     from fuse_lightning.optimizers import *  # noqa: F403
@@ -49,16 +53,28 @@ else:
     def __getattr__(name: str) -> Any:
         """Public name of one of the :data:`PARTS`, imported on first use."""
         if name == "__all__":
-            return sorted({"FuseError", *(name for part in PARTS for name in public_names(part))})
-        # `from fuse_lightning import zoo` asks for a name before it imports the module.
-        if not name.startswith("_") and find_spec(f"{__name__}.{name}") is None:
-            for part in PARTS:
-                if name in (names := public_names(part)):
-                    return globals().setdefault(name, names[name])
+            return sorted({"FuseError", *_homes()})
+        if name in _homes():
+            part = import_module(f"{__name__}.{_homes()[name]}")
+            return globals().setdefault(name, getattr(part, name))
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
     def __dir__() -> list[str]:
+        """Public names, for completion; nothing is imported for it."""
         return sorted({*globals(), *__getattr__("__all__")})
+
+
+@cache
+def _homes() -> dict[str, str]:
+    """Part of each public name, read from the lines of ``__init__.py`` without running them."""
+    found: dict[str, str] = {}
+    for part in PARTS:
+        source = files(__name__).joinpath(part, "__init__.py").read_text(encoding="utf-8")
+        for node in ast.parse(source).body:
+            if isinstance(node, ast.ImportFrom):
+                names = (each.asname for each in node.names)
+                found |= {name: part for name in names if name and name not in found}
+    return found
 
 
 def public_names(part: str) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from PIL import Image
 
 import fuse_lightning
 from fuse_lightning.cli.named_configs import shipped_configs
-from fuse_lightning.invert import SETTINGS
+from fuse_lightning.inversion.settings import SETTINGS
 from tests.factories.configs import short_search
 
 ROOT = Path(__file__).parents[1]
@@ -89,7 +89,8 @@ def test_a_term_of_the_package_takes_a_file_and_one_line(tmp_path):
 
 def test_importing_the_package_and_asking_for_help_loads_no_torch():
     code = (
-        "import sys, fuse_lightning.cli.main as c; c.main(['--help']); "
+        "import sys, fuse_lightning as f, fuse_lightning.cli.main as c; c.main(['--help']); "
+        "assert 'AutoDAN' in dir(f); "
         "sys.exit(bool({'torch', 'transformers', 'lightning'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -105,12 +106,17 @@ def test_cli_file_and_module_are_the_console_command():
 
 
 def test_python_example_of_the_readme_runs(capsys):
-    (code,) = readme_blocks("python")
+    short, code = readme_blocks("python")
     assert len(code.strip().splitlines()) <= 14
     quick = re.sub(r"steps=28.*patience=18", "steps=2, batch_size=4, gradient_samples=2", code)
     assert quick != code
     exec(compile(quick, "README.md", "exec"), {})
-    assert capsys.readouterr().out.strip()
+    told = capsys.readouterr()
+    assert told.out.strip()
+    assert "params" not in told.out + told.err
+    exec(compile(short.replace("top=1", "top=1, steps=1"), "README.md", "exec"), {})
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.partition(":")[0] for line in lines] == [f"scene-{n}" for n in range(4)]
 
 
 def test_commands_of_the_readme_name_files_that_exist():
@@ -183,7 +189,7 @@ def test_the_readme_and_the_presets_search_as_the_quickstart_does():
     options = config["model"]["init_args"]
     weight = options["terms"][1]["init_args"]["weight"]
     width = config["trainer"]["callbacks"][0]["init_args"]["beam_width"]
-    (code,) = readme_blocks("python")
+    _, code = readme_blocks("python")
     names = ("steps", "batch_size", "gradient_samples", "patience")
     for words in (f"weight={weight}", f"Search({width})", *(f"{n}={options[n]}" for n in names)):
         assert words in code

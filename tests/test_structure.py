@@ -21,7 +21,8 @@ LAYERS = (
     "callbacks",
     "optimizers decoding",
     "diffing",
-    "report zoo invert",
+    "report zoo",
+    "inversion",
     "cli",
     "__main__",
 )

@@ -2,7 +2,13 @@
 
 from collections.abc import Callable
 
-from lightning.pytorch.callbacks import Callback, RichProgressBar, TQDMProgressBar
+from lightning.pytorch.callbacks import (
+    Callback,
+    ModelSummary,
+    RichModelSummary,
+    RichProgressBar,
+    TQDMProgressBar,
+)
 
 from fuse_lightning.callbacks import (
     FinalVerdict,
@@ -38,13 +44,16 @@ def missing_callbacks(given: list[Callback]) -> list[Callback]:
     """Default callbacks that a trainer lacks.
 
     Lightning's default progress bar and checkpoints are taken from ``given``, to make room for a
-    bar that shows the best prompt, and for checkpoints while the search goes on.
+    bar that shows the best prompt, and for checkpoints while the search goes on. Its summary of
+    weights goes too: a search trains none, and frozen models are not counted.
     """
     added = [make() for kind, make in DEFAULTS if not any(isinstance(each, kind) for each in given)]
     for each in [*given]:
         if type(each) in (TQDMProgressBar, RichProgressBar):
             given.remove(each)
             added.append(PromptProgressBar())
+        elif type(each) in (ModelSummary, RichModelSummary):
+            given.remove(each)
         elif is_untold(each):
             given.remove(each)
             added.append(step_checkpoint())

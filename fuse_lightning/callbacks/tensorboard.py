@@ -14,6 +14,7 @@ from fuse_lightning.callbacks.chain_texts import ChainTexts
 from fuse_lightning.data import TargetBatch
 from fuse_lightning.results.run_folder import folder_of
 from fuse_lightning.search import SearchModule, search_of
+from fuse_lightning.search.curves import by_own_steps
 from fuse_lightning.utilities.terminal import visible
 
 THUMBNAIL = 256
@@ -26,8 +27,9 @@ class TensorBoardPrompts(Callback):
     the prompt that the search begins with and with the best one.
 
     Over several devices each but the first writes a run of its own below the run's folder,
-    ``rank1`` and so on, if it has targets of its own. At the end come the options of the search
-    with its final losses and what it has used.
+    ``rank1`` and so on, if it has targets of its own. At the end come the best loss over the
+    targets' own steps (``own_steps``), and the options of the search with its final losses and what
+    it has used.
     """
 
     def __init__(self) -> None:
@@ -78,11 +80,14 @@ class TensorBoardPrompts(Callback):
             self.shown[name] = "" if best is None else best.prompt
 
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Writes options, final losses and use side by side, for TensorBoard's tables of runs."""
-        for board in self.boards:
-            board.flush()
+        """Writes the curve over own steps, and options, final losses and use side by side."""
         module = search_of(pl_module)
         best = [result for result in module.results if result.rank == 1]
+        for board in self.boards:
+            for name, points in by_own_steps(best).items() if trainer.is_global_zero else ():
+                for step, loss in points:
+                    board.add_scalar(f"own_steps/{name}", loss, step)
+            board.flush()
         if not best or not trainer.is_global_zero:
             return
         final = {"final/best": fmean(result.loss for result in best)}

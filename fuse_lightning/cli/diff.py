@@ -14,7 +14,7 @@ from fuse_lightning.cli.decode_setup import layers_of
 from fuse_lightning.cli.diff_options import DiffSettings, parse
 from fuse_lightning.cli.diff_results import tell, write
 from fuse_lightning.cli.help import usage
-from fuse_lightning.cli.quiet import keep_lines_apart, lightning_at_rest, quiet_transformers
+from fuse_lightning.cli.quiet import keep_lines_apart, quiet_transformers
 from fuse_lightning.cli.resume import RESUME, go_on_line, take
 from fuse_lightning.decoding import ContrastiveDecoder, ScoredText, StreamOptions, open_streams
 from fuse_lightning.decoding.prompt_sources import PromptSources, read_pairs
@@ -38,6 +38,7 @@ from fuse_lightning.diffing.neutral import neutral_prompts
 from fuse_lightning.diffing.phases import Phase, Phases
 from fuse_lightning.errors import FuseError
 from fuse_lightning.utilities.identity import Identity
+from fuse_lightning.utilities.silence import lightning_at_rest
 from fuse_lightning.utilities.terminal import say
 
 FOLDERS = Path("logs") / "diff"

@@ -25,7 +25,9 @@ Finds discrete text prompts for frozen models.
 
 only the prompt:
   fuse invert IMAGE... [--text TEXT] [--preset caption|clip|style|sentiment]
-              [--models zoo|hub] [--join] [--json] prints prompts, best first
+              [--models hub] [--writer MODEL] [--clip MODEL] [--encoder MODEL]
+              [--weight TERM=VALUE] [--join] [--sidecar] [--json]
+                                                   prints prompts, best first
 
 before a search:
   fuse configs [NAME]                              configurations of the package; --config NAME

@@ -1,44 +1,12 @@
-"""``fuse invert``: prints prompts of pictures or of a text, and nothing else."""
+"""``fuse invert``: prints prompts of pictures or of texts, and nothing else."""
 
-import argparse
 import json
 import sys
-from collections.abc import Sequence
-from typing import NoReturn
+from collections.abc import Callable, Sequence
 
-import fuse_lightning.invert as inversion
-from fuse_lightning.cli.quiet import keep_lines_apart, quiet_transformers
-from fuse_lightning.errors import FuseError
+from fuse_lightning.cli.invert_options import parser
 from fuse_lightning.results.result import Result
 from fuse_lightning.utilities.terminal import CLOSED_PIPE, encoding, printable, say, visible
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise FuseError(f"{message}; see fuse invert --help")
-
-
-def parser() -> argparse.ArgumentParser:
-    """Parser of the command's options."""
-    words = _Parser(
-        prog="fuse invert",
-        description="Prints prompts of pictures or of a text, best first, with their losses.",
-    )
-    words.add_argument("images", nargs="*", metavar="IMAGE", help="picture, folder or glob pattern")
-    words.add_argument("--text", help="text whose meaning the prompts are to have")
-    words.add_argument(
-        "--preset", choices=("caption", "clip", "style", "sentiment"), default="caption"
-    )
-    words.add_argument("--models", choices=("zoo", "hub"), default="zoo")
-    words.add_argument("--sentiment", default="positive", help="label for --preset sentiment")
-    words.add_argument("--top", type=int, default=5, help="prompts of each target")
-    words.add_argument("--steps", type=int, help="steps of the search")
-    words.add_argument("--seed", type=int, default=0)
-    words.add_argument(
-        "--join", action="store_true", help="also join the best prompts of all targets into one"
-    )
-    words.add_argument("--json", action="store_true", help="one JSON object a prompt")
-    return words
 
 
 def command(words: Sequence[str]) -> None:
@@ -46,31 +14,65 @@ def command(words: Sequence[str]) -> None:
 
     Raises:
         FuseError: If an option is wrong, or an image or a model cannot be read.
-        SystemExit: With 141, as by a closed pipe, where nobody reads on.
+        SystemExit: With 1 where a target was left out; with 141, as by a closed pipe, where nobody
+            reads on.
     """
+    options = vars(parser().parse_args(words[1:]))
+    lines: Callable[[list[Result]], list[str]] = objects if options.pop("json") else Lines()
+    # Help and wrong options need none of it, and it takes seconds.
+    import fuse_lightning.inversion as inversion
+    from fuse_lightning.cli.quiet import keep_lines_apart, quiet_transformers
+
     keep_lines_apart()
     quiet_transformers()
-    options = vars(parser().parse_args(words[1:]))
-    lines = _objects if options.pop("json") else _lines
+    left: list[str] = []
 
     def write(rows: list[Result]) -> None:
         if not say(*lines(rows)):
             raise SystemExit(CLOSED_PIPE)
 
-    inversion.invert(**options, progress=sys.stdout.isatty() and sys.stderr.isatty(), found=write)
+    inversion.invert(
+        **options | {"weights": dict(options.pop("weight"))},
+        progress=sys.stderr.isatty(),
+        found=write,
+        skipped=lambda name, reason: left.append(name),
+    )
+    if left:
+        raise SystemExit(1)
 
 
-def _objects(rows: list[Result]) -> list[str]:
+def objects(rows: list[Result]) -> list[str]:
     """One line of JSON per result; characters that the encoding lacks are escaped."""
     plain = not encoding().lower().startswith("utf")
     return [visible(json.dumps(row.to_dict(), ensure_ascii=plain)) for row in rows]
 
 
-def _lines(rows: list[Result]) -> list[str]:
-    """The target's name, and one line per result."""
-    return [printable(rows[0].target), *(printable(_line(row)) for row in rows)]
+class Lines:
+    """Lines of results for people: a target's name, and one line per result.
+
+    Before the first joined prompt stands a line that says what is joined.
+    """
+
+    def __init__(self) -> None:
+        self.targets: list[str] = []
+        self.joined = False
+
+    def __call__(self, rows: list[Result]) -> list[str]:
+        """The lines of a target's results, or of a joined prompt with its losses for a target."""
+        first = rows[0]
+        if first.rank:
+            self.targets.append(first.target)
+            note = "" if first.finished else "  (cut short)"
+            return [printable(first.target) + note, *(_line(row) for row in rows)]
+        told = [] if self.joined else [self._told()]
+        self.joined = True
+        return [*told, *(f"{_line(row)}  for {printable(row.target)}" for row in rows)]
+
+    def _told(self) -> str:
+        names = printable(", ".join(self.targets))
+        return f"the best prompts of {len(self.targets)} targets joined into one: {names}"
 
 
 def _line(result: Result) -> str:
     parts = ", ".join(f"{name} {loss:.3f}" for name, loss in result.losses.items())
-    return f"  {result.loss:7.3f}  {result.prompt}  ({parts})"
+    return printable(f"  {result.loss:7.3f}  {result.prompt}  ({parts})")

@@ -3,37 +3,12 @@
 import logging
 import os
 import threading
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TextIO
 
 from fuse_lightning.errors import FuseError
+from fuse_lightning.utilities.silence import NEWS, expect_warnings, is_warning
 from fuse_lightning.utilities.terminal import bars_away, hush, say
 
-# Message, category, reason.
-EXPECTED: tuple[tuple[str, type[Warning], str], ...] = (
-    (r".*isinstance\(treespec, LeafSpec\).*", FutureWarning, "lightning on torch 2.13"),
-    (
-        r".*`is_gradient_checkpointing` is deprecated.*",
-        FutureWarning,
-        "peft 0.21 on transformers 5.24",
-    ),
-    (r".*does not have many workers.*", UserWarning, "the loader reads no data in workers"),
-    (
-        r".*`ModelCheckpoint` with manual optimization.*",
-        UserWarning,
-        "state after the step is meant",
-    ),
-    (r".*ModelCheckpoint.*manual optimization.*", UserWarning, "state after the step is meant"),
-    (r"LightningCLI's args parameter.*", UserWarning, "words that stand for many"),
-    (r".*Checkpoint directory .* exists and is not empty.*", UserWarning, "a resumed run"),
-    (r".*Total length of .* across ranks is zero.*", UserWarning, "a run that is complete"),
-    (r".*Experiment logs directory .* exists and is not.*", UserWarning, "the folder is taken"),
-    (r".*The dirpath has changed from .*", UserWarning, "a run's own paths are absolute"),
-)
-NEWS = ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.rank_zero")
-"""Loggers of Lightning's news."""
 USELESS = ("Tip:", "stopped: `max_epochs=1` reached", "TPU available: False")
 """Parts of Lightning's messages that tell nothing of a search."""
 
@@ -42,8 +17,7 @@ def quiet() -> None:
     """Installs the filters; only the command line calls it."""
     os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
-    for message, category, _ in EXPECTED:
-        warnings.filterwarnings("ignore", message=message, category=category)
+    expect_warnings()
     # It logs every cast in every forward.
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     for name in NEWS:
@@ -112,25 +86,8 @@ def quiet_words(words: list[str]) -> list[str]:
         raise FuseError(f"{QUIET[0]} silences fuse fit alone; leave it out")
     hush()
     for name in NEWS:
-        logging.getLogger(name).addFilter(_is_warning)
+        logging.getLogger(name).addFilter(is_warning)
     return [*rest, "--trainer.enable_progress_bar=false"]
-
-
-@contextmanager
-def lightning_at_rest() -> Iterator[None]:
-    """Context in which Lightning tells no news, of a trainer that is a part of a command alone."""
-    loggers = [logging.getLogger(name) for name in NEWS]
-    for logger in loggers:
-        logger.addFilter(_is_warning)
-    try:
-        yield
-    finally:
-        for logger in loggers:
-            logger.removeFilter(_is_warning)
-
-
-def _is_warning(record: logging.LogRecord) -> bool:
-    return record.levelno > logging.INFO
 
 
 def quiet_transformers() -> None:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from fuse_lightning.data.in_memory import ImageSource, listed
 from fuse_lightning.data.module import TargetDataModule
 from fuse_lightning.data.names import Root
 from fuse_lightning.data.rows import Columns
@@ -20,7 +21,8 @@ class ImageTargets(TargetDataModule):
             "hub:USER/NAME@SPLIT" or "hub:USER/NAME:CONFIG@SPLIT", an address, or a list of them.
             In a folder every picture is a target, and every sub-folder one target of several
             pictures, unless it holds a ``metadata.jsonl``, ``.csv`` or ``.parquet``. "zoo/scenes"
-            stands for the pictures that come with the package.
+            stands for the pictures that come with the package. From Python also PIL images, arrays
+            and tensors.
         batch_size: Targets searched together.
         limit: Only the first so many targets.
         together: Whether all pictures are one target, such as a style that they share.
@@ -39,7 +41,7 @@ class ImageTargets(TargetDataModule):
 
     def __init__(
         self,
-        images: str | list[str],
+        images: ImageSource | list[ImageSource],
         batch_size: int = 1,
         limit: int | None = None,
         together: bool = False,
@@ -55,7 +57,7 @@ class ImageTargets(TargetDataModule):
         super().__init__(batch_size, limit, **options)
         if streaming and limit is None:
             raise FuseError("data.streaming reads as many rows as data.limit says; give data.limit")
-        self.images = [images] if isinstance(images, str) else list(images)
+        self.images = listed(images)
         self.together = together
         self.columns = Columns(image_column, sentiment_column, caption_column, id_column)
         self.urls = urls
@@ -68,7 +70,7 @@ class ImageTargets(TargetDataModule):
         Raises:
             FuseError: If a source is missing, empty or holds something else.
         """
-        if not self.images or "" in self.images:
+        if not self.images or any(isinstance(each, str) and not each for each in self.images):
             raise FuseError(
                 "data.images is empty or names nothing; give a picture, a folder or a glob pattern"
             )
@@ -78,4 +80,8 @@ class ImageTargets(TargetDataModule):
         root = Root(self.root)
         sources = Sources(root, self.columns, self.urls, self.revision, stream, seed)
         found = distinct(target for source in self.images for target in sources.targets(source))
-        return [joined("together", self.select(found))] if self.together else found
+        if not self.together:
+            return found
+        whole = joined("together", self.select(found))
+        whole.source = ", ".join(dict.fromkeys(map(sources.name, self.images)))
+        return [whole]

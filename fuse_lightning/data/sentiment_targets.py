@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from fuse_lightning.data.image_targets import ImageTargets
+from fuse_lightning.data.in_memory import ImageSource
 from fuse_lightning.data.targets import Target, distinct
 from fuse_lightning.errors import FuseError
 
@@ -23,7 +24,7 @@ class SentimentTargets(ImageTargets):
     def __init__(
         self,
         sentiment: str | list[str] | None = None,
-        images: str | list[str] | None = None,
+        images: ImageSource | list[ImageSource] | None = None,
         batch_size: int = 1,
         limit: int | None = None,
         **options: Any,

@@ -5,10 +5,12 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from fuse_lightning.data import images, manifest, tables
 from fuse_lightning.data.folders import ANY_DEPTH, UNREADABLE, listing, matching, tell_left, told
 from fuse_lightning.data.hub import HUB, hub_name
+from fuse_lightning.data.in_memory import is_in_memory, memory_target
 from fuse_lightning.data.names import Root, address_name
 from fuse_lightning.data.pictures import Unreadable, WebPicture
 from fuse_lightning.data.rows import Columns, manifest_targets, table_targets
@@ -44,12 +46,31 @@ class Sources:
     stream: int | None = None
     seed: int | None = None
 
-    def targets(self, source: str) -> list[Target]:
+    def targets(self, source: Any) -> list[Target]:
         """All targets of a source, with unread pictures.
+
+        Args:
+            source: Its name; or a path, or a picture in memory.
 
         Raises:
             FuseError: If the source is missing, empty or of another kind.
         """
+        if is_in_memory(source):
+            return [memory_target(source, self.root)]
+        if not isinstance(source, str | Path):
+            raise FuseError(
+                f"data.images holds {source!r:.60}, of type {type(source).__name__}; give the name "
+                "of a picture, a PIL image, an array or a tensor"
+            )
+        return self._named(str(source))
+
+    def name(self, source: Any) -> str:
+        """Name of a source in results: as it was given, without a password."""
+        if is_in_memory(source):
+            return memory_target(source, self.root).source
+        return shown(str(source))
+
+    def _named(self, source: str) -> list[Target]:
         if source == "zoo/scenes":
             found = self._folder(ZOO_SCENES)
             # Where the package lies is no matter of what is found.

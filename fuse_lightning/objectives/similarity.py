@@ -11,6 +11,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from fuse_lightning.data.image_targets import ImageTargets
+from fuse_lightning.data.in_memory import ImageSource
 from fuse_lightning.data.targets import Target, joined
 from fuse_lightning.engine.devices import to_device
 from fuse_lightning.errors import FuseError
@@ -81,7 +82,7 @@ class ImageSimilarity(_Similarity):
         suffix: Text after the prompt.
         name: Name in logs and results.
         images: Pictures that every prompt is compared with, in place of its target's: a picture,
-            a folder, a glob pattern or a list of them.
+            a folder, a glob pattern or a list of them; from Python also in memory.
         layout: Text or turns of a chat with ``{prompt}``, in place of prefix and suffix.
         score_weight: Factor in the number by which prompts are selected; by default ``weight``.
     """
@@ -96,7 +97,7 @@ class ImageSimilarity(_Similarity):
         prefix: str = "",
         suffix: str = "",
         name: str | None = None,
-        images: str | list[str] | None = None,
+        images: ImageSource | list[ImageSource] | None = None,
         layout: str | list[Message] | None = None,
         score_weight: float | None = None,
     ) -> None:

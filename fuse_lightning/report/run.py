@@ -1,5 +1,6 @@
 """Reader of a run's folder for the report."""
 
+import json
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from fuse_lightning.errors import FuseError
 from fuse_lightning.evaluation.table import FILE, Written, read_figures
 from fuse_lightning.report.verdicts import Shown, read_shown
 from fuse_lightning.results.result import Result, run_results
+from fuse_lightning.results.run_folder import RunFolder
 from fuse_lightning.utilities.regular import check_regular, read_text
 from fuse_lightning.utilities.terminal import quoted
 
@@ -37,6 +39,8 @@ class Run:
         config: The resolved YAML configuration, if there is one.
         evaluation: The figures of found prompts and floors, if they were measured.
         verdicts: What test examples say of found prompts, if there are some.
+        weights: Weight of each term in the objective, by its name, as far as it is known.
+        skipped: Reason for each target that was left out, by its id.
     """
 
     folder: Path
@@ -46,6 +50,8 @@ class Run:
     config: str = ""
     evaluation: Written | None = None
     verdicts: list[Shown] = field(default_factory=list)
+    weights: dict[str, str] = field(default_factory=dict)
+    skipped: dict[str, str] = field(default_factory=dict)
 
 
 def read_run(folder: Path) -> Run:
@@ -62,6 +68,8 @@ def read_run(folder: Path) -> Run:
     if evaluation.exists():
         run.evaluation = _figures(evaluation)
     run.verdicts = read_shown(folder)
+    run.weights = _weights(folder)
+    run.skipped = _skipped(folder / "skipped.jsonl")
     # A resumed run has several files of events; a later one repeats what came after its checkpoint.
     curves: dict[str, dict[int, float]] = {}
     # Over several devices the others write below.
@@ -81,6 +89,30 @@ def read_run(folder: Path) -> Run:
             run.pictures[tag.removeprefix("target/")] = events.Images(tag)[-1].encoded_image_string
     run.curves = {tag: sorted(points.items()) for tag, points in curves.items()}
     return run
+
+
+def _weights(folder: Path) -> dict[str, str]:
+    words = "weight of "
+    known = RunFolder(folder).identity() or {}
+    return {
+        name.removeprefix(words): str(value).removesuffix(".0")
+        for name, value in known.items()
+        if name.startswith(words)
+    }
+
+
+def _skipped(path: Path) -> dict[str, str]:
+    if not path.exists():
+        return {}
+    found = {}
+    for line in _read(path, "list of skipped targets", read_text).splitlines():
+        try:
+            row = json.loads(line)
+            found[str(row["target"])] = str(row["reason"])
+        # A run that was killed may have left half a line.
+        except (KeyError, TypeError, ValueError):
+            logger.warning("a line of %s is broken; it is not shown", quoted(path))
+    return found
 
 
 def _figures(path: Path) -> Written | None:

@@ -8,13 +8,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
+from statistics import fmean
 from typing import Any
+
+from markupsafe import Markup
 
 from fuse_lightning.data.images import read_image
 from fuse_lightning.errors import FuseError
 from fuse_lightning.evaluation.sentence import WAYS, chance, percent, points, spaced
 from fuse_lightning.evaluation.table import names, shown, title
 from fuse_lightning.metrics import About
+from fuse_lightning.report.curves import HEIGHT, WIDTH, curves_of
 from fuse_lightning.report.run import Run, read_run
 from fuse_lightning.report.templates import environment_of_pages, own_file
 from fuse_lightning.report.verdicts import (
@@ -30,7 +34,6 @@ from fuse_lightning.report.verdicts import (
 from fuse_lightning.utilities.files import replace_file
 from fuse_lightning.utilities.terminal import visible
 
-WIDTH, HEIGHT, PAD = 320, 120, 8
 PICTURE = 144, 96
 """Largest width and height of a picture on the page; the file has twice as many pixels."""
 
@@ -69,12 +72,7 @@ def page(run: Run) -> str:
     """HTML page of a run."""
     environment = environment_of_pages()
     environment.filters |= _filters()
-    curves = {
-        tag.removeprefix("train/"): curve(points)
-        for tag, found in run.curves.items()
-        if tag.startswith(("train/", "select/"))
-        and len(points := [point for point in found if math.isfinite(point[1])]) > 1
-    }
+    terms = _terms(run)
     pictures = {name: _thumbnail(data) for name, data in run.pictures.items()}
     return environment.get_template("report.html.jinja").render(
         name=visible("/".join(run.folder.resolve().parts[-3:])),
@@ -83,10 +81,13 @@ def page(run: Run) -> str:
         },
         count=len(run.results),
         ranked=any(result.rank != 1 for result in run.results),
-        terms=_terms(run),
+        terms=terms,
+        weights=run.weights,
+        means=_means(run, terms),
+        skipped=run.skipped,
         counted=any(result.evaluations or result.tokens for result in run.results),
         pictures={name: picture for name, picture in pictures.items() if picture is not None},
-        curves=curves,
+        curves=curves_of(run, terms),
         size=(WIDTH, HEIGHT),
         config=run.config,
         figures=_figures(run),
@@ -109,7 +110,12 @@ def page(run: Run) -> str:
 def _filters() -> dict[str, Callable[[Any], str]]:
     """Functions that the template writes texts and figures with."""
     numbers = {"chance": _chance, "percent": percent, "points": points, "spaced": spaced}
-    return {"shortened": shortened, **numbers}
+    return {"shortened": shortened, "breakable": _breakable, **numbers}
+
+
+def _breakable(name: str) -> str:
+    """A name that may go on in the next line behind an underscore."""
+    return Markup("_<wbr>").join(name.split("_"))
 
 
 def _chance(p: float) -> str:
@@ -146,33 +152,24 @@ def _figures(run: Run) -> FigureTable | None:
     return FigureTable([*figures], rows, run.evaluation.notes)
 
 
+def _means(run: Run, terms: Sequence[str]) -> dict[str, float]:
+    """Means of the best prompts of all targets; empty for a single target."""
+    best = [result for result in run.results if result.rank == 1]
+    if len(best) < 2:
+        return {}
+    columns = {"loss": [result.loss for result in best]}
+    columns |= {
+        f"loss {name}": [result.losses[name] for result in best if name in result.losses]
+        for name in terms
+    }
+    for name in ("step", "seconds", "evaluations", "tokens", "flops"):
+        columns[name] = [getattr(result, name) for result in best]
+    return {name: fmean(values) if values else math.nan for name, values in columns.items()}
+
+
 def _terms(run: Run) -> list[str]:
     """Names of all terms, in the order of their first occurrence in the results."""
     return [*dict.fromkeys(name for result in run.results for name in result.losses)]
-
-
-def curve(points: Sequence[tuple[int, float]]) -> dict[str, str]:
-    """Points of an SVG polyline, and the lowest, highest and last value.
-
-    Of points that share a pixel's width only the lowest and the highest are drawn.
-
-    >>> curve([(0, 5.0), (10, 1.0), (20, 3.0)])
-    {'line': '8.0,8.0 160.0,112.0 312.0,60.0', 'low': '1', 'high': '5', 'last': '3'}
-    """
-    steps, values = zip(*points, strict=True)
-    low, high = min(values), max(values)
-    across = (WIDTH - 2 * PAD) / max(1, steps[-1] - steps[0])
-    up = (HEIGHT - 2 * PAD) / (high - low or 1.0)
-    drawn: list[tuple[int, float]] = []
-    for _, some in groupby(points, key=lambda point: int((point[0] - steps[0]) * across)):
-        column = [*some]
-        ends = (pick(column, key=lambda point: point[1]) for pick in (min, max))
-        drawn += sorted({*ends})
-    line = " ".join(
-        f"{PAD + (step - steps[0]) * across:.1f},{HEIGHT - PAD - (value - low) * up:.1f}"
-        for step, value in drawn
-    )
-    return {"line": line, "low": f"{low:.3g}", "high": f"{high:.3g}", "last": f"{values[-1]:.4g}"}
 
 
 @dataclass

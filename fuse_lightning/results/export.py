@@ -52,6 +52,7 @@ def csv_row(result: Result) -> dict[str, str | float | int]:
         "ids": " ".join(map(str, result.ids)),
         "digest": result.digest,
         "source": safe_cell(result.source),
+        "schema": result.schema,
     }
 
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,11 @@ LARGEST = 2**32
 """Largest file of results, in bytes."""
 TEXTS = "texts.jsonl"
 """Texts that ``fuse decode`` writes."""
+SCHEMA = 2
+"""Version of the fields of a result: it rises when one is added, removed or changes its meaning.
+
+Version 1 had no field of that name, and began without ``digest``, ``source`` and the counts.
+"""
 NO_PROMPT = "no prompt was found for target"
 """Beginning of the reason why a target that was searched has no prompt."""
 
@@ -35,12 +40,15 @@ class Result:
         finished: Whether its search came to its end, and was not cut short with the run.
         digest: SHA-256 of the target's content, in hex; empty where it is not known.
         source: Origin of the target: a path from ``data.root`` or an address, a table and its row,
-            or a text; empty where it is not known.
+            a text, or the name of a picture in memory; empty where it is not known.
         evaluations: Number of prompts that were scored for the target; where it has examples, of
             pairs of a prompt and an example. Each counts once, however often it was asked for.
         tokens: Positions that the models read for the target, padding included; a step's are
             shared equally by its batch, as seconds are.
         flops: Floating-point operations of the models for the target, backward passes included.
+        curve: Steps of the target's search after which the best loss was another one, each with
+            this loss; empty for all ranks but the first.
+        schema: Version of these fields.
 
     >>> result = Result("a.png", "a red star", [5, 7], 1.5, {"fluency": 1.5}, 3, 0, 0.2)
     >>> Result.from_dict(result.to_dict()) == result
@@ -62,6 +70,8 @@ class Result:
     evaluations: int = 0
     tokens: int = 0
     flops: float = 0.0
+    curve: list[tuple[int, float]] = field(default_factory=list)
+    schema: int = SCHEMA
 
     def to_dict(self) -> dict[str, Any]:
         """Dictionary of plain values, for JSON and checkpoints."""
@@ -69,15 +79,25 @@ class Result:
 
     @classmethod
     def from_dict(cls, values: Any) -> "Result":
-        """Result from a dictionary that :meth:`to_dict` made.
+        """Result from a dictionary that :meth:`to_dict` made, also in an earlier version.
 
         Raises:
+            FuseError: If it is of a later version.
             TypeError: If a value is missing or of another type.
         """
-        found = cls(**values)
-        for field in fields(cls):
-            if not _is(getattr(found, field.name), field.type):
-                raise TypeError(f"{field.name} is {getattr(found, field.name)!r}")
+        version = values.get("schema", 1) if isinstance(values, dict) else 1
+        if isinstance(version, int) and version > SCHEMA:
+            raise FuseError(
+                f"schema {version} is that of a newer fuse-lightning, and this one reads up to "
+                f"{SCHEMA}; install the newer one"
+            )
+        # Earlier fields mean the same, and what is new has a default.
+        # JSON has no tuples.
+        curve = [tuple(point) for point in values.get("curve", [])]
+        found = cls(**values | {"schema": SCHEMA, "curve": curve})
+        for each in fields(cls):
+            if not _is(getattr(found, each.name), each.type):
+                raise TypeError(f"{each.name} is {getattr(found, each.name)!r}")
         return found
 
 
@@ -87,6 +107,9 @@ def _is(value: Any, kind: Any) -> bool:
         return isinstance(value, list) and all(_is(item, int) for item in value)
     if kind == dict[str, float]:
         return isinstance(value, dict) and all(_is(item, float) for item in value.values())
+    if kind == list[tuple[int, float]]:
+        points = isinstance(value, list) and all(len(point) == 2 for point in value)
+        return points and all(_is(step, int) and _is(loss, float) for step, loss in value)
     if kind in (str, bool):
         return isinstance(value, kind)
     # Larger numbers fit no table.
@@ -98,7 +121,8 @@ def read_results(path: Path) -> list[Result]:
     """Reads a ``prompts.jsonl``; an unfinished last line is left out.
 
     Raises:
-        FuseError: If the file cannot be read, or another line is no result.
+        FuseError: If the file cannot be read, another line is no result, or one is of a newer
+            version.
     """
     try:
         lines = read_regular(path, LARGEST).split(b"\n")
@@ -111,6 +135,8 @@ def read_results(path: Path) -> list[Result]:
         try:
             if line.strip():
                 results.append(Result.from_dict(json.loads(line.decode("utf-8"))))
+        except FuseError as error:
+            raise FuseError(f"line {number} of {str(path)!r} cannot be read: {error}") from error
         except (RecursionError, TypeError, ValueError) as error:
             if number < len(lines):
                 remedy = "give prompts.jsonl" if path.suffix == ".csv" else "remove the line"

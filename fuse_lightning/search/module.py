@@ -17,7 +17,7 @@ from fuse_lightning.results.distributed import gathered
 from fuse_lightning.results.result import NO_PROMPT
 from fuse_lightning.search.beam import GreedySearch
 from fuse_lightning.search.checks import check_expanded, check_kept
-from fuse_lightning.search.curves import curves
+from fuse_lightning.search.curves import RunMeans
 from fuse_lightning.search.discrete_step import DiscreteStep
 from fuse_lightning.search.frontier import StateT
 from fuse_lightning.search.lightning_glue import (
@@ -88,6 +88,7 @@ class SearchModule(ResumableSearch[StateT]):
         self.seed = seed
         self.targets: list[Target] = []
         self.expanded: list[list[StateT]] = []
+        self.means = RunMeans()
         if top < 1:
             raise FuseError(f"top is {top}; it must be at least 1")
         # Raises an error over one that is out of its range.
@@ -204,7 +205,7 @@ class SearchModule(ResumableSearch[StateT]):
                 self.target_state(place)
             if self._over(place) or batch.queue.is_last(search.name):
                 self._finish(place, batch)
-        if told := curves(self.searches, self.loss_names()):
+        if told := self.means.told(self.results, self.searches, self.loss_names()):
             told["train/candidates_per_second"] = count / seconds
             self.log_dict(told | self.figures(), batch_size=len(self.searches))
 

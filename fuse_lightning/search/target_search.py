@@ -50,6 +50,7 @@ class TargetSearch(Generic[StateT]):
         evaluated: Number of evaluations: prompts scored, or pairs of a prompt and an example.
         done: Whether it has ended.
         source: Source of the target, such as a path.
+        curve: Steps after which the best loss was another one, each with this loss.
         own: Data that the optimizer itself keeps for the target between steps: plain
             containers, numbers and tensors. Checkpoints hold it, and it goes with the target.
     """
@@ -66,6 +67,7 @@ class TargetSearch(Generic[StateT]):
     done: bool = False
     source: str = ""
     own: dict[str, Any] = field(default_factory=dict)
+    curve: list[tuple[int, float]] = field(default_factory=list)
 
     @classmethod
     def begin(cls, name: str, digest: str, seed: int, source: str = "") -> "TargetSearch[StateT]":
@@ -84,7 +86,7 @@ class TargetSearch(Generic[StateT]):
         return self.kept[0] if self.kept else None
 
     def spend(self, seconds: float, work: Work, count: int) -> None:
-        """Adds the target's share of what a step took.
+        """Adds the target's share of what a step took, and the best loss behind it to the curve.
 
         Args:
             seconds: Wall time of the step.
@@ -94,6 +96,8 @@ class TargetSearch(Generic[StateT]):
         self.seconds += seconds / count
         self.tokens += work.tokens / count
         self.flops += work.flops / count
+        if self.best and (not self.curve or self.curve[-1][1] != self.best.loss):
+            self.curve.append((self.step, self.best.loss))
 
     def bar(self, top: int) -> float:
         """Loss below which a prompt is among the best ``top``."""
@@ -140,6 +144,7 @@ class TargetSearch(Generic[StateT]):
                 self.evaluations,
                 round(self.tokens),
                 self.flops,
+                [*self.curve] if rank == 1 else [],
             )
             for rank, best in enumerate(self.kept, start=1)
         ]
@@ -159,6 +164,8 @@ class TargetSearch(Generic[StateT]):
         numbers = [self.seconds, self.tokens, self.flops]
         for best in self.kept:
             numbers += [best.loss, *best.losses]
+        for step, loss in self.curve:
+            counts, numbers = [*counts, step], [*numbers, loss]
         if self.name != name or not isinstance(self.digest, str) or self.done is not False:
             raise ValueError(f"it is no search of {name!r} that goes on")
         if not all(type(count) is int and count >= 0 for count in counts):

@@ -10,11 +10,11 @@ from lightning.pytorch.callbacks import Timer
 from PIL import Image
 
 from fuse_lightning.cli.endings import ending
-from fuse_lightning.cli.quiet import NEWS
 from fuse_lightning.data import Target
 from fuse_lightning.optimizers import AutoDAN
 from fuse_lightning.results.result import NO_PROMPT, read_results
 from fuse_lightning.utilities import terminal
+from fuse_lightning.utilities.silence import NEWS
 from tests.factories.configs import short_search
 
 

@@ -16,7 +16,8 @@ from torch.utils.tensorboard import SummaryWriter
 from fuse_lightning.cli.main import main
 from fuse_lightning.errors import FuseError
 from fuse_lightning.report import read_run, report
-from fuse_lightning.report.write import HEIGHT, PAD, WIDTH, _thumbnail, curve, page
+from fuse_lightning.report.curves import HEIGHT, PAD, WIDTH, curve, curves_of
+from fuse_lightning.report.write import _thumbnail, page
 from fuse_lightning.results.export import json_lines
 from fuse_lightning.results.result import Result
 
@@ -139,16 +140,57 @@ def test_a_resumed_run_has_one_curve(folder):
 
 def test_curves_fill_their_frame():
     points = [(0, 5.0), (10, 1.0), (20, 3.0)]
-    line = [tuple(map(float, point.split(","))) for point in curve(points)["line"].split()]
+    line = [tuple(map(float, point.split(","))) for point in curve(points).line.split()]
     assert line == [(8, 8), (WIDTH / 2, HEIGHT - 8), (WIDTH - 8, HEIGHT / 2)]
-    assert curve([(3, 2.0), (4, 2.0)])["low"] == "2"
+    assert curve([(3, 2.0), (4, 2.0)]).low == "2"
+
+
+def test_the_loss_is_shown_over_the_targets_own_steps(folder):
+    rows = [
+        result("one", "a", curve=[(1, 4.0), (3, 1.0)]),
+        result("two", "b", curve=[(2, 3.0), (4, 2.0)]),
+    ]
+    (folder / "prompts.jsonl").write_text(json_lines(rows))
+    found = curves_of(read_run(folder), ["fluency"])
+    assert [*found] == ["loss"]
+    # At the steps 2, 3 and 4 the losses are (4, 3), (1, 3) and (1, 2).
+    assert (found["loss"].low, found["loss"].high, found["loss"].last) == ("1.25", "3.75", "1.5")
+    assert found["loss"].line.split()[1].partition(",")[0] == f"{WIDTH / 2:.1f}"
+    assert len(found["loss"].band.split()) == 6
+    assert "mean and quartiles of 2" in page(read_run(folder))
+    # Results of earlier versions have no curve, and what was logged is shown.
+    (folder / "prompts.jsonl").write_text(json_lines([result("one", "a")]))
+    assert [*curves_of(read_run(folder), ["fluency"])] == ["best"]
+
+
+def test_weights_means_and_what_was_left_out_are_shown(folder):
+    rows = [result("one", "a", 2.5), result("two", "b", 1.5), result("two", "c", 9.0, rank=2)]
+    (folder / "prompts.jsonl").write_text(json_lines(rows))
+    (folder / "run.json").write_text('{"weight of fluency": "2.0", "seed": "0"}')
+    lines = [json.dumps({"target": HOSTILE, "reason": "broken"}), '{"target']
+    (folder / "skipped.jsonl").write_text("\n".join(lines))
+    text = page(read_run(folder))
+    assert "times 2<" in text
+    assert "1 target was left out" in text
+    found = Page(text)
+    place = found.cells.index("mean of the best")
+    assert found.cells[place : place + 7] == [
+        "mean of the best",
+        "",
+        "",
+        "2.000",
+        "1.000",
+        "0.500",
+        "3.0",
+    ]
+    assert [tag for tag, _ in found.tags].count("script") == 1
 
 
 def test_curves_of_long_runs_are_short_and_keep_what_stands_out():
     values = np.random.default_rng(0).normal(size=50_000).round(3)
     values[31_234], values[7] = 9, -9
     found = curve([*enumerate(values.tolist())])
-    line = [tuple(map(float, point.split(","))) for point in found["line"].split()]
+    line = [tuple(map(float, point.split(","))) for point in found.line.split()]
     assert len(line) <= 2 * WIDTH
     assert line == sorted(line, key=lambda point: point[0])
     heights = [height for _, height in line]
@@ -156,7 +198,7 @@ def test_curves_of_long_runs_are_short_and_keep_what_stands_out():
     assert line[heights.index(PAD)][0] == pytest.approx(
         PAD + 31_234 / 49_999 * (WIDTH - 2 * PAD), abs=0.1
     )
-    assert (found["low"], found["high"], found["last"]) == ("-9", "9", f"{values[-1]:.4g}")
+    assert (found.low, found.high, found.last) == ("-9", "9", f"{values[-1]:.4g}")
 
 
 @pytest.mark.parametrize("share", [0, 0.3, 0.7, 0.99])

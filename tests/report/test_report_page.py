@@ -113,6 +113,24 @@ def test_a_search_leaves_what_holds_its_words(page):
     assert page.run("count.value") == ""
 
 
+@pytest.mark.parametrize("width", [390, 1024, 1280, 1440])
+def test_prompts_have_room_at_every_width(page, width):
+    page.look(width)
+    try:
+        prompts = "[...document.querySelectorAll('td.prompt')].slice(0, 20)"
+        widths = page.run(f"{prompts}.map(cell => cell.getBoundingClientRect().width)")
+        assert min(widths) >= 240
+        assert page.run("document.documentElement.scrollWidth <= innerWidth")
+        shown = "getComputedStyle(document.querySelector('td.extra')).display !== 'none'"
+        assert page.run(shown) == (width > 1440)
+        page.run("document.getElementById('all').click()")
+        assert page.run(shown)
+        assert page.run("document.documentElement.scrollWidth <= innerWidth")
+        page.run("document.getElementById('all').click()")
+    finally:
+        page.look(1280)
+
+
 def test_nothing_hostile_runs_and_nobody_is_asked(page):
     find(page, "onerror")
     assert column(page, 3) == [HOSTILE]

@@ -11,7 +11,13 @@ from hypothesis import strategies as st
 
 from fuse_lightning.errors import FuseError
 from fuse_lightning.results.export import csv_text, json_lines
-from fuse_lightning.results.result import Result, read_results, read_targets, run_results
+from fuse_lightning.results.result import (
+    SCHEMA,
+    Result,
+    read_results,
+    read_targets,
+    run_results,
+)
 
 texts = st.text(st.characters(codec="utf-8"), max_size=20)
 numbers = st.floats(allow_nan=False, allow_infinity=False)
@@ -98,3 +104,20 @@ def test_results_of_single_devices_take_the_place_of_older_ones():
 def test_a_folder_without_results_is_named():
     with pytest.raises(FuseError, match=r"'.' holds no prompts\.jsonl with results"):
         run_results(Path())
+
+
+def test_rows_of_every_earlier_version_are_read():
+    new = result("a").to_dict()
+    old = {name: new[name] for name in ("target", "prompt", "ids", "loss", "losses", "step")}
+    old |= {"seed": 0, "seconds": 1.5, "rank": 1, "finished": True}
+    path = Path("prompts.jsonl")
+    path.write_text(f"{json.dumps(old)}\n")
+    assert read_results(path) == [result("a")]
+
+
+@pytest.mark.parametrize("more", ["", "\n"])
+def test_a_row_of_a_newer_version_says_so(more):
+    row = result("a").to_dict() | {"schema": SCHEMA + 1, "mood": "good"}
+    Path("prompts.jsonl").write_text(json.dumps(row) + more)
+    with pytest.raises(FuseError, match=r"line 1 of 'prompts\.jsonl' .* schema 3 .* newer"):
+        read_results(Path("prompts.jsonl"))

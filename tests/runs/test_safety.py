@@ -149,7 +149,7 @@ def test_the_table_and_the_bar_show_and_do_not_obey(text, capsys, monkeypatch):
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_the_short_command_shows_and_does_not_obey(text, capsys, monkeypatch):
-    monkeypatch.setattr("fuse_lightning.invert.invert", lambda found, **_: found([result(text)]))
+    monkeypatch.setattr("fuse_lightning.inversion.invert", lambda found, **_: found([result(text)]))
     main(["invert", "--text", "a"])
     shown = capsys.readouterr().out
     assert len(shown.splitlines()) == 2

@@ -2,6 +2,7 @@
 
 import io
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +17,7 @@ from fuse_lightning.cli.main import main
 from fuse_lightning.cli.zoo import scenes
 from fuse_lightning.data import ImageTargets
 from fuse_lightning.errors import FuseError
-from fuse_lightning.invert import invert
+from fuse_lightning.inversion import invert
 from fuse_lightning.models import CLIP
 from fuse_lightning.objectives import ImageSimilarity
 from fuse_lightning.optimizers import GCG
@@ -130,16 +131,16 @@ def test_command_prints_lines_or_json(pictures, capsys):
         assert f"{row['loss']:7.3f}  {row['prompt']}  (fluency" in line
 
 
-@pytest.mark.parametrize("shown", [True, False])
-def test_a_bar_stands_only_where_nothing_else_reads_the_prompts(shown, monkeypatch):
-    asked = []
-    monkeypatch.setattr(
-        "fuse_lightning.invert.invert", lambda progress, **_: asked.append(progress) or []
-    )
+def test_the_bar_stands_on_standard_error_wherever_the_prompts_go(monkeypatch, capsys):
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
-    monkeypatch.setattr("sys.stdout.isatty", lambda: shown)
-    main(["invert", "--text", "a", "--json"])
-    assert asked == [shown]
+    main(["invert", "zoo/scenes", "--steps", "1", "--top", "1", "--json"])
+    told = capsys.readouterr()
+    rows = [json.loads(line) for line in told.out.splitlines()]
+    assert [row["target"] for row in rows] == [f"scene-{number}" for number in range(4)]
+    assert "targets=4/4" in told.err
+    monkeypatch.setattr("sys.stderr.isatty", lambda: False)
+    main(["invert", "zoo/scenes", "--steps", "1", "--top", "1", "--json"])
+    assert "targets" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -153,6 +154,17 @@ def test_a_bar_stands_only_where_nothing_else_reads_the_prompts(shown, monkeypat
         (["--steps", "0", "--text", "a"], "steps is 0"),
         (["--text", "none.txt"], "give an existing file, or a text that does not end in .txt"),
         (["--nothing"], "unrecognized arguments: --nothing"),
+        (
+            ["--weight", "fluency", "--text", "a"],
+            "argument --weight: 'fluency' is no weight; give a term's",
+        ),
+        (["--weight", "flow=2", "--text", "a"], "weight 'flow' is of no term here; there are: fl"),
+        (["--weight", "fluency=nan", "--text", "a"], "weight of fluency is nan"),
+        (["--encoder", "zoo/clip", "zoo/scenes"], "encoder is of no use here: it compares texts"),
+        (["--writer", "zoo/gpt2", "zoo/scenes", "--preset", "clip"], "writer is of no use here"),
+        (["--clip", "zoo/sentiment", "zoo/scenes", "--models", "zoo"], "not a CLIP-like model"),
+        (["--text", "a", "--sidecar"], "no target has a picture in a file of yours"),
+        (["zoo/scenes", "--sidecar"], "no target has a picture in a file of yours"),
     ],
 )
 def test_bad_input_is_one_line(words, message, capsys):
@@ -187,13 +199,54 @@ def test_json_stays_json_where_the_output_has_another_encoding(monkeypatch):
     for name in ("cp1252", "ascii", "utf-8"):
         file = io.TextIOWrapper(io.BytesIO(), name)
         monkeypatch.setattr("sys.stdout", file)
-        monkeypatch.setattr("fuse_lightning.invert.invert", lambda found=None, **_: found([row]))
+        monkeypatch.setattr("fuse_lightning.inversion.invert", lambda found=None, **_: found([row]))
         main(["invert", "--text", "a", "--json"])
         main(["invert", "--text", "a"])
         line, target, prompt = file.buffer.getvalue().decode(name).splitlines()
         assert json.loads(line)["prompt"] == row.prompt
         assert target == "é☃".encode(name, "backslashreplace").decode(name)
         assert row.prompt.encode(name, "backslashreplace").decode(name) in prompt
+
+
+def test_a_joined_prompt_is_printed_under_a_line_that_says_what_is_joined(pictures, capsys):
+    main(["invert", *pictures, "--preset", "clip", "--steps", "1", "--top", "1", "--join"])
+    lines = capsys.readouterr().out.splitlines()
+    assert [lines[0], lines[2]] == NAMES
+    assert lines[4] == f"the best prompts of 2 targets joined into one: {', '.join(NAMES)}"
+    assert [line.rpartition("  for ")[2] for line in lines[5:]] == NAMES
+
+
+def test_what_cannot_be_read_is_left_out_named_and_counted(pictures, capsys):
+    content = Path(pictures[0]).read_bytes()
+    Path("cut.png").write_bytes(content[: len(content) // 2])
+    words = ["--preset", "clip", "--steps", "1", "--top", "1", "--json"]
+    with pytest.raises(SystemExit, match="1"):
+        main(["invert", "cut.png", *pictures, *words])
+    told = capsys.readouterr()
+    assert [json.loads(line)["target"] for line in told.out.splitlines()] == NAMES
+    assert "target 'cut.png' is left out: image 'cut.png' is broken" in told.err
+    with pytest.raises(FuseError, match=r"image 'cut\.png' is broken"):
+        invert(["cut.png", *pictures], **SHORT)
+
+
+def test_an_interrupt_hands_on_what_was_found_and_the_next_one_is_heard(pictures, monkeypatch):
+    handed, calls, propose = [], [], GCG.propose
+    heard = signal.getsignal(signal.SIGINT)
+
+    def interrupted(self, states):
+        calls.append(0)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return propose(self, states)
+
+    monkeypatch.setattr(GCG, "propose", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        invert(pictures, preset="clip", steps=2, top=1, found=handed.extend)
+    assert [(row.target, row.finished, row.step) for row in handed] == [
+        (NAMES[0], True, handed[0].step),
+        (NAMES[1], False, 1),
+    ]
+    assert signal.getsignal(signal.SIGINT) is heard
 
 
 def test_unknown_names_are_refused():

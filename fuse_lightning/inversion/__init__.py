@@ -1,0 +1,3 @@
+"""Ready-made searches for prompts of pictures and texts."""
+
+from fuse_lightning.inversion.run import invert as invert
