@@ -288,6 +288,7 @@ def main() -> None:
     parser.add_argument("--tuning", action="store_true", help="targets to choose settings by")
     parser.add_argument("--options", nargs="*", default=[], help="options of GCG, as JSON")
     parser.add_argument("--only", nargs="*", help="names of rows")
+    parser.add_argument("--page", default="optimizers", help="name of the results")
     options = parser.parse_args()
     hush()
     options.keep.mkdir(parents=True, exist_ok=True)
@@ -318,7 +319,7 @@ def main() -> None:
         seeds=", ".join(map(str, options.seeds)),
         flops=options.flops,
     )
-    write("optimizers", head + page)
+    write(options.page, head + page)
 
 
 def run_all(

@@ -9,6 +9,7 @@ best prompt.
 import json
 import sys
 import time
+from contextlib import nullcontext
 from typing import Any
 
 import nanogcg
@@ -34,6 +35,16 @@ ON_CPU = {
     ),
 }
 """Operations of attention on a CPU, which torch does not count by itself."""
+
+
+class OneModule(nullcontext[None]):
+    """Tracker of modules that counts all operations together.
+
+    Torch's own follows gradients through every module, and fails where a part of the model runs
+    without any, as rotary positions do.
+    """
+
+    parents = frozenset({"Global"})
 
 
 class Budgeted(GCG):
@@ -82,7 +93,9 @@ def search(model: Any, tokenizer: Any, task: dict[str, Any]) -> dict[str, Any]:
     )
     gcg = Budgeted(model, tokenizer, config)
     gcg.points, gcg.budget, gcg.begun = [], task["flops"], time.process_time()
-    with FlopCounterMode(display=False, custom_mapping=ON_CPU) as gcg.counter:
+    gcg.counter = FlopCounterMode(display=False, custom_mapping=ON_CPU)
+    gcg.counter.mod_tracker = OneModule()
+    with gcg.counter:
         found = gcg.run("{optim_str}", task["target"])
     return {"points": gcg.points, "prompt": found.best_string}
 
