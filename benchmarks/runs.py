@@ -29,6 +29,15 @@ SEED = 90210
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
+def queued() -> float:
+    """Seconds in which this process could have run, but another one had the processor.
+
+    0 where the system does not count them.
+    """
+    told = Path("/proc/self/schedstat")
+    return int(told.read_text().split()[1]) / 1e9 if told.exists() else 0.0
+
+
 class Meter(Callback):
     """Writes what a process has done: seconds in all, of which in the search, and its memory.
 
@@ -54,6 +63,7 @@ class Meter(Callback):
         pl_module._move = timed
         self.begin = time.perf_counter()
         self.began = time.time()
+        self.ready, self.cpu = queued(), time.process_time()
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: Any, *args: Any) -> None:
         """Notes resident memory, MB, against targets done."""
@@ -67,6 +77,9 @@ class Meter(Callback):
             "search": self.search,
             "began": self.began,
             "ended": time.time(),
+            "ready": queued() - self.ready,
+            "cpu_before": self.cpu,
+            "cpu": time.process_time() - self.cpu,
             "memory": self.memory,
         }
         path = Path(self.folder) / f"meter-{trainer.global_rank}.json"
@@ -120,6 +133,10 @@ class Whole:
     """Seconds of a whole run: before its first step, of its steps, and all.
 
     Attributes:
+        alone: Seconds of the steps of the slowest process, without those in which a process of
+            somebody else had the processor.
+        cpu_before: Processor seconds before the first step, of the first process.
+        cpu: Processor seconds of the steps, of the busiest process.
         prompts: What it found, by picture.
         beside: Share of the search that is neither proposing nor scoring.
     """
@@ -127,6 +144,9 @@ class Whole:
     before: float
     search: float
     all: float
+    alone: float
+    cpu_before: float
+    cpu: float
     prompts: dict[str, str]
     beside: float
 
@@ -156,6 +176,9 @@ def whole(shares: list[list[Path]], devices: int, together: int) -> Whole:
         first - start,
         max(meter["ended"] for meter in told) - first,
         end - start,
+        max(meter["seconds"] - meter["ready"] for meter in told),
+        told[0]["cpu_before"],
+        max(meter["cpu"] for meter in told),
         {Path(row["target"]).name: row["prompt"] for row in rows},
         median(1 - meter["search"] / meter["seconds"] for meter in told),
     )
@@ -175,16 +198,19 @@ def several_devices(pictures: list[Path], repeats: int, together: int) -> str:
     one, count = found["1 process"], len(pictures)
     same = all(run.prompts == one[0].prompts for runs in found.values() for run in runs)
 
+    def middle(runs: list[Whole], part: str) -> float:
+        return median(getattr(run, part) for run in runs)
+
     def figures(runs: list[Whole]) -> list[str]:
-        search, seconds = (median(getattr(r, part) for r in runs) for part in ("search", "all"))
+        seconds = [middle(runs, part) for part in ("before", "search", "all", "alone")]
+        cpu = [middle(runs, part) for part in ("cpu_before", "cpu")]
+        ratios = [middle(one, part) / middle(runs, part) for part in ("all", "alone")]
+        whole_cpu = (middle(one, "cpu_before") + middle(one, "cpu")) / sum(cpu)
         return [
-            f"{median(run.before for run in runs):.1f}",
-            f"{search:.1f}",
-            f"{seconds:.1f}",
-            f"{60 * count / search:.1f}",
-            f"{median(run.search for run in one) / search:.2f}",
-            f"{60 * count / seconds:.1f}",
-            f"{median(run.all for run in one) / seconds:.2f}",
+            *(f"{value:.1f}" for value in seconds[:3]),
+            f"{60 * count / seconds[2]:.1f} ({ratios[0]:.2f})",
+            f"{seconds[3]:.1f} ({ratios[1]:.2f})",
+            f"{cpu[0]:.1f} + {cpu[1]:.1f} ({whole_cpu:.2f})",
         ]
 
     head = [
@@ -192,10 +218,9 @@ def several_devices(pictures: list[Path], repeats: int, together: int) -> str:
         "before the first step, s",
         "search, s",
         "whole command, s",
-        "targets a minute of search",
-        "ratio",
-        "targets a minute of the command",
-        "ratio",
+        "targets a minute of the command (ratio)",
+        "search without other users of the processors, s (ratio)",
+        "processor seconds of the busiest process, start + search (ratio)",
     ]
     rows = [[name, *figures(runs)] for name, runs in found.items()]
     runs = f"medians of {repeats} runs in turns" if repeats > 1 else "one run of each"
