@@ -79,7 +79,6 @@ class Meter(Callback):
             "ended": time.time(),
             "ready": queued() - self.ready,
             "cpu_before": self.cpu,
-            "cpu": time.process_time() - self.cpu,
             "memory": self.memory,
         }
         path = Path(self.folder) / f"meter-{trainer.global_rank}.json"
@@ -136,7 +135,6 @@ class Whole:
         alone: Seconds of the steps of the slowest process, without those in which a process of
             somebody else had the processor.
         cpu_before: Processor seconds before the first step, of the first process.
-        cpu: Processor seconds of the steps, of the busiest process.
         prompts: What it found, by picture.
         beside: Share of the search that is neither proposing nor scoring.
     """
@@ -146,7 +144,6 @@ class Whole:
     all: float
     alone: float
     cpu_before: float
-    cpu: float
     prompts: dict[str, str]
     beside: float
 
@@ -178,7 +175,6 @@ def whole(shares: list[list[Path]], devices: int, together: int) -> Whole:
         end - start,
         max(meter["seconds"] - meter["ready"] for meter in told),
         told[0]["cpu_before"],
-        max(meter["cpu"] for meter in told),
         {Path(row["target"]).name: row["prompt"] for row in rows},
         median(1 - meter["search"] / meter["seconds"] for meter in told),
     )
@@ -203,14 +199,14 @@ def several_devices(pictures: list[Path], repeats: int, together: int) -> str:
 
     def figures(runs: list[Whole]) -> list[str]:
         seconds = [middle(runs, part) for part in ("before", "search", "all", "alone")]
-        cpu = [middle(runs, part) for part in ("cpu_before", "cpu")]
+        start = middle(runs, "cpu_before")
         ratios = [middle(one, part) / middle(runs, part) for part in ("all", "alone")]
-        whole_cpu = (middle(one, "cpu_before") + middle(one, "cpu")) / sum(cpu)
+        both = (middle(one, "cpu_before") + middle(one, "alone")) / (start + seconds[3])
         return [
             *(f"{value:.1f}" for value in seconds[:3]),
             f"{60 * count / seconds[2]:.1f} ({ratios[0]:.2f})",
             f"{seconds[3]:.1f} ({ratios[1]:.2f})",
-            f"{cpu[0]:.1f} + {cpu[1]:.1f} ({whole_cpu:.2f})",
+            f"{start:.1f} + {seconds[3]:.1f} ({both:.2f})",
         ]
 
     head = [
@@ -220,7 +216,7 @@ def several_devices(pictures: list[Path], repeats: int, together: int) -> str:
         "whole command, s",
         "targets a minute of the command (ratio)",
         "search without other users of the processors, s (ratio)",
-        "processor seconds of the busiest process, start + search (ratio)",
+        "processor seconds of the start + that search (ratio)",
     ]
     rows = [[name, *figures(runs)] for name, runs in found.items()]
     runs = f"medians of {repeats} runs in turns" if repeats > 1 else "one run of each"
@@ -228,7 +224,10 @@ def several_devices(pictures: list[Path], repeats: int, together: int) -> str:
         f"{count} scenes, settings of `configs/quickstart.yaml`, {together} targets at once; one "
         f"thread a process, {runs}. Two runs that share nothing are the most that two processes "
         f"can reach on this machine. Prompts are {'the same' if same else 'NOT the same'} in all "
-        f"rows.\n\n{table(head, rows)}\n\nBeside proposing and scoring a run on one device spends "
+        "rows. Without other users of the processors means: without the seconds in which a process "
+        "was ready and another one ran; a wait for the other process of the run counts, also where "
+        f"that one was not let run.\n\n{table(head, rows)}\n\n"
+        "Beside proposing and scoring a run on one device spends "
         f"{median(run.beside for run in one):.1%} of its search: the loop, logs, result files, "
         "checkpoints, reading pictures.\n"
     )
