@@ -78,9 +78,10 @@ class Step:
         model: The model.
         case: The case.
         candidates: How many prompts are scored.
+        device: Where the model is loaded.
     """
 
-    def __init__(self, model: CausalLM, case: Case, candidates: int) -> None:
+    def __init__(self, model: CausalLM, case: Case, candidates: int, device: str = "cpu") -> None:
         rng = random.Random(0)
         self.model = model
         pieces = model.pieces
@@ -113,7 +114,7 @@ class Step:
                 states[(rng.choice(leads), *rng.choices(inner, k=PROMPT - 1))] = None
         self.term = Kept(model, case.layout)
         self.objective = Objective([self.term])
-        self.objective.load()
+        self.objective.load(device)
         self.objective.set_targets([Target("one", examples=self.examples, labels=labels)])
         self.prompts = self.objective.prompts([*states], [0] * candidates)
 

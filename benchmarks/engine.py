@@ -30,6 +30,7 @@ from benchmarks.real_models import build, made_up_words
 from benchmarks.search import hush
 from fuse_lightning.data.targets import Target
 from fuse_lightning.models import CLIP, CausalLM, FrozenModel
+from fuse_lightning.models.options import DType
 from fuse_lightning.objectives import Continuation, Fluency, ImageSimilarity, Reading, State, Term
 from fuse_lightning.optimizers import GCG, AutoDAN, PromptOptimizer
 from fuse_lightning.search.target_search import TargetSearch
@@ -122,11 +123,18 @@ class Figures:
 class Setting:
     """The two models and the cases."""
 
-    def __init__(self, folder: Path, device: str = "cpu", bf16: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        device: str = "cpu",
+        bf16: bool = False,
+        dtype: DType = "float32",
+        compiled: bool = False,
+    ) -> None:
         self.device = torch.device(device)
         self.bf16 = bf16
-        self.lm = CausalLM(str(folder / "gpt2"))
-        self.clip = CLIP(str(folder / "clip"))
+        self.lm = CausalLM(str(folder / "gpt2"), dtype=dtype, compile=compiled)
+        self.clip = CLIP(str(folder / "clip"), dtype=dtype, compile=compiled)
         picture = folder / "picture.png"
         Image.new("RGB", (64, 64), (200, 30, 30)).save(picture)
         words = made_up_words(WORDS, 0)
@@ -301,16 +309,16 @@ def distinct_pairs(module: PromptOptimizer, candidates: list[State]) -> tuple[in
     return total, flops
 
 
-def product_rate(setting: Setting) -> float:
-    """Operations a second of a large matrix product."""
-    dtype = torch.bfloat16 if setting.bf16 else torch.float32
-    a, weight = torch.randn(2, 4096, 4096, device=setting.device, dtype=dtype)
+def product_rate(setting: Setting, size: int = 4096, dtype: torch.dtype | None = None) -> float:
+    """Operations a second of a large matrix product, by default in the type of autocast."""
+    dtype = dtype or (torch.bfloat16 if setting.bf16 else torch.float32)
+    a, weight = torch.randn(2, size, size, device=setting.device, dtype=dtype)
     best = float("inf")
     for _ in range(5):
         begun = setting.clock()
         F.linear(a, weight)
         best = min(best, setting.clock() - begun)
-    return 2 * 4096**3 / best
+    return 2 * size**3 / best
 
 
 class NanoGCG:
@@ -319,7 +327,17 @@ class NanoGCG:
     def __init__(self, python: str, setting: Setting, slot: str) -> None:
         worker = Path(__file__).with_name("nanogcg_worker.py")
         self.process = subprocess.Popen(
-            [python, str(worker), setting.lm.model_id, PREFIX + " ", slot, setting.label, "128"],
+            [
+                python,
+                str(worker),
+                setting.lm.model_id,
+                PREFIX + " ",
+                slot,
+                setting.label,
+                "128",
+                str(setting.device),
+                setting.lm.dtype,
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -1,7 +1,7 @@
 """Steps of nanoGCG on demand; runs in an environment of its own, see :mod:`benchmarks.engine`.
 
-``python nanogcg_worker.py MODEL PREFIX SLOT LABEL CANDIDATES``: for each line on standard input it
-takes a few steps and prints the seconds of each.
+``python nanogcg_worker.py MODEL PREFIX SLOT LABEL CANDIDATES DEVICE DTYPE``: for each line on
+standard input it takes a few steps and prints the seconds of each.
 """
 
 import sys
@@ -17,8 +17,9 @@ STEPS = 2
 
 
 def main() -> None:
-    folder, prefix, slot, label, candidates = sys.argv[1:]
-    model = AutoModelForCausalLM.from_pretrained(folder, torch_dtype=torch.float32)
+    folder, prefix, slot, label, candidates, device, dtype = sys.argv[1:]
+    model = AutoModelForCausalLM.from_pretrained(folder, torch_dtype=getattr(torch, dtype))
+    model.to(device)
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_file=f"{folder}/tokenizer.json",
         bos_token="<|endoftext|>",
@@ -29,6 +30,8 @@ def main() -> None:
     gradient = GCG.compute_token_gradient
 
     def noted(self: GCG, ids: torch.Tensor) -> torch.Tensor:
+        if device.startswith("cuda"):
+            torch.cuda.synchronize()
         begun.append(time.perf_counter())
         return gradient(self, ids)
 

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -26,6 +27,15 @@ from fuse_lightning.cli.zoo import scenes
 ROOT = Path(__file__).parents[1]
 SEED = 90210
 PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+def queued() -> float:
+    """Seconds in which this process could have run, but another one had the processor.
+
+    0 where the system does not count them.
+    """
+    told = Path("/proc/self/schedstat")
+    return int(told.read_text().split()[1]) / 1e9 if told.exists() else 0.0
 
 
 class Meter(Callback):
@@ -52,6 +62,8 @@ class Meter(Callback):
 
         pl_module._move = timed
         self.begin = time.perf_counter()
+        self.began = time.time()
+        self.ready, self.cpu = queued(), time.process_time()
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: Any, *args: Any) -> None:
         """Notes resident memory, MB, against targets done."""
@@ -63,58 +75,161 @@ class Meter(Callback):
         found = {
             "seconds": time.perf_counter() - self.begin,
             "search": self.search,
+            "began": self.began,
+            "ended": time.time(),
+            "ready": queued() - self.ready,
+            "cpu_before": self.cpu,
             "memory": self.memory,
         }
         path = Path(self.folder) / f"meter-{trainer.global_rank}.json"
         path.write_text(json.dumps(found))
 
 
+def begin(
+    folder: Path, pictures: Path | list[Path], devices: int, name: str, together: int, options: Any
+) -> subprocess.Popen[bytes]:
+    """Starts ``fuse fit`` with a configuration of the package; each process writes its meter."""
+    config = yaml.safe_load((ROOT / "configs" / f"{name}.yaml").read_text())
+    config["model"]["init_args"].update(options)
+    images = str(pictures) if isinstance(pictures, Path) else [str(path) for path in pictures]
+    config["data"]["init_args"] = {"images": images, "batch_size": together}
+    meter = {"class_path": "benchmarks.runs.Meter", "init_args": {"folder": str(folder)}}
+    config["trainer"]["callbacks"].append(meter)
+    config["trainer"].update(accelerator="cpu", devices=devices, enable_progress_bar=False)
+    path = folder / "run.yaml"
+    path.write_text(yaml.safe_dump(config))
+    return subprocess.Popen(
+        [sys.executable, ROOT / "cli.py", "fit", "--config", path],
+        cwd=folder,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.DEVNULL,
+    )
+
+
+def meters(folder: Path) -> list[dict[str, Any]]:
+    """What each process of a run has measured."""
+    return [json.loads(file.read_text()) for file in sorted(folder.glob("meter-*.json"))]
+
+
 def measure(
     pictures: Path, devices: int, name: str = "quickstart", together: int = 8, **options: Any
 ) -> list[dict[str, Any]]:
     """Runs ``fuse fit`` with a configuration of the package; what each process has measured."""
-    config = yaml.safe_load((ROOT / "configs" / f"{name}.yaml").read_text())
-    config["model"]["init_args"].update(options)
-    config["data"]["init_args"] = {"images": str(pictures), "batch_size": together}
-    with tempfile.TemporaryDirectory() as folder:
-        meter = {"class_path": "benchmarks.runs.Meter", "init_args": {"folder": folder}}
-        config["trainer"]["callbacks"].append(meter)
-        config["trainer"].update(accelerator="cpu", devices=devices, enable_progress_bar=False)
-        path = Path(folder, "run.yaml")
-        path.write_text(yaml.safe_dump(config))
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-        subprocess.run(
-            [sys.executable, ROOT / "cli.py", "fit", "--config", path],
-            cwd=folder,
-            env=environment,
-            check=True,
-            stdout=subprocess.DEVNULL,
-        )
-        return [json.loads(file.read_text()) for file in sorted(Path(folder).glob("meter-*.json"))]
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        wait(begin(folder, pictures, devices, name, together, options))
+        return meters(folder)
 
 
-def several_devices(folder: Path, count: int, repeats: int) -> str:
-    """Targets per second on one and on two devices, in turns."""
-    rates: dict[int, list[float]] = {1: [], 2: []}
-    shares = []
+def wait(process: subprocess.Popen[bytes]) -> None:
+    """Waits for a run, which must succeed."""
+    if process.wait():
+        raise SystemExit(f"a run has ended with exit code {process.returncode}")
+
+
+@dataclass
+class Whole:
+    """Seconds of a whole run: before its first step, of its steps, and all.
+
+    Attributes:
+        alone: Seconds of the steps of the slowest process, without those in which a process of
+            somebody else had the processor.
+        cpu_before: Processor seconds before the first step, of the first process.
+        prompts: What it found, by picture.
+        beside: Share of the search that is neither proposing nor scoring.
+    """
+
+    before: float
+    search: float
+    all: float
+    alone: float
+    cpu_before: float
+    prompts: dict[str, str]
+    beside: float
+
+
+def whole(shares: list[list[Path]], devices: int, together: int) -> Whole:
+    """Runs commands at the same time, one for each share of the pictures."""
+    with tempfile.TemporaryDirectory() as place:
+        folders = [Path(place, str(number)) for number in range(len(shares))]
+        for folder in folders:
+            folder.mkdir()
+        start = time.time()
+        processes = [
+            begin(folder, share, devices, "quickstart", together, {})
+            for folder, share in zip(folders, shares, strict=True)
+        ]
+        for process in processes:
+            wait(process)
+        end = time.time()
+        told = [meter for folder in folders for meter in meters(folder)]
+        rows = [
+            json.loads(line)
+            for file in Path(place).rglob("prompts.jsonl")
+            for line in file.read_text().splitlines()
+        ]
+    first = min(meter["began"] for meter in told)
+    return Whole(
+        first - start,
+        max(meter["ended"] for meter in told) - first,
+        end - start,
+        max(meter["seconds"] - meter["ready"] for meter in told),
+        told[0]["cpu_before"],
+        {Path(row["target"]).name: row["prompt"] for row in rows},
+        median(1 - meter["search"] / meter["seconds"] for meter in told),
+    )
+
+
+def several_devices(pictures: list[Path], repeats: int, together: int) -> str:
+    """Targets a minute on one device, on two, and in two runs that know nothing of each other."""
+    cases = {
+        "1 process": ([pictures], 1),
+        "2 processes": ([pictures], 2),
+        "2 runs with half of the targets each": ([pictures[::2], pictures[1::2]], 1),
+    }
+    found: dict[str, list[Whole]] = {name: [] for name in cases}
     for _ in range(repeats):
-        for devices, found in rates.items():
-            meters = measure(folder, devices)
-            found.append(count / max(meter["seconds"] for meter in meters))
-            if devices == 1:
-                shares.append(1 - meters[0]["search"] / meters[0]["seconds"])
-    one, two = median(rates[1]), median(rates[2])
-    rows = [
-        ["1 process", f"{one:.2f}", "1.00"],
-        ["2 processes", f"{two:.2f}", f"{two / one:.2f}"],
+        for name, (shares, devices) in cases.items():
+            found[name].append(whole(shares, devices, together))
+    one, count = found["1 process"], len(pictures)
+    same = all(run.prompts == one[0].prompts for runs in found.values() for run in runs)
+
+    def middle(runs: list[Whole], part: str) -> float:
+        return median(getattr(run, part) for run in runs)
+
+    def figures(runs: list[Whole]) -> list[str]:
+        seconds = [middle(runs, part) for part in ("before", "search", "all", "alone")]
+        start = middle(runs, "cpu_before")
+        ratios = [middle(one, part) / middle(runs, part) for part in ("all", "alone")]
+        both = (middle(one, "cpu_before") + middle(one, "alone")) / (start + seconds[3])
+        return [
+            *(f"{value:.1f}" for value in seconds[:3]),
+            f"{60 * count / seconds[2]:.1f} ({ratios[0]:.2f})",
+            f"{seconds[3]:.1f} ({ratios[1]:.2f})",
+            f"{start:.1f} + {seconds[3]:.1f} ({both:.2f})",
+        ]
+
+    head = [
+        "devices",
+        "before the first step, s",
+        "search, s",
+        "whole command, s",
+        "targets a minute of the command (ratio)",
+        "search without other users of the processors, s (ratio)",
+        "processor seconds of the start + that search (ratio)",
     ]
-    runs = f"median of {repeats} runs in turns" if repeats > 1 else "one run of each"
+    rows = [[name, *figures(runs)] for name, runs in found.items()]
+    runs = f"medians of {repeats} runs in turns" if repeats > 1 else "one run of each"
     return (
-        f"{count} scenes, settings of `configs/quickstart.yaml`, 8 targets at once; one thread a "
-        f"process, {runs}, from the first step to the last result.\n\n"
-        f"{table(['devices', 'targets per second', 'ratio'], rows)}\n\n"
-        f"Beside proposing and scoring a run spends {median(shares):.1%} of its time: the loop, "
-        "logs, result files, checkpoints, reading pictures.\n"
+        f"{count} scenes, settings of `configs/quickstart.yaml`, {together} targets at once; one "
+        f"thread a process, {runs}. Two runs that share nothing are the most that two processes "
+        f"can reach on this machine. Prompts are {'the same' if same else 'NOT the same'} in all "
+        "rows. Without other users of the processors means: without the seconds in which a process "
+        "was ready and another one ran; a wait for the other process of the run counts, also where "
+        f"that one was not let run.\n\n{table(head, rows)}\n\n"
+        "Beside proposing and scoring a run on one device spends "
+        f"{median(run.beside for run in one):.1%} of its search: the loop, logs, result files, "
+        "checkpoints, reading pictures.\n"
     )
 
 
@@ -154,19 +269,28 @@ def flat_memory(folder: Path, count: int) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--targets", type=int, default=48, help="for the speed of devices")
+    parser.add_argument("--together", type=int, default=8, help="of them in a batch")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--many", type=int, default=500, help="targets for the memory")
+    parser.add_argument(
+        "--only", choices=["devices", "sizes", "memory"], help="one part, which is only printed"
+    )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         few, many = Path(name, "few"), Path(name, "many")
         scenes(few, options.targets, SEED)
         scenes(many, options.many, SEED)
-        parts = [
-            several_devices(few, options.targets, options.repeats),
-            real_sizes(Path(name)),
-            flat_memory(many, options.many),
-        ]
-    write("runs", "\n".join(["# Whole runs over many pictures\n", describe() + "\n", *parts]))
+        pictures = sorted(few.glob("*.png"))
+        parts = {
+            "devices": lambda: several_devices(pictures, options.repeats, options.together),
+            "sizes": lambda: real_sizes(Path(name)),
+            "memory": lambda: flat_memory(many, options.many),
+        }
+        if options.only:
+            print(describe(), parts[options.only](), sep="\n\n")
+            return
+        sections = [part() for part in parts.values()]
+    write("runs", "\n".join(["# Whole runs over many pictures\n", describe() + "\n", *sections]))
 
 
 if __name__ == "__main__":

@@ -1,3 +1,4 @@
+import gc
 import os
 
 # The hub client reads this once, when it is imported: tests never reach for a network.
@@ -15,10 +16,23 @@ settings.load_profile("any time")
 
 def pytest_collectstart():
     """Imports what takes seconds; the process that hands out tests to others collects nothing."""
+    # The collector would look through what is imported again and again, and find nothing.
+    gc.disable()
     # Lightning keeps the error stream it finds when it is imported: it must not be that of a test.
     import lightning  # noqa: F401
 
     use_one_thread()
+
+
+def pytest_collection_finish():
+    """Lets the collector begin, with what comes after the imports."""
+    gc.freeze()
+    gc.enable()
+
+
+def pytest_unconfigure():
+    """Gives memory back as a whole."""
+    gc.freeze()
 
 
 def pytest_terminal_summary(terminalreporter):

@@ -3,6 +3,7 @@
 import sys
 from argparse import ArgumentError
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from difflib import get_close_matches
 from importlib import import_module
 from typing import NoReturn
@@ -13,7 +14,9 @@ from fuse_lightning.cli.messages import explain
 from fuse_lightning.cli.named_configs import with_config_paths
 from fuse_lightning.cli.quiet import quiet
 from fuse_lightning.errors import FuseError
+from fuse_lightning.utilities import early
 from fuse_lightning.utilities.addresses import without_secrets
+from fuse_lightning.utilities.collection import end_uncollected, imports_uncollected
 from fuse_lightning.utilities.interrupts import heard
 from fuse_lightning.utilities.terminal import CLOSED_PIPE, flushed, say, settle_streams, visible
 
@@ -34,6 +37,7 @@ def main(args: Sequence[str] | None = None) -> None:
         try:
             _run(args)
         finally:
+            early.drop()
             # What Python could not write later, it would say in a traceback.
             flushed(sys.stdout)
 
@@ -49,8 +53,17 @@ def _run(args: Sequence[str] | None) -> None:
         print(f"fuse-lightning {__version__}")
         return
     quiet()
+    own_process = args is None
+    if own_process:
+        end_uncollected()
     try:
-        _command(words[0])(with_config_paths(words))
+        words = with_config_paths(words)
+        if own_process and COMMANDS.get(words[0]) == "search":
+            early.begin(words)
+        # A program that calls this for a command may have garbage of its own.
+        with imports_uncollected() if own_process else nullcontext():
+            command = _command(words[0])
+        command(words)
     except (ArgumentError, FuseError) as error:
         _fail(explain(error))
     except OSError as error:

@@ -25,6 +25,7 @@ from fuse_lightning.cli.trainer_options import is_complaint
 from fuse_lightning.data import TargetDataModule
 from fuse_lightning.errors import FuseError
 from fuse_lightning.search import SearchModule
+from fuse_lightning.utilities.early import wait_for_turn
 
 # Short class names on the command line and in YAML resolve for imported modules only.
 for part in fuse_lightning.PARTS:
@@ -39,8 +40,10 @@ def command(words: list[str]) -> None:
 
     Raises:
         FuseError: If an option, a target or a model is not as it must be.
-        SystemExit: With 1 if a target has no prompt.
+        SystemExit: With 1 if a target has no prompt; with 0 in a process that was begun early and
+            is not needed.
     """
+    wait_for_turn()
     keep_lines_apart()
     find_own_classes(words)
     if {"-h", HELP} & {*words}:

@@ -1,16 +1,43 @@
 """Lightning strategy of searches over several devices, which share out targets or examples."""
 
+import os
 import signal
 from collections.abc import Callable
 from threading import current_thread, main_thread
 from typing import Any
 
 from lightning.pytorch.strategies import DDPStrategy, StrategyRegistry
+from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 from lightning.pytorch.utilities import rank_zero_info
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
+from fuse_lightning.utilities import early
 from fuse_lightning.utilities.interrupts import notice
 from fuse_lightning.utilities.processes import ASK_EVERY
+
+
+class EarlyLauncher(_SubprocessScriptLauncher):
+    """Launcher that takes processes which the command has begun early, where there are some."""
+
+    def _call_children_scripts(self) -> None:
+        cluster = self.cluster_environment
+        # As Lightning's documentation of its launcher says.
+        shared = {
+            "MASTER_ADDR": cluster.main_address,
+            "MASTER_PORT": str(cluster.main_port),
+            "NODE_RANK": str(cluster.node_rank()),
+            "WORLD_SIZE": str(self.num_processes * self.num_nodes),
+        }
+        self.procs = early.take(
+            [
+                {**os.environ, **shared, "LOCAL_RANK": str(rank)}
+                for rank in range(1, self.num_processes)
+            ]
+        )
+        if self.procs:
+            os.environ.update(shared, LOCAL_RANK=str(cluster.local_rank()))
+        else:
+            super()._call_children_scripts()
 
 
 class PromptStrategy(DDPStrategy):
@@ -24,6 +51,14 @@ class PromptStrategy(DDPStrategy):
 
     def configure_ddp(self) -> None:
         """Does nothing: prompts have no gradients that the wrapper could reduce."""
+
+    def _configure_launcher(self) -> None:
+        super()._configure_launcher()
+        if self._start_method == "popen":
+            assert self.cluster_environment is not None
+            self._launcher = EarlyLauncher(
+                self.cluster_environment, self.num_processes, self.num_nodes
+            )
 
     def on_train_start(self) -> None:
         """Installs the handler of requests to end (SIGTERM), in place of Lightning's.

@@ -1,0 +1,1 @@
+"""Times of steps, scoring and decoding on one accelerator."""
