@@ -59,7 +59,10 @@ def ending(
 
 
 def whereabouts(trainer: L.Trainer) -> str:
-    """Line that says where a run wrote its prompts, and how to look at them; empty if nowhere."""
+    """Line that says where a run wrote its prompts, and how to look at them; empty if nowhere.
+
+    All processes of a run ask together.
+    """
     prompts = folder_of(trainer) / "prompts.csv"
     if trainer.fast_dev_run or not prompts.is_file():  # type: ignore[attr-defined]
         return ""

@@ -142,8 +142,10 @@ class FuseCLI(LightningCLI):
             SystemExit: With 1 if a target has no prompt.
         """
         code, line = ending(self.trainer, search_of(self.model), self.targets)
+        # All processes ask together.
+        place = whereabouts(self.trainer)
         if self.trainer.is_global_zero:
-            if place := whereabouts(self.trainer):
+            if place:
                 say(place)
             if line:
                 say(line, error=True)
