@@ -140,7 +140,8 @@ class SimplexDescent(DescentOptimizer):
         """
         shape = len(raw), max(map(len, raw)), len(self.allowed_ids)
         gradient = torch.zeros(shape, device=self._table.device)
-        rows = [n for n, of in enumerate(owners) if self._moves_done(self.searches[of]) < self.cycle]
+        done = [self._moves_done(self.searches[owner]) for owner in owners]
+        rows = [row for row, moves in enumerate(done) if moves < self.cycle]
         if not rows:
             return gradient
         prompts = self.objective.prompts([raw[n] for n in rows], [owners[n] for n in rows])
@@ -216,7 +217,7 @@ def kept_count(tokens: int, move: int, moves: int) -> int:
         moves: Number of all moves.
     """
     # Rounding must not make 101 of 100.
-    return math.ceil(tokens ** (1 - move / moves) - 1e-9 * tokens)
+    return math.ceil(math.pow(tokens, 1 - move / moves) - 1e-9 * tokens)
 
 
 def keep_largest(weights: Tensor, count: int) -> Tensor:
