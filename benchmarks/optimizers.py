@@ -33,7 +33,7 @@ from fuse_lightning.callbacks import PromptTable
 from fuse_lightning.data import TextTargets
 from fuse_lightning.models import CausalLM
 from fuse_lightning.objectives import Continuation, State
-from fuse_lightning.optimizers import GCG, PromptOptimizer, RandomSearch
+from fuse_lightning.optimizers import GCG, PEZ, PromptOptimizer, RandomSearch, SimplexDescent
 from fuse_lightning.search import Frontier
 
 LENGTH, LABEL = 20, 10
@@ -75,6 +75,8 @@ WAYS: dict[str, Way] = {
     "GCG": GCG,
     "GCG, settings as published": partial(GCG, **PUBLISHED),
     "RandomSearch": RandomSearch,
+    "PEZ": PEZ,
+    "SimplexDescent": SimplexDescent,
 }
 
 

@@ -21,7 +21,14 @@ from fuse_lightning import objectives
 from fuse_lightning.cli.zoo import scenes
 from fuse_lightning.data import ImageTargets
 from fuse_lightning.models import CLIP
-from fuse_lightning.optimizers import GCG, PEZ, AutoDAN, PromptOptimizer, RandomSearch
+from fuse_lightning.optimizers import (
+    GCG,
+    PEZ,
+    AutoDAN,
+    PromptOptimizer,
+    RandomSearch,
+    SimplexDescent,
+)
 from fuse_lightning.search import BeamSearch, Frontier, GreedySearch, HistorySearch
 from fuse_lightning.zoo.scenes import names_all
 
@@ -62,6 +69,12 @@ ROWS: dict[str, Row] = {
             "polish_steps": EVALUATIONS // 2 // SWAPS,
             "batch_size": SWAPS,
         },
+        GreedySearch,
+    ),
+    "SimplexDescent": (
+        SimplexDescent,
+        # Most of its prompts are scored by the forward of their gradient.
+        {"steps": EVALUATIONS // 8, "prompt_length": LENGTH},
         GreedySearch,
     ),
     "AutoDAN, LM proposals only": growing(gradient_weight=0.0),

@@ -7,6 +7,7 @@ from fuse_lightning.objectives.denoising import Denoising as Denoising
 from fuse_lightning.objectives.fluency import Fluency as Fluency
 from fuse_lightning.objectives.gradients import TermGradient as TermGradient
 from fuse_lightning.objectives.gradients import embedding_gradient as embedding_gradient
+from fuse_lightning.objectives.gradients import gradient_heads as gradient_heads
 from fuse_lightning.objectives.gradients import label_changes as label_changes
 from fuse_lightning.objectives.gradients import term_gradients as term_gradients
 from fuse_lightning.objectives.kl_divergence import KLDivergence as KLDivergence

@@ -1,7 +1,7 @@
 """Gradients of an objective with respect to the primary's tokens."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
@@ -176,16 +176,37 @@ def embedding_gradient(objective: Objective, prompts: Prompts) -> tuple[Tensor, 
 
     Returns:
         The gradient, shape (N, L, d), zero at positions that an adapter has nothing to say
+        of; and the losses, see :func:`gradient_heads`.
+    """
+    heads, losses = gradient_heads(objective, prompts, embeddings=True)
+    total = torch.zeros(())
+    for head in heads:
+        total = total + to_device(head.grad, objective.primary.device)
+    return total, losses
+
+
+def gradient_heads(
+    objective: Objective, prompts: Prompts, *, embeddings: bool = False
+) -> tuple[list[HeadGradient], Tensor]:
+    """Gradients of all terms at all tokens of prompts, and the losses there.
+
+    Args:
+        objective: The objective.
+        prompts: N prompts, the longest of L tokens.
+        embeddings: Whether all must be gradients of the primary's embeddings.
+
+    Returns:
+        The gradients, of shape (N, L, ...), zero at positions that an adapter has nothing to say
         of; and unweighted losses, shape (N, terms) on the CPU, no number for a term of
         weight 0, nor for one that selects by other numbers, nor where the gradient was taken at
         other ids than those of the text. Those of canonical prompts are what
         :meth:`Objective.losses` gives.
     """
     slots = [set(range(len(state))) for state in prompts.states]
-    total = torch.zeros(())
+    heads: list[HeadGradient] = []
     shape = len(prompts.states), len(objective.terms)
     losses = torch.full(shape, torch.nan, device=objective.primary.device)
-    for found in term_gradients(objective, prompts, lambda _: True, slots, embeddings=True):
+    for found in term_gradients(objective, prompts, lambda _: True, slots, embeddings=embeddings):
         term = objective.terms[found.column]
         if term.scores_loss:
             told = to_device(found.losses, objective.primary.device)
@@ -193,8 +214,8 @@ def embedding_gradient(objective: Objective, prompts: Prompts) -> tuple[Tensor, 
             losses[:, found.column] = told.masked_fill(~to_device(read, told.device), torch.nan)
         for head in found.heads:
             grad = torch.where(head.valid.unsqueeze(-1), head.grad, 0.0)
-            total = total + to_device(grad, objective.primary.device)
-    return total, losses.cpu()
+            heads.append(replace(head, grad=grad))
+    return heads, losses.cpu()
 
 
 def read_as_text(term: Term, prompts: Prompts) -> Tensor:

@@ -13,4 +13,5 @@ from fuse_lightning.optimizers.gcg import GCG as GCG
 from fuse_lightning.optimizers.greater import GReaTer as GReaTer
 from fuse_lightning.optimizers.pez import PEZ as PEZ
 from fuse_lightning.optimizers.random_search import RandomSearch as RandomSearch
+from fuse_lightning.optimizers.simplex import SimplexDescent as SimplexDescent
 from fuse_lightning.optimizers.swaps import SwapOptimizer as SwapOptimizer

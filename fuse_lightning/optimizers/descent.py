@@ -136,10 +136,19 @@ class DescentOptimizer(SwapOptimizer):
         """Start states, with a new descent for each search."""
         begun = super().start_states(places)
         for place, (first,) in zip(places, begun, strict=True):
-            others = [self.draw(place, len(first)) for _ in range(self.restarts - 1)]
-            iterate = self._table[torch.tensor([list(first), *others])].detach().clone()
+            iterate = self.start_points(place, first)
             self.searches[place].own |= Descent(iterate=iterate, moments={}, polish_after=None)
         return begun
+
+    def start_points(self, place: int, first: State) -> Tensor:
+        """Points of a new search, one prompt a restart, shape (R, L, d).
+
+        Args:
+            place: The search.
+            first: Prompt of the first restart, of L tokens.
+        """
+        others = [self.draw(place, len(first)) for _ in range(self.restarts - 1)]
+        return self._table[torch.tensor([list(first), *others])].detach().clone()
 
     def last_descent(self, search: TargetSearch[State]) -> int:
         """Last step of a target's descent, behind which it is polished."""
@@ -211,11 +220,15 @@ class DescentOptimizer(SwapOptimizer):
         labels = self._label_gradient(prompts.select(range(len(raw))))
         if labels is not None:
             gradient[: len(raw), : labels.shape[1]] += labels
+        self.remember(prompts, losses)
+        return gradient[: len(raw)]
+
+    def remember(self, prompts: Prompts, losses: Tensor) -> None:
+        """Remembers the losses of a gradient pass that are those of the prompts' texts."""
         # A projection that spells another prompt was read as no text is.
         exact = torch.tensor(prompts.canonical) & ~losses.isnan().any(1)
         rows = exact.nonzero().flatten().tolist()
         self.objective.scores.remember(prompts.select(rows), losses[rows])
-        return gradient[: len(raw)]
 
     @torch.no_grad()
     def _label_gradient(self, prompts: Prompts) -> Tensor | None:

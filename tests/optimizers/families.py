@@ -10,6 +10,7 @@ from fuse_lightning.optimizers import (
     AutoPromptSGD,
     FluentPrompt,
     RandomSearch,
+    SimplexDescent,
 )
 from fuse_lightning.search import BeamSearch, GreedySearch, HistorySearch, UniformCostSearch
 from tests.optimizers.runs import build
@@ -61,6 +62,19 @@ OPTIMIZERS = {
         restarts=3,
         learning_rate=0.1,
         polish_steps=2,
+        batch_size=6,
+        top_k=12,
+        prompt_length=4,
+        gradient_samples=3,
+    ),
+    "simplex": partial(
+        build,
+        SimplexDescent,
+        steps=STEPS,
+        restarts=3,
+        cycle=1,
+        anchor=0.5,
+        polish_steps=1,
         batch_size=6,
         top_k=12,
         prompt_length=4,

@@ -39,6 +39,7 @@ PAIRS = [
     *(("l0", "greedy"), ("l0", "uniform cost")),
     ("l2", "history"),
     *((name, "greedy") for name in ("pez", "autoprompt", "autoprompt_sgd", "fluent_prompt")),
+    ("simplex", "greedy"),
     *(("autoprompt", name) for name in ("beam", "uniform cost", "history")),
 ]
 
@@ -77,6 +78,7 @@ def test_same_seed_gives_same_prompts_and_reported_losses_are_true(
         ("autoprompt", "greedy"),
         ("autoprompt_sgd", "greedy"),
         ("fluent_prompt", "greedy"),
+        ("simplex", "greedy"),
     ],
 )
 def test_resumed_run_equals_an_uninterrupted_one(
@@ -185,6 +187,9 @@ def test_a_start_longer_than_a_model_reads_is_refused(folders, pictures, tmp_pat
         ("fluent_prompt", {"noise_start": 0.0}, "noise_start is 0.0; .*AutoPromptSGD has no noise"),
         ("fluent_prompt", {"noise_end": -1.0}, "noise_end is -1.0; it must be above 0"),
         ("fluent_prompt", {"polish_steps": 5}, "polish_steps is 5, but there are only 5 steps"),
+        ("simplex", {"momentum": 1.0}, "momentum is 1.0; it must be at least 0 and below 1"),
+        ("simplex", {"anchor": 1.5}, r"anchor is 1.5; it must be in \[0, 1\]"),
+        ("simplex", {"cycle": 0}, "cycle is 0; it must be at least 1"),
         ("pez", {"restarts": 0}, "restarts is 0"),
         ("pez", {"learning_rate": 0.0}, "learning_rate is 0.0"),
         ("pez", {"weight_decay": -1.0}, "weight_decay is -1.0"),

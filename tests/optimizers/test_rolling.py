@@ -27,6 +27,7 @@ RUNS = [
     ("autoprompt", "greedy"),
     ("autoprompt_sgd", "greedy"),
     ("fluent_prompt", "greedy"),
+    ("simplex", "greedy"),
 ]
 
 

@@ -19,6 +19,7 @@ from fuse_lightning.optimizers import (
     DescentOptimizer,
     FluentPrompt,
     RandomSearch,
+    SimplexDescent,
 )
 from fuse_lightning.search import BeamSearch, GreedySearch
 from tests.factories.virtual import accelerators
@@ -59,6 +60,7 @@ OPTIMIZERS = {
     "autoprompt": (partial(AutoPrompt, prompt_length=4, top_k=4), 2),
     "autoprompt_sgd": (partial(AutoPromptSGD, prompt_length=4, restarts=2), 2),
     "fluent_prompt": (partial(FluentPrompt, prompt_length=4, restarts=2), 2),
+    "simplex": (partial(SimplexDescent, prompt_length=4, restarts=2), 3),
 }
 CASES = [(name, Fluency) for name in OPTIMIZERS] + [("gcg", KLDivergence), ("gcg", LogProb)]
 

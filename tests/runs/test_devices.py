@@ -34,6 +34,7 @@ from fuse_lightning.optimizers import (
     AutoPromptSGD,
     FluentPrompt,
     RandomSearch,
+    SimplexDescent,
 )
 from fuse_lightning.search import GreedySearch
 from tests.factories import tiny
@@ -195,6 +196,7 @@ OPTIMIZERS = {
     "autoprompt": (AutoPrompt, {"top_k": 6, "prompt_length": 3}),
     "autoprompt_sgd": (AutoPromptSGD, {"restarts": 2, "prompt_length": 3}),
     "fluent_prompt": (FluentPrompt, {"restarts": 2, "prompt_length": 3}),
+    "simplex": (SimplexDescent, {"restarts": 2, "cycle": 2, "prompt_length": 3}),
 }
 
 

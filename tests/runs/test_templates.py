@@ -59,11 +59,16 @@ def test_all_templates_work_in_one_search(copied, capsys):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "optimizer", ["GCG", "PEZ", "RandomSearch", "AutoDAN", "AutoPrompt", "FluentPrompt"]
+    "optimizer",
+    ["GCG", "PEZ", "RandomSearch", "AutoDAN", "AutoPrompt", "FluentPrompt", "SimplexDescent"],
 )
 def test_the_packages_optimizers_search_with_a_term_of_ones_own(copied, optimizer):
     config = yaml.safe_load((copied / "search.yaml").read_text())
-    options = {} if optimizer in ("PEZ", "AutoPrompt", "FluentPrompt") else {"batch_size": 8}
+    options = (
+        {}
+        if optimizer in ("PEZ", "AutoPrompt", "FluentPrompt", "SimplexDescent")
+        else {"batch_size": 8}
+    )
     options |= {"steps": 3, "terms": config["model"]["init_args"]["terms"]}
     if optimizer != "AutoDAN":
         options["prompt_length"] = 4

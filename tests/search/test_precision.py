@@ -25,6 +25,7 @@ from fuse_lightning.optimizers import (
     AutoPromptSGD,
     FluentPrompt,
     RandomSearch,
+    SimplexDescent,
 )
 from fuse_lightning.search import GreedySearch
 from fuse_lightning.search.lightning_glue import settle_precision
@@ -40,6 +41,7 @@ OPTIMIZERS = {
     "autoprompt": (AutoPrompt, {"top_k": 6, "prompt_length": 3}),
     "autoprompt_sgd": (AutoPromptSGD, {"restarts": 2, "prompt_length": 3}),
     "fluent_prompt": (FluentPrompt, {"restarts": 2, "prompt_length": 3}),
+    "simplex": (SimplexDescent, {"restarts": 2, "cycle": 2, "prompt_length": 3}),
 }
 
 

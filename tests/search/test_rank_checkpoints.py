@@ -9,7 +9,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 
 from fuse_lightning.data import ImageTargets
 from fuse_lightning.errors import FuseError
-from fuse_lightning.optimizers import GCG, PEZ, FluentPrompt
+from fuse_lightning.optimizers import GCG, PEZ, FluentPrompt, SimplexDescent
 from fuse_lightning.search import GreedySearch, UniformCostSearch
 from fuse_lightning.search.rank_checkpoints import EXTRA, joined, read_checkpoint
 from tests.factories.pictures import write_pictures
@@ -19,9 +19,10 @@ WRONG = [None, "text", -1, 2**70, float("nan"), [], {}, [[1]], {"a": 1}, torch.z
 KINDS = {
     "gcg": lambda folders: build(GCG, folders, steps=4, batch_size=4, top_k=8, prompt_length=3),
     "pez": lambda folders: build(PEZ, folders, steps=4, prompt_length=3, restarts=2),
+    "simplex": lambda folders: build(SimplexDescent, folders, steps=4, prompt_length=3, cycle=2),
     "fluent": lambda folders: build(FluentPrompt, folders, steps=4, prompt_length=3, restarts=2),
 }
-SEARCHES = {"gcg": UniformCostSearch, "pez": GreedySearch, "fluent": GreedySearch}
+SEARCHES = dict.fromkeys(KINDS, GreedySearch) | {"gcg": UniformCostSearch}
 
 
 @pytest.fixture(scope="module", params=[*KINDS])
