@@ -69,19 +69,7 @@ class AutoDAN(PromptOptimizer):
     ) -> None:
         # Only the next token is ever replaced.
         super().__init__(terms, gradient_resample=1.0, **options)
-        for name, value, least in (
-            ("batch_size", batch_size, 1),
-            ("max_length", 1 if max_length is None else max_length, 1),
-            ("revise", revise, 0),
-            ("revise_reads", revise_reads, 0),
-        ):
-            if value < least:
-                raise FuseError(f"{name} is {value}; it must be at least {least}")
-        if revise_reads and not revise:
-            raise FuseError(
-                f"revise_reads is {revise_reads}, but revise is 0, so there are no edits to read; "
-                "set revise to 2"
-            )
+        _check_counts(batch_size, max_length, revise, revise_reads)
         check_number("logit_weight", logit_weight)
         check_number("gradient_weight", gradient_weight)
         check_number("end_probability", end_probability, 0, 1)
@@ -279,6 +267,27 @@ class AutoDAN(PromptOptimizer):
         heads = smoothed_gradient(self.objective, samples, owners, self._predicted)
         return predicted_change(
             heads, [(g, len(state)) for g, state in enumerate(parents)], self.allowed
+        )
+
+
+def _check_counts(batch_size: int, max_length: int | None, revise: int, revise_reads: int) -> None:
+    """Checks options that are counts, see :class:`AutoDAN`.
+
+    Raises:
+        FuseError: If one is too small, or edits shall be read where there are none.
+    """
+    for name, value, least in (
+        ("batch_size", batch_size, 1),
+        ("max_length", 1 if max_length is None else max_length, 1),
+        ("revise", revise, 0),
+        ("revise_reads", revise_reads, 0),
+    ):
+        if value < least:
+            raise FuseError(f"{name} is {value}; it must be at least {least}")
+    if revise_reads and not revise:
+        raise FuseError(
+            f"revise_reads is {revise_reads}, but revise is 0, so there are no edits to read; "
+            "set revise to 2"
         )
 
 
