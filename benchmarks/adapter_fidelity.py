@@ -11,8 +11,10 @@ from pathlib import Path
 from benchmarks.flickr import first_captions
 from benchmarks.machine import describe, table, write
 from fuse_lightning.cli.quiet import quiet_transformers
-from fuse_lightning.evaluation.adapter_fidelity import fidelity
+from fuse_lightning.evaluation.adapter_fidelity import RECIPES, Recipe, fidelity
 from fuse_lightning.models.auto import auto_model
+
+DAMPED = tuple(Recipe("lookup", samples, damping=0.75) for samples in (0, 4, 8, 16))
 
 
 def main() -> None:
@@ -27,7 +29,9 @@ def main() -> None:
     captions = first_captions(options.captions, options.images, 2 * options.positions)
     texts = [caption.rstrip(" .").lower() for caption in captions]
     source, target = auto_model(options.source), auto_model(options.target)
-    rows = fidelity(source, target, texts, options.positions)
+    rows = fidelity(
+        source, target, texts, options.positions, recipes=[*RECIPES, Recipe("lookup", 16), *DAMPED]
+    )
     write(
         "adapter_fidelity",
         "# Fidelity of gradients across tokenizers\n\n"

@@ -31,6 +31,8 @@ from fuse_lightning.search import BeamSearch, Frontier, GreedySearch, HistorySea
 WEIGHT = 22.0
 BEAM, CANDIDATES, STEPS = 4, 32, 14
 EVALUATIONS = CANDIDATES + (STEPS - 1) * BEAM * CANDIDATES
+MOST = 1450
+"""Evaluations after which a search that revises ends: as many as growth takes."""
 LENGTH = 12
 SWAPS = EVALUATIONS // CANDIDATES
 
@@ -51,7 +53,10 @@ PUBLISHED = {"adapter": {"kind": "t_product"}, "gradient_samples": 0}
 
 
 ROWS: dict[str, Row] = {
-    "growth and revision": growing(revise=2),
+    "growth and revision": growing(revise=2, max_evaluations=MOST),
+    "growth and revision, edits read whole": growing(
+        revise=2, revise_reads=4, max_evaluations=MOST
+    ),
     "growth, LM proposals only": growing(gradient_weight=0.0),
     "growth, gradient as published": growing(gradient_weight=1.0, **PUBLISHED),
     "growth, lookup at a fixed token": growing(gradient_weight=1.0, gradient_samples=0),

@@ -115,7 +115,7 @@ def position_of(
     for samples in SAMPLES:
         told[f"smoothed, {samples} random tokens"] = here.smoothed(samples, rng)
     for gamma in GAMMAS:
-        with damped(model, gamma):
+        with damped(gamma):
             told[f"damped residual gradient, {gamma}"] = here.gradient([prompt[place]])
     told["the model's own probability"] = here.likelihood(log_probs)
     told[f"smoothed, {SAMPLES[-1]}, and probability"] = standard(

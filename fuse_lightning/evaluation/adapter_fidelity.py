@@ -10,6 +10,7 @@ from torchmetrics.functional import spearman_corrcoef
 
 from fuse_lightning.adapters import AdapterKind, AdapterSettings
 from fuse_lightning.data.targets import Target
+from fuse_lightning.engine.damping import damped
 from fuse_lightning.errors import FuseError
 from fuse_lightning.evaluation.term_metrics import transfer_term
 from fuse_lightning.models import FrozenModel
@@ -37,12 +38,14 @@ class Recipe:
             the current token.
         others: Share of the other positions that hold random tokens too.
         first_word: Use the first word's gradient everywhere, as the published code does.
+        damping: Share of the gradient that flows through the target's residual branches.
     """
 
     kind: AdapterKind
     samples: int = 0
     others: float = 0.0
     first_word: bool = False
+    damping: float = 1.0
 
     def __str__(self) -> str:
         """Title of a row of the table.
@@ -51,6 +54,8 @@ class Recipe:
         'lookup, mean of 8 random tokens, 25% of the others too'
         """
         where = f"mean of {self.samples} random tokens" if self.samples else "at current token"
+        if self.damping != 1:
+            where += f", branches damped to {self.damping:.0%}"
         if self.others:
             where += f", {self.others:.0%} of the others too"
         return f"{self.kind}, {'first word for all' if self.first_word else where}"
@@ -132,7 +137,8 @@ def fidelity(
     results = {}
     for recipe in recipes:
         objective = Objective(terms, replace(settings, kind=recipe.kind))
-        rng = random.Random(f"{seed}-{recipe}")
+        # A damped gradient is taken at the same random tokens as the whole one.
+        rng = random.Random(f"{seed}-{replace(recipe, damping=1.0)}")
         scores = [_predict(objective, case, recipe, allowed, rng) for case in cases]
         rho = [
             float(spearman_corrcoef(score, case.losses))
@@ -220,7 +226,8 @@ def _predict(
             if recipe.samples and (position == slot or rng.random() < recipe.others):
                 state[position] = rng.choice(choices)
         samples.append(Sample(tuple(state), 0, {slot}))
-    heads = smoothed_gradient(
-        objective, samples, [case.owner], lambda term: term is objective.terms[1]
-    )
+    with damped(recipe.damping):
+        heads = smoothed_gradient(
+            objective, samples, [case.owner], lambda term: term is objective.terms[1]
+        )
     return predicted_change(heads, [(0, slot)], allowed)[0, case.tokens]

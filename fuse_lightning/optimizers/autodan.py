@@ -17,6 +17,7 @@ from fuse_lightning.objectives import (
     smoothed_gradient,
 )
 from fuse_lightning.optimizers.base import SPARE, PromptOptimizer
+from fuse_lightning.optimizers.edit_screen import EditScreen
 from fuse_lightning.optimizers.revision import LEAST, Draft, Revision
 from fuse_lightning.search import Scored, distinct
 from fuse_lightning.utilities.numbers import check_number
@@ -49,6 +50,8 @@ class AutoDAN(PromptOptimizer):
         end_probability: Probability of an end token, in [0, 1], above which a state is not
             extended.
         revise: Prompts that each step edits, the best so far and those of the step; 0 for none.
+        revise_reads: Edits that the language model reads for each one that is scored; 0 ranks
+            edits without it. Needs a term that is the writer's own likelihood.
         **options: Options of every :class:`PromptOptimizer`.
     """
 
@@ -61,17 +64,12 @@ class AutoDAN(PromptOptimizer):
         max_length: int | None = None,
         end_probability: float = 0.5,
         revise: int = 0,
+        revise_reads: int = 0,
         **options: Any,
     ) -> None:
         # Only the next token is ever replaced.
         super().__init__(terms, gradient_resample=1.0, **options)
-        for name, value, least in (
-            ("batch_size", batch_size, 1),
-            ("max_length", 1 if max_length is None else max_length, 1),
-            ("revise", revise, 0),
-        ):
-            if value < least:
-                raise FuseError(f"{name} is {value}; it must be at least {least}")
+        _check_counts(batch_size, max_length, revise, revise_reads)
         check_number("logit_weight", logit_weight)
         check_number("gradient_weight", gradient_weight)
         check_number("end_probability", end_probability, 0, 1)
@@ -88,6 +86,7 @@ class AutoDAN(PromptOptimizer):
         self.max_length = max_length
         self.end_probability = end_probability
         self.revise = revise
+        self.revise_reads = revise_reads
         # Candidates of this step that growth has left to revision, for each target.
         self._left: list[int] = []
 
@@ -144,16 +143,22 @@ class AutoDAN(PromptOptimizer):
 
     @property
     def _revision(self) -> Revision:
-        exact = any(term.weight and self._exact(term) for term in self.objective.terms)
+        exact = [term for term in self.objective.terms if term.weight and self._exact(term)]
+        weight = self.gradient_weight / self._unit
+        screen = None
+        if exact and self.revise_reads:
+            factor, reads = self.logit_weight / self._unit, self.revise_reads
+            screen = EditScreen(self.objective, self.admission, exact, factor, weight, reads)
         return Revision(
             self.objective,
             self.admission,
             self.allowed,
             self._likelihood,
-            exact,
+            bool(exact),
             self._predicted,
-            self.gradient_weight / self._unit,
+            weight,
             self.gradient_samples,
+            screen,
         )
 
     def _likelihood(self, states: list[State]) -> Tensor:
@@ -241,17 +246,9 @@ class AutoDAN(PromptOptimizer):
         log_probs, *rest = told.view(1 + len(others), len(parents), -1)
         fluency = -log_probs if first.weight < 0 and self._exact(first) else log_probs
         for term, part in zip(others, rest, strict=True):
-            part = self._of_tokens(term, part, parents)
+            part = _of_tokens(term, part, parents)
             fluency = fluency + term.weight / self._unit * part
         return log_probs, fluency
-
-    def _of_tokens(self, term: Term, log_probs: Tensor, parents: list[State]) -> Tensor:
-        """Log-probabilities of tokens under a term; a first token counts as it is re-tokenized."""
-        openings = term.row_readers[0].openings(term.home)
-        if openings is None:
-            return log_probs
-        empty = to_device(torch.tensor([[not state] for state in parents]), log_probs.device)
-        return torch.where(empty, log_probs[:, openings.first], log_probs)
 
     def _predict(self, parents: list[State], owners: list[int]) -> Tensor:
         """Predicted change of the other terms for every next token, shape (parents, V)."""
@@ -271,6 +268,36 @@ class AutoDAN(PromptOptimizer):
         return predicted_change(
             heads, [(g, len(state)) for g, state in enumerate(parents)], self.allowed
         )
+
+
+def _check_counts(batch_size: int, max_length: int | None, revise: int, revise_reads: int) -> None:
+    """Checks options that are counts, see :class:`AutoDAN`.
+
+    Raises:
+        FuseError: If one is too small, or edits shall be read where there are none.
+    """
+    for name, value, least in (
+        ("batch_size", batch_size, 1),
+        ("max_length", 1 if max_length is None else max_length, 1),
+        ("revise", revise, 0),
+        ("revise_reads", revise_reads, 0),
+    ):
+        if value < least:
+            raise FuseError(f"{name} is {value}; it must be at least {least}")
+    if revise_reads and not revise:
+        raise FuseError(
+            f"revise_reads is {revise_reads}, but revise is 0, so there are no edits to read; "
+            "set revise to 2"
+        )
+
+
+def _of_tokens(term: Term, log_probs: Tensor, parents: list[State]) -> Tensor:
+    """Log-probabilities of tokens under a term; a first token counts as it is re-tokenized."""
+    openings = term.row_readers[0].openings(term.home)
+    if openings is None:
+        return log_probs
+    empty = to_device(torch.tensor([[not state] for state in parents]), log_probs.device)
+    return torch.where(empty, log_probs[:, openings.first], log_probs)
 
 
 def _end(writer: CausalLM, log_probs: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Edits of prompts: a token replaced, inserted or removed."""
+"""Edits of prompts: a token replaced, inserted, removed or moved."""
 
 import torch
 from torch import Tensor
@@ -24,6 +24,31 @@ def inserted(state: State, place: int, token: int) -> State:
     return (*state[:place], token, *state[place:])
 
 
+def removed(state: State, place: int) -> State:
+    """A prompt without the token at a position.
+
+    >>> removed((5, 6, 7), 1)
+    (5, 7)
+    """
+    return (*state[:place], *state[place + 1 :])
+
+
+def moved(state: State, reach: int) -> list[State]:
+    """All distinct other prompts with one token at another place, at most ``reach`` away.
+
+    >>> moved((5, 6, 7), 1)
+    [(6, 5, 7), (5, 7, 6)]
+    >>> moved((5, 5), 1)
+    []
+    """
+    found: dict[State, None] = {}
+    for place, token in enumerate(state):
+        rest = removed(state, place)
+        for other in range(max(0, place - reach), min(len(state), place + reach + 1)):
+            found[inserted(rest, other, token)] = None
+    return [each for each in found if each != state]
+
+
 def shortened(state: State) -> list[State]:
     """All distinct prompts with one token less; none is empty.
 
@@ -34,7 +59,7 @@ def shortened(state: State) -> list[State]:
     """
     if len(state) < 2:
         return []
-    return [*dict.fromkeys((*state[:n], *state[n + 1 :]) for n in range(len(state)))]
+    return [*dict.fromkeys(removed(state, place) for place in range(len(state)))]
 
 
 def top_cells(scores: Tensor, count: int) -> Tensor:

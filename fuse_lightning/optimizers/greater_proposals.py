@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import replace
 
 import torch
@@ -184,10 +183,7 @@ class Proposer:
                 *(state, group, [slot.place], self.samples, 1.0, self.allowed_ids, generator)
             )
         ]
-        models = {id(term.model): term.model for term in self.objective.terms if term.chained}
-        with ExitStack() as stack:
-            for model in models.values():
-                stack.enter_context(damped(model.module, self.options.residual_damping))
+        with damped(self.options.residual_damping):
             wanted = smoothed_gradient(self.objective, samples, owners, lambda t: bool(t.weight))
         places = [(group, slot.place) for group, slot in enumerate(slots)]
         change = predicted_change(wanted, places, self.allowed)

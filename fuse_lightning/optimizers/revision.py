@@ -19,7 +19,15 @@ from fuse_lightning.objectives import (
 )
 from fuse_lightning.objectives.smoothing import Sample
 from fuse_lightning.optimizers.admission import Admission
-from fuse_lightning.optimizers.edits import inserted, replaced, shortened, top_cells
+from fuse_lightning.optimizers.edit_screen import EditScreen
+from fuse_lightning.optimizers.edits import (
+    inserted,
+    moved,
+    removed,
+    replaced,
+    shortened,
+    top_cells,
+)
 from fuse_lightning.utilities.evaluations import Evaluations
 
 LEAST = 2
@@ -30,6 +38,9 @@ RESAMPLE = 0.25
 """Share of the positions that hold random tokens where gradients of all positions are taken."""
 SPARE = 2
 """Edits tried for each wanted one, as some are not read back as the same ids."""
+
+REACH = 3
+"""Places that a token is moved, at most."""
 
 
 @dataclass
@@ -61,6 +72,9 @@ class Revision:
     new token does to the likelihood of those behind it is not predicted. Removals are few, and
     not ranked.
 
+    With a screen more of them are tried than are wanted, moves of a token too, and the language
+    model reads all of them whole: then all kinds are ranked together.
+
     Args:
         objective: The objective, loaded.
         admission: Which prompts may stand.
@@ -72,6 +86,7 @@ class Revision:
         weight: Factor of that prediction; 0 for none.
         samples: Prompts with random tokens that a gradient is averaged over; 0 for the prompt
             itself.
+        screen: Reads edits whole and chooses among them; ``None`` ranks them as they are.
     """
 
     def __init__(
@@ -84,6 +99,7 @@ class Revision:
         predicted: Callable[[Term], bool],
         weight: float,
         samples: int,
+        screen: EditScreen | None = None,
     ) -> None:
         self.objective = objective
         self.admission = admission
@@ -93,6 +109,7 @@ class Revision:
         self.predicted = predicted
         self.weight = weight if any(map(predicted, objective.terms)) else 0.0
         self.samples = samples
+        self.screen = screen
 
     def propose(self, drafts: Sequence[Draft]) -> list[list[State]]:
         """Edits of each draft that were not scored before, at most as many as are wanted."""
@@ -101,6 +118,11 @@ class Revision:
         before = self.likelihood([d.state[:n] for d in drafts for n in range(len(d.state))])
         likely = torch.split(before, [len(draft.state) for draft in drafts])
         swaps, insertions = self._swap_changes(drafts), self._insertion_changes(drafts)
+        if self.screen is not None:
+            tables = zip(drafts, likely, swaps, insertions, strict=True)
+            tried = [self._tried(*each, self.screen.reads) for each in tables]
+            counts = [draft.count for draft in drafts]
+            return self.screen.choose(tried, [draft.owner for draft in drafts], counts)
         cells: list[Tensor] = []
         for draft, told, swap, insertion in zip(drafts, likely, swaps, insertions, strict=True):
             # No more than those that were scored can be known.
@@ -122,6 +144,45 @@ class Revision:
             _shared(draft.count, *parts)
             for draft, *parts in zip(drafts, admitted, admitted, admitted, strict=True)
         ]
+
+    def _tried(
+        self,
+        draft: Draft,
+        likely: Tensor,
+        swap: Tensor | None,
+        insertion: Tensor | None,
+        reads: int,
+    ) -> dict[State, float]:
+        """Edits of a draft that were not scored before, with their predicted changes.
+
+        A removal is taken for a replacement by a token that changes as much as the average does,
+        and a move for one that changes nothing.
+        """
+        state, width = draft.state, len(self.allowed)
+        here = [0.0] * len(state)
+        if swap is not None:
+            standing = to_device(torch.tensor(state)[:, None], swap.device)
+            here = swap.gather(1, standing).squeeze(1).tolist()
+        tried = dict.fromkeys(moved(state, REACH), 0.0)
+        for place in range(len(state) if len(state) > 1 else 0):
+            tried.setdefault(removed(state, place), -here[place])
+        kinds = [(replaced, self._swap_scores(draft, likely, swap), swap)]
+        if draft.grows:
+            kinds.append((inserted, self._insertion_scores(draft, likely, insertion), insertion))
+        for edit, scores, change in kinds:
+            cells = top_cells(scores, reads * draft.count + draft.known.count)
+            cells = cells[cells >= 0]
+            told = torch.zeros(len(cells)) if change is None else change.flatten()[cells]
+            found = zip(cells.tolist(), told.tolist(), strict=True)
+            fresh = 0
+            for cell, predicted in found:
+                place, token = divmod(cell, width)
+                after = edit(state, place, token)
+                if after in draft.known or fresh == reads * draft.count:
+                    continue
+                fresh += 1
+                tried.setdefault(after, predicted - (here[place] if edit is replaced else 0.0))
+        return {each: change for each, change in tried.items() if each not in draft.known}
 
     def _fresh(
         self, draft: Draft, cells: Tensor, edit: Callable[[State, int, int], State]

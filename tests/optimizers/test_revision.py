@@ -9,6 +9,8 @@ from fuse_lightning.data import ImageTargets, SentimentTargets
 from fuse_lightning.errors import FuseError
 from fuse_lightning.objectives import Fluency, Sentiment
 from fuse_lightning.optimizers import AutoDAN
+from fuse_lightning.optimizers.edit_screen import EditScreen
+from fuse_lightning.optimizers.edits import moved
 from fuse_lightning.optimizers.revision import Draft, Revision
 from fuse_lightning.search import BeamSearch, GreedySearch
 from fuse_lightning.utilities.evaluations import Evaluations
@@ -95,6 +97,61 @@ def test_the_best_replacements_are_those_of_the_plain_likelihoods(folders, doubl
     (found,) = module._revision.propose([draft(state, grows=False)])
     swaps = [each for each in found if len(each) == len(state)]
     assert [gains[each] for each in swaps] == near([gains[each] for each in best])
+
+
+def plain_loss(model, ids, start):
+    """Mean -log P of the ids from a place on, by one forward for each."""
+    told = [plain_log_probs(model, ids[:n])[ids[n]] for n in range(start, len(ids))]
+    return -float(sum(told)) / len(told)
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.5])
+def test_a_screen_chooses_by_plain_likelihoods_and_predicted_changes(weight, folders, double):
+    """Of all edits and moves those with the lowest sum, in order."""
+    module = AutoDAN([Fluency(folders["gpt2"], weight=3, prefix="An image of")])
+    module.load()
+    state = module.objective.encode_prompt("red star on")
+    head, writer = module.objective.terms[0].frame.head, module.writer
+    generator = torch.Generator().manual_seed(1)
+    swap, insertion = torch.randn(2, len(state), writer.vocab_size, generator=generator).double()
+    known = Evaluations()
+    known.add(state)
+    known.add(state[::-1])
+    changes = dict.fromkeys(moved(state, 9), 0.0)
+    for n, old in enumerate(state):
+        changes.setdefault((*state[:n], *state[n + 1 :]), -float(swap[n, old]))
+        for token in module.allowed_ids.tolist():
+            swapped = (*state[:n], token, *state[n + 1 :])
+            changes.setdefault(swapped, float(swap[n, token] - swap[n, old]))
+        for token in module.allowed_ids.tolist():
+            changes.setdefault((*state[:n], token, *state[n:]), float(insertion[n, token]))
+    good = [each for each in admitted(module, changes) if each not in known]
+    sums = {
+        each: 3 * plain_loss(writer, (*head, *each), len(head)) + 2 * weight * changes[each]
+        for each in good
+    }
+    read = [module.objective.terms[0]], 1.0, weight, EVERYTHING
+    screen = EditScreen(module.objective, module.admission, *read)
+    proposer = revision(module, flat(module), screen=screen)
+    tried = proposer._tried(draft(state, known=known), flat(module)(state), swap, insertion, 99)
+    assert {*admitted(module, tried)} == {*good}
+    (found,) = screen.choose([tried], [0], [20])
+    assert [sums[each] for each in found] == near(sorted(sums.values())[:20])
+
+
+def test_edits_that_are_read_whole_are_likelier(folders, double):
+    """What is chosen without a screen is among what the screen reads."""
+    means = []
+    for reads in (0, 4):
+        module = AutoDAN([Fluency(folders["gpt2"])], revise=1, revise_reads=reads)
+        module.load()
+        state = module.objective.encode_prompt("red star on")
+        (found,) = module._revision.propose([draft(state, count=10)])
+        assert len(found) == 10
+        means.append(
+            float(module.objective.losses(module.objective.prompts(found, [0] * 10)).mean())
+        )
+    assert means[1] < means[0] - 0.01
 
 
 def test_a_step_finds_the_best_prompt_within_one_edit(folders, pictures, tmp_path, double):
@@ -194,3 +251,15 @@ def test_other_objectives_are_revised_too(folders, tmp_path):
 def test_fewer_than_no_prompts_cannot_be_revised(folders):
     with pytest.raises(FuseError, match="revise is -1; it must be at least 0"):
         optimizer(folders, revise=-1)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"revise_reads": -1}, "revise_reads is -1; it must be at least 0"),
+        ({"revise_reads": 4, "revise": 0}, "revise_reads is 4, but revise is 0"),
+    ],
+)
+def test_a_screen_of_nothing_is_refused(options, message, folders):
+    with pytest.raises(FuseError, match=message):
+        optimizer(folders, **options)
