@@ -51,7 +51,7 @@ def beam_by_brute_force(losses, width, steps, siblings=None):
         for state in beam:
             children = [(*state, token) for token in VOCABULARY]
             family = sorted((losses[child], child) for child in children if child in losses)
-            ranked += [(siblings is not None and rank >= siblings, *each) for rank, each in enumerate(family)]
+            ranked += [(rank >= (siblings or rank + 1), *each) for rank, each in enumerate(family)]
         best = sorted((loss, child) for _, loss, child in sorted(ranked)[:width])
         beam = [state for _, state in best]
         history.append(best)
