@@ -37,6 +37,24 @@ OPENING = "An image of"
 
 
 @dataclass
+class Growth:
+    """Sizes of a search that grows captions.
+
+    Attributes:
+        beam_width: Width of the beam search.
+        siblings: Most prompts of the beam that extend the same one; ``None`` for no limit.
+        gradient_weight: Factor of the predicted change in the ranking of tokens; 0 for proposals
+            of the language model alone.
+        patience: Steps without a better prompt after which a target ends.
+    """
+
+    beam_width: int
+    siblings: int | None = None
+    gradient_weight: float = 0.25
+    patience: int = 18
+
+
+@dataclass
 class Setting:
     """Models and sizes of a ready-made search.
 
@@ -46,7 +64,8 @@ class Setting:
         classifier: Sentiment classifier.
         similarity: Weight of a similarity; that of fluency is 1.
         sentiment: Weight of the classifier.
-        beam_width: Width of the beam search.
+        caption: Growth of captions.
+        mood: Growth of captions with a mood.
         batch_size: Candidates of a state.
         steps: Steps of AutoDAN.
         swap_steps: Steps of GCG.
@@ -57,21 +76,34 @@ class Setting:
     classifier: str
     similarity: float
     sentiment: float
-    beam_width: int
+    caption: Growth
+    mood: Growth
     batch_size: int
     steps: int
     swap_steps: int
 
 
 SETTINGS: dict[Models, Setting] = {
-    "zoo": Setting("zoo/gpt2", "zoo/clip", "zoo/sentiment", 6, 0.4, 16, 32, 28, 100),
+    "zoo": Setting(
+        "zoo/gpt2",
+        "zoo/clip",
+        "zoo/sentiment",
+        6,
+        0.4,
+        Growth(32, siblings=2, gradient_weight=0, patience=6),
+        Growth(16),
+        32,
+        28,
+        100,
+    ),
     "hub": Setting(
         "openai-community/gpt2-medium",
         "openai/clip-vit-base-patch32",
         "cardiffnlp/twitter-roberta-base-sentiment-latest",
         22,
         1,
-        4,
+        Growth(4),
+        Growth(4),
         512,
         16,
         300,
@@ -209,17 +241,19 @@ def _search(
     if preset == "sentiment":
         terms.append(Sentiment(setting.classifier, setting.sentiment, opening, label=sentiment))
     if fluent:
+        growth = setting.mood if preset == "sentiment" else setting.caption
         return AutoDAN(
             terms,
             steps=setting.steps if steps is None else steps,
             batch_size=setting.batch_size,
+            gradient_weight=growth.gradient_weight,
             gradient_samples=8,
-            patience=18,
+            patience=growth.patience,
             # A mood often stands where a caption could end: ", how lovely".
             end_probability=0.95 if preset == "sentiment" else 0.5,
             top=top,
             seed=seed,
-        ), BeamSearch(setting.beam_width)
+        ), BeamSearch(growth.beam_width, growth.siblings)
     return GCG(
         terms,
         steps=setting.swap_steps if steps is None else steps,
