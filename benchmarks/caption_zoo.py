@@ -35,7 +35,12 @@ SEED = 90210
 """Of the scenes with a mood, and of other benchmarks."""
 HELD_OUT = 31337
 """Of scenes that chose no setting."""
-GRADIENTS: dict[str, Any] = {"gradient_weight": 0.25, "gradient_samples": 8, "patience": 18}
+GRADIENTS: dict[str, Any] = {
+    "batch_size": 32,
+    "gradient_weight": 0.25,
+    "gradient_samples": 8,
+    "patience": 18,
+}
 STRATEGIES: dict[str, tuple[Any, dict[str, Any]]] = {
     "greedy": (GreedySearch, {}),
     "uniform cost 32": (lambda: UniformCostSearch(32), {}),
@@ -43,7 +48,11 @@ STRATEGIES: dict[str, tuple[Any, dict[str, Any]]] = {
     "beam 16": (lambda: BeamSearch(16), {}),
     "beam 16, siblings 2": (lambda: BeamSearch(16, siblings=2), {}),
     "beam 16, gradients, patience 18": (lambda: BeamSearch(16), GRADIENTS),
-    "beam 32, siblings 2 (quickstart)": (lambda: BeamSearch(32, siblings=2), {}),
+    "beam 32 x 32, siblings 2, patience 6": (
+        lambda: BeamSearch(32, siblings=2),
+        {"batch_size": 32, "patience": 6},
+    ),
+    "beam 48, siblings 2 (quickstart)": (lambda: BeamSearch(48, siblings=2), {}),
 }
 
 

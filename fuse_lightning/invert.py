@@ -42,6 +42,7 @@ class Growth:
 
     Attributes:
         beam_width: Width of the beam search.
+        batch_size: Candidates of a state.
         siblings: Most prompts of the beam that extend the same one; ``None`` for no limit.
         gradient_weight: Factor of the predicted change in the ranking of tokens; 0 for proposals
             of the language model alone.
@@ -49,6 +50,7 @@ class Growth:
     """
 
     beam_width: int
+    batch_size: int
     siblings: int | None = None
     gradient_weight: float = 0.25
     patience: int = 18
@@ -66,9 +68,9 @@ class Setting:
         sentiment: Weight of the classifier.
         caption: Growth of captions.
         mood: Growth of captions with a mood.
-        batch_size: Candidates of a state.
         steps: Steps of AutoDAN.
         swap_steps: Steps of GCG.
+        swaps: Candidates of a step of GCG.
     """
 
     writer: str
@@ -78,9 +80,9 @@ class Setting:
     sentiment: float
     caption: Growth
     mood: Growth
-    batch_size: int
     steps: int
     swap_steps: int
+    swaps: int
 
 
 SETTINGS: dict[Models, Setting] = {
@@ -90,11 +92,11 @@ SETTINGS: dict[Models, Setting] = {
         "zoo/sentiment",
         6,
         0.4,
-        Growth(32, siblings=2, gradient_weight=0, patience=6),
-        Growth(16),
-        32,
+        Growth(48, 20, siblings=2, gradient_weight=0, patience=5),
+        Growth(16, 32),
         28,
         100,
+        128,
     ),
     "hub": Setting(
         "openai-community/gpt2-medium",
@@ -102,11 +104,11 @@ SETTINGS: dict[Models, Setting] = {
         "cardiffnlp/twitter-roberta-base-sentiment-latest",
         22,
         1,
-        Growth(4),
-        Growth(4),
-        512,
+        Growth(4, 512),
+        Growth(4, 512),
         16,
         300,
+        2048,
     ),
 }
 
@@ -245,7 +247,7 @@ def _search(
         return AutoDAN(
             terms,
             steps=setting.steps if steps is None else steps,
-            batch_size=setting.batch_size,
+            batch_size=growth.batch_size,
             gradient_weight=growth.gradient_weight,
             gradient_samples=8,
             patience=growth.patience,
@@ -257,7 +259,7 @@ def _search(
     return GCG(
         terms,
         steps=setting.swap_steps if steps is None else steps,
-        batch_size=4 * setting.batch_size,
+        batch_size=setting.swaps,
         top_k=64,
         top=top,
         seed=seed,
