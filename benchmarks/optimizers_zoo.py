@@ -77,7 +77,7 @@ ROWS: dict[str, Row] = {
         {"steps": EVALUATIONS // 8, "prompt_length": LENGTH},
         GreedySearch,
     ),
-    "AutoDAN, LM proposals only": growing(gradient_weight=0.0),
+    "VGD: AutoDAN, LM proposals only": growing(gradient_weight=0.0),
     "AutoDAN, gradient at a fixed token": growing(gradient_samples=0),
     "AutoDAN, smoothed": growing(),
 }
@@ -198,7 +198,8 @@ def main() -> None:
         f"{LENGTH} random tokens; AutoDAN grows its own, beam 8. *Judge*: cosine under "
         "`zoo/clip-judge` over that of the true captions; *objects right*: every colour and shape "
         "is named; both of the best prompt within these evaluations. The zoo has no captioner "
-        "that `Captioner` could rank.\n\n"
+        "that `Captioner` could rank. *VGD* (arXiv 2505.08622) is beam search of a language model, "
+        "re-ranked by the objective, without gradients.\n\n"
         + table(
             [
                 "optimizer",

@@ -57,7 +57,7 @@ ROWS: dict[str, Row] = {
     "growth and revision, edits read whole": growing(
         revise=2, revise_reads=4, max_evaluations=MOST
     ),
-    "growth, LM proposals only": growing(gradient_weight=0.0),
+    "VGD: growth, LM proposals only": growing(gradient_weight=0.0),
     "growth, gradient as published": growing(gradient_weight=1.0, **PUBLISHED),
     "growth, lookup at a fixed token": growing(gradient_weight=1.0, gradient_samples=0),
     "growth, smoothed, 8 samples": growing(gradient_samples=8),
@@ -137,7 +137,8 @@ def main() -> None:
         f"J = mean NLL + {WEIGHT:.0f} (1 - cos), lower is better; best over all steps. AutoDAN "
         f"starts empty, beam {BEAM}, {STEPS} steps, at most {CANDIDATES} exact evaluations a beam "
         f"and step; the others start from {LENGTH} random tokens and have at most as many "
-        "evaluations. Prompts of plain letters, commas and full stops.\n\n"
+        "evaluations. Prompts of plain letters, commas and full stops. *VGD* (arXiv 2505.08622) is "
+        "beam search of a language model, re-ranked by the objective, without gradients.\n\n"
         + table(["search", "J", "cos", "NLL", "evaluations", "s / target"], rows)
         + "\n",
     )

@@ -108,7 +108,7 @@ def test_cli_file_and_module_are_the_console_command():
 def test_python_example_of_the_readme_runs(capsys):
     short, code = readme_blocks("python")
     assert len(code.strip().splitlines()) <= 14
-    quick = re.sub(r"steps=28.*patience=18", "steps=2, batch_size=4, gradient_samples=2", code)
+    quick = re.sub(r"steps=28.*patience=5", "steps=2, batch_size=4, gradient_weight=0", code)
     assert quick != code
     exec(compile(quick, "README.md", "exec"), {})
     told = capsys.readouterr()
@@ -188,11 +188,21 @@ def test_the_readme_and_the_presets_search_as_the_quickstart_does():
     config = yaml.safe_load((ROOT / "configs" / "quickstart.yaml").read_text())
     options = config["model"]["init_args"]
     weight = options["terms"][1]["init_args"]["weight"]
-    width = config["trainer"]["callbacks"][0]["init_args"]["beam_width"]
+    beam = config["trainer"]["callbacks"][0]["init_args"]
     _, code = readme_blocks("python")
-    names = ("steps", "batch_size", "gradient_samples", "patience")
-    for words in (f"weight={weight}", f"Search({width})", *(f"{n}={options[n]}" for n in names)):
+    names = ("steps", "batch_size", "gradient_weight", "patience")
+    search = f"Search({beam['beam_width']}, siblings={beam['siblings']})"
+    for words in (f"weight={weight}", search, *(f"{n}={options[n]}" for n in names)):
         assert words in code
     zoo = SETTINGS["zoo"]
-    found = zoo.similarity, zoo.beam_width, zoo.batch_size, zoo.steps
-    assert found == (weight, width, options["batch_size"], options["steps"])
+    assert (zoo.similarity, zoo.steps) == (weight, options["steps"])
+    assert vars(zoo.caption) == beam | {name: options[name] for name in names if name != "steps"}
+
+
+def test_the_preset_with_a_mood_searches_as_its_quickstart_does():
+    config = yaml.safe_load((ROOT / "configs" / "quickstart_sentiment.yaml").read_text())
+    options = config["model"]["init_args"]
+    beam = config["trainer"]["callbacks"][0]["init_args"]
+    mood = SETTINGS["zoo"].mood
+    assert (mood.beam_width, mood.siblings) == (beam["beam_width"], beam.get("siblings"))
+    assert (mood.patience, mood.batch_size) == (options["patience"], options["batch_size"])

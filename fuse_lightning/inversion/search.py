@@ -83,21 +83,23 @@ def search(wish: Wish, setting: Setting) -> tuple[PromptOptimizer, Frontier[Stat
     """
     terms = _weighted(_terms(wish, setting), wish.weights)
     if wish.fluent:
+        growth = setting.mood if wish.preset == "sentiment" else setting.caption
         return AutoDAN(
             terms,
             steps=setting.steps if wish.steps is None else wish.steps,
-            batch_size=setting.batch_size,
+            batch_size=growth.batch_size,
+            gradient_weight=growth.gradient_weight,
             gradient_samples=8,
-            patience=18,
+            patience=growth.patience,
             # A mood often stands where a caption could end: ", how lovely".
             end_probability=0.95 if wish.preset == "sentiment" else 0.5,
             top=wish.top,
             seed=wish.seed,
-        ), BeamSearch(setting.beam_width)
+        ), BeamSearch(growth.beam_width, growth.siblings)
     return GCG(
         terms,
         steps=setting.swap_steps if wish.steps is None else wish.steps,
-        batch_size=4 * setting.batch_size,
+        batch_size=setting.swaps,
         top_k=64,
         top=wish.top,
         seed=wish.seed,

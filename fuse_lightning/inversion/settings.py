@@ -15,6 +15,26 @@ ROLES = ("writer", "clip", "encoder", "classifier")
 
 
 @dataclass(frozen=True)
+class Growth:
+    """Sizes of a search that grows captions.
+
+    Attributes:
+        beam_width: Width of the beam search.
+        batch_size: Candidates of a state.
+        siblings: Most prompts of the beam that extend the same one; ``None`` for no limit.
+        gradient_weight: Factor of the predicted change in the ranking of tokens; 0 for proposals
+            of the language model alone.
+        patience: Steps without a better prompt after which a target ends.
+    """
+
+    beam_width: int
+    batch_size: int
+    siblings: int | None = None
+    gradient_weight: float = 0.25
+    patience: int = 18
+
+
+@dataclass(frozen=True)
 class Setting:
     """Models and sizes of a ready-made search.
 
@@ -24,10 +44,11 @@ class Setting:
         classifier: Sentiment classifier, for :class:`Sentiment`.
         similarity: Weight of a similarity; that of fluency is 1.
         sentiment: Weight of the classifier.
-        beam_width: Width of the beam search.
-        batch_size: Candidates of a state.
+        caption: Growth of captions.
+        mood: Growth of captions with a mood.
         steps: Steps of AutoDAN.
         swap_steps: Steps of GCG.
+        swaps: Candidates of a step of GCG.
         encoder: Sentence encoder or CLIP that compares texts; ``None`` for the CLIP.
     """
 
@@ -36,10 +57,11 @@ class Setting:
     classifier: Any
     similarity: float
     sentiment: float
-    beam_width: int
-    batch_size: int
+    caption: Growth
+    mood: Growth
     steps: int
     swap_steps: int
+    swaps: int
     encoder: Any = None
 
     @property
@@ -49,17 +71,29 @@ class Setting:
 
 
 SETTINGS: dict[Models, Setting] = {
-    "zoo": Setting("zoo/gpt2", "zoo/clip", "zoo/sentiment", 6, 0.4, 16, 32, 28, 100),
+    "zoo": Setting(
+        "zoo/gpt2",
+        "zoo/clip",
+        "zoo/sentiment",
+        6,
+        0.4,
+        Growth(48, 20, siblings=2, gradient_weight=0, patience=5),
+        Growth(16, 32),
+        28,
+        100,
+        128,
+    ),
     "hub": Setting(
         "openai-community/gpt2-medium",
         "openai/clip-vit-base-patch32",
         "cardiffnlp/twitter-roberta-base-sentiment-latest",
         22,
         1,
-        4,
-        512,
+        Growth(4, 512),
+        Growth(4, 512),
         16,
         300,
+        2048,
     ),
 }
 """Settings by name; those of "hub" are the published ones of FUSE (arXiv 2408.04816)."""

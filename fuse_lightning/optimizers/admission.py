@@ -8,6 +8,7 @@ from typing import Any
 from fuse_lightning.errors import FuseError
 from fuse_lightning.objectives import Objective, Prompts, State
 from fuse_lightning.optimizers.constraints import Constraints
+from fuse_lightning.optimizers.familiar import familiar
 from fuse_lightning.search.checks import shortened
 
 logger = logging.getLogger(__name__)
@@ -27,6 +28,8 @@ class Admission:
         self.constraints = constraints
         self.optimizer = optimizer
         mask = constraints.mask(objective.primary)
+        if constraints.familiar is not None:
+            mask &= familiar(objective.primary, objective.models, constraints.familiar)
         self.allowed_ids = mask.nonzero().squeeze(1)
         """The primary's tokens that the constraints allow, shape (A,), on the CPU."""
         # Alone, blanks and parts of a character spell nothing, so that nobody proposes them; but a

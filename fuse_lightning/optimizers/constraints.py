@@ -46,16 +46,22 @@ class Constraints:
         canonical: Whether a prompt's text must be read by the primary tokenizer, behind its
             prefix, as the same ids. Without it the search may go through other ids, too; what is
             reported are still texts, with the ids and losses that they have when they are read.
+        familiar: Most tokens in which each other model of the objective may read the text of a
+            token, taken as a word; ``None`` for no limit. Where a model knows far fewer words than
+            the writer, 1 keeps the writer to these words.
     """
 
     tokens: TokenSet = "ascii"
     block: list[Listed] = field(default_factory=list)
     allow: list[Listed] = field(default_factory=list)
     canonical: bool = True
+    familiar: int | None = None
 
     def __post_init__(self) -> None:
         if self.tokens not in (sets := get_args(TokenSet)):
             raise FuseError(f"constraints.tokens is {self.tokens!r}; give one of {', '.join(sets)}")
+        if self.familiar is not None and self.familiar < 1:
+            raise FuseError(f"constraints.familiar is {self.familiar}; it must be at least 1")
         block, allow = (_texts(name, getattr(self, name)) for name in ("block", "allow"))
         self._marks: re.Pattern[str] | None = None
         self._blocked = [_composed(_plain(text)) for text in block]

@@ -1,5 +1,6 @@
 """AutoDAN runs: exactness, starts, ends."""
 
+import shutil
 from functools import partial
 
 import pytest
@@ -27,9 +28,14 @@ from fuse_lightning.optimizers.autodan import top_rows
 from fuse_lightning.search import BeamSearch, GreedySearch
 from fuse_lightning.search.target_search import TargetSearch
 from tests.factories import tiny
+from tests.factories.folders import edit_json
 from tests.near import near
 from tests.optimizers.runs import build, fit
 
+CHAT = (
+    "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}"
+    "{% if add_generation_prompt %}assistant:\n{% endif %}"
+)
 STEPS = 5
 optimizer = partial(build, AutoDAN, steps=STEPS, batch_size=6, gradient_samples=4)
 
@@ -200,6 +206,34 @@ def test_proposals_are_what_is_likely_and_predicted_to_lower_the_loss(
     children = [(*state, token) for token in ranked[: places[-1] + 1]]
     canonical = module.objective.prompts(children, [0] * len(children)).canonical
     assert len(proposed) == sum(canonical) == 12
+
+
+@pytest.mark.parametrize("begun", ["", "An image of "])
+@torch.no_grad()
+def test_a_chat_model_writes_the_prompt_as_its_answer(begun, folders, tmp_path):
+    chat = tmp_path / "chat"
+    shutil.copytree(folders["gpt2"], chat)
+    edit_json(chat / "tokenizer_config.json", chat_template=CHAT)
+    turns = [
+        {"role": "user", "content": "What is it?"},
+        {"role": "assistant", "content": begun + "{prompt}"},
+    ]
+    module = AutoDAN([Fluency(str(chat), layout=turns)], batch_size=8, end_probability=1.0)
+    module.load()
+    module.searches = [TargetSearch.begin("0", "", 0)]
+    text = "two red"
+    state = tuple(module.writer.tokenizer(begun[-1:] + text).input_ids)
+    (proposed,) = module.propose([[state]])
+    asked = module.writer.tokenizer.apply_chat_template(
+        turns[:1], tokenize=False, add_generation_prompt=True
+    )
+    ids = [*module.writer.start_ids, *module.writer.tokenizer(asked + begun + text).input_ids]
+    scores = module.writer.module(torch.tensor([ids])).logits[0, -1, : module.writer.vocab_size]
+    ranked = scores.masked_fill(~module.allowed, -torch.inf).argsort(descending=True).tolist()
+    places = [ranked.index(found[-1]) for found in proposed]
+    assert places == sorted(places)
+    children = [(*state, token) for token in ranked[: places[-1] + 1]]
+    assert sum(module.objective.prompts(children, [0] * len(children)).canonical) == 8
 
 
 @pytest.mark.parametrize("sign", [1, -1])

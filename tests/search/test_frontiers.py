@@ -44,11 +44,15 @@ def run(frontier, landscapes, steps):
     return history
 
 
-def beam_by_brute_force(losses, width, steps):
+def beam_by_brute_force(losses, width, steps, siblings=None):
     beam, history = [()], []
     for _ in range(steps):
-        children = {(*state, token) for state in beam for token in VOCABULARY}
-        best = sorted((losses[child], child) for child in children if child in losses)[:width]
+        ranked = []
+        for state in beam:
+            children = [(*state, token) for token in VOCABULARY]
+            family = sorted((losses[child], child) for child in children if child in losses)
+            ranked += [(rank >= (siblings or rank + 1), *each) for rank, each in enumerate(family)]
+        best = sorted((loss, child) for _, loss, child in sorted(ranked)[:width])
         beam = [state for _, state in best]
         history.append(best)
     return history
@@ -70,6 +74,31 @@ def uniform_cost_by_brute_force(losses, size, steps):
 
 
 seeds = st.lists(st.integers(0, 10**6), min_size=1, max_size=3)
+
+
+@settings(max_examples=50, deadline=None)
+@given(seeds, st.integers(1, 70), st.integers(1, 3))
+def test_a_beam_holds_few_siblings_as_long_as_others_fill_it(seeds, width, siblings):
+    landscapes = [landscape(seed) for seed in seeds]
+    history = run(BeamSearch(width, siblings), landscapes, DEPTH)
+    for target, losses in enumerate(landscapes):
+        expected = beam_by_brute_force(losses, width, DEPTH, siblings)
+        assert [step[target] for step in history] == expected
+
+
+def test_candidates_that_extend_nothing_have_no_siblings():
+    beam = BeamSearch(3, siblings=1)
+    beam.start([[(1, 2)]])
+    swaps = [(3.0, (1, 3)), (2.0, (1, 4)), (1.0, (1, 5)), (4.0, (1, 2, 6))]
+    beam.update([swaps])
+    assert beam.frontiers == [[(1.0, (1, 5)), (2.0, (1, 4)), (3.0, (1, 3))]]
+
+
+def test_a_beam_of_texts_is_as_wide_with_a_limit_of_siblings():
+    beam = BeamSearch(2, siblings=1)
+    beam.start([["re"]])
+    beam.update([[(1.0, "red"), (2.0, "rea")]])
+    assert beam.frontiers == [[(1.0, "red"), (2.0, "rea")]]
 
 
 @settings(max_examples=50, deadline=None)
@@ -224,6 +253,7 @@ def test_a_state_of_another_form_is_refused(state):
     ("make", "text"),
     [
         (lambda: BeamSearch(0), "beam_width is 0"),
+        (lambda: BeamSearch(2, siblings=0), "siblings is 0"),
         (lambda: UniformCostSearch(-1), "frontier_max_size is -1"),
     ],
 )
