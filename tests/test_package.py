@@ -7,17 +7,21 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
 from PIL import Image
 
 import fuse_lightning
+from fuse_lightning.cli.named_configs import shipped_configs
 from fuse_lightning.invert import SETTINGS
 from tests.factories.configs import short_search
 
 ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 CONFIG = ("--config", "run.yaml")
 
 
@@ -113,6 +117,58 @@ def test_commands_of_the_readme_name_files_that_exist():
     for block in readme_blocks("bash"):
         for path in re.findall(r"(?:configs|benchmarks|docs)/[\w./-]+", block):
             assert (ROOT / path).exists(), path
+
+
+def test_pages_name_configurations_of_the_package():
+    for page in (ROOT / "README.md", *ROOT.glob("docs/*.md")):
+        for name in re.findall(r"--config[= ]([\w./-]+)", page.read_text()):
+            # A path is one of the reader's own files, and so is FILE.
+            own = name.endswith(".yaml") or name.isupper()
+            assert own or name in shipped_configs(), (page, name)
+            assert not name.startswith("configs/"), (page, name)
+
+
+def test_the_readme_begins_with_an_installation_for_users():
+    (install, run) = readme_blocks("bash")[0].splitlines()
+    assert (install, run) == ("pip install fuse-lightning", "fuse fit --config quickstart")
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "SECURITY.md"])
+def test_links_lead_to_files_and_headings(name):
+    for link in re.findall(r"\]\((?!https?://)([^)\s]+)\)", (ROOT / name).read_text()):
+        path, _, heading = link.partition("#")
+        file = ROOT / (path or name)
+        assert file.exists(), link
+        if heading:
+            lines = re.findall(r"^#+ (.*)$", file.read_text(), re.MULTILINE)
+            anchors = {re.sub(r"[^\w -]", "", line.lower()).replace(" ", "-") for line in lines}
+            assert heading in anchors, link
+
+
+def test_the_citation_is_of_this_version():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert citation["version"] == fuse_lightning.__version__
+    assert citation["license"] == PROJECT["license"]
+    assert citation["repository-code"] == PROJECT["urls"]["Source"]
+
+
+def test_a_commit_is_checked_as_the_readme_says():
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"][0]["hooks"]
+    commands = readme_blocks("bash")[-1]
+    for hook in hooks:
+        command = hook["entry"].removesuffix(" --force-exclude")
+        assert f"{command} " in commands, command
+
+
+def test_every_requirement_has_an_oldest_version_to_test():
+    code = [sys.executable, str(ROOT / ".ci" / "floors.py")]
+    done = subprocess.run(code, capture_output=True, text=True, check=True)
+    pins = dict(line.split("==") for line in done.stdout.split())
+    for text in PROJECT["dependencies"]:
+        requirement = Requirement(text)
+        if requirement.name != "torch":
+            (oldest,) = (each for each in requirement.specifier if each.operator == ">=")
+            assert pins[requirement.name] == oldest.version
 
 
 def test_packaged_data_is_declared():

@@ -4,6 +4,7 @@ import re
 
 COMMANDS = {
     "invert": "invert",
+    "configs": "configs",
     "check": "check",
     "fit": "search",
     "validate": "search",
@@ -27,13 +28,14 @@ only the prompt:
               [--models zoo|hub] [--join] [--json] prints prompts, best first
 
 before a search:
+  fuse configs [NAME]                              configurations of the package; --config NAME
   fuse check --config FILE [options of fuse fit] [--json]
                                                    room for a better prompt, and what it will cost
 
 search (LightningCLI; `fuse fit --help` lists all options):
-  fuse fit --config configs/quickstart.yaml        search prompts for the bundled scenes
+  fuse fit --config quickstart                     search prompts for the bundled scenes
   fuse fit --config FILE --data.images PATH        search prompts for your pictures
-  fuse fit --config configs/greater.yaml           a prompt for questions, with a verdict
+  fuse fit --config greater                        a prompt for questions, with a verdict
   fuse fit --resume logs/search/version_0          go on with an interrupted run
   fuse fit ... --overwrite                         replace what an earlier run left in the folder
 

@@ -10,6 +10,7 @@ from typing import NoReturn
 from fuse_lightning import __version__
 from fuse_lightning.cli.help import COMMANDS, HELP
 from fuse_lightning.cli.messages import explain
+from fuse_lightning.cli.named_configs import with_config_paths
 from fuse_lightning.cli.quiet import quiet
 from fuse_lightning.errors import FuseError
 from fuse_lightning.utilities.addresses import without_secrets
@@ -49,7 +50,7 @@ def _run(args: Sequence[str] | None) -> None:
         return
     quiet()
     try:
-        _command(words[0])(words)
+        _command(words[0])(with_config_paths(words))
     except (ArgumentError, FuseError) as error:
         _fail(explain(error))
     except OSError as error:

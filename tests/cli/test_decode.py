@@ -16,6 +16,7 @@ from fuse_lightning.cli.decode_options import parse
 from fuse_lightning.cli.decode_setup import property_of, streams, variants
 from fuse_lightning.cli.help import HELP
 from fuse_lightning.cli.main import main
+from fuse_lightning.cli.named_configs import with_config_paths
 from fuse_lightning.decoding import ContrastiveDecoder, DecodingOptions, Stream
 from fuse_lightning.decoding.contrast import Contrast
 from fuse_lightning.decoding.text_files import read_texts
@@ -342,7 +343,7 @@ def commands():
                 and "--resume" not in words
                 and "--help" not in words
             ):
-                yield tuple(str(root / w) if w.startswith("configs/") else w for w in words)
+                yield tuple(with_config_paths(words))
 
 
 @pytest.mark.parametrize("words", sorted({*commands()}), ids=" ".join)

@@ -426,7 +426,7 @@ def test_help_ends_well(words, shown, capsys):
 @pytest.mark.parametrize("words", [[], ["-h"], ["--help"]])
 def test_the_commands_are_explained(words, capsys):
     main(words)
-    assert "fuse fit --config configs/quickstart.yaml" in capsys.readouterr().out
+    assert "fuse fit --config quickstart" in capsys.readouterr().out
 
 
 def test_version(capsys):

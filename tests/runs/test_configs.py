@@ -115,7 +115,6 @@ def test_config_parses_and_says_how_to_run_it(path, picture, capsys):
         line for line in path.read_text().splitlines() if line.startswith("#   fuse fit")
     )
     words = command.removeprefix("#   fuse ").split()
-    words = [str(path) if word.startswith("configs/") else word for word in words]
     words = [str(picture) if word == "PATH" else word for word in words]
     with pytest.raises(SystemExit, match="0"):
         main([*words, "--print_config"])
