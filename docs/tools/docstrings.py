@@ -6,7 +6,7 @@ from typing import Any
 import griffe
 
 ROLE = re.compile(r":\w+:`~?(?:[\w.]*\.)?(\w+)`")
-EXAMPLE = re.compile(r"^>>> .*\n(?:(?!\s*\n).*\n?)*", re.MULTILINE)
+EXAMPLE = re.compile(r"^( *)>>> .*\n?(?:\1.*\S.*\n?)*", re.MULTILINE)
 
 
 def markdown(text: str) -> str:
@@ -16,7 +16,12 @@ def markdown(text: str) -> str:
     'See `Frontier`.'
     """
     text = ROLE.sub(r"`\1`", text)
-    return EXAMPLE.sub(lambda found: f"```pycon\n{found[0].rstrip()}\n```\n", text)
+    return EXAMPLE.sub(_fenced, text)
+
+
+def _fenced(found: re.Match[str]) -> str:
+    space, example = found[1], found[0].rstrip()
+    return f"{space}```pycon\n{example}\n{space}```\n"
 
 
 class Docstrings(griffe.Extension):
