@@ -30,6 +30,7 @@ PARTS = {
 """Folders of the package that have a page, each with its title."""
 LINK = re.compile(r"(?<=\]\()((?:\.\./)+[^)#\s]+)(?=[)#])")
 CODE_IN_TABLE = re.compile(r"`[^`\n]*`")
+SEARCH = '<div class="md-search" data-md-component="search" role="dialog"'
 log = get_plugin_logger("fuse-lightning")
 
 
@@ -55,6 +56,11 @@ def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
     folder = posixpath.dirname(page.file.src_uri)
     lines = (_row(line) if line.startswith("|") else line for line in markdown.split("\n"))
     return LINK.sub(lambda found: _outside(found[1], folder, page), "\n".join(lines))
+
+
+def on_post_page(output: str, **_: Any) -> str:
+    """Names the dialog of the search for readers of the screen."""
+    return output.replace(SEARCH, f'{SEARCH} aria-label="Search"')
 
 
 def reference_page(part: str, title: str) -> str:

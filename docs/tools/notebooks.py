@@ -44,13 +44,6 @@ def notebook(script: str) -> str:
     return json.dumps(whole, indent=1, ensure_ascii=False) + "\n"
 
 
-def page(script: str) -> str:
-    """The same as Markdown, for the site."""
-    return "\n\n".join(
-        text if kind == "markdown" else f"```python\n{text}\n```" for kind, text in cells(script)
-    )
-
-
 if __name__ == "__main__":
     for path in SCRIPTS:
         text = notebook(path.read_text(encoding="utf-8"))
