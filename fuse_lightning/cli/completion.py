@@ -7,7 +7,7 @@ from functools import cache
 from importlib import import_module
 from typing import Literal, get_args
 
-from fuse_lightning.cli.help import COMMANDS
+from fuse_lightning.cli.help import COMMANDS, usage
 from fuse_lightning.errors import FuseError
 
 Shell = Literal["bash", "zsh", "fish"]
@@ -37,6 +37,9 @@ def command(words: list[str]) -> None:
         FuseError: If the shell is none of those that have a script.
     """
     shells = get_args(Shell)
+    if {"-h", "--help"} & {*words[1:]}:
+        print(*usage("completion"), sep="\n")
+        return
     if len(words) != 2 or words[1] not in shells:
         asked = " ".join(words[1:])
         raise FuseError(

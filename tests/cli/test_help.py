@@ -97,6 +97,10 @@ def test_options_are_those_of_the_help_pages():
     assert not any(word.endswith(".help") for word in known["fit"])
 
 
+def test_completion_has_a_help_page(capsys):
+    assert shown(capsys, "completion", "--help").startswith("  fuse completion bash|zsh|fish")
+
+
 def test_a_shell_without_a_script_is_refused(capsys):
     with pytest.raises(SystemExit):
         main(["completion", "csh"])
