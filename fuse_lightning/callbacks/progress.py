@@ -4,7 +4,7 @@ import shutil
 import sys
 import time
 from math import isfinite
-from typing import Any
+from typing import Any, TextIO
 
 import lightning as L
 from lightning.pytorch.callbacks import TQDMProgressBar
@@ -64,7 +64,12 @@ class PromptProgressBar(TQDMProgressBar):
     @property
     def is_disabled(self) -> bool:
         """Whether no bar is drawn, as in a log file, which would keep every state of it."""
-        return bool(super().is_disabled) or not (sys.stdout.isatty() or Console().is_jupyter)
+        return bool(super().is_disabled) or not (self.stream.isatty() or Console().is_jupyter)
+
+    @property
+    def stream(self) -> TextIO:
+        """Where the bar is drawn."""
+        return sys.stdout
 
     def init_train_tqdm(self) -> Tqdm:
         """The bar, whose line :meth:`_line` makes."""
@@ -73,7 +78,7 @@ class PromptProgressBar(TQDMProgressBar):
             disable=self.is_disabled,
             leave=True,
             dynamic_ncols=True,
-            file=sys.stdout,
+            file=self.stream,
             bar_format=f"{{bar:{BAR}}} {{desc}}",
         )
 

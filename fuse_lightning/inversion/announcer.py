@@ -4,12 +4,10 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import groupby
-from typing import Any
+from typing import Any, TextIO
 
 import lightning as L
 from lightning.pytorch.callbacks import Callback
-from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm
-from rich.console import Console
 
 from fuse_lightning.callbacks import PromptProgressBar
 from fuse_lightning.results.result import Result
@@ -64,19 +62,11 @@ class ErrorStreamBar(PromptProgressBar):
     """Progress bar on standard error, so that standard output holds the prompts alone."""
 
     @property
-    def is_disabled(self) -> bool:
-        """Whether no bar is drawn, as where standard error is no terminal."""
-        return not self.is_enabled or not (sys.stderr.isatty() or Console().is_jupyter)
+    def stream(self) -> TextIO:
+        """Where the bar is drawn."""
+        return sys.stderr
 
-    def init_train_tqdm(self) -> Tqdm:
-        """The bar."""
-        return Tqdm(
-            desc=self.train_description,
-            position=2 * self.process_position,
-            disable=self.is_disabled,
-            leave=False,
-            dynamic_ncols=True,
-            file=sys.stderr,
-            smoothing=0,
-            bar_format=self.BAR_FORMAT,
-        )
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Takes the bar away: what was found stands on its own."""
+        self.train_progress_bar.leave = False
+        super().on_train_end(trainer, pl_module)

@@ -15,6 +15,7 @@ ZOO = {"openai-community/gpt2-xl": "zoo/gpt2", "openai-community/gpt2": "zoo/gpt
 """Models of the hub, and those of the package that stand for them."""
 ELSEWHERE = {
     ("README.md", 0): "tests/test_package.py",
+    ("README.md", 1): "tests/test_package.py",
     **{("docs/add_your_own.md", n): "tests/runs/test_templates.py" for n in range(8)},
     ("docs/evaluation.md", 2): "tests/evaluation/test_own_parts.py",
     ("docs/layouts.md", 0): "tests/runs/test_layouts_page.py",
@@ -22,10 +23,13 @@ ELSEWHERE = {
 }
 """Snippets, by page and number, with the file of the tests that run them."""
 UNRUN = {
+    ("docs/applications.md", 0): {},
     ("docs/evaluation.md", 1): "needs DSPy, which is no part of the development tools",
-    ("docs/models.md", 2): "needs a T5 of the hub; tests/models/test_seq2seq_lm.py has a look-alike",
+    ("docs/models.md", 2): "needs a T5 of the hub; tests/models/test_seq2seq_lm.py has another",
+    ("docs/results.md", 0): "reads the file of a run, as tests/results do",
 }
 RUN = {
+    ("docs/applications.md", 0): {},
     ("docs/classification.md", 0): {"steps=4": "steps=1"},
     ("docs/decoding.md", 0): {"max_new_tokens=40": "max_new_tokens=4"},
     ("docs/decoding.md", 1): {"max_new_tokens=12": "max_new_tokens=4"},
@@ -86,4 +90,3 @@ def test_snippets_of_a_page_run(page, files, capsys):
 def test_yaml_of_a_page_can_be_read(page):
     for text in blocks("yaml")[page]:
         assert yaml.safe_load(text)
-

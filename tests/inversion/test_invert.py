@@ -137,7 +137,7 @@ def test_the_bar_stands_on_standard_error_wherever_the_prompts_go(monkeypatch, c
     told = capsys.readouterr()
     rows = [json.loads(line) for line in told.out.splitlines()]
     assert [row["target"] for row in rows] == [f"scene-{number}" for number in range(4)]
-    assert "targets=4/4" in told.err
+    assert "4/4 targets" in told.err
     monkeypatch.setattr("sys.stderr.isatty", lambda: False)
     main(["invert", "zoo/scenes", "--steps", "1", "--top", "1", "--json"])
     assert "targets" not in capsys.readouterr().err
