@@ -31,7 +31,7 @@ FOR_TYPES_ONLY = 5
 """Most imports that type checkers alone follow: each hides an arrow that points up or a circle."""
 LONGEST_FILE, LONGEST_CLASS, LONGEST_TESTS = 350, 250, 500
 """In lines."""
-OTHER_TESTS = {"factories", "fuzzing", "runs"}
+OTHER_TESTS = {"docs", "factories", "fuzzing", "runs"}
 """Folders of tests that stand for no folder of the package."""
 modules = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path

@@ -18,10 +18,10 @@ METADATA = {
 
 
 def cells(script: str) -> Iterator[tuple[str, str]]:
-    """Kind of each cell, "markdown" or "code", and its text.
+    r"""Kind of each cell, "markdown" or "code", and its text.
 
-    >>> [*cells("# %% [markdown]\\n# Two\\n#\\n# lines\\n\\n# %%\\nx = 1\\n")]
-    [('markdown', 'Two\\n\\nlines'), ('code', 'x = 1')]
+    >>> [*cells("# %% [markdown]\n# Two\n#\n# lines\n\n# %%\nx = 1\n")]
+    [('markdown', 'Two\n\nlines'), ('code', 'x = 1')]
     """
     for part in f"\n{script}".split(f"\n{MARK}")[1:]:
         head, _, body = part.partition("\n")

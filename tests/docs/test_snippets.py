@@ -23,7 +23,10 @@ ELSEWHERE = {
 """Snippets, by page and number, with the file of the tests that run them."""
 UNRUN = {
     ("docs/evaluation.md", 1): "needs DSPy, which is no part of the development tools",
-    ("docs/models.md", 2): "needs a T5 of the hub; tests/models/test_seq2seq_lm.py has a look-alike",
+    (
+        "docs/models.md",
+        2,
+    ): "needs a T5 of the hub; a look-alike is in tests/models/test_seq2seq_lm.py",
 }
 RUN = {
     ("docs/classification.md", 0): {"steps=4": "steps=1"},
@@ -86,4 +89,3 @@ def test_snippets_of_a_page_run(page, files, capsys):
 def test_yaml_of_a_page_can_be_read(page):
     for text in blocks("yaml")[page]:
         assert yaml.safe_load(text)
-
