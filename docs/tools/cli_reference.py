@@ -24,8 +24,8 @@ TOOLS = {
 HEAD = """# Command line
 
 The pages that `fuse help COMMAND` prints. `fuse help CLASS`, such as `fuse help AutoDAN`, prints
-the options of a class; [the Python reference](index.md) holds the same words. `fuse completion
-bash` prints a script that completes commands and options in a shell.
+the options of a class; [the Python reference](index.md) holds the same words.
+`fuse completion bash` prints a script that completes commands and options in a shell.
 """
 
 

@@ -1,5 +1,6 @@
 """Generated files are those that their generators write today; the notebooks' scripts run."""
 
+import doctest
 import json
 import re
 import sys
@@ -51,6 +52,12 @@ def test_a_notebook_is_that_of_its_script(name):
     assert written == tool("notebooks").notebook(path.read_text(encoding="utf-8")), hint
     kinds = [cell["cell_type"] for cell in json.loads(written)["cells"]]
     assert {*kinds} == {"markdown", "code"}
+
+
+def test_the_example_of_the_generator_gives_what_it_says():
+    failed, tried = doctest.testmod(tool("notebooks"))
+    assert tried
+    assert not failed
 
 
 @pytest.mark.slow

@@ -23,7 +23,6 @@ ELSEWHERE = {
 }
 """Snippets, by page and number, with the file of the tests that run them."""
 UNRUN = {
-    ("docs/applications.md", 0): {},
     ("docs/evaluation.md", 1): "needs DSPy, which is no part of the development tools",
     ("docs/models.md", 2): "needs a T5 of the hub; tests/models/test_seq2seq_lm.py has another",
     ("docs/results.md", 0): "reads the file of a run, as tests/results do",
