@@ -86,8 +86,6 @@ def usage(command: str) -> list[str]:
     """Lines of :data:`HELP` about a command.
 
     >>> usage("predict")
-    ['  fuse test --run RUN --generate PIPELINE --judge CLIP [--sentences ENCODER]
-                                                   pictures of the prompts beside the targets'
-    fuse predict --run RUN [--out FILE.csv|.jsonl]   prompts of each target']
+    ['  fuse predict --run RUN [--out FILE.csv|.jsonl]   prompts of each target']
     """
     return re.findall(rf"^  fuse {command} .*(?:\n {{9,}}.*)*", HELP, re.MULTILINE)
