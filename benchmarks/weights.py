@@ -1,7 +1,6 @@
 """Captions of held-out zoo scenes, by the weight of the picture.
 
-``python -m benchmarks.weights`` writes ``benchmarks/results/weights.md``. Everything but the weight
-and the beam is read from ``configs/quickstart.yaml``.
+``python -m benchmarks.weights`` writes ``benchmarks/results/weights.md``.
 """
 
 import argparse
@@ -18,6 +17,7 @@ from fuse_lightning.models import CLIP
 from fuse_lightning.search import BeamSearch
 
 SEED = 4242
+SETTINGS = {"batch_size": 32, "gradient_samples": 8, "gradient_weight": 0.25, "patience": 18}
 WEIGHTS = (0.75, 1.5, 3, 6, 12, 24)
 HEAD = [
     "weight of the picture",
@@ -49,7 +49,7 @@ def main() -> None:
         for weight in WEIGHTS:
             terms = config("quickstart.yaml")["terms"]
             terms[1]["init_args"]["weight"] = weight
-            module = build("quickstart.yaml", terms=terms)
+            module = build("quickstart.yaml", terms=terms, **SETTINGS)
             keep = options.keep and options.keep / f"{weight}.json"
             data = ImageTargets(str(folder), 8)
             found, true, _ = run(module, data, BeamSearch(options.beam), folder, judge, keep)
@@ -69,9 +69,11 @@ def main() -> None:
     write(
         "weights",
         f"# Captions by the weight of the picture\n\n{describe()}\n\n"
-        f"{options.scenes} held-out zoo scenes of seed {SEED}, settings of "
-        f"`configs/quickstart.yaml` with a beam of {options.beam}. Only the weight of "
-        "`ImageSimilarity` changes (6 there), that of `Fluency` is 1. *Objects right*: every "
+        f"{options.scenes} held-out zoo scenes of seed {SEED}. AutoDAN with the terms of "
+        f"`configs/quickstart.yaml`, beam {options.beam}, "
+        + ", ".join(f"`{name}: {value}`" for name, value in SETTINGS.items())
+        + ". Only the weight of `ImageSimilarity` changes (the quickstart has 6), that of "
+        "`Fluency` is 1. *Objects right*: every "
         "object's colour and shape is named. *Judge*: mean cosine under `zoo/clip-judge`, which "
         "takes no part in the search, over that of the true captions. The first scene's true "
         f"caption is *{first}*.\n\n{table(HEAD, rows)}\n",

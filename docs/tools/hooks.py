@@ -14,6 +14,7 @@ from mkdocs.structure.pages import Page
 REPOSITORY = "https://github.com/fuse-lightning/fuse-lightning"
 ROOT = Path(__file__).parents[2]
 PARTS = {
+    "inversion": "Prompts by one call",
     "optimizers": "Optimizers",
     "objectives": "Terms and objectives",
     "data": "Data",

@@ -82,6 +82,7 @@ def test_every_line_of_bash_starts_a_program_that_is_known():
     assert {line.split()[0] for _, line in lines()} <= known
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", sorted({*COMMANDS} - NAMED - {*QUICK}), ids=" ".join)
 def test_a_command_is_understood(words, here, capsys):
     words = with_config_paths([STAND_INS.get(word, word) for word in words])

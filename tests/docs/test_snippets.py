@@ -34,6 +34,7 @@ RUN = {
     ("docs/decoding.md", 1): {"max_new_tokens=12": "max_new_tokens=4"},
     ("docs/evaluation.md", 0): {},
     ("docs/find_divergence.md", 0): {},
+    ("docs/index.md", 0): {'"zoo/scenes", top=1': '"zoo/scenes", top=1, steps=1'},
     ("docs/mining.md", 0): {"mood_captions(600)": "mood_captions(60)"},
     ("docs/models.md", 0): {},
     ("docs/models.md", 1): {},
