@@ -1,6 +1,6 @@
 """Suggestions for misspelt class names, and the options of a class."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from typing import Any
 
@@ -37,9 +37,9 @@ def alike(name: str) -> str | None:
     return next((names[close] for close in get_close_matches(short, names, 1)), None)
 
 
-def class_names() -> list[str]:
-    """Names of all classes that a configuration may name and that are imported."""
-    return [kind.__name__ for base in BASES for kind in _all(base)]
+def class_names(bases: Sequence[type] = BASES) -> list[str]:
+    """Names of the imported classes of some kinds; by default all that a configuration may name."""
+    return [kind.__name__ for base in bases for kind in _all(base)]
 
 
 def _all(base: type[Any]) -> Iterator[type[Any]]:

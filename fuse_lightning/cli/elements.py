@@ -8,15 +8,20 @@ from difflib import get_close_matches
 from typing import Any
 
 from jsonargparse import Namespace
+from lightning.pytorch import Callback
+from lightning.pytorch.loggers import Logger
 
 from fuse_lightning.cli.classes import class_names
 from fuse_lightning.cli.texts import plain
 from fuse_lightning.errors import FuseError
+from fuse_lightning.objectives import Term
 from fuse_lightning.utilities.words import distinct_names, snake_case
 
 LISTS = r"(?:\w+\.)*(?:terms|callbacks|logger)"
 WORD = re.compile(rf"--(?P<place>{LISTS})(?:\.|(?=\[))(?P<name>\w+|\[-?\d+\])(?:\.(?P<option>.+))?")
 PRINTS = "--print_config"
+ELEMENTS = (Term, Callback, Logger)
+"""Bases of what the lists hold."""
 
 
 @dataclass(frozen=True)
@@ -101,9 +106,9 @@ def _named(words: Sequence[str]) -> Iterator[Named]:
 
 
 def _is_name(name: str) -> bool:
-    """Whether a name is an index, or that of a known class with or without a number."""
+    """Whether a name is an index, or that of a known class, with or without a number."""
     kind = re.sub(r"_\d+$", "", snake_case(name))
-    return not name.isidentifier() or kind in map(snake_case, class_names())
+    return not name.isidentifier() or kind in map(snake_case, class_names(ELEMENTS))
 
 
 def _elements(place: str, options: Namespace) -> list[Any]:

@@ -111,7 +111,8 @@ class FuseCLI(LightningCLI):
             # The configuration in a run's folder stays that of its search.
             self.save_config_callback = None
         options = self.config[self.config.subcommand]
-        _move_logs(options.trainer)
+        if isinstance(options.trainer, Namespace):
+            _move_logs(options.trainer)
         seed = options["seed_everything"]
         if not 0 <= seed <= LARGEST_SEED:
             raise FuseError(f"seed_everything is {seed}; it must be from 0 to {LARGEST_SEED}")

@@ -185,6 +185,15 @@ def _load(content: str) -> Any:
 
 
 set_loader(MODE, _load, exceptions=(yaml.YAMLError,))
+BREAKS = frozenset("\x85\u2028\u2029")
+"""Line breaks that YAML would fold where they are not escaped."""
+
+
+def _written(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    style = '"' if BREAKS & {*text} else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", str.__str__(text), style=style)
+
+
 # The parser writes what it has read before it makes plain texts of it.
-for kind in (Text, Deferred):
-    yaml.SafeDumper.add_representer(kind, yaml.SafeDumper.represent_str)
+for kind in (str, Text, Deferred):
+    yaml.SafeDumper.add_representer(kind, _written)

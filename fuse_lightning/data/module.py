@@ -145,6 +145,8 @@ class TargetDataModule(L.LightningDataModule, ABC):
     def _need(self, chosen: list[Target]) -> None:
         if not chosen:
             name, reason = next(iter(self.skipped.items()))
+            if len(self.skipped) == 1:
+                raise FuseError(reason)
             raise FuseError(
                 f"none of {len(self.skipped)} targets can be read; the first, {name!r}: {reason}"
             )

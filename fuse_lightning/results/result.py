@@ -75,7 +75,7 @@ class Result:
 
     def to_dict(self) -> dict[str, Any]:
         """Dictionary of plain values, for JSON and checkpoints."""
-        return asdict(self)
+        return asdict(self) | {"curve": [[*point] for point in self.curve]}
 
     @classmethod
     def from_dict(cls, values: Any) -> "Result":
@@ -85,7 +85,9 @@ class Result:
             FuseError: If it is of a later version.
             TypeError: If a value is missing or of another type.
         """
-        version = values.get("schema", 1) if isinstance(values, dict) else 1
+        if not isinstance(values, dict):
+            raise TypeError("it is no object")
+        version = values.get("schema", 1)
         if isinstance(version, int) and version > SCHEMA:
             raise FuseError(
                 f"schema {version} is that of a newer fuse-lightning, and this one reads up to "

@@ -269,9 +269,7 @@ def test_options_on_the_command_line(pictures, config, capsys, monkeypatch):
         main([*words, "--data.shuffle", "true", "--data.seed", "5"])
     assert end.value.code == 2
     gone = str(Path("p/gone.png").resolve())
-    assert f"none of 1 targets can be read; the first, 'a': image {gone!r}" in (
-        capsys.readouterr().err
-    )
+    assert f"error: image {gone!r} does not exist" in (capsys.readouterr().err)
 
 
 class TestSeveralDevices:

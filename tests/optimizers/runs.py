@@ -80,6 +80,10 @@ def found(module):
 def close(rows):
     """Float64 rows to compare with: losses depend in their last digits on what shares a batch."""
     return [
-        {**row, **{key: near(row[key], size=1, share=DOUBLE) for key in ("loss", "losses")}}
+        {
+            **row,
+            **{key: near(row[key], size=1, share=DOUBLE) for key in ("loss", "losses")},
+            "curve": [[step, near(loss, size=1, share=DOUBLE)] for step, loss in row["curve"]],
+        }
         for row in rows
     ]

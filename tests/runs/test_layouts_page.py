@@ -57,6 +57,7 @@ def test_the_python_example_prints_what_the_page_says():
 def test_the_chat_is_read_as_the_page_says():
     tokenizer = AutoTokenizer.from_pretrained(resolve("zoo/gpt2"))
     tokenizer.chat_template = CHATML
-    (given,) = (yaml.safe_load(text)["layout"] for text in blocks("yaml") if "role" in text)
+    found = [yaml.safe_load(text) for text in blocks("yaml") if "role" in text]
+    (given,) = (part["layout"] for part in found if "layout" in part)
     filled = Layout.read(given, tokenizer).fill("Be brief.", {"answer": "a red circle"})
     assert filled.text == blocks("")[0].rstrip("\n")

@@ -136,15 +136,18 @@ def test_json_lines_hold_the_exact_text(rows):
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_the_table_and_the_bar_show_and_do_not_obey(text, capsys, monkeypatch):
-    trainer = SimpleNamespace(is_global_zero=True, train_dataloader=None)
+    trainer = SimpleNamespace(
+        is_global_zero=True, train_dataloader=None, num_training_batches=9, max_epochs=1
+    )
     module = Idle(result(text), searches=[SimpleNamespace(best=found(text), done=True)])
     PromptTable().on_fit_end(trainer, module)
     out = capsys.readouterr().out
     assert not hidden(out.replace("\n", ""))
     assert visible(text).strip() in out.replace("\n", " ")
-    monkeypatch.setattr("lightning.pytorch.callbacks.ProgressBar.get_metrics", lambda *_: {})
-    metrics = PromptProgressBar().get_metrics(trainer, module)
-    assert metrics["prompt"] == visible(text)
+    monkeypatch.setenv("COLUMNS", "400")
+    bar = PromptProgressBar()
+    bar.setup(trainer, module, "fit")
+    assert bar._line(trainer, module).endswith(f": {visible(text)}")
 
 
 @pytest.mark.parametrize("text", HOSTILE)
