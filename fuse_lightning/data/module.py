@@ -145,11 +145,9 @@ class TargetDataModule(L.LightningDataModule, ABC):
     def _need(self, chosen: list[Target]) -> None:
         if not chosen:
             name, reason = next(iter(self.skipped.items()))
-            if len(self.skipped) == 1:
-                raise FuseError(reason)
-            raise FuseError(
-                f"none of {len(self.skipped)} targets can be read; the first, {name!r}: {reason}"
-            )
+            count = len(self.skipped)
+            told = f"none of {count} targets can be read; the first, {name!r}: {reason}"
+            raise FuseError(reason if count == 1 else told)
 
     def _choose(self, targets: list[Target], finished: Finished) -> list[Target]:
         """Unfinished, readable targets; no more are read than needed."""

@@ -1,6 +1,7 @@
 """State of one target's search: its best prompts, random stream, steps and what it has used."""
 
 import hashlib
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic
@@ -13,6 +14,8 @@ from fuse_lightning.search.frontier import StateT
 from fuse_lightning.utilities.evaluations import Evaluations
 
 NOTHING = float("inf")
+ROUNDING = 1e-5
+"""Share of a loss by which two computations of it may differ."""
 
 
 @dataclass
@@ -96,7 +99,9 @@ class TargetSearch(Generic[StateT]):
         self.seconds += seconds / count
         self.tokens += work.tokens / count
         self.flops += work.flops / count
-        if self.best and (not self.curve or self.curve[-1][1] != self.best.loss):
+        known = self.curve[-1][1] if self.curve else NOTHING
+        # A loss that was computed again may differ by rounding.
+        if self.best and not math.isclose(self.best.loss, known, rel_tol=ROUNDING):
             self.curve.append((self.step, self.best.loss))
 
     def bar(self, top: int) -> float:

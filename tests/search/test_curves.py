@@ -73,7 +73,7 @@ def test_results_without_a_curve_have_none():
 
 def test_a_search_notes_where_its_best_loss_changes():
     found = TargetSearch("a", "", torch.Generator())
-    for step, loss in enumerate((None, 3.0, None, 2.0, 2.5), start=1):
+    for step, loss in enumerate((None, 3.0, None, 2.0, 2.5, 2 - 1e-9), start=1):
         found.step = step
         if loss is not None:
             found.keep(Best(loss, [], (step,), str(step), step), top=2)
