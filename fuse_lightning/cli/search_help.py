@@ -113,7 +113,7 @@ def class_page(name: str) -> str:
     Raises:
         FuseError: If there is no such class.
     """
-    known = {kind.__name__: kind for kind in named_classes(object)}
+    known = {kind.__name__: kind for kind in named_classes(object, bases=True)}
     if name not in known:
         lower = {each.lower(): each for each in (*COMMANDS, *known)}
         near = get_close_matches(name.lower(), lower, 1)
@@ -147,13 +147,20 @@ def _value(default: Any) -> str:
     return str(default)
 
 
-def named_classes(base: type) -> list[type]:
-    """Public classes of one kind that a configuration can name."""
+def named_classes(base: type, *, bases: bool = False) -> list[type]:
+    """Public classes of one kind that a configuration can name.
+
+    Args:
+        base: The kind.
+        bases: Whether those count, too, that are there to be derived from.
+    """
     return [
         value
         for part in fuse_lightning.PARTS
         for value in fuse_lightning.public_names(part).values()
-        if isinstance(value, type) and issubclass(value, base) and value.__name__ not in BASES
+        if isinstance(value, type)
+        and issubclass(value, base)
+        and (bases or value.__name__ not in BASES)
     ]
 
 

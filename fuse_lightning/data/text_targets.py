@@ -9,6 +9,8 @@ from fuse_lightning.errors import FuseError
 from fuse_lightning.utilities.regular import read_text
 
 FILE = ".txt"
+TABLES = (".csv", ".tsv", ".json", ".jsonl", ".parquet", ".arrow")
+"""Endings of files that hold more than texts."""
 
 
 class TextTargets(TargetDataModule):
@@ -45,12 +47,25 @@ class TextTargets(TargetDataModule):
         return distinct(Target(text_name(text), text=text, source=text) for text in texts)
 
 
+def _is_file(root: Root, source: str) -> bool:
+    try:
+        return root.find(source, "text file").is_file()
+    # A long text is no name of a file.
+    except (FuseError, OSError, ValueError):
+        return False
+
+
 def _texts(source: Any, root: Root) -> list[str]:
     # YAML makes numbers and other things of some words.
     if not isinstance(source, str):
         raise FuseError(f"data.texts holds {source!r}, which is no text; put it in quotes")
     if not source.strip():
         raise FuseError("data.texts holds an empty text; give one that says something")
+    if source.endswith(TABLES) and _is_file(root, source):
+        raise FuseError(
+            f"data.texts names the table {source!r}; give a {FILE} file with a text a line, or the "
+            "texts themselves"
+        )
     if not source.endswith(FILE) or "\n" in source:
         return [source.strip()]
     try:

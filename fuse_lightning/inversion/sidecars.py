@@ -61,11 +61,10 @@ class Sidecars(Callback):
                 "yours; give paths of pictures, or leave sidecar out"
             )
         if kept:
-            logger.warning(
-                "%d texts beside pictures are there already and stay: %s; force replaces them",
-                len(kept),
-                some(kept),
-            )
+            what = "1 text beside a picture is there already and stays"
+            if len(kept) > 1:
+                what = f"{len(kept)} texts beside pictures are there already and stay"
+            logger.warning("%s: %s; force replaces what is there", what, some(kept))
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, *args: Any

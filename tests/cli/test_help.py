@@ -56,6 +56,11 @@ def test_a_class_has_a_page_with_all_its_options(capsys):
     assert re.search(r"^  patience \(null\) ", text, re.MULTILINE)
 
 
+@pytest.mark.parametrize("name", ["Term", "PromptOptimizer", "TargetDataModule"])
+def test_classes_to_derive_from_have_a_page_too(name):
+    assert class_page(name).startswith(f"{name}\n\n")
+
+
 @pytest.mark.parametrize(
     ("name", "told"), [("fluncy", "fuse help Fluency?"), ("fitt", "fuse help fit?"), ("?", "lists")]
 )

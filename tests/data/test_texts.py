@@ -85,3 +85,13 @@ def test_files_without_text_or_not_in_utf8_are_refused(tmp_path):
 def test_impossible_numbers_are_refused(options):
     with pytest.raises(FuseError, match=f"data.{next(iter(options))} is 0"):
         TextTargets("a", **options)
+
+
+@pytest.mark.parametrize("name", ["texts.csv", "texts.jsonl"])
+def test_a_table_is_not_taken_for_a_text(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).write_text("id,text\n1,a\n")
+    with pytest.raises(FuseError, match=f"names the table '{name}'; give a .txt file"):
+        TextTargets(name).find_targets()
+    # What names no file is a text.
+    assert TextTargets(f"no {name}").find_targets()[0].text == f"no {name}"

@@ -147,7 +147,7 @@ class TestSidecars:
         best = {row.target: row.prompt for row in rows if row.rank == 1}
         assert Path("many/scene-0.txt").read_text() == f"{best['scene-0']}\n"
         assert Path("many/scene-1.txt").read_text() == "mine"
-        assert "1 texts beside pictures are there already and stay: 'many/scene-1.txt'" in (
+        assert "1 text beside a picture is there already and stays: 'many/scene-1.txt'" in (
             caplog.text
         )
         rows = invert("many/scene-1.png", sidecar=True, force=True, **SHORT)
@@ -158,7 +158,7 @@ class TestSidecars:
         Image.open(SCENE).rotate(90).save("a.bmp")
         rows = invert(["a.png", "a.bmp"], sidecar=True, force=True, **SHORT)
         assert Path("a.txt").read_text() == f"{rows[0].prompt}\n"
-        assert "stay: 'a.txt'" in caplog.text
+        assert "stays: 'a.txt'" in caplog.text
 
     def test_a_picture_that_is_called_a_text_is_not_replaced(self):
         Image.open(SCENE).save("a.txt", "PNG")
