@@ -11,6 +11,8 @@ from hypothesis import settings
 
 # How long an example takes says how busy the machine is.
 settings.register_profile("any time", deadline=None)
+# For what is run a second time, with other kernels: rounding shows in few examples.
+settings.register_profile("again", deadline=None, max_examples=20)
 settings.load_profile("any time")
 
 
