@@ -27,7 +27,7 @@ from fuse_lightning.zoo.generator import SceneGenerator
 from fuse_lightning.zoo.reading import read_scene
 from fuse_lightning.zoo.render import render
 from tests.factories.diffusion import PICTURE, stable_diffusion
-from tests.near import near
+from tests.near import assert_near, near
 
 TEXTS = (
     "two large red squares above a small blue ball in the snow",
@@ -135,6 +135,15 @@ def test_a_judge_tells_where_the_generator_does_not(studio, prompts, monkeypatch
     still = Studio(SceneGenerator(), studio.judge)
     assert figure(Editability(still), prompts[:2]) == 0
     assert figure(EditKeeps(still), prompts[:2]) == near(1.0)
+
+
+def test_vectors_that_are_no_longer_kept_are_made_again(studio, prompts, monkeypatch):
+    monkeypatch.setattr("fuse_lightning.evaluation.generation.measures.KEPT", 1)
+    alone = [studio.vectors([text], torch.device("cpu"))[0] for text in TEXTS]
+    together = studio.vectors(TEXTS, torch.device("cpu"))
+    assert_near(together, torch.stack(alone))
+    assert len(studio._known) == 1
+    assert len(studio.seconds(TEXTS, torch.device("cpu"))) == len(TEXTS)
 
 
 def test_references_are_compared_under_an_encoder():

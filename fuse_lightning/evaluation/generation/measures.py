@@ -17,7 +17,7 @@ from fuse_lightning.metrics import MeanCost, MeanScore
 from fuse_lightning.models import CLIP, TextEncoder
 
 KEPT = 256
-"""Pictures' vectors that are remembered: those of a batch of several sources."""
+"""Texts whose pictures' vectors are remembered: those of a batch of several sources."""
 
 
 @dataclass
@@ -29,30 +29,37 @@ class Studio:
         judge: CLIP that compares pictures; it should have taken no part in the search.
         samples: Pictures of each text.
         seed: Seed of the first picture; the next ones follow.
-        seconds: Wall time of each text's pictures that were made last.
     """
 
     generator: Generator
     judge: CLIP
     samples: int = 1
     seed: int = 0
-    seconds: dict[str, float] = field(default_factory=dict)
-    _known: dict[str, Tensor] = field(default_factory=dict, repr=False)
+    _known: dict[str, tuple[Tensor, float]] = field(default_factory=dict, repr=False)
 
     def vectors(self, texts: Sequence[str], device: torch.device) -> Tensor:
         """Unit vectors of the pictures of each text under the judge, shape (N, samples, d)."""
+        return torch.stack([vectors for vectors, _ in self._made(texts, device)])
+
+    def seconds(self, texts: Sequence[str], device: torch.device) -> list[float]:
+        """Wall time in which the pictures of each text were made."""
+        return [seconds for _, seconds in self._made(texts, device)]
+
+    def _made(self, texts: Sequence[str], device: torch.device) -> list[tuple[Tensor, float]]:
         self.generator.load(device)
         self.judge.load(device)
-        for text in {*texts} - {*self._known}:
-            begin = time.perf_counter()
-            pictures: list[Image.Image] = []
-            for sample in range(self.samples):
-                pictures += self.generator.generate([text], self.seed + sample)
-            self.seconds[text] = time.perf_counter() - begin
-            self._known[text] = self.judge.image_features(pictures).cpu()
-            for old in [*self._known][:-KEPT]:
-                del self._known[old], self.seconds[old]
-        return torch.stack([self._known[text] for text in texts])
+        for text in dict.fromkeys(texts):
+            if text not in self._known:
+                begin = time.perf_counter()
+                pictures: list[Image.Image] = []
+                for sample in range(self.samples):
+                    pictures += self.generator.generate([text], self.seed + sample)
+                taken = time.perf_counter() - begin
+                self._known[text] = self.judge.image_features(pictures).cpu(), taken
+        made = [self._known[text] for text in texts]
+        for old in [*self._known][:-KEPT]:
+            del self._known[old]
+        return made
 
     def words(self, texts: Sequence[str], device: torch.device) -> Tensor:
         """Unit vectors of texts under the judge, shape (N, d)."""
@@ -60,7 +67,22 @@ class Studio:
         return self.judge.text_features(self.judge.encode(list(texts))).cpu()
 
 
-class GeneratedSimilarity(Measure):
+class PictureMeasure(Measure):
+    """Base of measures of generated pictures: a mean cosine under the judge, in [-1, 1].
+
+    Args:
+        studio: Makes and judges the pictures.
+    """
+
+    def __init__(self, studio: Studio) -> None:
+        self.studio = studio
+
+    def metric(self) -> Metric:
+        """A mean cosine, in [-1, 1]."""
+        return MeanScore("cosine")
+
+
+class GeneratedSimilarity(PictureMeasure):
     """Measure: cosine of generated pictures and the target's own, under the judge.
 
     Higher is better. Of several pictures of a prompt and of a target it is the mean. Papers call it
@@ -69,28 +91,21 @@ class GeneratedSimilarity(Measure):
 
     name = "generated_cosine"
 
-    def __init__(self, studio: Studio) -> None:
-        self.studio = studio
-
-    def metric(self) -> Metric:
-        """A mean cosine, in [-1, 1]."""
-        return MeanScore("cosine")
-
     def applies(self, target: Target, source: str) -> bool:
         """Whether the target has pictures."""
         return bool(target.pictures)
 
     def update(self, metric: Metric, prompts: Sequence[JudgedPrompt]) -> None:
         """Adds prompts."""
-        cosines = []
+        device, cosines = torch.device(metric.device), []
         for each in prompts:
-            vectors = self.studio.vectors([each.text], torch.device(metric.device))[0]
+            vectors = self.studio.vectors([each.text], device)[0]
             own = self.studio.judge.image_features(each.target.images).cpu()
             cosines.append(float((vectors @ own.T).mean()))
         metric.update(cosines)
 
 
-class GeneratedText(Measure):
+class GeneratedText(PictureMeasure):
     """Measure: cosine of generated pictures and their prompt, under the judge; higher is better.
 
     Papers call it CLIP-T.
@@ -98,23 +113,17 @@ class GeneratedText(Measure):
 
     name = "generated_text_cosine"
 
-    def __init__(self, studio: Studio) -> None:
-        self.studio = studio
-
-    def metric(self) -> Metric:
-        """A mean cosine, in [-1, 1]."""
-        return MeanScore("cosine")
-
     def update(self, metric: Metric, prompts: Sequence[JudgedPrompt]) -> None:
         """Adds prompts."""
-        device, cosines = torch.device(metric.device), []
-        for each in prompts:
-            vectors = self.studio.vectors([each.text], device)[0]
-            cosines.append(float((vectors @ self.studio.words([each.text], device)[0]).mean()))
+        device, texts = torch.device(metric.device), [each.text for each in prompts]
+        cosines: Tensor | list[float] = []
+        if texts:
+            made, read = self.studio.vectors(texts, device), self.studio.words(texts, device)
+            cosines = torch.einsum("nsd,nd->ns", made, read).mean(1)
         metric.update(cosines)
 
 
-class Editability(Measure):
+class Editability(PictureMeasure):
     """Measure: share of exchanged nouns that change the picture as they should; higher is better.
 
     One noun of the prompt is exchanged for another, such as "dog" for "cat", and a picture is made
@@ -126,17 +135,13 @@ class Editability(Measure):
 
     name = "editability"
 
-    def __init__(self, studio: Studio) -> None:
-        self.studio = studio
-
     def metric(self) -> Metric:
         """A mean share, in [0, 1]."""
         return MeanScore("share")
 
     def update(self, metric: Metric, prompts: Sequence[JudgedPrompt]) -> None:
         """Adds prompts."""
-        device = torch.device(metric.device)
-        shares = []
+        device, shares = torch.device(metric.device), []
         for each in prompts:
             edits = edited(each.text, self.studio.generator)
             right = [self._changes(each.text, *edit, device) for edit in edits]
@@ -151,20 +156,13 @@ class Editability(Measure):
         return bool((after - before) @ young > 0 > (after - before) @ old)
 
 
-class EditKeeps(Measure):
+class EditKeeps(PictureMeasure):
     """Measure: cosine of the pictures before and after a noun is exchanged; higher is better.
 
     What the exchanged noun does not name should stay. Prompts without a known noun do not count.
     """
 
     name = "edit_kept_cosine"
-
-    def __init__(self, studio: Studio) -> None:
-        self.studio = studio
-
-    def metric(self) -> Metric:
-        """A mean cosine, in [-1, 1]."""
-        return MeanScore("cosine")
 
     def update(self, metric: Metric, prompts: Sequence[JudgedPrompt]) -> None:
         """Adds prompts."""
@@ -176,13 +174,10 @@ class EditKeeps(Measure):
         metric.update(cosines)
 
 
-class GenerationSeconds(Measure):
+class GenerationSeconds(PictureMeasure):
     """Measure: mean wall time in which the pictures of a prompt are made; lower is better."""
 
     name = "generation_seconds"
-
-    def __init__(self, studio: Studio) -> None:
-        self.studio = studio
 
     def metric(self) -> Metric:
         """A mean time."""
@@ -190,9 +185,8 @@ class GenerationSeconds(Measure):
 
     def update(self, metric: Metric, prompts: Sequence[JudgedPrompt]) -> None:
         """Adds prompts."""
-        for each in prompts:
-            self.studio.vectors([each.text], torch.device(metric.device))
-        metric.update([self.studio.seconds[each.text] for each in prompts])
+        texts = [each.text for each in prompts]
+        metric.update(self.studio.seconds(texts, torch.device(metric.device)))
 
 
 class ReferenceSimilarity(Measure):
