@@ -37,7 +37,7 @@ def evaluate(
         lines = [line.strip() for line in read_text(texts).splitlines()]
     except (OSError, UnicodeDecodeError) as error:
         raise FuseError(
-            f"texts {str(texts)!r} cannot be read ({error}); give a text file"
+            f"--texts {str(texts)!r} cannot be read ({error}); give a text file"
         ) from error
     lines = list(dict.fromkeys(line for line in lines if line))
     rows = fidelity(auto_model(source), auto_model(target), lines, positions, tokens, seed)

@@ -39,7 +39,12 @@ def alike(name: str) -> str | None:
 
 def class_names(bases: Sequence[type] = BASES) -> list[str]:
     """Names of the imported classes of some kinds; by default all that a configuration may name."""
-    return [kind.__name__ for base in bases for kind in _all(base)]
+    return [kind.__name__ for kind in all_classes(bases)]
+
+
+def all_classes(bases: Sequence[type] = BASES) -> list[type]:
+    """Imported classes of some kinds; by default all that a configuration may name."""
+    return [kind for base in bases for kind in _all(base)]
 
 
 def _all(base: type[Any]) -> Iterator[type[Any]]:

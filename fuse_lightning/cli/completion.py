@@ -1,20 +1,15 @@
-"""``fuse completion``: a script that completes commands and options in a shell."""
+"""``fuse completion``: a script that completes commands, names and options in a shell."""
 
-import io
-import re
-from contextlib import redirect_stdout, suppress
-from functools import cache
-from importlib import import_module
 from typing import Literal, get_args
 
-from fuse_lightning.cli.help import COMMANDS, usage
+from fuse_lightning.cli.completion_words import Words, completion_words
+from fuse_lightning.cli.help import usage
 from fuse_lightning.errors import FuseError
 
 Shell = Literal["bash", "zsh", "fish"]
-SEARCHES = ("check", "fit", "validate", "test", "predict")
-OPTION = re.compile(r"(?<![\w-])--[a-z][a-z0-9._-]*[a-z0-9]|(?<![\w-])-[a-zA-Z](?![\w-])")
+SHELLS = get_args(Shell)
 BASH = """_fuse() {{
-  local cur=${{COMP_WORDS[COMP_CWORD]}} words
+  local cur=${{COMP_WORDS[COMP_CWORD]}} before=${{COMP_WORDS[COMP_CWORD-1]}} words= names=
   if [ "$COMP_CWORD" = 1 ]; then
     COMPREPLY=($(compgen -W "{commands}" -- "$cur"))
     return
@@ -23,7 +18,13 @@ BASH = """_fuse() {{
 {cases}
   esac
   # Bash takes the part in front of a = for a word of its own.
-  case "$cur" in -*) COMPREPLY=($(compgen -W "$words" -- "$cur")) ;; esac
+  case "$cur" in
+  -*) COMPREPLY=($(compgen -W "$words" -- "$cur")) ;;
+  *) case "$before" in
+{values}
+    *) if [ "$COMP_CWORD" = 2 ]; then COMPREPLY=($(compgen -W "$names" -- "$cur")); fi ;;
+    esac ;;
+  esac
 }}
 complete -o default -F _fuse fuse
 """
@@ -36,72 +37,49 @@ def command(words: list[str]) -> None:
     Raises:
         FuseError: If the shell is none of those that have a script.
     """
-    shells = get_args(Shell)
     if {"-h", "--help"} & {*words[1:]}:
         print(*usage("completion"), sep="\n")
         return
-    if len(words) != 2 or words[1] not in shells:
+    if len(words) != 2 or words[1] not in SHELLS:
         asked = " ".join(words[1:])
         raise FuseError(
-            f"fuse completion {asked!r} names no shell; give one of {', '.join(shells)}, such as: "
+            f"fuse completion {asked!r} names no shell; give one of {', '.join(SHELLS)}, such as: "
             "fuse completion bash >> ~/.bash_completion"
         )
-    print(script(words[1], {name: option_words(name) for name in COMMANDS}), end="")
+    print(script(words[1], completion_words(SHELLS)), end="")
 
 
-def script(shell: str, options: dict[str, list[str]]) -> str:
+def script(shell: str, words: Words) -> str:
     """Completion script of a shell.
 
     Args:
         shell: One of :data:`Shell`.
-        options: The commands, each with its options.
+        words: What is completed.
     """
     if shell == "fish":
-        lines = [f"complete -c fuse -n __fish_use_subcommand -xa '{' '.join(options)}'"]
-        for name, words in options.items():
-            seen = f"complete -c fuse -n '__fish_seen_subcommand_from {name}'"
-            lines += [
-                f"{seen} -l {word[2:]}" if word.startswith("--") else f"{seen} -s {word[1:]}"
-                for word in words
-            ]
-        return "\n".join([*lines, ""])
-    cases = "\n".join(f'  {name}) words="{" ".join(each)}" ;;' for name, each in options.items())
-    return (ZSH if shell == "zsh" else "") + BASH.format(commands=" ".join(options), cases=cases)
+        return "\n".join([*_fish(words), ""])
+    cases = "\n".join(
+        f'  {name}) words="{" ".join(words.options.get(name, ()))}" '
+        f'names="{" ".join(words.names.get(name, ()))}" ;;'
+        for name in words.commands
+    )
+    values = "\n".join(
+        f'    {"|".join(flags)}) COMPREPLY=($(compgen -W "{" ".join(words.values[flags])}" '
+        '-- "$cur") $(compgen -f -- "$cur")) ;;'
+        for flags in words.values
+    )
+    text = BASH.format(commands=" ".join(words.commands), cases=cases, values=values)
+    return (ZSH if shell == "zsh" else "") + text
 
 
-def option_words(name: str) -> list[str]:
-    """Options of a command, read from its help pages."""
-    if name == "completion":
-        return []
-    pages = [_page(name, "--help")]
-    if name in SEARCHES:
-        pages += _search_pages()
-    elif name in ("zoo", "adapter"):
-        tools = re.findall(r"^    (\w+)  ", pages[0], re.MULTILINE)
-        pages += [_page(name, tool, "--help") for tool in tools]
-    found = {word for page in pages for word in OPTION.findall(page)}
-    return sorted(word for word in found if word != "--help-all" and not word.endswith(".help"))
-
-
-@cache
-def _search_pages() -> list[str]:
-    """Help pages that the commands of a search share: all options, and those of all classes."""
-    options = [f"--{place}.help={name}" for place, name in _classes()]
-    return [_page("fit", option) for option in ("--help-all", *options)]
-
-
-def _classes() -> list[tuple[str, str]]:
-    from fuse_lightning.cli.search_help import named_classes
-    from fuse_lightning.data import TargetDataModule
-    from fuse_lightning.search import SearchModule
-
-    kinds = (("model", SearchModule), ("data", TargetDataModule))
-    return [(place, kind.__name__) for place, base in kinds for kind in named_classes(base)]
-
-
-def _page(name: str, *words: str) -> str:
-    run = import_module(f"fuse_lightning.cli.{COMMANDS[name]}").command
-    stream = io.StringIO()
-    with redirect_stdout(stream), suppress(SystemExit):
-        run([name, *words])
-    return stream.getvalue()
+def _fish(words: Words) -> list[str]:
+    lines = [f"complete -c fuse -n __fish_use_subcommand -xa '{' '.join(words.commands)}'"]
+    for name in words.commands:
+        seen = f"complete -c fuse -n '__fish_seen_subcommand_from {name}'"
+        if names := words.names.get(name):
+            lines.append(f"{seen} -xa '{' '.join(names)}'")
+        for word in words.options.get(name, ()):
+            flag = f"-l {word[2:]}" if word.startswith("--") else f"-s {word[1:]}"
+            taken = next((words.values[each] for each in words.values if word in each), None)
+            lines.append(f"{seen} {flag}" + (f" -ra '{' '.join(taken)}'" if taken else ""))
+    return lines

@@ -118,13 +118,15 @@ def command(words: list[str]) -> None:
     if request.parsed.settings.stream:
         kept = {RESUME: goes_on is not None, OVERWRITE: overwrite, "--out": out is not None}
         if given := [name for name, value in kept.items() if value]:
-            raise FuseError(f"stream keeps nothing, and {given[0]} is given; leave one of them out")
+            raise FuseError(
+                f"--stream keeps nothing, and {given[0]} is given; leave one of them out"
+            )
         _stream(request)
         return
     if "\0" in (out or ""):
-        raise FuseError(f"out is {out!r}, which no folder can be called; give another --out")
+        raise FuseError(f"--out is {out!r}, which no folder can be called; give another one")
     if goes_on is not None and out is not None:
-        raise FuseError(f"{RESUME} goes on in its folder, and out is {out!r}; remove --out")
+        raise FuseError(f"{RESUME} goes on in its folder, and --out is {out!r}; leave it out")
     place = goes_on or (Path(out) if out else None)
     with DecodingRun(place, goes_on=goes_on is not None, overwrite=overwrite) as run:
         _decode(request, run)
@@ -141,9 +143,9 @@ def asked(parsed: Parsed) -> Request:
     opened = streams(parsed, None if found is None else len(found.contrast.weights))
     request = Request(parsed, opened, found, prop=property_of(parsed.property))
     if settings.print < 0:
-        raise FuseError(f"print is {settings.print}; give 0 or more texts")
+        raise FuseError(f"--print is {settings.print}; give 0 or more texts")
     if settings.stream and settings.json:
-        raise FuseError("stream and json are both given; give one of them")
+        raise FuseError("--stream and --json are both given; give one of them")
     if request.prop is not None and not (found and found.amounts):
         raise FuseError(
             "a property is given, and its rate is counted in a sweep along a path; give --sweep, "
@@ -151,13 +153,13 @@ def asked(parsed: Parsed) -> Request:
         )
     if settings.at is not None and request.prop is None:
         raise FuseError(
-            f"at is {settings.at:g}, and no property is given whose rate is extrapolated; give "
+            f"--at is {settings.at:g}, and no property is given whose rate is extrapolated; give "
             "--property.pattern, --property.classifier or --property.judge, or leave --at out"
         )
     if settings.score is not None:
         check_reading(parsed)
         if settings.stream:
-            raise FuseError("score reads texts, and stream writes one; leave one of them out")
+            raise FuseError("--score reads texts, and --stream writes one; leave one of them out")
         request.pairs = read_pairs(settings.score)
         return request
     sources = PromptSources(settings.column, settings.split, settings.limit)
@@ -165,13 +167,13 @@ def asked(parsed: Parsed) -> Request:
     count = request.size
     if settings.stream and count != 1:
         raise FuseError(
-            f"stream prints one text, and {count} are asked for; give one prompt, one sample and "
+            f"--stream prints one text, and {count} are asked for; give one prompt, one sample and "
             "no sweep, or leave --stream out"
         )
     if settings.stream and parsed.writing.beams > 1:
         raise FuseError(
-            f"stream prints a text as it is written, and beams is {parsed.writing.beams}, whose "
-            "texts are known only whole; leave one of them out"
+            f"--stream prints a text as it is written, and --beams is {parsed.writing.beams}, "
+            "whose texts are known only whole; leave one of them out"
         )
     return request
 
@@ -269,7 +271,7 @@ def _check_found(found: Sequence[ScoredText], request: Request, run: DecodingRun
     most = max((text.sample for text in found), default=-1) + 1
     if not request.pairs and most > request.parsed.writing.samples:
         raise FuseError(
-            f"samples is {request.parsed.writing.samples}, and the run in {str(run.path)!r} has "
+            f"--samples is {request.parsed.writing.samples}, and the run in {str(run.path)!r} has "
             f"{most} texts of a prompt already; give as many or more"
         )
     seen = {TextFigures.of(text).key for text in found}

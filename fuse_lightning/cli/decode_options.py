@@ -191,7 +191,7 @@ def parse(words: Sequence[str]) -> Parsed:
     for group in (*STREAMS, "property"):
         if not isinstance(found[group], Namespace):
             raise FuseError(
-                f"option {group} is {found[group]!r}; give a group of options, such as "
+                f"option --{group} is {found[group]!r}; give a group of options, such as "
                 f"{group}: {{{'pattern' if group == 'property' else 'model'}: {found[group]}}}"
             )
     writing = {each.name: found[each.name] for each in fields(DecodingOptions)}

@@ -65,7 +65,7 @@ def variants(settings: DecodeSettings) -> Variants | None:
         for name in NUMBERS:
             if (value := getattr(settings, name)) is not None:
                 raise FuseError(
-                    f"{name} is {value:g}, and no preset is given that has this number; give "
+                    f"--{name} is {value:g}, and no --preset is given that has this number; give "
                     f"--preset, or leave --{name} out"
                 )
         found = _by_weights(settings)
@@ -90,8 +90,8 @@ def _by_weights(settings: DecodeSettings) -> Variants | None:
     sweep, weights = settings.sweep, settings.weights
     if sweep is not None and weights is not None:
         raise FuseError(
-            f"weights is {weights!r} and sweep is {sweep!r}; give one of them, as both say with "
-            "which weights texts are written"
+            f"--weights is {weights!r} and --sweep is {sweep!r}; give one of them, as both say "
+            "with which weights texts are written"
         )
     if sweep is not None:
         return _path(_rows(sweep))
@@ -101,7 +101,7 @@ def _by_weights(settings: DecodeSettings) -> Variants | None:
     if settings.score is not None:
         return None
     raise FuseError(
-        f"neither weights nor preset is given; give --weights such as 2,-1, or --preset one of "
+        f"neither --weights nor --preset is given; give --weights such as 2,-1, or --preset one of "
         f"{', '.join(PRESETS)}"
     )
 
@@ -114,11 +114,11 @@ def _rows(sweep: str | list[float] | list[list[float]]) -> list[Weights]:
     ]
     if len(found) < 2 or len({*map(len, found)}) != 1 or len(found[0]) < 2:
         raise FuseError(
-            f"sweep is {sweep!r}; give amounts such as 0,1,2 with a --preset, or rows of as many "
+            f"--sweep is {sweep!r}; give amounts such as 0,1,2 with a --preset, or rows of as many "
             'weights as there are streams, such as "1,0;2,-1"'
         )
     if len({*found}) < len(found):
-        raise FuseError(f"sweep is {sweep!r}, which names some weights twice; give each once")
+        raise FuseError(f"--sweep is {sweep!r}, which names some weights twice; give each once")
     return found
 
 
@@ -136,23 +136,23 @@ def _path(rows: Sequence[Weights]) -> Variants:
 
 def _by_preset(settings: DecodeSettings, name: str) -> Variants:
     if name not in PRESETS:
-        raise FuseError(f"preset {name!r} is unknown; give one of {', '.join(PRESETS)}")
+        raise FuseError(f"--preset {name!r} is unknown; give one of {', '.join(PRESETS)}")
     if settings.weights is not None:
         raise FuseError(
-            f"weights is {settings.weights!r} and preset is {name!r}, which has its own; leave one "
-            "of them out"
+            f"--weights is {settings.weights!r} and --preset is {name!r}, which has its own; leave "
+            "one of them out"
         )
     if settings.mode is not None:
         raise FuseError(
-            f"mode is {settings.mode!r} and preset is {name!r}, which has its own; leave one of "
-            "them out"
+            f"--mode is {settings.mode!r} and --preset is {name!r}, which has its own; leave one "
+            "of them out"
         )
     make: Any = PRESETS[name]
     known = inspect.signature(make).parameters
     for number in NUMBERS:
         if (value := getattr(settings, number)) is not None and number not in known:
             raise FuseError(
-                f"preset {name!r} has no number {number!r} (given: {value:g}); it has "
+                f"--preset {name!r} has no number {number!r} (given: {value:g}); it has "
                 f"{', '.join(known)}"
             )
     given = {key: value for key in known if (value := getattr(settings, key)) is not None}
@@ -161,7 +161,7 @@ def _by_preset(settings: DecodeSettings, name: str) -> Variants:
         return _swept(settings, name, swept, given)
     needed = [key for key in known if known[key].default is inspect.Parameter.empty]
     if missing := [key for key in needed if key not in given]:
-        raise FuseError(f"preset {name!r} needs a number; give --{missing[0]}, such as 1.5")
+        raise FuseError(f"--preset {name!r} needs a number; give --{missing[0]}, such as 1.5")
     contrast: Contrast = make(**given)
     return Variants(contrast, (contrast.weights,))
 
@@ -171,17 +171,19 @@ def _swept(
 ) -> Variants:
     if number is None:
         raise FuseError(
-            f"preset {name!r} has no amount to sweep; give one of amplification, context_aware, "
+            f"--preset {name!r} has no amount to sweep; give one of amplification, context_aware, "
             "contrastive, guidance, proxy, or weights to sweep without a preset"
         )
     if number in given:
         raise FuseError(
-            f"{number} is {given[number]:g}, and sweep gives it several values; leave --{number} "
-            "out"
+            f"--{number} is {given[number]:g}, and --sweep gives it several values; leave "
+            f"--{number} out"
         )
     amounts = _numbers(settings.sweep, "sweep", "0,0.5,1,2")
     if len({*amounts}) < len(amounts):
-        raise FuseError(f"sweep is {settings.sweep!r}, which names an amount twice; give each once")
+        raise FuseError(
+            f"--sweep is {settings.sweep!r}, which names an amount twice; give each once"
+        )
     make: Any = PRESETS[name]
     contrasts = [make(**given, **{number: amount}) for amount in amounts]
     # An amount of 0 makes a weight of -0.
@@ -198,7 +200,7 @@ def _numbers(value: Any, option: str, example: str) -> Weights:
         found = (math.nan,)
     if not all(map(math.isfinite, found)):
         raise FuseError(
-            f"{option} is {value!r}; give finite numbers with commas between them, such as "
+            f"--{option} is {value!r}; give finite numbers with commas between them, such as "
             f"{example}"
         )
     return found
@@ -216,7 +218,7 @@ def names(value: str | Sequence[str], option: str) -> tuple[str, str]:
     parts = value.split(",") if isinstance(value, str) else value
     found = [part.strip().upper() for part in parts]
     if len(found) != 2 or found[0] == found[1]:
-        raise FuseError(f"{option} is {value!r}; give the names of two streams, such as A,B")
+        raise FuseError(f"--{option} is {value!r}; give the names of two streams, such as A,B")
     return found[0], found[1]
 
 
@@ -254,7 +256,7 @@ def streams(parsed: Parsed, count: int | None) -> list[StreamOptions]:
             )
         if "amount" in own and "towards" not in own:
             raise FuseError(
-                f"{letter}.amount is {own['amount']:g}, and no model is named that is mixed in; "
+                f"--{letter}.amount is {own['amount']:g}, and no model is named that is mixed in; "
                 f"give --{letter}.towards, or leave it out"
             )
         if not own.get("model"):
@@ -303,7 +305,8 @@ def property_of(options: PropertyOptions) -> Property | None:
     given = [name for name, value in kinds.items() if value is not None]
     if len(given) > 1:
         raise FuseError(
-            f"property has {' and '.join(given)}; give one of pattern, classifier and judge"
+            f"--property has {' and '.join(given)}; give one of --property.pattern, "
+            "--property.classifier and --property.judge"
         )
     kind = given[0] if given else None
     for name, owners in (
@@ -315,7 +318,7 @@ def property_of(options: PropertyOptions) -> Property | None:
         value = getattr(options, name)
         if value not in (None, False) and kind not in owners:
             raise FuseError(
-                f"property.{name} is {value!r}, and belongs to property.{' or '.join(owners)}; "
+                f"--property.{name} is {value!r}, and belongs to --property.{' or '.join(owners)}; "
                 "give that, or leave it out"
             )
     if options.pattern is not None:
@@ -323,7 +326,7 @@ def property_of(options: PropertyOptions) -> Property | None:
     if options.classifier is not None:
         if options.label is None:
             raise FuseError(
-                f"property.classifier is {options.classifier!r}, and no label is named; give "
+                f"--property.classifier is {options.classifier!r}, and no label is named; give "
                 "--property.label"
             )
         return Label(options.classifier, options.label, options.threshold)

@@ -45,7 +45,7 @@ def check_contrast(settings: DecodeSettings, contrast: Contrast) -> None:
     for name, (used, owner) in needs.items():
         value = getattr(settings, name)
         if value is not None and not used:
-            raise FuseError(f"{name} is {value!r}, and belongs to {owner}, or leave --{name} out")
+            raise FuseError(f"--{name} is {value!r}, and belongs to {owner}, or leave --{name} out")
 
 
 def check_reading(parsed: Parsed) -> None:
@@ -57,7 +57,7 @@ def check_reading(parsed: Parsed) -> None:
     for name, value, default in _writing(parsed):
         if value != default:
             raise FuseError(
-                f"score is {parsed.settings.score!r}, which reads texts, and {name} is for "
+                f"--score is {parsed.settings.score!r}, which reads texts, and --{name} is for "
                 f"writing; leave one of them out (--{name}={_spelled(default)})"
             )
 

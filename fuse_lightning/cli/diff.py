@@ -79,8 +79,8 @@ def command(words: Sequence[str]) -> None:
         names_of = ("a model", "--prompts", "--texts")
         if wrong := [name for name, value in zip(names_of, others, strict=True) if value]:
             raise FuseError(
-                f"answers is {settings.answers!r}, of which nothing more is written or read, and "
-                f"{wrong[0]} is given; leave one of them out"
+                f"--answers is {settings.answers!r}, a table of texts that are there already, and "
+                f"{wrong[0]} is given, which is for new ones; leave one of them out"
             )
         names = "answer_a", "answer_b"
         ask: _Answers | _Models = _Answers(settings.answers)
@@ -112,12 +112,12 @@ def _check_resumed(settings: DiffSettings) -> None:
         raise FuseError(f"{RESUME} keeps what --overwrite would remove; give one of them")
     if settings.out is not None:
         raise FuseError(
-            f"{RESUME} goes on in its folder, and out is {settings.out!r}; remove --out"
+            f"{RESUME} goes on in its folder, and --out is {settings.out!r}; leave it out"
         )
     if settings.answers is not None:
         raise FuseError(
-            f"{RESUME} goes on with texts that two models write, and answers is "
-            f"{settings.answers!r}, of which none are written; leave one of them out"
+            f"{RESUME} goes on with texts that two models write, and --answers is "
+            f"{settings.answers!r}, a table of texts that are there already; leave one of them out"
         )
 
 

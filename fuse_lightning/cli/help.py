@@ -19,6 +19,9 @@ COMMANDS = {
 }
 """Commands, each with the module of this folder whose function ``command`` runs it."""
 
+HELP_WORD = "help"
+"""Word behind which a command or a class stands, whose page is printed."""
+
 HELP = """usage: fuse COMMAND ...
 
 Finds discrete text prompts for frozen models.
@@ -78,6 +81,7 @@ adapters between tokenizers:
 more help:
   fuse help fit                                    options of a command
   fuse help AutoDAN                                options of a class
+  fuse help my_terms.Rhyme                         the same of a class of your own, in my_terms.py
   fuse completion bash|zsh|fish                    script that completes options in a shell
 """
 

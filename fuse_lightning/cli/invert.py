@@ -1,6 +1,7 @@
 """``fuse invert``: prints prompts of pictures or of texts, and nothing else."""
 
 import json
+import logging
 import sys
 from collections.abc import Callable, Sequence
 
@@ -25,6 +26,8 @@ def command(words: Sequence[str]) -> None:
 
     keep_lines_apart()
     quiet_transformers()
+    # It says which files were written beside the pictures.
+    logging.getLogger(inversion.__name__).setLevel(logging.INFO)
     left: list[str] = []
 
     def write(rows: list[Result]) -> None:

@@ -35,7 +35,8 @@ def parser() -> argparse.ArgumentParser:
         "images",
         nargs="*",
         metavar="IMAGE",
-        help="picture, folder, glob pattern, table, hub:USER/NAME; zoo/scenes for four examples",
+        help="picture, address, folder, glob pattern, table, hub:USER/NAME; zoo/scenes for four "
+        "examples",
     )
     words.add_argument(
         "--text",

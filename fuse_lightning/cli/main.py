@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import NoReturn
 
 from fuse_lightning import __version__
-from fuse_lightning.cli.help import COMMANDS, HELP
+from fuse_lightning.cli.help import COMMANDS, HELP, HELP_WORD
 from fuse_lightning.cli.messages import explain
 from fuse_lightning.cli.named_configs import with_config_paths
 from fuse_lightning.cli.quiet import quiet
@@ -18,7 +18,11 @@ from fuse_lightning.utilities import early
 from fuse_lightning.utilities.addresses import without_secrets
 from fuse_lightning.utilities.collection import end_uncollected, imports_uncollected
 from fuse_lightning.utilities.interrupts import heard
+from fuse_lightning.utilities.option_names import as_typed
 from fuse_lightning.utilities.terminal import CLOSED_PIPE, flushed, say, settle_streams, visible
+
+SEARCHES = ("check", "search", None)
+"""Modules of the commands whose options belong to several classes."""
 
 
 def main(args: Sequence[str] | None = None) -> None:
@@ -44,7 +48,7 @@ def main(args: Sequence[str] | None = None) -> None:
 
 def _run(args: Sequence[str] | None) -> None:
     words = list(sys.argv[1:] if args is None else args)
-    if words[:1] == ["help"]:
+    if words[:1] == [HELP_WORD]:
         words = words if words[1:2] and words[1] not in COMMANDS else [*words[1:2], "--help"]
     if not words or words[0] in ("-h", "--help"):
         print(HELP, end="")
@@ -53,7 +57,14 @@ def _run(args: Sequence[str] | None) -> None:
         print(f"fuse-lightning {__version__}")
         return
     quiet()
-    own_process = args is None
+    # A search has options of several classes, each with a place in front of its name.
+    searches = COMMANDS.get(words[0]) in SEARCHES
+    with nullcontext() if searches else as_typed():
+        _run_command(words, own_process=args is None)
+
+
+def _run_command(words: list[str], *, own_process: bool) -> None:
+    """Runs the command that the words name; bad input ends the process with one line."""
     if own_process:
         end_uncollected()
     try:
@@ -82,7 +93,7 @@ def _fail(message: str) -> NoReturn:
 
 def _command(name: str) -> Callable[[list[str]], None]:
     """Imports the module of a command, which may load torch, and returns its function."""
-    if name == "help":
+    if name == HELP_WORD:
         return _class_help
     # An option in the first place is one of LightningCLI.
     module = "search" if name.startswith("-") else COMMANDS.get(name)
@@ -95,6 +106,6 @@ def _command(name: str) -> Callable[[list[str]], None]:
 
 
 def _class_help(words: list[str]) -> None:
-    from fuse_lightning.cli.search_help import class_page
+    from fuse_lightning.cli.own_help import help_page
 
-    print(class_page(words[1]), end="")
+    print(help_page(words[1]), end="")

@@ -6,7 +6,9 @@ from difflib import get_close_matches
 from importlib import import_module
 
 from fuse_lightning.cli.own_classes import no_class, no_module, wrong_class
+from fuse_lightning.cli.unfinished import unfinished
 from fuse_lightning.errors import FuseError
+from fuse_lightning.utilities.option_names import option
 
 LONGEST_VALUE = 80
 # Lines that name no mistake of the user: alternatives that jsonargparse tried, and its types.
@@ -30,6 +32,7 @@ UNQUOTED = re.compile(
 STUMBLES = re.compile(
     r"unhashable type: .+|argument of type .+ is not iterable|.+ object has no attribute 'keys'"
 )
+ABSTRACT = re.compile(r"expected instantiatable class, but (?:(\S+) )?is abstract")
 
 
 def explain(error: BaseException, otherwise: str | None = None) -> str:
@@ -58,11 +61,14 @@ def condense(message: str) -> str:
     >>> condense('Parser key "data.limit":\n  Expected a <class \'int\'>. Got value: few')
     "option data.limit: expected int, got 'few'"
     """
-    keys, reasons, value, owner, base = [], [], "", "", ""
+    keys: list[str] = []
+    reasons: list[str] = []
+    value, owner, base = "", "", ""
     for line in message.splitlines():
         text = line.strip().removeprefix("- ")
         if match := re.match(r'Parser key "(.+?)":\s*', text):
-            keys.append(match[1])
+            # One mistake may be told twice.
+            keys += [match[1]] if match[1] not in keys[-1:] else []
             text = text[match.end() :]
         elif match := re.match(r"Problem with given class_path '(.+)':", text):
             owner, text = match[1], ""
@@ -73,6 +79,9 @@ def condense(message: str) -> str:
         if text and not text.startswith(NOISE) and not STUMBLES.fullmatch(text):
             reasons.append(_plain(text, owner))
     of = f" of a {base}" if base else ", and these by name"
+    if any(ABSTRACT.fullmatch(reason) for reason in reasons):
+        named = (ABSTRACT.fullmatch(reason) for reason in reasons)
+        reasons = [unfinished(match[1] or value) for match in named if match]
     reasons = list(dict.fromkeys(reasons or [f"expected class_path and init_args{of}"]))
     # Of several types that were tried, the one that came furthest says what is wrong.
     if specific := [reason for reason in reasons if not reason.startswith("expected ")]:
@@ -89,7 +98,7 @@ def condense(message: str) -> str:
         reason += "; write a text in quotes"
     if keys in (["data"], ["model"]) and (missing := re.fullmatch(r"\w+ needs (\w+)", reason)):
         reason += f"; give --{keys[0]}.{missing[1]}"
-    return f"option {'.'.join(keys)}: {reason}" if keys else reason
+    return f"option {option('.'.join(keys))}: {reason}" if keys else reason
 
 
 def with_nearest(line: str, known: Iterable[str]) -> str:

@@ -5,7 +5,6 @@ import json
 import re
 import textwrap
 from collections.abc import Iterable, Iterator
-from difflib import get_close_matches
 from typing import Any
 
 from docstring_parser import parse
@@ -13,8 +12,7 @@ from lightning.pytorch import LightningDataModule
 
 import fuse_lightning
 from fuse_lightning.cli.classes import options
-from fuse_lightning.cli.help import COMMANDS, usage
-from fuse_lightning.errors import FuseError
+from fuse_lightning.cli.help import usage
 from fuse_lightning.objectives import Term
 from fuse_lightning.optimizers import PromptOptimizer
 from fuse_lightning.search import BeamSearch, Frontier, SearchModule
@@ -107,22 +105,18 @@ def page(command: str) -> str:
     return "\n\n".join("\n".join(section) for section in sections) + f"\n\n{MORE}"
 
 
-def class_page(name: str) -> str:
-    """Help page of one public class: what it is, and all its options.
+def class_page(kind: type) -> str:
+    """Help page of one class: what it is, and all its options.
 
-    Raises:
-        FuseError: If there is no such class.
+    Args:
+        kind: A class of the package or of the user.
     """
-    known = {kind.__name__: kind for kind in named_classes(object, bases=True)}
-    if name not in known:
-        lower = {each.lower(): each for each in (*COMMANDS, *known)}
-        near = get_close_matches(name.lower(), lower, 1)
-        meant = f"did you mean fuse help {lower[near[0]]}?" if near else "fuse help lists commands"
-        raise FuseError(f"there is no command or class {name!r}; {meant}")
-    kind = known[name]
+    own = not kind.__module__.startswith(f"{fuse_lightning.__name__}.")
+    name = f"{kind.__module__}.{kind.__name__}" if own else kind.__name__
     about = parse(kind.__doc__ or "")
     text = "\n\n".join(filter(None, (about.short_description, about.long_description)))
-    lines = [name, "", *MARKUP.sub(r"\1\2", text).splitlines(), "", "options:"]
+    said = [*MARKUP.sub(r"\1\2", text).splitlines(), ""] if text else []
+    lines = [name, "", *said, "options:"]
     words = {each.arg_name: each.description or "" for each in about.params}
     for base in kind.__mro__[1:]:
         for each in parse(base.__doc__ or "").params:

@@ -37,7 +37,7 @@ def scenes(out: Path, count: int = 64, seed: int = 0, sentiment: Sentiment = "no
         sentiment: Sentiment of the captions' mood word.
     """
     if count < 1:
-        raise FuseError(f"count is {count}; it must be at least 1")
+        raise FuseError(f"--count is {count}; it must be at least 1")
     write_scenes(out, count, random.Random(f"scenes-{seed}"), sentiment)
     print(f"wrote {count} scenes to {out}")
 
@@ -51,7 +51,7 @@ def moods(out: Path, count: int = COUNT, seed: int = 0) -> None:
         seed: Seed of the captions; with 0, the first ones are those of "zoo/moods".
     """
     if count < 1:
-        raise FuseError(f"count is {count}; it must be at least 1")
+        raise FuseError(f"--count is {count}; it must be at least 1")
     out.write_text(moods_file(count, seed), encoding="utf-8", newline="\n")
     print(f"wrote {count} captions to {out}")
 
@@ -65,7 +65,7 @@ def sums(out: Path, count: int = QUESTIONS, seed: int = 0) -> None:
         seed: Seed of the questions; with 0, the first ones are those of "zoo/sums".
     """
     if count < 1:
-        raise FuseError(f"count is {count}; it must be at least 1")
+        raise FuseError(f"--count is {count}; it must be at least 1")
     out.write_text(sums_file(count, seed), encoding="utf-8", newline="\n")
     print(f"wrote {count} questions to {out}")
 
@@ -98,12 +98,15 @@ def train(
     names = models or list(trainers)
     for name in names:
         if name not in trainers:
-            raise FuseError(f"unknown zoo model {name!r}; there are: {', '.join(trainers)}")
+            raise FuseError(
+                f"--models has {name!r}, which is no model of the zoo; there are: "
+                f"{', '.join(trainers)}"
+            )
     if not MOOD_SHARES.keys().isdisjoint(names):
         check_peft()
     cores = os.cpu_count() or 1
     if jobs is not None and jobs < 1:
-        raise FuseError(f"jobs is {jobs}; it must be at least 1")
+        raise FuseError(f"--jobs is {jobs}; it must be at least 1")
     workers = min(len(names), jobs or len(names))
     with ProcessPoolExecutor(workers, get_context("spawn"), _prepare_worker) as pool:
         runs = {
@@ -140,6 +143,6 @@ def evaluate(scenes: int = 1200, seed: int = 1000, weights: Path | None = None) 
     from fuse_lightning.zoo.recipes.evaluation import evaluate_zoo
 
     if scenes < 1:
-        raise FuseError(f"scenes is {scenes}; it must be at least 1")
+        raise FuseError(f"--scenes is {scenes}; it must be at least 1")
     for name, value in evaluate_zoo(scenes, seed, weights).items():
         print(f"{name}: {value:.4f}")

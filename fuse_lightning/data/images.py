@@ -89,8 +89,8 @@ def _missing(file: Path | bytes, name: str, error: OSError) -> FuseError:
     # Unlike Path.is_file this says no, too, to a name that no file can have.
     if isinstance(file, Path) and not isfile(file):
         reason = "" if isinstance(error, FileNotFoundError) else f" as a file ({error})"
-        return FuseError(f"image {name} does not exist{reason}; check data.images")
-    return FuseError(f"image {name} cannot be read: {error}; check data.images")
+        return FuseError(f"image {name} does not exist{reason}; check its path")
+    return FuseError(f"image {name} cannot be read: {error}; check its path")
 
 
 def _picture(stream: Stream, name: str, decode: bool) -> Image.Image:
@@ -135,6 +135,8 @@ def _attempt(stream: Stream, name: str, decode: bool) -> Image.Image:
             known = refused_format(beginning)
             why = f"{known} is not decoded inside this process" if known else "it is of no format"
             why = why if beginning else "it is empty"
+            if beginning and not known and name.strip("'\"").endswith(".txt"):
+                why = "it is a text, which TextTargets reads (data.texts)"
         raise FuseError(
             f"image {name} cannot be read as a picture: {why}; give one of {', '.join(FORMATS)}"
         ) from error

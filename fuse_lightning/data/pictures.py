@@ -60,7 +60,7 @@ def content_digest(name: str, file: Path | bytes) -> str:
         with open_regular(file) as opened:
             return hashlib.file_digest(opened, "sha256").hexdigest()
     except OSError as error:
-        raise FuseError(f"image {name} cannot be read ({error}); check data.images") from error
+        raise FuseError(f"image {name} cannot be read ({error}); check its path") from error
 
 
 @dataclass(frozen=True)

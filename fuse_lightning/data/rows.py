@@ -9,6 +9,7 @@ from fuse_lightning.data.manifest import read_manifest
 from fuse_lightning.data.names import Root, address_name, clean
 from fuse_lightning.data.pictures import Picture, RowPictures, Unreadable, located
 from fuse_lightning.data.table import Table
+from fuse_lightning.data.table_content import guessed_reader
 from fuse_lightning.data.targets import Target
 from fuse_lightning.data.web import Web
 from fuse_lightning.errors import FuseError
@@ -74,9 +75,10 @@ class Columns:
                     f"{place} has no column {name!r}; give data.{field.name}_column one of: {known}"
                 )
         if not set(self.images) & set(there):
+            guess = guessed_reader(there)
             raise FuseError(
-                f"{place} has no column {' or '.join(IMAGES)}; give data.image_column one of: "
-                f"{known}"
+                f"{place} has no column {' or '.join(IMAGES)}; {guess and f'{guess}, or '}give "
+                f"data.image_column one of: {known}"
             )
 
 

@@ -24,6 +24,8 @@ from fuse_lightning.utilities.terminal import quoted
 ZOO_SCENES = Path(__file__).parents[1] / "zoo" / "images"
 METADATA = ("metadata.jsonl", "metadata.csv", "metadata.parquet")
 NO_PICTURE = "no picture by its ending"
+BESIDE = ".txt"
+"""Ending of the text that belongs to the picture of the same name."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,7 @@ class Sources:
             return self._pattern(source)
         is_id = source.count("/") == 1 and not path.suffix
         hint = f", or give {HUB}{source} for a data set of the hub" if is_id else ""
-        raise FuseError(f"image {quoted(shown(source))} does not exist; check data.images{hint}")
+        raise FuseError(f"image {quoted(shown(source))} does not exist; check its path{hint}")
 
     def _file(self, path: Path) -> list[Target]:
         web = Web(self.urls)
@@ -164,7 +166,7 @@ class Sources:
     def _pictures_below(self, folder: Path) -> tuple[list[Path], list[tuple[Path, str]]]:
         """Pictures of a sub-folder and one folder further down, and the left-out paths."""
         here = listing(folder)
-        left = [(file, NO_PICTURE) for file in here.files if not _is_picture(file)] + here.left
+        left = _strays(here.files, [*filter(_is_picture, here.files)]) + here.left
         for deep in here.folders:
             try:
                 below = listing(deep)
@@ -187,5 +189,14 @@ def _of_one_kind(
     found = [file for file in files if _is_picture(file)]
     if tables_too and not found:
         found = [file for file in files if file.suffix.lower() in tables.SUFFIXES]
-    taken = {*found}
-    return found, [(file, NO_PICTURE) for file in files if file not in taken]
+    return found, _strays(files, found)
+
+
+def _strays(files: Sequence[Path], taken: Sequence[Path]) -> list[tuple[Path, str]]:
+    """Files that are not taken; a text beside a picture, such as a prompt of it, is no stray.
+
+    >>> [path.name for path, _ in _strays([Path("a.txt"), Path("b.txt")], [Path("a.png")])]
+    ['b.txt']
+    """
+    known = {*taken, *(file.with_suffix(BESIDE) for file in taken)}
+    return [(file, NO_PICTURE) for file in files if file not in known]

@@ -64,7 +64,8 @@ def _texts(source: Any, root: Root) -> list[str]:
     if source.endswith(TABLES) and _is_file(root, source):
         raise FuseError(
             f"data.texts names the table {source!r}; give a {FILE} file with a text a line, or the "
-            "texts themselves"
+            "texts themselves (LabelledExamples reads tables of labelled texts, ReasoningExamples "
+            "those of questions with answers)"
         )
     if not source.endswith(FILE) or "\n" in source:
         return [source.strip()]

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from fuse_lightning.decoding.divergences import divergences
 from fuse_lightning.errors import FuseError
+from fuse_lightning.utilities.option_names import option
 
 Mode = Literal["weighted", "residual"]
 GateKind = Literal["cosine", "tv", "js"]
@@ -84,15 +85,18 @@ class Contrast:
         object.__setattr__(self, "weights", tuple(map(float, self.weights)))
         if not 1 <= len(self.weights) <= len(NAMES):
             raise FuseError(
-                f"weights has {len(self.weights)} numbers; give one for each stream, from 1 to "
-                f"{len(NAMES)}"
+                f"{option('weights')} has {len(self.weights)} numbers; give one for each stream, "
+                f"from 1 to {len(NAMES)}"
             )
         if not all(abs(weight) <= LARGEST for weight in self.weights):
             raise FuseError(
-                f"weights is {self.weights}; give finite numbers, from -{LARGEST:g} to {LARGEST:g}"
+                f"{option('weights')} is {self.weights}; give finite numbers, from -{LARGEST:g} to "
+                f"{LARGEST:g}"
             )
         if self.mode not in get_args(Mode):
-            raise FuseError(f"mode is {self.mode!r}; give {' or '.join(get_args(Mode))}")
+            raise FuseError(
+                f"{option('mode')} is {self.mode!r}; give {' or '.join(get_args(Mode))}"
+            )
         if self.mode == "residual" and max(self.weights) <= 0:
             raise FuseError(
                 f"weights of the mode residual are {self.weights}; give at least one above 0"
@@ -106,14 +110,17 @@ class Contrast:
             if value is not None and value < 1:
                 raise FuseError(f"{name} of the mask is {value}; give 1 or more")
         if self.gate is not None and self.gate not in get_args(GateKind):
-            raise FuseError(f"gate is {self.gate!r}; give one of {', '.join(get_args(GateKind))}")
+            raise FuseError(
+                f"{option('gate')} is {self.gate!r}; give one of {', '.join(get_args(GateKind))}"
+            )
         for name in ("gate_at", "least"):
             value = getattr(self, name)
             if value is not None and not (math.isfinite(value) and value >= 0):
-                raise FuseError(f"{name} is {value}; give 0 or more")
+                raise FuseError(f"{option(name)} is {value}; give 0 or more")
         if self.gate_between is not None and len(self.gate_between) != 2:
             raise FuseError(
-                f"gate_between has {len(self.gate_between)} name(s); give the names of two streams"
+                f"{option('gate_between')} has {len(self.gate_between)} name(s); give the names of "
+                "two streams"
             )
         for name in (self.mask_from, self.fallback, *(self.gate_between or ())):
             self._index(name)

@@ -15,6 +15,7 @@ from fuse_lightning.decoding.path_fit import DOUBT, PathFit
 from fuse_lightning.decoding.rates import Grades, rates
 from fuse_lightning.errors import FuseError
 from fuse_lightning.evaluation.intervals import LEVEL
+from fuse_lightning.utilities.option_names import option
 
 Shape = Literal["auto", "line", "parabola"]
 """Curve of the logit of the rate; "auto" takes a parabola only where a line is refuted."""
@@ -138,7 +139,7 @@ def extrapolate(
     600 texts tell as much as 985 of amount 1 would
     """
     if shape not in SHAPES:
-        raise FuseError(f"shape is {shape!r}; give one of {', '.join(SHAPES)}")
+        raise FuseError(f"{option('shape')} is {shape!r}; give one of {', '.join(SHAPES)}")
     used = _usable(groups, wanted, level)
     fit = _fit(used, shape, level)
     rate, low, high = fit.interval(wanted)
@@ -188,7 +189,7 @@ def _usable(groups: Sequence[Grades], wanted: float, level: float) -> list[Grade
         FuseError: If they say nothing about the wanted amount.
     """
     if not math.isfinite(wanted):
-        raise FuseError(f"wanted amount is {wanted}; give a finite number")
+        raise FuseError(f"the wanted amount is {wanted}; give a finite number")
     counted = rates(groups, level)
     left = {rate.amount for rate in counted if rate.texts and rate.amount != wanted}
     known = sorted((each.judged for each in groups), key=lambda each: each.amount)

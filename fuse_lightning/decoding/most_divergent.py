@@ -8,6 +8,7 @@ from itertools import count
 
 from fuse_lightning.decoding.scored_text import MEASURES, ScoredText
 from fuse_lightning.errors import FuseError
+from fuse_lightning.utilities.option_names import option
 
 UNSORTED = "none"
 
@@ -32,7 +33,9 @@ class MostDivergent:
 
     def __init__(self, most: int, measure: str) -> None:
         if measure not in (*MEASURES, UNSORTED):
-            raise FuseError(f"sort is {measure!r}; give one of {', '.join((*MEASURES, UNSORTED))}")
+            raise FuseError(
+                f"{option('sort')} is {measure!r}; give one of {', '.join((*MEASURES, UNSORTED))}"
+            )
         self.most = most
         self.measure = measure
         self._numbers = count()

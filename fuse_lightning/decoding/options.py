@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from fuse_lightning.engine.sampling import Sampling
 from fuse_lightning.errors import FuseError
+from fuse_lightning.utilities.option_names import option
 
 
 @dataclass(frozen=True)
@@ -39,20 +40,21 @@ class DecodingOptions:
         object.__setattr__(self, "stop", tuple(self.stop))
         for name in ("max_new_tokens", "samples", "beams", "batch_size"):
             if (value := getattr(self, name)) < 1:
-                raise FuseError(f"{name} is {value}; give 1 or more")
+                raise FuseError(f"{option(name)} is {value}; give 1 or more")
         if self.seed < 0:
-            raise FuseError(f"seed is {self.seed}; give 0 or more")
+            raise FuseError(f"{option('seed')} is {self.seed}; give 0 or more")
         greedy = self.sampling.greedy
         if self.beams > 1 and (not greedy or self.stop):
             given = f"temperature {self.temperature}" if not greedy else f"stop {self.stop[0]!r}"
             raise FuseError(
-                f"beams is {self.beams} and {given} is given; beams take the best texts and know "
-                "no stop texts: set temperature to 0 and leave stop out, or set beams to 1"
+                f"{option('beams')} is {self.beams} and {given} is given; beams take the best "
+                f"texts and know no stop texts: set {option('temperature')} to 0 and leave "
+                f"{option('stop')} out, or set {option('beams')} to 1"
             )
         if greedy and self.samples > self.beams:
             raise FuseError(
-                f"samples is {self.samples} with temperature 0, which writes the same text each "
-                "time; give a temperature above 0, or as many beams"
+                f"{option('samples')} is {self.samples} with {option('temperature')} 0, which "
+                "writes the same text each time; give a temperature above 0, or as many beams"
             )
 
     @property

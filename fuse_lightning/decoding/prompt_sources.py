@@ -15,6 +15,7 @@ from fuse_lightning.data.names import Root
 from fuse_lightning.data.tables import is_saved
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models import CausalLM
+from fuse_lightning.utilities.option_names import option
 from fuse_lightning.utilities.regular import read_text
 from fuse_lightning.utilities.terminal import quoted
 
@@ -44,7 +45,7 @@ class PromptSources:
 
     def __post_init__(self) -> None:
         if self.limit is not None and self.limit < 1:
-            raise FuseError(f"limit is {self.limit}; give 1 or more prompts")
+            raise FuseError(f"{option('limit')} is {self.limit}; give 1 or more prompts")
 
     def read(self, sources: Sequence[str]) -> list[str]:
         """Prompts of all sources, in order.
@@ -59,7 +60,8 @@ class PromptSources:
         for name in ("column", "split"):
             if (value := getattr(self, name)) and "table" not in map(self._kind, sources):
                 raise FuseError(
-                    f"{name} is {value!r}, and no source of prompts is a table; leave --{name} out"
+                    f"{option(name)} is {value!r}, and no source of prompts is a table; leave "
+                    f"{option(name)} out"
                 )
         found: list[str] = []
         for source in sources:
@@ -121,7 +123,8 @@ class PromptSources:
         if path.suffix.lower() in KINDS or source in ZOO:
             if self.split is not None:
                 raise FuseError(
-                    f"split is {self.split!r}, and {source!r} has no splits; leave --split out"
+                    f"{option('split')} is {self.split!r}, and {source!r} has no splits; leave it "
+                    "out"
                 )
             return source
         whole = source if source.startswith(HUB) else f"{HUB}{source}"
@@ -129,7 +132,8 @@ class PromptSources:
             return whole
         if "@" in whole:
             raise FuseError(
-                f"{source!r} names a split, and --split is {self.split!r}; leave one of them out"
+                f"{source!r} names a split, and {option('split')} is {self.split!r}; leave one of "
+                "them out"
             )
         return f"{whole}@{self.split}"
 
@@ -137,7 +141,7 @@ class PromptSources:
         if self.column is not None:
             if self.column not in there:
                 raise FuseError(
-                    f"{place} has no column {self.column!r}; give --column one of: "
+                    f"{place} has no column {self.column!r}; give {option('column')} one of: "
                     f"{', '.join(there)}"
                 )
             return self.column
@@ -146,7 +150,8 @@ class PromptSources:
         if len(there) == 1:
             return there[0]
         raise FuseError(
-            f"{place} has no column {' or '.join(USUAL)}; give --column one of: {', '.join(there)}"
+            f"{place} has no column {' or '.join(USUAL)}; give {option('column')} one of: "
+            f"{', '.join(there)}"
         )
 
 
@@ -217,7 +222,7 @@ def first_tokens(prompts: Sequence[str], model: CausalLM, count: int) -> list[st
     ['a small red', 'a']
     """
     if count < 1:
-        raise FuseError(f"prompt_tokens is {count}; give 1 or more")
+        raise FuseError(f"{option('prompt_tokens')} is {count}; give 1 or more")
     batch = model.encode(prompts, special=False)
     lengths = batch.mask.sum(1).tolist()
     return [

@@ -14,6 +14,7 @@ from fuse_lightning.decoding.scored_text import ScoredText
 from fuse_lightning.diffing.paired_texts import Group, PairedTexts, check_different
 from fuse_lightning.errors import FuseError
 from fuse_lightning.utilities.numbers import check_number
+from fuse_lightning.utilities.option_names import option
 
 
 def compare(
@@ -51,8 +52,8 @@ def compare(
     check_different(prompts)
     if options.sampling.greedy:
         raise FuseError(
-            f"temperature is {options.temperature}, and rates are those of sampled texts; give a "
-            "number above 0"
+            f"{option('temperature')} is {options.temperature}, and rates are those of sampled "
+            "texts; give a number above 0"
         )
     variants = _variants(decoder, amount)
     several = options.samples * (2 if fresh else 1)
@@ -142,7 +143,9 @@ def _variants(decoder: ContrastiveDecoder, amount: float | None) -> list[Weights
     if amount is not None:
         check_number("amount", amount, 0)
         if not amount:
-            raise FuseError("amount is 0, which is A alone; give a number above 0, or None")
+            raise FuseError(
+                f"{option('amount')} is 0, which is A alone; give a number above 0, or None"
+            )
         found.append(_weights(decoder, 1 + amount, -amount))
     return found
 

@@ -25,6 +25,7 @@ from fuse_lightning.diffing.word_shifts import word_shifts
 from fuse_lightning.errors import FuseError
 from fuse_lightning.evaluation.paired import ALPHA
 from fuse_lightning.utilities.numbers import check_number
+from fuse_lightning.utilities.option_names import option
 
 
 @dataclass(frozen=True)
@@ -60,8 +61,8 @@ class DiffOptions:
         check_number("search", self.search, 0)
         if not self.writing.temperature > 0:
             raise FuseError(
-                f"temperature is {self.temperature}, and rates are those of sampled texts; give a "
-                "number above 0"
+                f"{option('temperature')} is {self.temperature}, and rates are those of sampled "
+                "texts; give a number above 0"
             )
 
     @property

@@ -1,48 +1,58 @@
-"""Line that says that the package's models were never shown such pictures or texts."""
+"""Warning about pictures and texts that the package's own models were not trained on."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from fuse_lightning.data import Target
 from fuse_lightning.data.names import some
 from fuse_lightning.errors import FuseError
+from fuse_lightning.utilities.option_names import option
 from fuse_lightning.zoo.drawn import is_drawn_scene, unknown_words
 
 logger = logging.getLogger(__name__)
 
 
 def tell_unlike_scenes(targets: Sequence[Target], beside: str | None) -> None:
-    """Logs a warning if one of the targets is no drawn scene, or no text about one.
+    """Logs one warning about all targets that are no drawn scene, or no text about one.
 
-    Pictures are read one after the other, up to the first that is none.
+    It says how many pictures these are, and names the first few. Every picture is read for it.
 
     Args:
         targets: The targets.
         beside: A text that prompts of pictures are compared with, too.
     """
-    what = next(filter(None, map(_unlike, targets)), None) or _unlike_text(beside)
-    if what:
+    pictures = [name for target in targets for name in _unlike(target)]
+    texts = [*(target.text for target in targets), beside]
+    words = [*dict.fromkeys(word for text in texts for word in unknown_words(text or ""))]
+    found = []
+    if len(pictures) == 1:
+        found.append(f"{some(pictures)} is no drawn scene")
+    elif pictures:
+        found.append(f"{len(pictures)} pictures are no drawn scenes ({some(pictures)})")
+    if words:
+        found.append(f"the text has words that no drawn scene has ({some(words)})")
+    if found:
         logger.warning(
             "%s: the package's own models know drawn scenes only, so the prompts will not fit; "
-            "give other models as writer and clip (for texts also encoder), or models hub",
-            what,
+            "give other models as %s and %s (for texts also %s), or %s hub",
+            " and ".join(found),
+            *map(option, ("writer", "clip", "encoder", "models")),
         )
 
 
-def _unlike(target: Target) -> str:
-    """What is unlike a scene; empty for a scene."""
+def _unlike(target: Target) -> Iterator[str]:
+    """Names of a target's pictures that are no scenes."""
     try:
-        for image in target.images:
+        images = target.images
+        # One address or row may hold several pictures.
+        alone = len(target.pictures) == 1 or len(images) != len(target.pictures)
+        for number, image in enumerate(images):
             if not is_drawn_scene(image):
-                return f"{target.id!r} is no drawn scene"
+                picture = target.id if alone else target.pictures[number]
+                yield str(picture) if isinstance(picture, Path) else target.id
     except FuseError:
         # What is wrong with the picture is told when its search begins.
-        return ""
+        pass
     finally:
         target.release()
-    return _unlike_text(target.text)
-
-
-def _unlike_text(text: str | None) -> str:
-    words = unknown_words(text or "")
-    return f"the text has words that no drawn scene has ({some(words)})" if words else ""

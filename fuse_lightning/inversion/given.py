@@ -12,6 +12,7 @@ from fuse_lightning.data.in_memory import listed
 from fuse_lightning.data.manifest import SUFFIXES as MANIFESTS
 from fuse_lightning.data.tables import SUFFIXES as TABLES
 from fuse_lightning.errors import FuseError
+from fuse_lightning.utilities.option_names import option
 
 ENDINGS = frozenset((*PICTURES, *MANIFESTS, *TABLES))
 ZOO = "zoo/scenes"
@@ -33,7 +34,8 @@ def sorted_out(given: Any) -> tuple[list[Any], list[str]]:
     if texts and pictures:
         raise FuseError(
             f"{texts[0]!r:.60} is a text, and others are pictures; invert pictures and texts one "
-            "after the other, or give text= to compare every picture's prompt with one text too"
+            f"after the other, or give {option('text')} to compare every picture's prompt with one "
+            "text too"
         )
     return pictures, texts
 

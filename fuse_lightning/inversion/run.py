@@ -24,7 +24,10 @@ from fuse_lightning.models import CLIP, CausalLM, Classifier, TextEncoder
 from fuse_lightning.models.options import ModelSource
 from fuse_lightning.results.result import Result
 from fuse_lightning.utilities.interrupts import interruption
+from fuse_lightning.utilities.option_names import option
 from fuse_lightning.utilities.silence import silence
+
+ADDRESS = ("http://", "https://")
 
 
 def invert(
@@ -98,7 +101,9 @@ def invert(
             the target under way, with ``finished`` false.
     """
     if preset not in get_args(Preset):
-        raise FuseError(f"preset is {preset!r}; it must be one of {', '.join(get_args(Preset))}")
+        raise FuseError(
+            f"{option('preset')} is {preset!r}; it must be one of {', '.join(get_args(Preset))}"
+        )
     named = dict(zip(ROLES, (writer, clip, encoder, classifier), strict=True))
     setting = setting_of(models, named)
     pictures, texts = sorted_out(targets)
@@ -106,9 +111,9 @@ def invert(
     if text is not None and not pictures:
         texts, text = [*texts, text], None
     if not pictures and not texts:
-        raise FuseError("there is nothing to invert; give images or --text")
+        raise FuseError(f"there is nothing to invert; give images or {option('text')}")
     if texts and pictures:
-        raise FuseError(f"{texts[0]!r:.60} is a text beside pictures; give it as text")
+        raise FuseError(f"{texts[0]!r:.60} is a text beside pictures; give it as {option('text')}")
     beside = None if text is None else _one_text(text)
     wish = Wish(
         *(preset, bool(pictures), bool(texts), beside, sentiment),
@@ -172,7 +177,7 @@ def _one_text(text: str) -> str:
         return text
     (first, *more) = [target.text or "" for target in TextTargets(text).all_targets()]
     if more:
-        raise FuseError("--text is a file of several texts; beside images give one")
+        raise FuseError(f"{option('text')} is a file of several texts; beside images give one")
     return first
 
 
@@ -180,5 +185,17 @@ def _data(wish: Wish, pictures: list[Any], texts: list[str], on_error: OnError) 
     if texts:
         return TextTargets(texts, on_error=on_error)
     if wish.preset == "sentiment":
-        return SentimentTargets(wish.sentiment, pictures, on_error=on_error)
-    return ImageTargets(pictures, together=wish.preset == "style", on_error=on_error)
+        return SentimentTargets(
+            wish.sentiment, pictures, urls=_named_by_address(pictures), on_error=on_error
+        )
+    return ImageTargets(
+        pictures,
+        together=wish.preset == "style",
+        urls=_named_by_address(pictures),
+        on_error=on_error,
+    )
+
+
+def _named_by_address(pictures: list[Any]) -> bool:
+    """Whether the user named a picture by an address, which is to be fetched then."""
+    return any(isinstance(each, str) and each.startswith(ADDRESS) for each in pictures)

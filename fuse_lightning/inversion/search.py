@@ -17,6 +17,7 @@ from fuse_lightning.objectives import (
 )
 from fuse_lightning.optimizers import GCG, AutoDAN, PromptOptimizer
 from fuse_lightning.search import BeamSearch, Frontier, HistorySearch
+from fuse_lightning.utilities.option_names import option
 
 OPENING = "An image of"
 
@@ -59,20 +60,19 @@ def check_used(wish: Wish, named: Mapping[str, Any]) -> None:
     Raises:
         FuseError: If one has nothing to do.
     """
+    preset = f"{option('preset')} {wish.preset}"
     compares = wish.texts or wish.beside is not None
     unused = {
-        "writer": None if wish.fluent else f"preset {wish.preset} has no language model",
+        "writer": None if wish.fluent else f"{preset} has no language model",
         "clip": None
         if wish.pictures or named.get("encoder") is None
         else "there are no pictures, and the encoder compares the texts",
         "encoder": None if compares else "it compares texts, and there is none",
-        "classifier": None
-        if wish.preset == "sentiment"
-        else f"preset {wish.preset} asks no classifier",
+        "classifier": None if wish.preset == "sentiment" else f"{preset} asks no classifier",
     }
     for role, reason in unused.items():
         if named.get(role) is not None and reason is not None:
-            raise FuseError(f"{role} is of no use here: {reason}; leave {role} out")
+            raise FuseError(f"{option(role)} is of no use here: {reason}; leave it out")
 
 
 def search(wish: Wish, setting: Setting) -> tuple[PromptOptimizer, Frontier[State]]:
@@ -81,6 +81,9 @@ def search(wish: Wish, setting: Setting) -> tuple[PromptOptimizer, Frontier[Stat
     Raises:
         FuseError: If an option is out of its range, or a weight is of no term.
     """
+    for name, value in (("top", wish.top), ("steps", wish.steps)):
+        if value is not None and value < 1:
+            raise FuseError(f"{option(name)} is {value}; it must be at least 1")
     terms = _weighted(_terms(wish, setting), wish.weights)
     if wish.fluent:
         growth = setting.mood if wish.preset == "sentiment" else setting.caption
@@ -127,7 +130,9 @@ def _weighted(terms: list[Term], weights: Mapping[str, float]) -> list[Term]:
     known = {term.name: term for term in terms}
     for name, weight in weights.items():
         if name not in known:
-            raise FuseError(f"weight {name!r} is of no term here; there are: {', '.join(known)}")
+            raise FuseError(
+                f"{option('weight')} {name!r} is of no term here; there are: {', '.join(known)}"
+            )
         if isinstance(weight, bool) or not isinstance(weight, int | float) or not isfinite(weight):
             raise FuseError(f"weight of {name} is {weight!r}; give a finite number")
         known[name].weight = weight

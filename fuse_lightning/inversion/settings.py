@@ -7,6 +7,7 @@ from typing import Any, Literal, get_args
 
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models import FrozenModel
+from fuse_lightning.utilities.option_names import option
 
 Preset = Literal["caption", "clip", "style", "sentiment"]
 Models = Literal["zoo", "hub"]
@@ -115,7 +116,9 @@ def setting_of(models: Models | None, named: Mapping[str, Any]) -> Setting:
     ('zoo/clip', 'openai-community/gpt2-medium')
     """
     if models not in (None, *get_args(Models)):
-        raise FuseError(f"models is {models!r}; it must be one of {', '.join(get_args(Models))}")
+        raise FuseError(
+            f"{option('models')} is {models!r}; it must be one of {', '.join(get_args(Models))}"
+        )
     given = {role: model for role, model in named.items() if model is not None}
     own = any(not is_of_zoo(model) for model in given.values())
     return replace(SETTINGS[models or ("hub" if own else "zoo")], **given)

@@ -1,4 +1,4 @@
-"""Texts beside pictures, as trainers of picture models read them."""
+"""Files with the best prompt of each picture beside it, as trainers of picture models read."""
 
 import logging
 import os
@@ -15,6 +15,7 @@ from fuse_lightning.data.sources import ZOO_SCENES
 from fuse_lightning.errors import FuseError
 from fuse_lightning.search import search_of
 from fuse_lightning.utilities.files import replace_file
+from fuse_lightning.utilities.option_names import option
 from fuse_lightning.utilities.terminal import quoted
 
 logger = logging.getLogger(__name__)
@@ -26,7 +27,8 @@ class Sidecars(Callback):
 
     The prompt of ``photo.png`` is in ``photo.txt``. A file that is there already stays, also one of
     an earlier run, unless ``force`` is set; one warning names such files. Of two pictures that
-    differ in their endings alone, the first has the file.
+    differ in their endings alone, the first has the file. At the end a log message says how many
+    files were written, and where.
 
     Args:
         targets: The targets.
@@ -38,6 +40,7 @@ class Sidecars(Callback):
 
     def __init__(self, targets: Sequence[Target], force: bool = False) -> None:
         self.places: dict[str, list[Path]] = {}
+        self.written: list[Path] = []
         self.told = 0
         kept: list[str] = []
         taken: set[Path] = set()
@@ -58,13 +61,13 @@ class Sidecars(Callback):
         if not found:
             raise FuseError(
                 "a sidecar is a text beside a picture, and no target has a picture in a file of "
-                "yours; give paths of pictures, or leave sidecar out"
+                f"yours; give paths of pictures, or leave {option('sidecar')} out"
             )
         if kept:
             what = "1 text beside a picture is there already and stays"
             if len(kept) > 1:
                 what = f"{len(kept)} texts beside pictures are there already and stay"
-            logger.warning("%s: %s; force replaces what is there", what, some(kept))
+            logger.warning("%s: %s; %s replaces what is there", what, some(kept), option("force"))
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, *args: Any
@@ -84,6 +87,24 @@ class Sidecars(Callback):
                 except OSError as error:
                     raise FuseError(
                         f"{quoted(place)} cannot be written ({error.strerror or error}); make room "
-                        "or allow writing there, or leave sidecar out"
+                        f"or allow writing there, or leave {option('sidecar')} out"
                     ) from error
+                self.written.append(place)
         self.told = len(results)
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Logs how many files were written, and in which folders."""
+        self._tell()
+
+    def on_exception(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
+    ) -> None:
+        """Logs how many files were written before an interrupt or an error."""
+        self._tell()
+
+    def _tell(self) -> None:
+        if self.written:
+            count = len(self.written)
+            folders = dict.fromkeys(str(place.parent) for place in self.written)
+            texts = "1 prompt as a text" if count == 1 else f"{count} prompts as texts"
+            logger.info("wrote %s beside the pictures in %s", texts, some(folders))

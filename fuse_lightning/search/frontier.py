@@ -1,6 +1,6 @@
 """Base of frontiers: the states of each target that a search keeps between steps."""
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping, Sequence
 from copy import deepcopy
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar
@@ -25,7 +25,7 @@ Scored: TypeAlias = tuple[float, StateT]
 """The exact loss of a state (lower is better), and the state."""
 
 
-class Frontier(Callback, Generic[StateT]):
+class Frontier(Callback, ABC, Generic[StateT]):
     """Callback that keeps the frontier of each target: the states to continue from.
 
     A step asks :meth:`expand` which states to propose from, and gives the scored proposals to

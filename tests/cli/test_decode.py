@@ -295,7 +295,7 @@ def test_the_most_divergent_texts_are_printed(decode):
         ([*WRITE, "--prompts", "a", "--property.pattern", "x"], "--sweep"),
         ([*WRITE, "--prompts", "a", "--at", "1"], "at is 1"),
         ([*WRITE, "--prompts", "a", "--print", "-1"], "print is -1"),
-        ([*WRITE, "--prompts", "a", "--json", "--stream"], "stream and json"),
+        ([*WRITE, "--prompts", "a", "--json", "--stream"], "--stream and --json"),
         ([*STREAMS, "--score", "none.csv"], "'none.csv'"),
         ([*STREAMS, "--score", "a.txt", "--prompts", "a"], "--prompts=null"),
         (["--resume", "none"], "'none' holds no config.yaml"),

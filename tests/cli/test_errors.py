@@ -96,7 +96,7 @@ def run(capsys):
 CASES = {
     "missing image": (
         lambda: [*search(), "--data.images", "gone.png"],
-        ["image 'gone.png' does not exist", "check data.images"],
+        ["image 'gone.png' does not exist", "check its path"],
     ),
     "unreadable image": (
         lambda: [*search(), "--data.images", "text.png"],

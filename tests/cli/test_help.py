@@ -2,14 +2,16 @@
 
 import re
 import subprocess
+from pathlib import Path
 
 import pytest
 
 import fuse_lightning
-from fuse_lightning.cli.completion import option_words, script
-from fuse_lightning.cli.help import COMMANDS
+from fuse_lightning.cli.completion import SHELLS, script
+from fuse_lightning.cli.completion_words import Words, completion_words
 from fuse_lightning.cli.main import main
-from fuse_lightning.cli.search_help import WIDTH, class_page, page
+from fuse_lightning.cli.own_help import help_page
+from fuse_lightning.cli.search_help import WIDTH, page
 from fuse_lightning.errors import FuseError
 from fuse_lightning.objectives import Term
 from fuse_lightning.optimizers import PromptOptimizer
@@ -48,7 +50,7 @@ def test_other_commands_of_a_search_have_their_own_lines(command, capsys):
 
 def test_a_class_has_a_page_with_all_its_options(capsys):
     text = shown(capsys, "help", "AutoDAN")
-    assert text == class_page("AutoDAN")
+    assert text == help_page("AutoDAN")
     assert re.search(r"^  terms \(needed\) ", text, re.MULTILINE)
     assert re.search(r"^  steps \(16\) +Most steps for each target", text, re.MULTILINE)
     assert re.search(r"^  rescore \(true\) ", text, re.MULTILINE)
@@ -58,7 +60,7 @@ def test_a_class_has_a_page_with_all_its_options(capsys):
 
 @pytest.mark.parametrize("name", ["Term", "PromptOptimizer", "TargetDataModule"])
 def test_classes_to_derive_from_have_a_page_too(name):
-    assert class_page(name).startswith(f"{name}\n\n")
+    assert help_page(name).startswith(f"{name}\n\n")
 
 
 @pytest.mark.parametrize(
@@ -66,12 +68,19 @@ def test_classes_to_derive_from_have_a_page_too(name):
 )
 def test_an_unknown_name_gets_a_near_one(name, told):
     with pytest.raises(FuseError, match=re.escape(told)):
-        class_page(name)
+        help_page(name)
+
+
+WORDS = Words(
+    {"fit": ["--model.steps", "--model.terms", "-c"], "zoo": ["--count"], "configs": []},
+    {"configs": ["agnews", "style"], "help": ["fit", "GCG"]},
+    {("-c", "--config"): ["agnews", "style"]},
+)
 
 
 def completed(*words):
     """What bash proposes for the last word."""
-    text = script("bash", {"fit": ["--model.steps", "--model.terms", "-c"], "zoo": ["--count"]})
+    text = script("bash", WORDS)
     ask = f"COMP_WORDS=({' '.join(words)}); COMP_CWORD={len(words) - 1}; _fuse"
     ask += '; echo "${COMPREPLY[@]}"'
     run = subprocess.run(["bash", "-c", text + ask], capture_output=True, text=True, check=True)
@@ -86,16 +95,43 @@ def test_bash_completes_commands_and_options():
     assert completed("fuse", "fit", "a.y") == []
 
 
+def test_bash_completes_names_and_values(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "stars.yaml").touch()
+    assert completed("fuse", "h") == ["help"]
+    assert completed("fuse", "help", "G") == ["GCG"]
+    assert completed("fuse", "configs", "s") == ["style"]
+    assert completed("fuse", "configs", "style", "s") == []
+    assert completed("fuse", "fit", "-c", "st") == ["style", "stars.yaml"]
+
+
 def test_other_shells_get_the_same_words():
-    options = {"fit": ["--model.steps", "-c"]}
-    assert script("zsh", options).endswith(script("bash", options))
-    fish = script("fish", options).splitlines()
-    assert fish[0].endswith("-xa 'fit'")
-    assert [line.rpartition("fit' ")[2] for line in fish[1:]] == ["-l model.steps", "-s c"]
+    assert script("zsh", WORDS).endswith(script("bash", WORDS))
+    fish = script("fish", WORDS).splitlines()
+    assert fish[0].endswith("-xa 'fit zoo configs help'")
+    assert [line.partition("subcommand_from ")[2] for line in fish[1:]] == [
+        "fit' -l model.steps",
+        "fit' -l model.terms",
+        "fit' -s c -ra 'agnews style'",
+        "zoo' -l count",
+        "configs' -xa 'agnews style'",
+        "help' -xa 'fit GCG'",
+    ]
+
+
+def test_names_are_those_that_a_command_takes():
+    names = completion_words(SHELLS).names
+    assert {"fit", "decode", "AutoDAN", "Term"} <= {*names["help"]}
+    assert "quickstart" in names["configs"]
+    assert names["completion"] == ("bash", "zsh", "fish")
+    assert {"scenes", "train"} <= {*names["zoo"]}
+    assert names["adapter"] == ["evaluate"]
 
 
 def test_options_are_those_of_the_help_pages():
-    known = {name: set(option_words(name)) for name in COMMANDS}
+    known = {name: {*words} for name, words in completion_words(SHELLS).options.items()}
+    assert {"--model.terms.fluency.weight", "--model.terms.kl_divergence.name"} <= known["fit"]
+    assert "--trainer.callbacks.beam_search.beam_width" in known["check"]
     assert {"--model.steps", "--data.images", "--trainer.devices", "--resume"} <= known["fit"]
     assert {"--count", "--models"} <= known["zoo"]
     assert {"--weights", "--a.chat"} <= known["decode"]
@@ -110,3 +146,37 @@ def test_a_shell_without_a_script_is_refused(capsys):
     with pytest.raises(SystemExit):
         main(["completion", "csh"])
     assert "'csh' names no shell; give one of bash, zsh, fish" in capsys.readouterr().err
+
+
+OWN = '''
+from fuse_lightning.objectives import CausalTerm
+
+class Rhyme(CausalTerm):
+    """Term of rhymes.
+
+    Args:
+        strength: How much rhymes count.
+    """
+
+    def __init__(self, strength: float = 2.5) -> None: ...
+'''
+
+
+def test_a_class_of_the_users_own_has_a_page(capsys):
+    Path("my_rhymes.py").write_text(OWN)
+    text = shown(capsys, "help", "my_rhymes.Rhyme")
+    assert text.startswith("my_rhymes.Rhyme\n\nTerm of rhymes.")
+    assert re.search(r"strength \(2\.5\) +How much rhymes count", text)
+    for name in ("my_rhymes", "my_rhymes.py"):
+        with pytest.raises(FuseError, match=r"give a class in it: fuse help my_rhymes\.Rhyme"):
+            help_page(name)
+    with pytest.raises(FuseError, match=r"has no 'Rime'; it has: Rhyme"):
+        help_page("my_rhymes.Rime")
+    with pytest.raises(FuseError, match="no module 'no_rhymes' is installed or lies in"):
+        help_page("no_rhymes.Rhyme")
+
+
+def test_a_file_that_cannot_be_imported_says_its_line():
+    Path("bad_rhymes.py").write_text("import os\nboom\n")
+    with pytest.raises(FuseError, match=r"bad_rhymes\.py' line 2: NameError"):
+        help_page("bad_rhymes.Rhyme")

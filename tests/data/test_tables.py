@@ -457,7 +457,7 @@ class TestHub:
 
     def test_neither_a_path_nor_a_data_set(self, hub):
         assert error_of("user/data") == (
-            "image 'user/data' does not exist; check data.images, "
+            "image 'user/data' does not exist; check its path, "
             "or give hub:user/data for a data set of the hub"
         )
         assert "hub:" not in error_of("pictures/gone.png")

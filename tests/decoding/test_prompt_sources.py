@@ -103,7 +103,7 @@ def test_bad_sources_are_told_in_one_line():
     assert "'bytes.txt' cannot be read" in refused(lambda: read("bytes.txt"))
     assert "empty" in refused(lambda: read("empty.csv"))
     assert "one of: said, heard" in refused(lambda: read("two.csv"))
-    assert "no column 'felt'; give --column one of: said, heard" in refused(
+    assert "no column 'felt'; give column one of: said, heard" in refused(
         lambda: read("two.csv", column="felt")
     )
     assert "row 1" in (line := refused(lambda: read("numbers.jsonl")))

@@ -345,4 +345,4 @@ def test_made_up_mood_words_are_many_and_rarely_true_ones():
 def test_no_scenes_are_refused_in_one_line(tmp_path, capsys, count):
     with pytest.raises(SystemExit, match="2"):
         main(["zoo", "scenes", "--out", str(tmp_path), "--count", count])
-    assert f"error: count is {count}" in capsys.readouterr().err
+    assert f"error: --count is {count}" in capsys.readouterr().err
