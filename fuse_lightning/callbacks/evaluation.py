@@ -83,6 +83,7 @@ class Evaluation(Callback):
         self.objective = objective_of(pl_module, type(self).__name__)
         pictures = [each for each in _callbacks(trainer) if isinstance(each, GeneratedPictures)]
         made = [measure for each in pictures for measure in each.measures(self.objective)]
+        self._pictures = pictures
         self._measures = all_measures([*_brought(trainer, "measures"), *self.measures, *made])
         self._floors = all_floors([*_brought(trainer, "floors"), *self.floors])
         classifier, ids = self._models(trainer)
@@ -200,16 +201,23 @@ class Evaluation(Callback):
             return
         floors = {floor.name: text for floor in self.offered if (text := floor.about()) is not None}
         measures = {name: about for each in self.sources for name, about in each.about().items()}
+        told = [line for each in self._pictures if (line := each.about())]
         about = {
             **floors,
+            **({"generated": "; ".join(told)} if told else {}),
             "without_prompt": self.missing,
             "transfer": [each.term.name for each in self.others],
         }
         write_figures(folder, self.figures, measures, about)
         if self.printed:
-            print_figures(self.figures, measures)
+            print_figures(self.figures, measures, "; ".join(told) or None)
+            remarks = {floor.name: floor.remark() for floor in self.offered}
             for name, text in floors.items():
-                print(visible(f"{name}: {text}"))
+                remark = f" ({remarks[name]})" if remarks[name] else ""
+                print(visible(f"{name}: {text}{remark}"))
+            for each in self._pictures:
+                if line := each.undrawn(self.figures):
+                    print(visible(line))
             if self.missing:
                 print(visible(f"no prompt yet: {', '.join(self.missing)}"))
             print(visible(f"wrote {folder / 'evaluation.json'} and evaluation.csv"))

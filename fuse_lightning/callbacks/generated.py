@@ -14,8 +14,11 @@ from fuse_lightning.evaluation.generation.measures import (
     GenerationSeconds,
     ReferenceSimilarity,
     Studio,
+    Undrawn,
 )
 from fuse_lightning.evaluation.measures import Measure
+from fuse_lightning.evaluation.sources import TARGETS
+from fuse_lightning.evaluation.table import Figures
 from fuse_lightning.models import CLIP, TextEncoder
 from fuse_lightning.models.auto import auto_model
 from fuse_lightning.models.loading import resolve
@@ -62,6 +65,32 @@ class GeneratedPictures(Callback):
         self.seed = seed
         self.steps = steps
         self.size = size
+        self.studio: Studio | None = None
+
+    def about(self) -> str:
+        """Words that name who makes the pictures and who judges them; empty without pictures."""
+        if self.studio is None:
+            return ""
+        return f"pictures by {self.generator}, judge {self.studio.judge.model_id}"
+
+    def undrawn(self, figures: Figures) -> str:
+        """Line about prompts that name nothing that can be drawn; empty without any.
+
+        Args:
+            figures: The figures of the evaluation.
+        """
+        empty = [
+            f"{row[Undrawn.name]:.0f} of {row[TARGETS]:.0f} ({source})"
+            for source, row in figures.items()
+            if row.get(Undrawn.name, 0) > 0
+        ]
+        if not empty:
+            return ""
+        return (
+            f"prompts that name nothing that {self.generator} can draw: {', '.join(empty)}; their "
+            f"pictures are empty and compared like all others, {Editability.name} counts these "
+            f"prompts as 0, and {EditKeeps.name} leaves them out"
+        )
 
     def measures(self, search: Objective) -> list[Measure]:
         """The measures, of models that are not loaded yet.
@@ -75,7 +104,11 @@ class GeneratedPictures(Callback):
         found: list[Measure] = []
         if self.generator is not None:
             studio = self._studio(self.generator, search)
-            kinds = (GeneratedSimilarity, GeneratedText, Editability, EditKeeps, GenerationSeconds)
+            self.studio = studio
+            kinds = (
+                *(Undrawn, GeneratedSimilarity, GeneratedText),
+                *(Editability, EditKeeps, GenerationSeconds),
+            )
             found += [kind(studio) for kind in kinds]
         if self.sentences is not None:
             encoder = auto_model(self.sentences)

@@ -51,8 +51,10 @@ what a run found:
                                                    under models that took no part
   fuse test --run RUN [--transfer MODEL ...] [--classifier MODEL]
                                                    the same, as Lightning's test
-  fuse test --run RUN --generate PIPELINE --judge CLIP [--sentences ENCODER]
-                                                   pictures of the prompts beside the targets'
+  fuse test --run RUN --generate PIPELINE|zoo/scenes [--judge CLIP] [--sentences ENCODER]
+                                                   pictures of the prompts beside the targets';
+                                                   zoo/scenes is judged by zoo/clip-judge, for a
+                                                   PIPELINE of diffusers name a --judge
   fuse predict --run RUN [--out FILE.csv|.jsonl]   prompts of each target
 
 texts of two or more models:

@@ -12,7 +12,7 @@ from fuse_lightning.results.result import Result
 
 SHORTLIST = 4
 """Number of found prompts, and of references, among which the constant prompt is chosen."""
-TAKEN = (FOUND, "figures", "measures", "transfer", "without_prompt")
+TAKEN = (FOUND, "figures", "generated", "measures", "transfer", "without_prompt")
 """Reserved names: ``evaluation.json`` uses them itself."""
 
 
@@ -62,11 +62,17 @@ class Floor(ABC):
         """Text that is printed and written beside the floor's figures; ``None`` for nothing."""
         return None
 
+    def remark(self) -> str:
+        """Words that are printed behind :meth:`about`, such as how it was chosen; may be empty."""
+        return ""
+
 
 class Constant(Floor):
     """Floor: one prompt for all targets, the one of a few with the best mean objective.
 
-    These are the first found prompts and as many first references.
+    The few are the first found prompts and as many first references. The prompt is chosen on the
+    same targets that its figures are reported for, so its objective looks a little too good: this
+    floor is rather too high than too low.
     """
 
     name = "constant"
@@ -90,6 +96,13 @@ class Constant(Floor):
     def about(self) -> str:
         """The one prompt."""
         return self.text
+
+    def remark(self) -> str:
+        """Words on how the prompt was chosen."""
+        return (
+            "the best on these same targets among a few found prompts and references, so that its "
+            "objective looks a little too good"
+        )
 
 
 class Caption(Floor):

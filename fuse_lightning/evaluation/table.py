@@ -21,6 +21,8 @@ from fuse_lightning.utilities.terminal import printable, visible
 Figures = dict[str, dict[str, float]]
 """Figures by name, for each source of prompts."""
 FILE = "evaluation.json"
+NONE = "-"
+"""Sign of a figure that a source of prompts does not have."""
 
 
 @dataclass(frozen=True)
@@ -116,9 +118,18 @@ def _about(facts: Any) -> About:
     return about
 
 
-def print_figures(figures: Figures, measures: Mapping[str, About]) -> None:
-    """Prints figures as a table with a row for each figure and a column for each source."""
-    table = Table("", *figures)
+def print_figures(
+    figures: Figures, measures: Mapping[str, About], caption: str | None = None
+) -> None:
+    """Prints figures as a table with a row for each figure and a column for each source.
+
+    Args:
+        figures: The figures.
+        measures: Direction, unit and digits of each figure, by name.
+        caption: Line below the table.
+    """
+    below = None if caption is None else Text(printable(caption))
+    table = Table("", *figures, caption=below, caption_justify="left")
     for column in table.columns[1:]:
         column.justify = "right"
     for name in names(figures):
@@ -130,12 +141,14 @@ def print_figures(figures: Figures, measures: Mapping[str, About]) -> None:
 
 
 def shown(value: float | None, about: About) -> str:
-    """Text of a figure in a table; empty if there is no figure.
+    """Text of a figure in a table; :data:`NONE` if there is no figure.
 
     >>> shown(12.3456, About()), shown(4.0, About(digits=0)), shown(None, About())
-    ('12.346', '4', '')
+    ('12.346', '4', '-')
     """
-    return "" if value is None else f"{value:.{about.digits}f}"
+    if value is None or not math.isfinite(value):
+        return NONE
+    return f"{value:.{about.digits}f}"
 
 
 def title(name: str, about: About) -> str:

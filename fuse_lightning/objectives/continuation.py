@@ -71,6 +71,10 @@ class Continuation(CausalTerm):
                 f"{self.model.model_id!r} reads; shorten them"
             )
 
+    def reads_targets(self, targets: Sequence[Target]) -> bool:
+        """Whether a target has a text of its own."""
+        return any((target.text or "").strip() for target in targets)
+
     def set_targets(self, targets: Sequence[Target]) -> None:
         """Finds the wanted text of every target.
 

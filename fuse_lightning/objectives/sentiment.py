@@ -67,6 +67,10 @@ class Sentiment(Term):
         if self.label is not None:
             self.model.label_index(self.label)
 
+    def reads_targets(self, targets: Sequence[Target]) -> bool:
+        """Whether a target wants a sentiment of its own."""
+        return any(target.sentiment for target in targets)
+
     def set_targets(self, targets: Sequence[Target]) -> None:
         """Finds the wanted class of each target.
 

@@ -41,6 +41,10 @@ class _Similarity(Term):
         own = {} if self.stand_in is None else {"content": self.stand_in.digest}
         return super().identity() | own
 
+    def reads_targets(self, targets: Sequence[Target]) -> bool:
+        """Whether prompts are compared with the targets, and not with given content."""
+        return self.stand_in is None
+
     def set_targets(self, targets: Sequence[Target]) -> None:
         """Computes each target's vector."""
         self.vectors = torch.stack(self._kept.of([self.stand_in or target for target in targets]))

@@ -150,6 +150,14 @@ class Term(LaidOut, Measured, ABC):
         kept, see :class:`~fuse_lightning.objectives.target_cache.PerTarget`.
         """
 
+    def reads_targets(self, targets: Sequence[Target]) -> bool:
+        """Whether the loss may differ between targets.
+
+        By default it may where the class has a :meth:`set_targets` or :meth:`contents` of its own.
+        """
+        kind = type(self)
+        return kind.set_targets is not Term.set_targets or kind.contents is not Term.contents
+
     def begin_step(self, steps: Sequence[int]) -> None:
         """Hook: draws what changes from step to step; each target's steps count from 0."""
 

@@ -188,9 +188,11 @@ class Admission:
             return
         self._told = True
         logger.warning(
-            "%s proposed %d prompts, of which %d are dropped: they hold tokens that the "
-            "constraints forbid, or their text is not read back as the same ids (said once)",
-            self.optimizer,
-            proposed,
+            "%d of %d prompts that %s proposed %s dropped: a prompt is dropped if it holds a token "
+            "that the constraints forbid, or if its text is not read back as the same tokens; "
+            "prompts of later steps are dropped without a message",
             dropped,
+            proposed,
+            self.optimizer,
+            "is" if dropped == 1 else "are",
         )

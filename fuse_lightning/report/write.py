@@ -146,8 +146,7 @@ def _figures(run: Run) -> FigureTable | None:
     rows = []
     for name in names(figures):
         about = measures.get(name, About())
-        values = [row.get(name, math.nan) for row in figures.values()]
-        cells = [shown(value, about) if math.isfinite(value) else "" for value in values]
+        cells = [shown(row.get(name), about) for row in figures.values()]
         rows.append((title(name, about), about.unit, cells))
     return FigureTable([*figures], rows, run.evaluation.notes)
 

@@ -55,6 +55,14 @@ class SceneGenerator(Generator):
         )
         return changed == 1 and replace(new, kinds=tuple(kept)) == old
 
+    def draws(self, text: str) -> bool:
+        """Whether a text names an object; without one the picture is an empty ground.
+
+        >>> SceneGenerator().draws("two red balls"), SceneGenerator().draws("three trio in fog")
+        (True, False)
+        """
+        return bool(read_scene(text).kinds)
+
     def generate(self, texts: Sequence[str], seed: int) -> list[Image.Image]:
         """Pictures of what texts describe; each has the same jitter."""
         return [render(read_scene(text), random.Random(f"scene-{seed}")) for text in texts]

@@ -330,7 +330,7 @@ CASES = {
     "no zoo command": (lambda: ["zoo"], ["{scenes,moods,sums,train,evaluate}"]),
     "zoo option of another type": (
         lambda: ["zoo", "scenes", "--out", "out", "--count", "many"],
-        ["option count", "expected int", "got 'many'"],
+        ["option --count", "expected int", "got 'many'"],
     ),
     "no scenes": (
         lambda: ["zoo", "scenes", "--out", "out", "--count", "0"],

@@ -138,7 +138,13 @@ def test_figures_are_those_of_plain_references(run, pictures, tmp_path, capsys):
     shortlist = {text: plain([text] * COUNT, targets) for text in [*prompts, *references]}
     constant = min(shortlist, key=lambda text: shortlist[text]["objective"])
     assert about["constant"] == constant
-    assert f"constant: {constant}" in printed
+    assert f"constant: {constant} (the best on these same targets" in printed
+    assert "pictures by zoo/scenes, judge zoo/clip-judge" in printed
+    assert about["generated"] == "pictures by zoo/scenes, judge zoo/clip-judge"
+    blank = sum(not named_objects(text) for text in prompts)
+    assert float(table["found"]["undrawn_prompts"]) == blank
+    assert (f"can draw: {blank} of {COUNT} (found)" in printed) == (blank > 0)
+    assert "nan" not in printed
     for source, texts in (
         ("found", prompts),
         ("constant", [constant] * COUNT),

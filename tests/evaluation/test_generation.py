@@ -18,6 +18,7 @@ from fuse_lightning.evaluation.generation.measures import (
     GenerationSeconds,
     ReferenceSimilarity,
     Studio,
+    Undrawn,
     edited,
 )
 from fuse_lightning.evaluation.measures import JudgedPrompt
@@ -99,6 +100,32 @@ def test_prompts_whose_nouns_can_be_exchanged_are_editable(studio, prompts):
     # An object that the picture cannot hold is no part of it.
     third = "a red ball left of a blue star, a green box"
     assert figure(Editability(studio), [JudgedPrompt(Target("a"), "found", third)]) == near(2 / 3)
+
+
+def test_prompts_that_name_nothing_to_draw_are_counted(studio, prompts):
+    measure = Undrawn(studio)
+    assert measure.applies(prompts[0].target, "found")
+    assert figure(measure, prompts) == 1
+    pipeline = Studio(PipelineGenerator("x"), studio.judge)
+    # Nobody can tell what a network draws.
+    assert not Undrawn(pipeline).applies(prompts[0].target, "found")
+
+
+def test_undrawn_prompts_are_told_with_what_counts_them():
+    search = Objective([Fluency("zoo/gpt2")])
+    pictures = GeneratedPictures("zoo/scenes")
+    assert pictures.about() == ""
+    pictures.measures(search)
+    assert pictures.about() == "pictures by zoo/scenes, judge zoo/clip-judge"
+    figures = {
+        "found": {"targets": 4.0, "undrawn_prompts": 3.0},
+        "reference": {"targets": 4.0, "undrawn_prompts": 0.0},
+    }
+    line = pictures.undrawn(figures)
+    assert "can draw: 3 of 4 (found); their" in line
+    assert "editability counts these prompts as 0, and edit_kept_cosine leaves them out" in line
+    del figures["found"]
+    assert pictures.undrawn(figures) == ""
 
 
 def test_a_judge_tells_where_the_generator_does_not(studio, prompts, monkeypatch):
@@ -191,4 +218,4 @@ def test_a_judge_of_its_own_prompts_is_told():
     search = Objective([Fluency("zoo/gpt2"), ImageSimilarity("zoo/clip")])
     with pytest.warns(UserWarning, match="'zoo/clip' takes part in the search"):
         GeneratedPictures("zoo/scenes", judge="zoo/clip").measures(search)
-    assert len(GeneratedPictures("zoo/scenes").measures(search)) == 5
+    assert len(GeneratedPictures("zoo/scenes").measures(search)) == 6

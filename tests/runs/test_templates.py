@@ -49,8 +49,13 @@ def test_all_templates_work_in_one_search(copied, capsys):
         assert row["prompt"]
         assert_near(
             torch.tensor(row["loss"]),
-            torch.tensor(0.2 * row["losses"]["fluency"] + row["losses"]["mood"]),
+            torch.tensor(
+                0.2 * row["losses"]["fluency"]
+                + 2 * row["losses"]["text_similarity"]
+                + row["losses"]["mood"]
+            ),
         )
+    assert "no term reads the targets" not in capsys.readouterr().err
     main(["validate", "--run", str(run)])
     figures = json.loads((run / "evaluation.json").read_text())["figures"]
     assert figures["fixed"]["article"] == 1.0

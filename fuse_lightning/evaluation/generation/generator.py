@@ -50,6 +50,10 @@ class Generator(ABC):
         """
         return None
 
+    def draws(self, text: str) -> bool | None:
+        """Whether a text says anything that the generator can draw; ``None`` if nobody can tell."""
+        return None
+
     @abstractmethod
     def generate(self, texts: Sequence[str], seed: int) -> list[Image.Image]:
         """Pictures of texts, RGB, one for each.

@@ -13,7 +13,7 @@ from torchmetrics import Metric
 from fuse_lightning.data.targets import Target
 from fuse_lightning.evaluation.generation.generator import Generator
 from fuse_lightning.evaluation.measures import JudgedPrompt, Measure, rivals
-from fuse_lightning.metrics import MeanCost, MeanScore
+from fuse_lightning.metrics import Count, MeanCost, MeanScore
 from fuse_lightning.models import CLIP, TextEncoder
 
 KEPT = 256
@@ -154,6 +154,29 @@ class Editability(PictureMeasure):
         before, after = self.studio.vectors([text, new], device).mean(1)
         old, young = self.studio.words([f"a {was}", f"a {now}"], device)
         return bool((after - before) @ young > 0 > (after - before) @ old)
+
+
+class Undrawn(PictureMeasure):
+    """Measure: number of prompts that name nothing that the generator can draw.
+
+    Their pictures are empty, and are compared like all others. Only generators that know what they
+    draw have this figure.
+    """
+
+    name = "undrawn_prompts"
+
+    def metric(self) -> Metric:
+        """A number of prompts."""
+        return Count("prompts")
+
+    def applies(self, target: Target, source: str) -> bool:
+        """Whether the generator knows what it draws."""
+        return self.studio.generator.draws("") is not None
+
+    def update(self, metric: Metric, prompts: Sequence[JudgedPrompt]) -> None:
+        """Adds prompts."""
+        drawn = [self.studio.generator.draws(each.text) for each in prompts]
+        metric.update(drawn.count(False))
 
 
 class EditKeeps(PictureMeasure):
