@@ -25,7 +25,8 @@ HEAD = """# Command line
 
 The pages that `fuse help COMMAND` prints. `fuse help CLASS`, such as `fuse help AutoDAN`, prints
 the options of a class; [the Python reference](index.md) holds the same words.
-`fuse completion bash` prints a script that completes commands and options in a shell.
+`fuse help my_terms.Rhyme` does so for a class of your own. `fuse completion bash` prints a script
+that completes commands, names and options in a shell.
 """
 
 

@@ -28,6 +28,14 @@ def tool(name):
     return module
 
 
+def test_the_page_of_the_templates_is_current():
+    page = tool("templates_page")
+    assert {path.name for path in page.TEMPLATES.iterdir() if path.is_file()} == {*page.FILES}
+    assert page.PAGE.read_text(encoding="utf-8") == page.text(), (
+        "python docs/tools/templates_page.py writes it anew"
+    )
+
+
 def test_the_reference_of_the_command_line_is_current():
     reference = tool("cli_reference")
     written, now = reference.PAGE.read_text(encoding="utf-8"), reference.text()

@@ -16,7 +16,8 @@ ZOO = {"openai-community/gpt2-xl": "zoo/gpt2", "openai-community/gpt2": "zoo/gpt
 ELSEWHERE = {
     ("README.md", 0): "tests/test_package.py",
     ("README.md", 1): "tests/test_package.py",
-    **{("docs/add_your_own.md", n): "tests/runs/test_templates.py" for n in range(8)},
+    **{("docs/add_your_own.md", n): "tests/runs/test_templates.py" for n in range(9)},
+    **{("docs/templates.md", n): "tests/runs/test_templates.py" for n in range(5)},
     ("docs/evaluation.md", 2): "tests/evaluation/test_own_parts.py",
     ("docs/layouts.md", 0): "tests/runs/test_layouts_page.py",
     ("docs/models.md", 3): "tests/engine/test_generate_limits.py",

@@ -91,8 +91,8 @@ def test_the_page_quotes_the_templates():
     """Every piece of a class on the page stands in its file, but for docstrings and comments."""
     told = {path: _bare(path.read_text(encoding="utf-8")) for path in FILES}
     blocks = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
-    quoted = [block for block in blocks if "def " in block]
-    assert len(quoted) >= 6
+    quoted = [block for block in blocks if "def " in block and not block.startswith("# ")]
+    assert len(quoted) == 6
     for block in quoted:
         assert any(_bare(block) in text for text in told.values()), block
 
@@ -109,3 +109,14 @@ def test_the_snippet_of_the_page_runs(copied, capsys, monkeypatch):
     exec(snippet, {})
     printed = capsys.readouterr().out
     assert "torch.Size([12, " in printed
+
+
+def test_the_term_on_the_text_alone_counts_its_letters(copied, capsys):
+    (snippet,) = re.findall(r"```python\n(# brief\.py\n.*?)```", PAGE, flags=re.DOTALL)
+    Path("brief.py").write_text(snippet)
+    options = {"class_path": "brief.Brief", "init_args": {"free": 5, "weight": 1.0}}
+    main(["fit", "--config", "search.yaml", "--model.steps", "2", f"--model.terms={[options]}"])
+    assert "no term reads the targets (brief)" in capsys.readouterr().err
+    rows = Path("logs/search/version_0/prompts.jsonl").read_text().splitlines()
+    for row in map(json.loads, rows):
+        assert row["losses"]["brief"] == max(0, len(row["prompt"]) - 5)
