@@ -22,7 +22,8 @@ KINDS = {".py": "python", ".yaml": "yaml", ".txt": "text"}
 HEAD = """# Templates
 
 Files to begin a class of your own with. [Add your own](add_your_own.md) explains them. Copy those
-that you need into a folder, under the names above them. All seven together are a search that runs in a minute:
+that you need into a folder, under the names above them. All seven together are a search that runs
+in a minute:
 
 ```bash
 fuse fit --config search.yaml
