@@ -109,7 +109,9 @@ def palette() -> Markup:
         named = "".join(f" --token-{name}: {value};" for name, value in asdict(theme).items())
         return f":root {{{named} }}"
 
-    return Markup(f"{rule(LIGHT)}\n@media (prefers-color-scheme: dark) {{ {rule(DARK)} }}\n")
+    return Markup(
+        f"{rule(LIGHT)}\n@media screen and (prefers-color-scheme: dark) {{ {rule(DARK)} }}\n"
+    )
 
 
 def packed(texts: Sequence[ScoredText]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from fuse_lightning.optimizers.admission import Admission
 from fuse_lightning.search import Best, GreedySearch, TargetSearch
 from tests.optimizers.runs import build, fit
 
-WARNING = "Homemade proposed {} prompts, of which {} are dropped"
+WARNING = "{1} of {0} prompts that Homemade proposed {2} dropped: a prompt is dropped if"
 
 
 class Homemade(PromptOptimizer):
@@ -98,7 +98,7 @@ def test_what_cannot_be_a_prompt_is_dropped_and_told_once(
         module = run(folders, pictures, tmp_path, told=told)
     lines = [line for line in caplog.messages if "dropped" in line]
     assert len(lines) == 1
-    assert lines[0].startswith(WARNING.format(count + 1, count))
+    assert lines[0].startswith(WARNING.format(count + 1, count, "is" if count == 1 else "are"))
     (row,) = module.results
     assert row.prompt == "red star"
 

@@ -171,6 +171,7 @@ def test_weights_means_and_what_was_left_out_are_shown(folder):
     (folder / "skipped.jsonl").write_text("\n".join(lines))
     text = page(read_run(folder))
     assert "times 2<" in text
+    assert "times their weights (fluency times 2)." in text
     assert "1 target was left out" in text
     found = Page(text)
     place = found.cells.index("mean of the best")

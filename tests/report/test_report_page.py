@@ -156,3 +156,22 @@ def test_the_policy_of_the_page_stops_scripts_that_are_not_its_own(page):
         "return new Promise(done => image.addEventListener('error', () => setTimeout(done))) })()"
     )
     assert page.run("typeof window.added") == "undefined"
+
+
+def test_paper_shows_dark_letters_and_nothing_to_click(page):
+    dark = {"name": "prefers-color-scheme", "value": "dark"}
+    page.ask("Emulation.setEmulatedMedia", media="print", features=[dark])
+    try:
+        shown = "(name => getComputedStyle(document.querySelector(name)).display)"
+        assert page.run(f"{shown}('#prompts thead')") == "none"
+        assert page.run(f"{shown}('.tools')") == "none"
+        page.run(
+            "document.body.append(Object.assign(document.createElement('div'), "
+            "{className: 'tall', id: 'probe'}))"
+        )
+        assert page.run("getComputedStyle(probe).maxHeight") == "none"
+        text = page.run("getComputedStyle(document.body).color.match(/\\d+/g).map(Number)")
+        assert max(text) < 100
+    finally:
+        page.run("document.getElementById('probe')?.remove()")
+        page.ask("Emulation.setEmulatedMedia", media="", features=[])
