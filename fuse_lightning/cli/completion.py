@@ -7,10 +7,12 @@ from functools import cache
 from importlib import import_module
 from typing import Literal, get_args
 
-from fuse_lightning.cli.help import COMMANDS, usage
+from fuse_lightning.cli.help import COMMANDS, EVERY, usage
 from fuse_lightning.errors import FuseError
 
 Shell = Literal["bash", "zsh", "fish"]
+STREAMS = {"decode": "bcd", "diff": "b"}
+"""Streams beside A that a command has; its help page names the options of A alone."""
 SEARCHES = ("check", "fit", "validate", "test", "predict")
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z0-9._-]*[a-z0-9]|(?<![\w-])-[a-zA-Z](?![\w-])")
 BASH = """_fuse() {{
@@ -80,14 +82,17 @@ def option_words(name: str) -> list[str]:
         tools = re.findall(r"^    (\w+)  ", pages[0], re.MULTILINE)
         pages += [_page(name, tool, "--help") for tool in tools]
     found = {word for page in pages for word in OPTION.findall(page)}
-    return sorted(word for word in found if word != "--help-all" and not word.endswith(".help"))
+    own = {word.removeprefix("--a.") for word in found if word.startswith("--a.")}
+    for letter in STREAMS.get(name, ""):
+        found |= {f"--{letter}", *(f"--{letter}.{option}" for option in own)}
+    return sorted(word for word in found if word != EVERY and not word.endswith(".help"))
 
 
 @cache
 def _search_pages() -> list[str]:
     """Help pages that the commands of a search share: all options, and those of all classes."""
     options = [f"--{place}.help={name}" for place, name in _classes()]
-    return [_page("fit", option) for option in ("--help-all", *options)]
+    return [_page("fit", option) for option in (EVERY, *options)]
 
 
 def _classes() -> list[tuple[str, str]]:

@@ -7,9 +7,9 @@ import pytest
 
 import fuse_lightning
 from fuse_lightning.cli.completion import option_words, script
-from fuse_lightning.cli.help import COMMANDS
+from fuse_lightning.cli.help import COMMANDS, WIDTH
 from fuse_lightning.cli.main import main
-from fuse_lightning.cli.search_help import WIDTH, class_page, page
+from fuse_lightning.cli.search_help import class_page, page
 from fuse_lightning.errors import FuseError
 from fuse_lightning.objectives import Term
 from fuse_lightning.optimizers import PromptOptimizer
@@ -98,7 +98,9 @@ def test_options_are_those_of_the_help_pages():
     known = {name: set(option_words(name)) for name in COMMANDS}
     assert {"--model.steps", "--data.images", "--trainer.devices", "--resume"} <= known["fit"]
     assert {"--count", "--models"} <= known["zoo"]
-    assert {"--weights", "--a.chat"} <= known["decode"]
+    assert {"--weights", "--a.chat", "--d.amount", "--property.label"} <= known["decode"]
+    assert {"--texts", "--a.chat", "--b", "--b.trust_remote_code"} <= known["diff"]
+    assert "--c.chat" not in known["diff"]
     assert not any(word.endswith(".help") for word in known["fit"])
 
 
