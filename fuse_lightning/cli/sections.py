@@ -118,7 +118,7 @@ class SectionedParser(TextParser):
         """An option, and what it is, with its default."""
         (action,) = (each for each in self._actions if each.dest == name)
         option = max(action.option_strings, key=len).removesuffix("+").removesuffix(".model")
-        about = shorten(WORDS.get(name, action.help).replace("``", "").replace("\n", " "))
+        about = shorten(WORDS.get(name, str(action.help)).replace("``", "").replace("\n", " "))
         default = action.default
         # A switch is off, and the words tell what stands for none.
         if not (default is None or default is False or default in ("", (), SUPPRESS)):
