@@ -12,7 +12,7 @@ from contextlib import redirect_stdout, suppress
 from importlib import import_module
 from pathlib import Path
 
-from fuse_lightning.cli.help import COMMANDS, HELP
+from fuse_lightning.cli.help import COMMANDS, EVERY, HELP
 from fuse_lightning.cli.search_help import page
 
 PAGE = Path(__file__).parents[1] / "reference" / "cli.md"
@@ -21,9 +21,12 @@ TOOLS = {
     "adapter": ("evaluate",),
 }
 """Commands that have commands of their own."""
+WHOLE = ("decode", "diff")
+"""Commands whose ``--help`` leaves out what is rarely needed."""
 HEAD = """# Command line
 
-The pages that `fuse help COMMAND` prints. `fuse help CLASS`, such as `fuse help AutoDAN`, prints
+The pages that `fuse help COMMAND` prints; those of `fuse decode` and `fuse diff` are what they
+print with `--help-all`. `fuse help CLASS`, such as `fuse help AutoDAN`, prints
 the options of a class; [the Python reference](index.md) holds the same words.
 `fuse help my_terms.Rhyme` does so for a class of your own. `fuse completion bash` prints a script
 that completes commands, names and options in a shell.
@@ -41,15 +44,16 @@ def text() -> str:
 
 
 def help_page(name: str, *words: str) -> str:
-    """What a command prints for ``--help``, in lines of 100 characters."""
+    """The whole help page of a command, in lines of at most 100 characters."""
     if COMMANDS[name] in ("search", "check"):
         return page(name)
     os.environ["COLUMNS"] = "100"
+    asked = EVERY if name in WHOLE else "--help"
     stream = io.StringIO()
     argv, sys.argv = sys.argv, ["fuse"]
     try:
         with redirect_stdout(stream), suppress(SystemExit):
-            import_module(f"fuse_lightning.cli.{COMMANDS[name]}").command([name, *words, "--help"])
+            import_module(f"fuse_lightning.cli.{COMMANDS[name]}").command([name, *words, asked])
     finally:
         sys.argv = argv
         del os.environ["COLUMNS"]

@@ -46,7 +46,7 @@ class PromptProgressBar(TQDMProgressBar):
     """Progress bar: targets done and their rate, time left, mean best loss, and a best prompt.
 
     Its line is as wide as the terminal; the prompt takes what the figures leave, and loses its
-    beginning where it is longer.
+    beginning where it is longer. A narrow terminal shows no prompt and fewer figures.
 
     Where the output is no terminal a plain line says this, at most every half minute and at the
     end. Over several devices it is about the targets of the first one.
@@ -141,16 +141,20 @@ class PromptProgressBar(TQDMProgressBar):
         return metrics
 
     def _line(self, trainer: L.Trainer, pl_module: L.LightningModule) -> str:
-        """Figures and the latest prompt, as wide as the terminal has room for."""
+        """Figures and a best prompt, as far as the terminal has room for them."""
         counts = self._counts(trainer, pl_module)
         targets = f"{'/'.join(map(str, counts))} target{'' if counts[-1] == 1 else 's'}"
         parts = [targets, *self._figures(trainer, pl_module, time.monotonic())]
         if counts == [0, 1]:
             parts[0] = f"step {self._steps}/{self.total_train_batches}"
+        # The last column stays free: some terminals begin a line behind it.
+        room = shutil.get_terminal_size().columns - BAR - 2
+        # The loss comes last, and goes last.
+        while len(parts) > 1 and cell_len(", ".join(parts)) > room:
+            del parts[1]
         line = ", ".join(parts)
         found = [best for best in search_of(pl_module).best if best is not None]
-        # The last column stays free: some terminals begin a line behind it.
-        room = shutil.get_terminal_size().columns - BAR - 2 - cell_len(line) - len(": ")
+        room -= cell_len(line) + len(": ")
         if not found or room < BAR:
             return line
         prompt = visible(found[0].prompt)

@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
 
-from fuse_lightning.cli.help import COMMANDS, HELP_WORD
+from fuse_lightning.cli.help import COMMANDS, EVERY, HELP_WORD
 from fuse_lightning.cli.named_configs import CONFIG, shipped_configs
 
 SEARCHES = ("check", "fit", "validate", "test", "predict")
+STREAMS = {"decode": "bcd", "diff": "b"}
+"""Streams beside A that a command has; its help page names the options of A alone."""
 TOOLS = ("zoo", "adapter")
 """Commands behind which the name of a tool stands."""
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z0-9._-]*[a-z0-9]|(?<![\w-])-[a-zA-Z](?![\w-])")
@@ -69,7 +71,10 @@ def option_words(name: str) -> list[str]:
     elif name in TOOLS:
         pages += [_page(name, tool, "--help") for tool in _tools(name)]
     found = {*more, *(word for page in pages for word in OPTION.findall(page))}
-    return sorted(word for word in found if word != "--help-all" and not word.endswith(".help"))
+    own = {word.removeprefix("--a.") for word in found if word.startswith("--a.")}
+    for letter in STREAMS.get(name, ""):
+        found |= {f"--{letter}", *(f"--{letter}.{option}" for option in own)}
+    return sorted(word for word in found if word != EVERY and not word.endswith(".help"))
 
 
 def _tools(name: str) -> list[str]:
@@ -80,7 +85,7 @@ def _tools(name: str) -> list[str]:
 def _search_pages() -> list[str]:
     """Help pages that the commands of a search share: all options, and those of all classes."""
     options = [f"--{place}.help={name}" for place, name in _classes()]
-    return [_page("fit", option) for option in ("--help-all", *options)]
+    return [_page("fit", option) for option in (EVERY, *options)]
 
 
 @cache

@@ -11,8 +11,10 @@ from typing import Any
 import yaml
 from jsonargparse import Namespace
 
-from fuse_lightning.cli.decode_help import DecodeParser
+from fuse_lightning.cli.decode_help import INTRODUCTION, SECTIONS
+from fuse_lightning.cli.help import EVERY
 from fuse_lightning.cli.read_options import absolute, absolute_prompts, understood
+from fuse_lightning.cli.sections import SectionedParser
 from fuse_lightning.cli.texts import TextParser, is_list
 from fuse_lightning.decoding import DecodingOptions, StreamOptions
 from fuse_lightning.decoding.contrast import GateKind, Mode
@@ -155,9 +157,20 @@ class Parsed:
     config: str
 
 
-def parser() -> TextParser:
-    """Parser of the command's options."""
-    found = DecodeParser(prog="fuse decode", exit_on_error=False, allow_abbrev=False)
+def parser(*, every: bool = False) -> SectionedParser:
+    """Parser of the command's options.
+
+    Args:
+        every: Whether its help tells about all options.
+    """
+    found = SectionedParser(
+        introduction=INTRODUCTION,
+        sections=SECTIONS,
+        every=every,
+        prog="fuse decode",
+        exit_on_error=False,
+        allow_abbrev=False,
+    )
     found.add_argument(
         "--config", action="config", help="YAML file with options; those beside it go first."
     )
@@ -184,10 +197,10 @@ def parse(words: Sequence[str]) -> Parsed:
 
     Raises:
         FuseError: If a word or a file of options cannot be understood.
-        SystemExit: Behind ``--help`` and ``--print_config``, which print.
+        SystemExit: Behind ``--help``, ``--help-all`` and ``--print_config``, which print.
     """
-    reader = parser()
-    found = understood(reader, expanded(words))
+    reader = parser(every=EVERY in words)
+    found = understood(reader, expanded(helped(words)))
     for group in (*STREAMS, "property"):
         if not isinstance(found[group], Namespace):
             raise FuseError(
@@ -206,6 +219,15 @@ def parse(words: Sequence[str]) -> Parsed:
         PropertyOptions(**vars(found["property"])),
         _config(reader, found),
     )
+
+
+def helped(words: Sequence[str]) -> list[str]:
+    """Words of a command line that ask for help with the word that parsers know.
+
+    >>> helped(["--help-all"])
+    ['--help']
+    """
+    return ["--help" if word == EVERY else word for word in words]
 
 
 def expanded(words: Sequence[str]) -> list[str]:

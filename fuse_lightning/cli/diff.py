@@ -13,7 +13,6 @@ from tqdm import tqdm  # type: ignore[import-untyped]
 from fuse_lightning.cli.decode_setup import layers_of
 from fuse_lightning.cli.diff_options import DiffSettings, parse
 from fuse_lightning.cli.diff_results import tell, write
-from fuse_lightning.cli.help import usage
 from fuse_lightning.cli.quiet import keep_lines_apart, quiet_transformers
 from fuse_lightning.cli.resume import RESUME, go_on_line, take
 from fuse_lightning.decoding import ContrastiveDecoder, ScoredText, StreamOptions, open_streams
@@ -57,8 +56,6 @@ def command(words: Sequence[str]) -> None:
         FuseError: If an option, a file or a model is not as it must be.
     """
     keep_lines_apart()
-    if {"-h", "--help"} & {*words}:
-        print(*usage(words[0]), sep="\n")
     quiet_transformers()
     rest, resumed = take([*words[1:]], RESUME)
     goes_on = Path(resumed[-1]) if resumed else None

@@ -9,8 +9,11 @@ from typing import Any
 
 from jsonargparse import Namespace
 
-from fuse_lightning.cli.decode_options import expanded, texts_of
+from fuse_lightning.cli.decode_options import expanded, helped, texts_of
+from fuse_lightning.cli.diff_help import INTRODUCTION, SECTIONS
+from fuse_lightning.cli.help import EVERY
 from fuse_lightning.cli.read_options import absolute, absolute_prompts, understood
+from fuse_lightning.cli.sections import SectionedParser
 from fuse_lightning.cli.texts import TextParser
 from fuse_lightning.decoding import StreamOptions
 from fuse_lightning.decoding.prompt_sources import PromptSources
@@ -64,10 +67,23 @@ class Parsed:
     config: str
 
 
-def parser() -> TextParser:
-    """Parser of the command's options."""
-    found = TextParser(prog="fuse diff", exit_on_error=False, allow_abbrev=False)
-    found.add_argument("--config", action="config", help="YAML file with options")
+def parser(*, every: bool = False) -> SectionedParser:
+    """Parser of the command's options.
+
+    Args:
+        every: Whether its help tells about all options.
+    """
+    found = SectionedParser(
+        introduction=INTRODUCTION,
+        sections=SECTIONS,
+        every=every,
+        prog="fuse diff",
+        exit_on_error=False,
+        allow_abbrev=False,
+    )
+    found.add_argument(
+        "--config", action="config", help="YAML file with options; those beside it go first."
+    )
     found.add_class_arguments(DiffSettings)
     found.add_class_arguments(DiffOptions)
     for letter in "ab":
@@ -75,7 +91,8 @@ def parser() -> TextParser:
             f"--{letter}.model",
             type=str | None,
             default=None,
-            help=f"model {letter.upper()}, also the {'first' if letter == 'a' else 'second'} word",
+            help=f"Model {letter.upper()}, which may also be the "
+            f"{'first' if letter == 'a' else 'second'} word of the command.",
         )
         found.add_class_arguments(StreamOptions, letter, skip={"model"}, as_group=False)
     return found
@@ -90,10 +107,11 @@ def parse(words: Sequence[str], config: str | None = None) -> Parsed:
 
     Raises:
         FuseError: If a word or a file of options cannot be understood.
+        SystemExit: Behind ``--help``, ``--help-all`` and ``--print_config``, which print.
     """
-    reader = parser()
+    reader = parser(every=EVERY in words)
     given = [] if config is None else [f"--config={config}"]
-    found = understood(reader, [*given, *_named(words)])
+    found = understood(reader, [*given, *_named(helped(words))])
     return Parsed(
         [dict(vars(found[letter])) for letter in "ab"],
         DiffSettings(**{each.name: found[each.name] for each in fields(DiffSettings)}),

@@ -1,6 +1,8 @@
-"""Table of the commands, and the text of ``fuse --help``."""
+"""Table of the commands, the text of ``fuse --help``, and how help pages are laid out."""
 
 import re
+import textwrap
+from collections.abc import Iterator
 
 COMMANDS = {
     "invert": "invert",
@@ -21,7 +23,12 @@ COMMANDS = {
 
 HELP_WORD = "help"
 """Word behind which a command or a class stands, whose page is printed."""
-
+WIDTH = 100
+"""Characters of a line."""
+EVERY = "--help-all"
+"""Option of ``fuse fit``, ``fuse decode`` and ``fuse diff`` for a page of all options."""
+MARKUP = re.compile(r":\w+:`~?[\w.]*?(\w+)`|``(.*?)``")
+"""Marks of reStructuredText, which docstrings have and help pages lack."""
 HELP = """usage: fuse COMMAND ...
 
 Finds discrete text prompts for frozen models.
@@ -95,3 +102,27 @@ def usage(command: str) -> list[str]:
     ['  fuse predict --run RUN [--out FILE.csv|.jsonl]   prompts of each target']
     """
     return re.findall(rf"^  fuse {command} .*(?:\n {{9,}}.*)*", HELP, re.MULTILINE)
+
+
+def entry(option: str, about: str, column: int, width: int = WIDTH) -> Iterator[str]:
+    """Lines about an option: its name and value, and beside or below them what it is.
+
+    >>> list(entry("--out DIR", "Folder of the run.", 14, 27))
+    ['  --out DIR   Folder of the', '              run.']
+    """
+    lines = textwrap.wrap(about, width - column, break_on_hyphens=False)
+    if len(option) + 4 > column:
+        yield f"  {option}"
+    else:
+        yield (f"  {option}".ljust(column) + (lines.pop(0) if lines else "")).rstrip()
+    yield from (" " * column + line for line in lines)
+
+
+def first_sentence(text: str) -> str:
+    """First sentence of a docstring, or the part of it before a semicolon.
+
+    >>> first_sentence("Most steps; ``None`` for all. Less is faster.")
+    'Most steps'
+    """
+    text = MARKUP.sub(r"\1\2", " ".join(text.split()))
+    return re.split(r"(?<=\w)[.;] ", text)[0].removesuffix(".")

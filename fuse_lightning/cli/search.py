@@ -13,13 +13,14 @@ from lightning.pytorch.loggers import TensorBoardLogger
 import fuse_lightning
 from fuse_lightning.cli.class_folders import remembered
 from fuse_lightning.cli.config_files import config_paths
+from fuse_lightning.cli.help import EVERY
 from fuse_lightning.cli.lightning_cli import LOGS, FuseCLI, WholeConfig
 from fuse_lightning.cli.messages import explain
 from fuse_lightning.cli.own_classes import OwnClasses
 from fuse_lightning.cli.own_folder import OwnFolder
 from fuse_lightning.cli.quiet import keep_lines_apart, quiet_transformers, quiet_words
 from fuse_lightning.cli.resume import OVERWRITE, expand, measured_folder, resumed_folder
-from fuse_lightning.cli.search_help import EVERY, page
+from fuse_lightning.cli.search_help import page
 from fuse_lightning.cli.texts import TextParser, attached
 from fuse_lightning.cli.trainer_options import is_complaint
 from fuse_lightning.data import TargetDataModule

@@ -3,7 +3,6 @@
 import inspect
 import json
 import re
-import textwrap
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -12,16 +11,13 @@ from lightning.pytorch import LightningDataModule
 
 import fuse_lightning
 from fuse_lightning.cli.classes import options
-from fuse_lightning.cli.help import usage
+from fuse_lightning.cli.help import EVERY, MARKUP, entry, first_sentence, usage
 from fuse_lightning.objectives import Term
 from fuse_lightning.optimizers import PromptOptimizer
 from fuse_lightning.search import BeamSearch, Frontier, SearchModule
 
-WIDTH = 100
-"""Characters of a line."""
 CLASSES, OPTIONS = 26, 36
 """Columns where the words about a class and about an option begin."""
-EVERY = "--help-all"
 COMMON = (
     "steps",
     "prompt_length",
@@ -53,7 +49,6 @@ RUN = {
     "--trainer.max_steps N": "end after so many steps; the run can go on later",
     "--trainer.fast_dev_run true": "one step, to see whether all options fit; writes nothing",
 }
-MARKUP = re.compile(r":\w+:`~?[\w.]*?(\w+)`|``(.*?)``")
 BASES = {
     "CausalTerm",
     "DescentOptimizer",
@@ -100,7 +95,7 @@ def page(command: str) -> str:
             *_list(frontiers),
             *_options(BeamSearch, ("beam_width",), "trainer.callbacks.beam_search"),
         ],
-        ["run:", *(line for option in RUN.items() for line in _row(*option, OPTIONS))],
+        ["run:", *(line for option in RUN.items() for line in entry(*option, OPTIONS))],
     )
     return "\n\n".join("\n".join(section) for section in sections) + f"\n\n{MORE}"
 
@@ -131,7 +126,7 @@ def class_page(kind: type) -> str:
         default = defaults.get(option, inspect.Parameter.empty)
         needed = default is inspect.Parameter.empty
         shown = f"{option} {'(needed)' if needed else f'({_value(default)})'}"
-        lines += _row(shown, MARKUP.sub(r"\1\2", " ".join(words.get(option, "").split())), OPTIONS)
+        lines += entry(shown, MARKUP.sub(r"\1\2", " ".join(words.get(option, "").split())), OPTIONS)
     return "\n".join([*lines, ""])
 
 
@@ -160,8 +155,8 @@ def named_classes(base: type, *, bases: bool = False) -> list[type]:
 
 def _list(kinds: Iterable[type]) -> Iterator[str]:
     for kind in kinds:
-        words = SAID.sub("", _first_sentence(parse(kind.__doc__ or "").short_description or ""))
-        yield from _row(kind.__name__, words, CLASSES)
+        words = SAID.sub("", first_sentence(parse(kind.__doc__ or "").short_description or ""))
+        yield from entry(kind.__name__, words, CLASSES)
 
 
 def _options(kind: type, names: Iterable[str] = COMMON, place: str = "model") -> Iterator[str]:
@@ -170,18 +165,4 @@ def _options(kind: type, names: Iterable[str] = COMMON, place: str = "model") ->
     for name in names:
         default = known[name].default
         shown = "" if default in (None, "") else f" ({default})"
-        yield from _row(f"--{place}.{name}{shown}", _first_sentence(words[name]), OPTIONS)
-
-
-def _first_sentence(text: str) -> str:
-    text = MARKUP.sub(r"\1\2", " ".join(text.split()))
-    return re.split(r"(?<=\w)[.;] ", text)[0].removesuffix(".")
-
-
-def _row(option: str, words: str, column: int) -> Iterator[str]:
-    lines = textwrap.wrap(words, WIDTH - column)
-    if len(option) + 4 > column:
-        yield f"  {option}"
-    else:
-        yield (f"  {option}".ljust(column) + (lines.pop(0) if lines else "")).rstrip()
-    yield from (" " * column + line for line in lines)
+        yield from entry(f"--{place}.{name}{shown}", first_sentence(words[name]), OPTIONS)

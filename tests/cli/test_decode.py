@@ -341,7 +341,7 @@ def commands():
                 "[--b" not in words
                 and "..." not in words
                 and "--resume" not in words
-                and "--help" not in words
+                and not {"--help", "--help-all"} & {*words}
             ):
                 yield tuple(with_config_paths(words))
 

@@ -1,6 +1,5 @@
 """Options of ``fuse decode``: words, short forms, files of options."""
 
-import re
 from pathlib import Path
 
 import pytest
@@ -8,7 +7,6 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fuse_lightning.cli.decode_help import SECTIONS
 from fuse_lightning.cli.decode_options import expanded, parse, parser
 from fuse_lightning.cli.texts import is_list
 from fuse_lightning.errors import FuseError
@@ -143,29 +141,6 @@ def test_bad_options_are_told_in_one_line(more, told):
     Path("other.yaml").write_text("nono: 1\n")
     line = refused([*WORDS, *more])
     assert [part for part in told if part not in line] == [], line
-
-
-def test_help_shows_every_option_once():
-    reader = parser()
-    shown = [name for section in SECTIONS for name in section.values]
-    assert len(shown) == len({*shown})
-    others = {f"{letter}{name[1:]}" for letter in "bcd" for name in shown if name[:2] == "a."}
-    assert {action.dest for action in reader._actions} == {*shown} | others
-    told = reader.format_help()
-    for name in shown:
-        option = f"--{name.removesuffix('.model')}"
-        assert len(re.findall(rf"^  {option}(?= |$)", told, re.MULTILINE)) == 1
-
-
-@pytest.mark.parametrize("columns", ["40", "100", "300"])
-def test_help_is_plain_and_fits(columns, monkeypatch):
-    monkeypatch.setenv("COLUMNS", columns)
-    told = parser().format_help()
-    assert max(map(len, told.splitlines())) <= 100
-    assert told.index("examples:") < told.index("--a.prefix TEXT")
-    # Neither types of Python nor marks of reStructuredText.
-    assert not re.search(r"type:|\| null|``|SUPPRESS", told)
-    assert "Seed of all random numbers (default: 0)." in " ".join(told.split())
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,10 @@ import pytest
 import fuse_lightning
 from fuse_lightning.cli.completion import SHELLS, script
 from fuse_lightning.cli.completion_words import Words, completion_words
+from fuse_lightning.cli.help import WIDTH
 from fuse_lightning.cli.main import main
 from fuse_lightning.cli.own_help import help_page
-from fuse_lightning.cli.search_help import WIDTH, page
+from fuse_lightning.cli.search_help import page
 from fuse_lightning.errors import FuseError
 from fuse_lightning.objectives import Term
 from fuse_lightning.optimizers import PromptOptimizer
@@ -134,7 +135,9 @@ def test_options_are_those_of_the_help_pages():
     assert "--trainer.callbacks.beam_search.beam_width" in known["check"]
     assert {"--model.steps", "--data.images", "--trainer.devices", "--resume"} <= known["fit"]
     assert {"--count", "--models"} <= known["zoo"]
-    assert {"--weights", "--a.chat"} <= known["decode"]
+    assert {"--weights", "--a.chat", "--d.amount", "--property.label"} <= known["decode"]
+    assert {"--texts", "--a.chat", "--b", "--b.trust_remote_code"} <= known["diff"]
+    assert "--c.chat" not in known["diff"]
     assert not any(word.endswith(".help") for word in known["fit"])
 
 
