@@ -124,8 +124,9 @@ class AutoDAN(PromptOptimizer):
         """Prompts of a target to edit: the best of this step and of the results so far."""
         search = self.searches[place]
         if not self.choice.applies(self.targets[place]):
-            # Losses over the examples that choose are not those of a step.
-            scored = [*scored, *((best.loss, best.state) for best in search.kept)]
+            # Losses over the examples that choose are not those of a step. How many prompts are
+            # reported changes no search, so that the best alone counts.
+            scored = [*scored, *((best.loss, best.state) for best in search.kept[:1])]
         states = [state for _, state in distinct(scored) if len(state) >= LEAST]
         states = states[: min(self.revised, self._left[place])]
         begun = self.next_tokens.beginnings(
