@@ -40,7 +40,7 @@ Row = tuple[Callable[..., PromptOptimizer], dict[str, Any], Callable[[], Frontie
 
 
 def growing(**options: Any) -> Row:
-    settings = {"batch_size": CANDIDATES, "steps": STEPS, **options}
+    settings = {"batch_size": CANDIDATES, "steps": STEPS, "revise": 0, **options}
     return AutoDAN, settings, lambda: BeamSearch(BEAM)
 
 
@@ -53,10 +53,8 @@ PUBLISHED = {"adapter": {"kind": "t_product"}, "gradient_samples": 0}
 
 
 ROWS: dict[str, Row] = {
-    "growth and revision": growing(revise=2, max_evaluations=MOST),
-    "growth and revision, edits read whole": growing(
-        revise=2, revise_reads=4, max_evaluations=MOST
-    ),
+    "growth and edits (default)": growing(revise=None, max_evaluations=MOST),
+    "growth and edits, not read": growing(revise=2, revise_reads=0, max_evaluations=MOST),
     "VGD: growth, LM proposals only": growing(gradient_weight=0.0),
     "growth, gradient as published": growing(gradient_weight=1.0, **PUBLISHED),
     "growth, lookup at a fixed token": growing(gradient_weight=1.0, gradient_samples=0),

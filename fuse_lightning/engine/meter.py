@@ -151,6 +151,30 @@ def heads(network: nn.Module) -> list[nn.Module]:
     ]
 
 
+def position_operations(network: nn.Module) -> float:
+    """Operations of one position that a network reads, those of its output head included.
+
+    Attention is left out, as it counts little in short texts. A network that is no transformer
+    counts with its linear layers.
+
+    >>> from transformers import GPT2Config, GPT2LMHeadModel
+    >>> whole = GPT2LMHeadModel(GPT2Config(n_layer=1, n_embd=4, n_head=1, vocab_size=8))
+    >>> position_operations(whole)
+    448.0
+    """
+    total = 0.0
+    for part in [*stacks(network), *heads(network)]:
+        if isinstance(part, PreTrainedModel):
+            total += multiplications(part).position
+        else:
+            total += sum(
+                layer.get_parameter("weight").numel()
+                for layer in part.modules()
+                if isinstance(layer, LINEAR)
+            )
+    return OPERATIONS * total
+
+
 def _is_innermost(network: nn.Module) -> bool:
     inside = [part for part in network.modules() if isinstance(part, PreTrainedModel)]
     return [*map(id, inside)] == [id(network)]

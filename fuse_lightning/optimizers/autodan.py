@@ -1,5 +1,6 @@
 """AutoDAN: prompts grown from left to right (arXiv 2310.15140)."""
 
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -9,7 +10,6 @@ from fuse_lightning.engine.devices import to_device
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models import CausalLM
 from fuse_lightning.objectives import (
-    Fluency,
     State,
     Term,
     predicted_change,
@@ -18,7 +18,9 @@ from fuse_lightning.objectives import (
 )
 from fuse_lightning.optimizers.base import SPARE, PromptOptimizer
 from fuse_lightning.optimizers.edit_screen import EditScreen
+from fuse_lightning.optimizers.next_tokens import NextTokens
 from fuse_lightning.optimizers.revision import LEAST, Draft, Revision
+from fuse_lightning.optimizers.revision_default import default_revision
 from fuse_lightning.search import Scored, distinct
 from fuse_lightning.utilities.numbers import check_number
 
@@ -39,7 +41,9 @@ class AutoDAN(PromptOptimizer):
 
     Growth alone mends no word. With ``revise``, once prompts have two tokens, half of a step's
     candidates are edits of the best, see :class:`~fuse_lightning.optimizers.revision.Revision`;
-    there are at most as many candidates as without.
+    there are at most as many candidates as without. By default this is so where the writer is
+    cheap beside the other models, see
+    :func:`~fuse_lightning.optimizers.revision_default.default_revision`.
 
     Args:
         terms: The objective; the first term's model must be a causal language model.
@@ -50,8 +54,10 @@ class AutoDAN(PromptOptimizer):
         end_probability: Probability of an end token, in [0, 1], above which a state is not
             extended.
         revise: Prompts that each step edits, the best so far and those of the step; 0 for none.
+            ``None`` for 2 where ``revise_reads`` readings by the language model take at most the
+            operations of one by the other models, and else 0.
         revise_reads: Edits that the language model reads for each one that is scored; 0 ranks
-            edits without it. Needs a term that is the writer's own likelihood.
+            edits without it. Only a term that is the writer's own likelihood reads.
         **options: Options of every :class:`PromptOptimizer`.
     """
 
@@ -63,8 +69,8 @@ class AutoDAN(PromptOptimizer):
         gradient_weight: float = 0.25,
         max_length: int | None = None,
         end_probability: float = 0.5,
-        revise: int = 0,
-        revise_reads: int = 0,
+        revise: int | None = None,
+        revise_reads: int = 4,
         **options: Any,
     ) -> None:
         # Only the next token is ever replaced.
@@ -80,6 +86,7 @@ class AutoDAN(PromptOptimizer):
                 f"{primary.model_id!r}, a {primary.kind}; put Fluency first"
             )
         self.writer = primary
+        self.next_tokens = NextTokens(self.objective, primary)
         self.batch_size = batch_size
         self.logit_weight = logit_weight
         self.gradient_weight = gradient_weight
@@ -90,13 +97,9 @@ class AutoDAN(PromptOptimizer):
         # Candidates of this step that growth has left to revision, for each target.
         self._left: list[int] = []
 
-    def _exact(self, term: Term) -> bool:
-        """Whether a term is the writer's own likelihood, so that its change is known."""
-        return isinstance(term, Fluency) and term.model is self.objective.primary
-
     def _predicted(self, term: Term) -> bool:
         """Whether a term's change must be predicted from gradients."""
-        return bool(term.weight) and not self._exact(term)
+        return bool(term.weight) and not self.next_tokens.exact(term)
 
     def propose(self, states: list[list[State]]) -> list[list[State]]:
         """The most promising extensions of each state."""
@@ -111,7 +114,7 @@ class AutoDAN(PromptOptimizer):
         """Edits of the best prompts, as many as growth has left."""
         edits: list[dict[State, None]] = [{} for _ in scored]
         drafts: list[Draft] = []
-        for place, some in enumerate(scored if self.revise else ()):
+        for place, some in enumerate(scored if self.revised else ()):
             drafts += self._drafts(place, some)
         for draft, found in zip(drafts, self._revision.propose(drafts), strict=True):
             edits[draft.owner].update(dict.fromkeys(found))
@@ -121,11 +124,14 @@ class AutoDAN(PromptOptimizer):
         """Prompts of a target to edit: the best of this step and of the results so far."""
         search = self.searches[place]
         if not self.choice.applies(self.targets[place]):
-            # Losses over the examples that choose are not those of a step.
-            scored = [*scored, *((best.loss, best.state) for best in search.kept)]
+            # Losses over the examples that choose are not those of a step. How many prompts are
+            # reported changes no search, so that the best alone counts.
+            scored = [*scored, *((best.loss, best.state) for best in search.kept[:1])]
         states = [state for _, state in distinct(scored) if len(state) >= LEAST]
-        states = states[: min(self.revise, self._left[place])]
-        begun = self._beginnings([state[:n] for state in states for n in range(len(state) + 1)])
+        states = states[: min(self.revised, self._left[place])]
+        begun = self.next_tokens.beginnings(
+            [state[:n] for state in states for n in range(len(state) + 1)]
+        )
         grow = [state in begun and len(state) < self._most for state in states]
         # Divided as evenly as whole numbers can be.
         counts = [(self._left[place] + n) // len(states) for n in range(len(states))][::-1]
@@ -141,13 +147,20 @@ class AutoDAN(PromptOptimizer):
         """Most tokens of a prompt."""
         return self.writer.max_tokens if self.max_length is None else self.max_length
 
+    @cached_property
+    def revised(self) -> int:
+        """Prompts that each step edits, once the models are loaded."""
+        if self.revise is not None:
+            return self.revise
+        return default_revision(self.objective.terms, self.next_tokens.own, self.revise_reads)
+
     @property
     def _revision(self) -> Revision:
-        exact = [term for term in self.objective.terms if term.weight and self._exact(term)]
-        weight = self.gradient_weight / self._unit
+        exact = self.next_tokens.own
+        weight = self.gradient_weight / self.next_tokens.unit
         screen = None
         if exact and self.revise_reads:
-            factor, reads = self.logit_weight / self._unit, self.revise_reads
+            factor, reads = self.logit_weight / self.next_tokens.unit, self.revise_reads
             screen = EditScreen(self.objective, self.admission, exact, factor, weight, reads)
         return Revision(
             self.objective,
@@ -163,26 +176,30 @@ class AutoDAN(PromptOptimizer):
 
     def _likelihood(self, states: list[State]) -> Tensor:
         """Weighted log-probabilities of what may follow states, in the unit, shape (N, V)."""
-        begun = self._beginnings(states)
-        _, fluency = self._next(states, [begun[state] for state in states])
+        begun = self.next_tokens.beginnings(states)
+        _, fluency = self.next_tokens.log_probs(states, [begun[state] for state in states])
         return self.logit_weight * fluency
 
     def _extensions(self, states: list[list[State]]) -> list[list[State]]:
-        begun = self._beginnings([s for found in states for s in found if len(s) < self._most])
+        begun = self.next_tokens.beginnings(
+            [s for found in states for s in found if len(s) < self._most]
+        )
         beams = [[state for state in found if state in begun] for found in states]
         owners = [target for target, found in enumerate(beams) for _ in found]
         parents = [state for found in beams for state in found]
         if not parents:
             return beams
-        log_probs, fluency = self._next(parents, [begun[state] for state in parents])
+        log_probs, fluency = self.next_tokens.log_probs(
+            parents, [begun[state] for state in parents]
+        )
         lengths = torch.tensor([[len(state)] for state in parents])
         lengths = to_device(lengths, log_probs.device)
         scores = self.logit_weight * fluency
-        if any(term.weight and self._exact(term) for term in self.objective.terms):
+        if self.next_tokens.own:
             # What a token adds to a mean over tokens.
             scores = scores / (lengths + 1)
         if self.gradient_weight and any(map(self._predicted, self.objective.terms)):
-            predicted = self._predict(parents, owners) / self._unit
+            predicted = self._predict(parents, owners) / self.next_tokens.unit
             scores = scores - self.gradient_weight * predicted
         # An empty prompt is always extended: there is nothing to end yet.
         ended = (lengths > 0) & (_end(self.writer, log_probs) > self.end_probability)
@@ -195,60 +212,10 @@ class AutoDAN(PromptOptimizer):
         chosen: list[dict[State, None]] = [{} for _ in states]
         admitted = self.admission.first(extended, owners, self.batch_size, growing=True)
         for parent, owner, found in zip(parents, owners, admitted, strict=True):
-            halved = self.revise and len(parent) >= LEAST
+            halved = self.revised and len(parent) >= LEAST
             most = (self.batch_size + 1) // 2 if halved else self.batch_size
             chosen[owner].update(dict.fromkeys(found[:most]))
         return [[*found] for found in chosen]
-
-    @property
-    def _likelihoods(self) -> list[Term]:
-        """The first term, and the other likelihoods under the writer."""
-        first, *others = self.objective.terms
-        return [first, *(term for term in others if term.weight and self._exact(term))]
-
-    def _beginnings(self, states: list[State]) -> dict[State, list[State]]:
-        """Ids that each likelihood's model reads up to the end of a state that can grow."""
-        first, *others = self._likelihoods
-        states = [*dict.fromkeys(states)]
-        prompts = self.objective.prompts(states, [0] * len(states))
-        rows = [[(*first.frame.head, *state) for state in states]]
-        if states:
-            rows += [term.row_readers[0].beginnings(prompts, term.home) for term in others]
-        return {
-            state: told
-            for state, *told in zip(states, *rows, strict=True)
-            if max(map(len, told)) < self.writer.max_tokens
-        }
-
-    @property
-    def _unit(self) -> float:
-        """Unit of the ranking's scores, so that only ratios of weights matter.
-
-        The weight of the first term, whose model writes; the others' mean where it has none.
-        """
-        weights = [abs(term.weight) for term in self.objective.terms if term.weight]
-        return abs(self.objective.terms[0].weight) or sum(weights) / len(weights)
-
-    def _next(self, parents: list[State], rows: list[list[State]]) -> tuple[Tensor, Tensor]:
-        """Log-probabilities of the next token, and the likelihoods' sum, each (parents, V).
-
-        Behind the first term's prefix, and the sum of all likelihoods by the writer, weighted,
-        in the unit. A first term that is none, or has no weight, counts as one unit of it.
-
-        Args:
-            parents: The states.
-            rows: Ids that each likelihood has read for each state.
-        """
-        first, *others = self._likelihoods
-        told = self.writer.next_log_probs(
-            [row for column in zip(*rows, strict=True) for row in column]
-        )
-        log_probs, *rest = told.view(1 + len(others), len(parents), -1)
-        fluency = -log_probs if first.weight < 0 and self._exact(first) else log_probs
-        for term, part in zip(others, rest, strict=True):
-            part = _of_tokens(term, part, parents)
-            fluency = fluency + term.weight / self._unit * part
-        return log_probs, fluency
 
     def _predict(self, parents: list[State], owners: list[int]) -> Tensor:
         """Predicted change of the other terms for every next token, shape (parents, V)."""
@@ -270,34 +237,22 @@ class AutoDAN(PromptOptimizer):
         )
 
 
-def _check_counts(batch_size: int, max_length: int | None, revise: int, revise_reads: int) -> None:
+def _check_counts(
+    batch_size: int, max_length: int | None, revise: int | None, revise_reads: int
+) -> None:
     """Checks options that are counts, see :class:`AutoDAN`.
 
     Raises:
-        FuseError: If one is too small, or edits shall be read where there are none.
+        FuseError: If one is too small.
     """
     for name, value, least in (
         ("batch_size", batch_size, 1),
         ("max_length", 1 if max_length is None else max_length, 1),
-        ("revise", revise, 0),
+        ("revise", revise or 0, 0),
         ("revise_reads", revise_reads, 0),
     ):
         if value < least:
             raise FuseError(f"{name} is {value}; it must be at least {least}")
-    if revise_reads and not revise:
-        raise FuseError(
-            f"revise_reads is {revise_reads}, but revise is 0, so there are no edits to read; "
-            "set revise to 2"
-        )
-
-
-def _of_tokens(term: Term, log_probs: Tensor, parents: list[State]) -> Tensor:
-    """Log-probabilities of tokens under a term; a first token counts as it is re-tokenized."""
-    openings = term.row_readers[0].openings(term.home)
-    if openings is None:
-        return log_probs
-    empty = to_device(torch.tensor([[not state] for state in parents]), log_probs.device)
-    return torch.where(empty, log_probs[:, openings.first], log_probs)
 
 
 def _end(writer: CausalLM, log_probs: Tensor) -> Tensor:

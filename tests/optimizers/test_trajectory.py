@@ -15,8 +15,10 @@ from tests.near import assert_near
 from tests.optimizers.runs import fit
 
 SEARCHES = {
-    "autodan": partial(AutoDAN, batch_size=12, gradient_samples=4, steps=8),
-    "autodan, revising": partial(AutoDAN, batch_size=12, gradient_samples=4, steps=8, revise=2),
+    "autodan": partial(AutoDAN, batch_size=12, gradient_samples=4, steps=8, revise=0),
+    "autodan, revising": partial(
+        AutoDAN, batch_size=12, gradient_samples=4, steps=8, revise=2, revise_reads=0
+    ),
     "gcg": partial(GCG, batch_size=24, top_k=16, gradient_samples=4, prompt_length=6, steps=5),
 }
 

@@ -51,7 +51,10 @@ def test_the_stand_in_notes_what_waits(read):
 OPTIMIZERS = {
     "autodan": (partial(AutoDAN, batch_size=6, gradient_samples=2), 2),
     # Growth and its losses, edits and their losses.
-    "autodan, revising": (partial(AutoDAN, batch_size=6, gradient_samples=2, revise=2), 4),
+    "autodan, revising": (
+        partial(AutoDAN, batch_size=6, gradient_samples=2, revise=2, revise_reads=0),
+        4,
+    ),
     # Swaps, their losses, and those of merged swaps.
     "gcg": (partial(GCG, batch_size=6, top_k=4, gradient_samples=2, prompt_length=4), 3),
     "gcg, not merging": (partial(GCG, batch_size=6, top_k=4, merge=0, prompt_length=4), 2),

@@ -1,0 +1,87 @@
+"""Default of revision: edits where they are cheap to read, growth alone elsewhere."""
+
+import pytest
+import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from fuse_lightning.data import ImageTargets, SentimentTargets
+from fuse_lightning.engine.meter import position_operations
+from fuse_lightning.models import CLIP, CausalLM, Classifier
+from fuse_lightning.objectives import Fluency, ImageSimilarity, Sentiment, TextSimilarity
+from fuse_lightning.optimizers import AutoDAN
+from fuse_lightning.search import BeamSearch
+from tests.optimizers.runs import fit
+
+MODELS = {"gpt2": CausalLM, "clip": CLIP, "sentiment": Classifier}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_operations_of_a_position_are_those_that_torch_counts(name):
+    model = MODELS[name](f"zoo/{name}")
+    model.load()
+    ids = torch.zeros(1, 1, dtype=torch.long)
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter, torch.no_grad():
+        model.text_network(input_ids=ids)
+    # Attention to one key, and what reads only one position of a text.
+    assert position_operations(model.text_network) == pytest.approx(
+        counter.get_total_flops(), rel=0.1
+    )
+
+
+def two(clip=1, sentiment=1):
+    return [
+        Fluency("zoo/gpt2"),
+        ImageSimilarity("zoo/clip", clip),
+        Sentiment("zoo/sentiment", sentiment),
+    ]
+
+
+CASES = {
+    # A position takes 1.35 million operations of the writer, and 1.18 of each other model.
+    "two other models, one reading": (two(), {"revise_reads": 1}, 2),
+    "two other models, two readings": (two(), {"revise_reads": 2}, 0),
+    "two other models, as it comes": (two(), {}, 0),
+    "one of them has no weight": (two(sentiment=0), {"revise_reads": 1}, 0),
+    "one other model": (two()[:2], {"revise_reads": 1}, 0),
+    "one other model, twice": (
+        [*two()[:2], TextSimilarity("zoo/clip", text="a star")],
+        {"revise_reads": 1},
+        0,
+    ),
+    "no other model": (two()[:1], {"revise_reads": 1}, 0),
+    "nothing is read": (two(), {"revise_reads": 0}, 0),
+    "no likelihood": (
+        [Fluency("zoo/gpt2", weight=0), *two()[1:]],
+        {"revise_reads": 1},
+        0,
+    ),
+    "a number was given": (two()[:1], {"revise": 3}, 3),
+    "none were wanted": (two(), {"revise_reads": 1, "revise": 0}, 0),
+}
+
+
+@pytest.mark.parametrize(("terms", "options", "expected"), CASES.values(), ids=CASES)
+def test_prompts_are_edited_where_edits_are_cheap_to_read(terms, options, expected):
+    module = AutoDAN(terms, **options)
+    module.load()
+    assert module.revised == expected
+
+
+@pytest.mark.parametrize(("count", "revise"), [(3, 2), (2, 0)])
+def test_a_search_without_options_goes_as_its_default_says(count, revise, tmp_path):
+    found = []
+    for options in ({}, {"revise": revise}):
+        module = AutoDAN(
+            two()[:count], steps=4, batch_size=6, gradient_samples=2, revise_reads=1, **options
+        )
+        data = SentimentTargets("positive", images="zoo/scenes", limit=1)
+        data = ImageTargets("zoo/scenes", limit=1) if count == 2 else data
+        proposed, refine = [], module.refine
+        module.refine = lambda scored, refine=refine, proposed=proposed: (
+            proposed.append(refine(scored)) or proposed[-1]
+        )
+        fit(module, data, tmp_path, BeamSearch(2))
+        found.append((proposed, [result.prompt for result in module.results]))
+    assert found[0] == found[1]
+    assert any(edits for step in found[0][0] for edits in step) == bool(revise)
