@@ -1,11 +1,11 @@
 """Prompts that make a language model classify: optimizers, floors, null control and races.
 
-``python -m benchmarks.classification zoo real null racing --keep FOLDER`` writes
+``python -m benchmarks.classification zoo operations real null racing --keep FOLDER`` writes
 ``benchmarks/results/classification.md`` and a plot, one section after the other. A run that was
 killed goes on from what FOLDER keeps. ``--quick`` runs everything tiny, and writes nothing.
 
-Processor time of one core, about: zoo 40 minutes, null 6, racing 3. Each search of real may take
-2e13 operations, some 10 minutes, and its verdict a few more; there are 16 of them.
+Processor time of one core, about: zoo 40 minutes, operations 6, null 6, racing 3. Each search of
+real may take 2e13 operations, some 10 minutes, and its verdict a few more; there are 16 of them.
 """
 
 import argparse
@@ -15,11 +15,11 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.classification import null, race_sets, racing, real, zoo
+from benchmarks.classification import null, operations, race_sets, racing, real, zoo
 from benchmarks.classification.tasks import ZOO
 from benchmarks.search import hush
 
-PARTS = ("zoo", "real", "null", "racing")
+PARTS = ("zoo", "operations", "real", "null", "racing")
 
 
 def main(args: list[str] | None = None) -> None:
@@ -35,10 +35,12 @@ def main(args: list[str] | None = None) -> None:
         help=f"some of {', '.join(PARTS)}; by default all",
     )
     parser.add_argument("--task", choices=[*ZOO], default="moods", help="task of the zoo")
-    parser.add_argument("--only", nargs="*", default=[], help="zoo: beginnings of names of rows")
-    parser.add_argument("--seeds", type=int, help="zoo and real: draws of the examples")
+    parser.add_argument(
+        "--only", nargs="*", default=[], help="zoo and operations: beginnings of names of rows"
+    )
+    parser.add_argument("--seeds", type=int, help="zoo, operations and real: draws")
     parser.add_argument("--evaluations", type=int, help="zoo: budget of a search")
-    parser.add_argument("--flops", type=float, help="real: budget of a search")
+    parser.add_argument("--flops", type=float, help="operations and real: budget of a search")
     parser.add_argument("--first-seed", type=int, default=real.FIRST_SEED, help="real: first draw")
     parser.add_argument("--model", default="", help="real: id or folder of the model")
     parser.add_argument("--texts", type=Path, default=Path("bbcnews"), help="real: BBC news")
@@ -58,6 +60,14 @@ def main(args: list[str] | None = None) -> None:
                 evaluations=options.evaluations or plan.evaluations,
             )
             zoo.run(task, plan, keep, options.only, write=not quick)
+        elif part == "operations":
+            equal = operations.QUICK if quick else operations.Plan()
+            equal = replace(
+                equal,
+                seeds=options.seeds or equal.seeds,
+                flops=options.flops or equal.flops,
+            )
+            operations.run(task, equal, keep, options.only, write=not quick)
         elif part == "real":
             sizes = real.QUICK if quick else real.FULL
             sizes = replace(

@@ -7,7 +7,7 @@ from benchmarks.machine import RESULTS, describe
 from fuse_lightning.utilities.files import replace_file
 
 TITLE = "# Prompts for classification, with their verdicts"
-ORDER = ("Zoo", "Real language model", "Null control", "Races")
+ORDER = ("Zoo", "Zoo, equal operations", "Real language model", "Null control", "Races")
 
 
 def write_section(name: str, text: str, *, keep: bool) -> None:
@@ -48,3 +48,13 @@ def spread(values: list[float], digits: int = 1) -> str:
     """
     sd = f" ± {100 * stdev(values):.{digits}f}" if len(values) > 1 else ""
     return f"{100 * mean(values):.{digits}f}{sd}"
+
+
+def around(values: list[float], digits: int = 2) -> str:
+    """Mean and standard deviation of some numbers.
+
+    >>> around([0.5, 0.7])
+    '0.60 ± 0.14'
+    """
+    sd = f" ± {stdev(values):.{digits}f}" if len(values) > 1 else ""
+    return f"{mean(values):.{digits}f}{sd}"

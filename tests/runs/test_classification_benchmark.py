@@ -7,8 +7,19 @@ from importlib import import_module
 import pytest
 import torch
 
-from benchmarks.classification import null, pages, race_sets, racing, real, runs, tables, zoo
+from benchmarks.classification import (
+    null,
+    operations,
+    pages,
+    race_sets,
+    racing,
+    real,
+    runs,
+    tables,
+    zoo,
+)
 from benchmarks.classification.__main__ import main
+from benchmarks.classification.asked import Asked
 from benchmarks.classification.rows import all_rows
 from benchmarks.classification.tasks import NEWS, ZOO, continents, news, numbers, shuffled
 from fuse_lightning.evaluation.judging import Answers, judge
@@ -45,6 +56,60 @@ def test_a_quick_run_does_every_part_and_is_taken_up_again(tmp_path, results, mo
     assert [line for line in again.split("\n") if line.startswith("| ")] == [
         line for line in first.split("\n") if line.startswith("| ")
     ]
+
+
+@pytest.mark.slow
+def test_a_quick_run_at_equal_operations_has_every_optimizer(tmp_path, monkeypatch, capsys):
+    words = ["operations", "--quick", "--keep", str(tmp_path)]
+    main(words)
+    first = capsys.readouterr().out
+    for name in operations.rows(operations.QUICK):
+        assert f"| {name} | " in first
+    assert f"| *{operations.BAR}* | " in first
+    cells = [json.loads(path.read_text())["found"] for path in tmp_path.rglob("*.json")]
+    # A search ends with the step that uses its operations up.
+    assert all(cell["flops"] < 3 * operations.QUICK.flops for cell in cells)
+    monkeypatch.setattr("lightning.Trainer.fit", None)
+    main(words)
+    assert first.split("## Zoo")[1].split("\n\noperations:")[0] in capsys.readouterr().out
+
+
+def test_a_question_without_a_chain_has_the_loss_of_its_class(tmp_path):
+    texts = ["mood of", "a cat sits by the heart", ""]
+    found = []
+    for task in (ZOO["moods"], Asked(**vars(ZOO["moods"]))):
+        (target,) = targets(task.data(tmp_path, (16, 32, 32), 3))
+        objective = Objective([task.term()])
+        objective.load()
+        objective.set_targets([target])
+        prompts = objective.prompts(objective.encode_prompts(texts), [0] * len(texts))
+        found.append((objective.total(objective.losses(prompts)), len(target.test)))
+    (classes, count), (questions, same) = found
+    torch.testing.assert_close(questions, classes, rtol=1e-4, atol=1e-5)
+    assert count == same == 32
+
+
+def test_the_prompt_of_a_share_of_the_operations_is_the_last_one_until_then():
+    points = [(1.0, "a"), (2.0, "b"), (4.0, "c")]
+    found = [operations.best_until(points, place) for place in (0.5, 1.5, 2.0, 9.0)]
+    assert found == ["", "a", "b", "c"]
+
+
+def test_optimizers_at_equal_operations_stand_by_their_loss():
+    def cell(loss, right):
+        used = {"flops": 1e11, "evaluations": 9, "seconds": 1.0}
+        return {
+            "loss": [1.0, loss + 0.1, loss],
+            "right": [0, 0, right],
+            "stock": (0.5, 0.6),
+            **used,
+        }
+
+    found = {"worse": [cell(0.4, 0.7), cell(0.6, 0.9)], "better": [cell(0.1, 1.0), cell(0.1, 1.0)]}
+    lines = operations.compared(found).split("\n")[2:]
+    assert lines[0].startswith("| better | 1.000 ± 0.000 | 0.200 ± 0.000 | 0.100 ± 0.000 | 100.0")
+    assert lines[1].startswith("| worse | 1.000 ± 0.000 | 0.600 ± 0.141 | 0.500 ± 0.141 | 80.0")
+    assert lines[2].startswith(f"| *{operations.BAR}* |  |  | 0.500 ± 0.000 | 60.0 ± 0.0 |")
 
 
 @pytest.mark.slow
@@ -204,7 +269,7 @@ def targets(data):
     return data.targets
 
 
-@pytest.mark.parametrize("name", ["pages", "tables", "race_sets", "racing"])
+@pytest.mark.parametrize("name", ["asked", "operations", "pages", "tables", "race_sets", "racing"])
 def test_examples_give_what_they_say(name):
     failed, tried = doctest.testmod(import_module(f"benchmarks.classification.{name}"))
     assert tried
