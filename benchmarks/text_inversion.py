@@ -25,6 +25,7 @@ from fuse_lightning.optimizers import (
     Constraints,
     PromptOptimizer,
     RandomSearch,
+    SimplexDescent,
 )
 from fuse_lightning.search import BeamSearch, Frontier, GreedySearch, HistorySearch
 
@@ -70,6 +71,11 @@ ROWS: dict[str, Row] = {
     "RandomSearch L2": swapping(RandomSearch, GreedySearch, search_ball="L2"),
     "PEZ, 4 restarts": (
         PEZ,
+        {"steps": EVALUATIONS // 4, "restarts": 4, "prompt_length": LENGTH},
+        GreedySearch,
+    ),
+    "SimplexDescent, 4 restarts": (
+        SimplexDescent,
         {"steps": EVALUATIONS // 4, "restarts": 4, "prompt_length": LENGTH},
         GreedySearch,
     ),
