@@ -135,7 +135,7 @@ def test_where_all_is_dropped_the_run_says_so(folders, pictures, tmp_path, caplo
         caplog.at_level(logging.WARNING),
     ):
         run(folders, pictures, tmp_path, told=lambda module: [letters(module)], good=())
-    assert any(line.startswith(WARNING.format(1, 1)) for line in caplog.messages)
+    assert any(line.startswith(WARNING.format(1, 1, "is")) for line in caplog.messages)
 
 
 def test_an_empty_prompt_is_no_result(folders, pictures, tmp_path):
