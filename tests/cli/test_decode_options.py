@@ -131,7 +131,7 @@ def test_every_option_has_a_help():
         (["--config", "broken.yaml"], ["broken.yaml", "options of fuse decode"]),
         (["--config", "."], ["folder", "options of fuse decode"]),
         (["--config", "other.yaml"], ["'nono'"]),
-        (["--config", "short.yaml"], ["option b is 'zoo/gpt2'", "b: {model: zoo/gpt2}"]),
+        (["--config", "short.yaml"], ["option --b is 'zoo/gpt2'", "b: {model: zoo/gpt2}"]),
         (["--temperature", "0", "--samples", "2"], ["samples is 2", "temperature"]),
     ],
 )
