@@ -212,7 +212,9 @@ def main() -> None:
             ],
             rows,
         )
-        + "\n\n![Best objective against evaluations](optimizers_zoo.png)\n",
+        + "\n\n## Equal operations\n\nAnother [table](zoo_operations.md) gives the optimizers the same "
+        "floating-point operations.\n\n"
+        "![Best objective against evaluations](optimizers_zoo.png)\n",
     )
 
 
