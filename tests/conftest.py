@@ -1,4 +1,5 @@
 import gc
+import logging
 import os
 
 # The hub client reads this once, when it is imported: tests never reach for a network.
@@ -23,6 +24,11 @@ def pytest_collectstart():
     # Lightning keeps the error stream it finds when it is imported: it must not be that of a test.
     import lightning  # noqa: F401
 
+    # Lightning keeps what it logs to itself if it is imported before pytest listens.
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logger = logging.getLogger(name)
+        logger.handlers.clear()
+        logger.propagate = True
     use_one_thread()
 
 
