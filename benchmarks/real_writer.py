@@ -32,7 +32,7 @@ PART = 8
 """Scenes of a part, which is kept as soon as it is done."""
 PREFIX = "An image of"
 WEIGHT = 22.0
-SMALL, LARGE = (4, 32, 14), (16, 128, 16)
+SMALL, MIDDLE, LARGE = (4, 32, 14), (16, 40, 14), (16, 128, 16)
 """Beam, candidates of a beam, steps."""
 VGD: dict[str, Any] = {"gradient_weight": 0.0}
 FAMILIAR: dict[str, Any] = {"constraints": Constraints(familiar=1)}
@@ -40,11 +40,12 @@ Row = tuple[tuple[int, int, int], int | None, dict[str, Any]]
 ROWS: dict[str, Row] = {
     "VGD: LM proposals alone (arXiv 2505.08622)": (SMALL, None, VGD),
     "AutoDAN": (SMALL, None, {}),
-    "AutoDAN, siblings 2": (SMALL, 2, {}),
     "AutoDAN, familiar 1": (SMALL, None, FAMILIAR),
     "AutoDAN, familiar 1, siblings 2": (SMALL, 2, FAMILIAR),
-    "AutoDAN, wide": (LARGE, None, {}),
-    "AutoDAN, wide, familiar 1, siblings 2": (LARGE, 2, FAMILIAR),
+    "VGD, familiar 1": (SMALL, None, VGD | FAMILIAR),
+    "AutoDAN, familiar 1, middling": (MIDDLE, None, FAMILIAR),
+    "VGD, familiar 1, wide": (LARGE, None, VGD | FAMILIAR),
+    "AutoDAN, familiar 1, wide": (LARGE, None, FAMILIAR),
 }
 
 
