@@ -212,8 +212,8 @@ def main() -> None:
             ],
             rows,
         )
-        + "\n\n## Equal operations\n\nAnother [table](zoo_operations.md) gives the optimizers the same "
-        "floating-point operations.\n\n"
+        + "\n\n## Equal operations\n\nIn [another table](zoo_operations.md) all have the "
+        "same floating-point operations.\n\n"
         "![Best objective against evaluations](optimizers_zoo.png)\n",
     )
 
