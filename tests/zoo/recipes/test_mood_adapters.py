@@ -102,5 +102,5 @@ def test_without_peft_nothing_is_trained(tmp_path, monkeypatch):
 
 
 def test_an_unknown_name_is_refused_with_the_adapters_among_the_known(tmp_path):
-    with pytest.raises(FuseError, match=r"unknown zoo model 'mood-loud'; there are: .*mood-plain"):
+    with pytest.raises(FuseError, match=r"'mood-loud', which is no model .*: .*mood-plain"):
         train(out=tmp_path, models=["mood-loud"])
