@@ -235,7 +235,9 @@ def examples_for(gain: float, differing: float) -> int:
     (332, 960)
     """
     share = max(differing, gain, DIFFERING)
-    wins, losses = (round(SCALE * (share + sign * gain) / 2) for sign in (1, -1))
+    losses = round(SCALE * (share - gain) / 2)
+    # Rounded apart, so that more disagreement is never taken for a larger gain.
+    wins = losses + round(SCALE * gain)
     needed = needed_examples(wins, losses, SCALE)
     assert needed is not None, gain
     return needed

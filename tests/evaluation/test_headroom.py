@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy.stats import chi2
 
@@ -113,6 +113,7 @@ def test_alike_is_cochrans_q(rows):
     assert found == pytest.approx(chi2.sf(q, prompts - 1))
 
 
+@example(0.03210272716133656, 0.9938747960787316)
 @given(st.floats(0.01, 1), st.floats(0, 1))
 def test_more_examples_for_smaller_gains_and_more_disagreement(gain, differing):
     assert examples_for(gain / 2, differing) >= examples_for(gain, differing)
