@@ -14,7 +14,7 @@ from jsonargparse import Namespace
 from fuse_lightning.cli.decode_help import INTRODUCTION, SECTIONS
 from fuse_lightning.cli.help import EVERY
 from fuse_lightning.cli.read_options import absolute, absolute_prompts, understood
-from fuse_lightning.cli.sections import SectionedParser
+from fuse_lightning.cli.sections import SectionedParser, sectioned_parser
 from fuse_lightning.cli.texts import TextParser, is_list
 from fuse_lightning.decoding import DecodingOptions, StreamOptions
 from fuse_lightning.decoding.contrast import GateKind, Mode
@@ -163,17 +163,7 @@ def parser(*, every: bool = False) -> SectionedParser:
     Args:
         every: Whether its help tells about all options.
     """
-    found = SectionedParser(
-        introduction=INTRODUCTION,
-        sections=SECTIONS,
-        every=every,
-        prog="fuse decode",
-        exit_on_error=False,
-        allow_abbrev=False,
-    )
-    found.add_argument(
-        "--config", action="config", help="YAML file with options; those beside it go first."
-    )
+    found = sectioned_parser("decode", INTRODUCTION, SECTIONS, every=every)
     found.add_class_arguments(DecodeSettings)
     found.add_class_arguments(DecodingOptions, skip={"stop"})
     found.add_class_arguments(PropertyOptions, "property", as_group=False)

@@ -13,7 +13,7 @@ from fuse_lightning.cli.decode_options import expanded, helped, texts_of
 from fuse_lightning.cli.diff_help import INTRODUCTION, SECTIONS
 from fuse_lightning.cli.help import EVERY
 from fuse_lightning.cli.read_options import absolute, absolute_prompts, understood
-from fuse_lightning.cli.sections import SectionedParser
+from fuse_lightning.cli.sections import SectionedParser, sectioned_parser
 from fuse_lightning.cli.texts import TextParser
 from fuse_lightning.decoding import StreamOptions
 from fuse_lightning.decoding.prompt_sources import PromptSources
@@ -73,17 +73,7 @@ def parser(*, every: bool = False) -> SectionedParser:
     Args:
         every: Whether its help tells about all options.
     """
-    found = SectionedParser(
-        introduction=INTRODUCTION,
-        sections=SECTIONS,
-        every=every,
-        prog="fuse diff",
-        exit_on_error=False,
-        allow_abbrev=False,
-    )
-    found.add_argument(
-        "--config", action="config", help="YAML file with options; those beside it go first."
-    )
+    found = sectioned_parser("diff", INTRODUCTION, SECTIONS, every=every)
     found.add_class_arguments(DiffSettings)
     found.add_class_arguments(DiffOptions)
     for letter in "ab":

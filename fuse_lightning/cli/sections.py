@@ -127,6 +127,31 @@ class SectionedParser(TextParser):
         return option, about
 
 
+def sectioned_parser(
+    command: str, introduction: str, sections: Sequence[Section], *, every: bool
+) -> SectionedParser:
+    """Parser of a command that has the option ``--config`` alone as yet.
+
+    Args:
+        command: Name of the command, such as ``diff``.
+        introduction: Lines of the help page before its first section.
+        sections: The sections of the page.
+        every: Whether the page tells about all options.
+    """
+    found = SectionedParser(
+        introduction=introduction,
+        sections=sections,
+        every=every,
+        prog=f"fuse {command}",
+        exit_on_error=False,
+        allow_abbrev=False,
+    )
+    found.add_argument(
+        "--config", action="config", help="YAML file with options; those beside it go first."
+    )
+    return found
+
+
 def _typed(value: Any) -> str:
     """A default as one types it.
 

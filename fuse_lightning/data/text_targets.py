@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from fuse_lightning.data import manifest, tables
 from fuse_lightning.data.module import TargetDataModule
 from fuse_lightning.data.names import Root, text_name
 from fuse_lightning.data.targets import Target, distinct
@@ -9,7 +10,7 @@ from fuse_lightning.errors import FuseError
 from fuse_lightning.utilities.regular import read_text
 
 FILE = ".txt"
-TABLES = (".csv", ".tsv", ".json", ".jsonl", ".parquet", ".arrow")
+TABLES = (*manifest.SUFFIXES, *tables.SUFFIXES)
 """Endings of files that hold more than texts."""
 
 
@@ -61,7 +62,7 @@ def _texts(source: Any, root: Root) -> list[str]:
         raise FuseError(f"data.texts holds {source!r}, which is no text; put it in quotes")
     if not source.strip():
         raise FuseError("data.texts holds an empty text; give one that says something")
-    if source.endswith(TABLES) and _is_file(root, source):
+    if source.lower().endswith(TABLES) and _is_file(root, source):
         raise FuseError(
             f"data.texts names the table {source!r}; give a {FILE} file with a text a line, or the "
             "texts themselves (LabelledExamples reads tables of labelled texts, ReasoningExamples "

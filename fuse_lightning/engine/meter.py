@@ -10,7 +10,7 @@ from transformers import EncoderDecoderCache, PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from fuse_lightning.engine.attention import kept_keys
-from fuse_lightning.engine.operations import multiplications
+from fuse_lightning.engine.operations import multiplications, weight_shape
 
 OPERATIONS = 2
 """Operations for each multiplication: it and a sum."""
@@ -71,8 +71,7 @@ class Meter:
 
     def _add_layer(self, layer: nn.Module, _: Any, output: Tensor) -> None:
         width = output.shape[1] if isinstance(layer, nn.Conv2d) else output.shape[-1]
-        weight = layer.get_parameter("weight")
-        shape = getattr(getattr(weight, "quant_state", None), "shape", weight.shape)
+        shape = weight_shape(layer.get_parameter("weight"))
         self._inner += shape.numel() * (output.numel() // max(1, width))
 
     def _add(self, _: nn.Module, __: Any, options: dict[str, Any], output: Any) -> None:
@@ -168,7 +167,7 @@ def position_operations(network: nn.Module) -> float:
             total += multiplications(part).position
         else:
             total += sum(
-                layer.get_parameter("weight").numel()
+                weight_shape(layer.get_parameter("weight")).numel()
                 for layer in part.modules()
                 if isinstance(layer, LINEAR)
             )

@@ -4,7 +4,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 EXPERTS = re.compile(r"(^|\.)experts\.")
@@ -87,8 +88,7 @@ def multiplications(network: PreTrainedModel) -> Multiplications:
     active = _active_share(network.config)
     totals = {"position": 0.0, "row": 0.0, "source": 0.0}
     for name, weight in network.named_parameters():
-        # Weights of four bits lie packed, in another shape.
-        shape = getattr(getattr(weight, "quant_state", None), "shape", weight.shape)
+        shape = weight_shape(weight)
         if id(weight) in tables or not 2 <= len(shape) <= 3:
             continue
         if ADDED.search(name.rpartition(".")[2]):
@@ -103,6 +103,16 @@ def multiplications(network: PreTrainedModel) -> Multiplications:
     return Multiplications(
         **totals, key=(len(names) - crossing) * width, source_key=crossing * width
     )
+
+
+def weight_shape(weight: Tensor) -> torch.Size:
+    """Shape of a weight as it multiplies; weights of four bits lie packed, in another shape.
+
+    >>> weight_shape(torch.zeros(3, 2))
+    torch.Size([3, 2])
+    """
+    found: torch.Size = getattr(getattr(weight, "quant_state", None), "shape", weight.shape)
+    return found
 
 
 def _attentions(network: nn.Module) -> list[str]:

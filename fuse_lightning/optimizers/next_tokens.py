@@ -22,7 +22,7 @@ class NextTokens:
 
     def exact(self, term: Term) -> bool:
         """Whether a term is the writer's own likelihood, so that its change is known."""
-        return isinstance(term, Fluency) and term.model is self.objective.primary
+        return isinstance(term, Fluency) and term.model is self.writer
 
     @property
     def own(self) -> list[Term]:
@@ -32,8 +32,8 @@ class NextTokens:
     @property
     def _read(self) -> list[Term]:
         """The first term, and the other likelihoods under the writer."""
-        first, *others = self.objective.terms
-        return [first, *(term for term in others if term.weight and self.exact(term))]
+        first = self.objective.terms[0]
+        return [first, *(term for term in self.own if term is not first)]
 
     def beginnings(self, states: list[State]) -> dict[State, list[State]]:
         """Ids that each likelihood's model reads up to the end of a state that can grow."""

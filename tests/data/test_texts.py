@@ -87,7 +87,7 @@ def test_impossible_numbers_are_refused(options):
         TextTargets("a", **options)
 
 
-@pytest.mark.parametrize("name", ["texts.csv", "texts.jsonl"])
+@pytest.mark.parametrize("name", ["texts.csv", "texts.jsonl", "TEXTS.CSV"])
 def test_a_table_is_not_taken_for_a_text(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / name).write_text("id,text\n1,a\n")

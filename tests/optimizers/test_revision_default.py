@@ -1,5 +1,7 @@
 """Default of revision: edits where they are cheap to read, growth alone elsewhere."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -27,6 +29,14 @@ def test_operations_of_a_position_are_those_that_torch_counts(name):
     assert position_operations(model.text_network) == pytest.approx(
         counter.get_total_flops(), rel=0.1
     )
+
+
+def test_a_packed_weight_counts_as_it_multiplies():
+    packed = torch.nn.Linear(4, 8, bias=False)
+    whole = position_operations(packed)
+    packed.weight = torch.nn.Parameter(torch.zeros(16, 1, dtype=torch.uint8), requires_grad=False)
+    packed.weight.quant_state = SimpleNamespace(shape=torch.Size([8, 4]))
+    assert position_operations(packed) == whole == 2 * 8 * 4
 
 
 def two(clip=1, sentiment=1):
