@@ -50,10 +50,10 @@ class _Reader:
         told = log_probs.gather(1, there(follows)[:, None]).squeeze(1)
         nll[:, 1:] = -torch.zeros_like(nll).masked_scatter(mask, told)[:, :-1]
         if self.earlier is not None and positions is not None:
-            most = int(ends.starts.max()) + 1
-            before = self.earlier.before[there(ends.of), :most]
-            places = behind(ends.starts + 1, most, nll.shape[1] - 1)
-            nll = join(before, nll[:, 1:], there(places), 1)
+            nll[:, 0] = self.earlier.nll(ends.of, ends.starts, ends.ids[:, 0])
+            most = int(ends.starts.max())
+            places = behind(ends.starts, most, nll.shape[1])
+            nll = join(self.earlier.before[there(ends.of), :most], nll, there(places), 1)
         self.found.append((nll, log_probs[there(last), : model.vocab_size]))
 
 

@@ -58,7 +58,8 @@ def read_on(
 ) -> CachedRows:
     """Keys and values of rows, where only what extends kept rows is read.
 
-    The last token that they share is read again: what it tells of the next one is not kept.
+    Of each row one token is read at least. A row that parts from a kept one before its end reads
+    the last token that they share again: what that tells of another next token is not kept.
 
     Args:
         model: A model that shares.
@@ -70,7 +71,11 @@ def read_on(
     if kept is not None and kept.inference == inference:
         index = RowIndex(kept.rows)
         found = [index.find(row) for row in rows]
-        of, starts = [number for number, _ in found], [max(0, agreed - 1) for _, agreed in found]
+        of = [number for number, _ in found]
+        starts = [
+            min(agreed, len(row) - 1) if agreed == len(kept.rows[number]) else max(0, agreed - 1)
+            for row, (number, agreed) in zip(rows, found, strict=True)
+        ]
         if any(starts) and sum(starts) >= model.worth:
             return read_ends(model, kept, rows, of, starts, read)
     with recording() as store:
