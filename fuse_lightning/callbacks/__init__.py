@@ -1,6 +1,6 @@
 """Callbacks that show, measure and store the prompts of a search."""
 
-from fuse_lightning.callbacks.checkpoints import TimedCheckpoints as TimedCheckpoints
+from fuse_lightning.callbacks.checkpoints import SearchCheckpoints as SearchCheckpoints
 from fuse_lightning.callbacks.evaluation import Evaluation as Evaluation
 from fuse_lightning.callbacks.final_verdict import FinalVerdict as FinalVerdict
 from fuse_lightning.callbacks.generated import GeneratedPictures as GeneratedPictures

@@ -18,7 +18,7 @@ from fuse_lightning.callbacks import (
     PromptTable,
     PromptWriter,
     TensorBoardPrompts,
-    TimedCheckpoints,
+    SearchCheckpoints,
 )
 from fuse_lightning.callbacks.checkpoints import is_untold, step_checkpoint
 from fuse_lightning.callbacks.evaluation import Evaluation
@@ -29,7 +29,7 @@ DEFAULTS: tuple[tuple[type[Callback], Callable[[], Callback]], ...] = (
     (Frontier, GreedySearch),
     (PromptWriter, PromptWriter),
     (TensorBoardPrompts, TensorBoardPrompts),
-    (TimedCheckpoints, TimedCheckpoints),
+    (SearchCheckpoints, SearchCheckpoints),
     (PromptTable, PromptTable),
     (Evaluation, Evaluation),
     (Predictions, Predictions),

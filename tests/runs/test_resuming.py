@@ -452,11 +452,22 @@ def test_a_run_that_was_not_told_when_writes_checkpoints_as_it_goes(monkeypatch)
     monkeypatch.setattr("fuse_lightning.callbacks.checkpoints.STEPS", 2)
     write()
     callbacks()
+    main(["fit", "--config", "run.yaml"])
+    assert saved() == [6]
+
+
+def test_a_run_that_ends_early_goes_on_where_it_ended(capsys):
+    write()
+    callbacks()
+    main(["fit", "--config", "run.yaml"])
+    whole = rows()
+    shutil.rmtree("logs")
     main(["fit", "--config", "run.yaml", "--trainer.max_steps=3"])
-    assert saved() == [2]
+    assert saved() == [3]
+    capsys.readouterr()
     main(["fit", "--resume", str(folder()), "--trainer.max_steps=-1"])
-    assert [row[3] for row in rows()] == [True, True]
-    assert saved()[-1] == 6
+    assert "begin again" not in "".join(capsys.readouterr())
+    assert rows() == whole
 
 
 def test_a_configuration_that_cannot_be_written_leaves_the_old_one(monkeypatch, capsys):
