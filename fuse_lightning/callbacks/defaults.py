@@ -17,8 +17,8 @@ from fuse_lightning.callbacks import (
     PromptProgressBar,
     PromptTable,
     PromptWriter,
-    TensorBoardPrompts,
     SearchCheckpoints,
+    TensorBoardPrompts,
 )
 from fuse_lightning.callbacks.checkpoints import is_untold, step_checkpoint
 from fuse_lightning.callbacks.evaluation import Evaluation

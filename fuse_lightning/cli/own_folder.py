@@ -27,12 +27,14 @@ class OwnFolder:
         overwrite: Whether what an earlier run left is removed.
         measured: Folder of the run whose prompts are measured or exported, if there is one.
         folder: The folder, once it is taken.
+        trainer: The trainer, once it has the folder.
     """
 
     goes_on: Path | None = None
     overwrite: bool = False
     measured: Path | None = None
     folder: RunFolder | None = field(default=None, repr=False)
+    trainer: L.Trainer | None = field(default=None, repr=False)
 
     def take(self, trainer: L.Trainer, module: SearchModule[Any], checkpoint: str | None) -> None:
         """Locks the run's folder on the first device; of numbered folders, the next free one.
@@ -73,6 +75,7 @@ class OwnFolder:
             folder.check_free()
         folder.take()
         module.folder = self.folder = folder
+        self.trainer = trainer
         if own:
             if known := folder.identity():
                 what = f"the run in {quoted(folder.path)}"
@@ -91,6 +94,13 @@ class OwnFolder:
         # Loggers of an evaluation would begin it anew.
         if self.measured is not None and os.environ.get("LOCAL_RANK", "0") == "0":
             folder.keep_metrics()
+
+    def fail(self) -> None:
+        """Removes the folder of a new run that failed before its first step."""
+        if self.folder is not None and self.trainer is not None and not self.trainer.global_step:
+            # A disk that fails is told by the error that there is.
+            with suppress(OSError):
+                self.folder.drop_set_up()
 
     def leave(self) -> None:
         """Unlocks the folder."""

@@ -117,9 +117,10 @@ def run(
             args=None if attached(words) == sys.argv[1:] else attached(words),
         )
         _leave_group()
-    except FuseError:
-        raise
     except Exception as error:
+        own.fail()
+        if isinstance(error, FuseError):
+            raise
         lost = isinstance(error, dist.DistError) or LOST_PEER.search(str(error))
         if isinstance(error, RuntimeError) and lost:
             raise FuseError(

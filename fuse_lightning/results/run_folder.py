@@ -55,6 +55,8 @@ BESIDE = (EVENTS, f"rank*/{EVENTS}", "metrics*.csv", "report.html", "prompts.par
 IDENTITY = "run.json"
 TARGETS = "targets.jsonl"
 LOCK, OWNER = ".lock", ".owner"
+SET_UP = (LOCK, OWNER, EVENTS, f"rank*/{EVENTS}", "hparams.yaml", "config.yaml", IDENTITY, TARGETS)
+"""Files that a run writes before its first step; it also begins empty files of results."""
 
 
 logger = logging.getLogger(__name__)
@@ -179,6 +181,24 @@ class RunFolder:
         numbered = (self.path / f"metrics-{number}.csv" for number in count(1))
         if path.is_file():
             path.rename(next(free for free in numbered if not free.exists()))
+
+    def drop_set_up(self) -> None:
+        """Removes what a run wrote before its first step, if the folder was new and holds no more.
+
+        So a run that fails on its data or models leaves no folder, and takes no number.
+        """
+        if self._lock is None or not self._is_new:
+            return
+        files = [path for path in self.path.rglob("*") if not path.is_dir()]
+        ours = {path for name in SET_UP for path in self.path.glob(name)}
+        ours |= {
+            path for name in RESULTS for path in self.path.glob(name) if not path.stat().st_size
+        }
+        if ours.issuperset(files):
+            for path in ours - {self.path / LOCK}:
+                path.unlink(missing_ok=True)
+            for path in self.path.glob("rank*"):
+                path.rmdir()
 
     def leave(self) -> None:
         """Unlocks the folder, and removes it if it was new and stayed empty."""
