@@ -223,10 +223,12 @@ class AutoDAN(PromptOptimizer):
         ]
         chosen: list[dict[State, None]] = [{} for _ in states]
         admitted = self.admission.first(extended, owners, self.batch_size, growing=True)
-        share = self._planned[0].share if self.revised else 0.0
+        share = int(self.batch_size * self._planned[0].share)
+        # Few candidates hold an edit too, and one is growth.
+        edits = max(share, min(1, self.batch_size - 1)) if self.revised else 0
         for parent, owner, found in zip(parents, owners, admitted, strict=True):
-            edits = int(self.batch_size * share) if len(parent) >= LEAST else 0
-            chosen[owner].update(dict.fromkeys(found[: self.batch_size - edits]))
+            most = self.batch_size - (edits if len(parent) >= LEAST else 0)
+            chosen[owner].update(dict.fromkeys(found[:most]))
         return [[*found] for found in chosen]
 
     def _predict(self, parents: list[State], owners: list[int]) -> Tensor:
