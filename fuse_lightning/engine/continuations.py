@@ -75,3 +75,54 @@ def next_log_probs(model: LanguageNetwork, rows: Sequence[Sequence[int]]) -> Ten
     after = torch.cat([told for _, told in reader.found])
     model.remembered.continuations = Continuations(numbers, model.reduced, before, after, kept)
     return after[to_device(torch.tensor(chosen), model.device)]
+
+
+@torch.no_grad()
+def nested_log_probs(model: LanguageNetwork, rows: Sequence[Sequence[int]]) -> Tensor:
+    """See :meth:`CausalLM.nested_log_probs`."""
+    asked = [tuple(row) for row in rows]
+    whole_of = _longest(asked, model.turn)
+    longest = [*dict.fromkeys(whole_of.values())]
+    ends: dict[Row, set[int]] = {row: set() for row in longest}
+    for row, long in whole_of.items():
+        ends[long].add(len(row))
+    place: dict[tuple[Row, int], int] = {}
+    parts: list[Tensor] = []
+
+    def visit(some: slice) -> None:
+        chosen = longest[some]
+        batch = whole(chosen, model.pad_id)
+        places = torch.zeros_like(batch.mask)
+        for number, row in enumerate(chosen):
+            places[number, [end - 1 for end in ends[row]]] = True
+        ids, mask = to_device(batch.ids, model.device), to_device(batch.mask, model.device)
+        told = model.logits_at(places, ids, mask).log_softmax(-1)[:, : model.vocab_size]
+        known = sum(map(len, parts))
+        cells = [(row, end) for row in chosen for end in sorted(ends[row])]
+        place.update({cell: known + number for number, cell in enumerate(cells)})
+        parts.append(told)
+
+    model.budget.run([len(row) for row in longest], visit)
+    order = torch.tensor([place[whole_of[row], len(row)] for row in asked], dtype=torch.long)
+    return torch.cat(parts)[to_device(order, model.device)]
+
+
+def _longest(rows: Sequence[Row], turn: int | None) -> dict[Row, Row]:
+    """For each row one that begins with it and that no other row goes on from.
+
+    Args:
+        rows: The rows.
+        turn: Length beyond which a model reads tokens otherwise; ``None`` for no such length.
+
+    >>> _longest([(1,), (1, 2), (1, 2, 3), (1, 4)], None)
+    {(1, 4): (1, 4), (1, 2, 3): (1, 2, 3), (1, 2): (1, 2, 3), (1,): (1, 2, 3)}
+    """
+    found: dict[Row, Row] = {}
+    after: Row = ()
+    # In sorted order a row stands right before those that begin with it.
+    for row in sorted({*rows}, reverse=True):
+        alike = turn is None or (len(row) > turn) == (len(after) > turn)
+        nested = alike and after[: len(row)] == row
+        after = after if nested else row
+        found[row] = after
+    return found

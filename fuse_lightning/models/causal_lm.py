@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, PretrainedConfig
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 
-from fuse_lightning.engine.continuations import next_log_probs
+from fuse_lightning.engine.continuations import nested_log_probs, next_log_probs
 from fuse_lightning.engine.devices import gather_at
 from fuse_lightning.engine.generate import Generation, generate
 from fuse_lightning.engine.likelihood import token_nll
@@ -206,6 +206,14 @@ class CausalLM(FrozenModel):
         They are kept: :meth:`token_nll` of the rows' continuations needs no forward next.
         """
         return next_log_probs(self, rows)
+
+    def nested_log_probs(self, rows: Sequence[Sequence[int]]) -> Tensor:
+        """Log-probabilities of the token after each row of ids (nats), shape (N, V).
+
+        Rows that others begin with are read with these, such as all beginnings of a text in one
+        forward over it. What :meth:`next_log_probs` has kept stays.
+        """
+        return nested_log_probs(self, rows)
 
     def generate(
         self,

@@ -20,7 +20,7 @@ from fuse_lightning.optimizers.base import SPARE, PromptOptimizer
 from fuse_lightning.optimizers.edit_screen import EditScreen
 from fuse_lightning.optimizers.next_tokens import NextTokens
 from fuse_lightning.optimizers.revision import LEAST, Draft, Revision
-from fuse_lightning.optimizers.revision_default import default_revision
+from fuse_lightning.optimizers.revision_default import REVISED, Plan, plan
 from fuse_lightning.search import Scored, distinct
 from fuse_lightning.utilities.numbers import check_number
 
@@ -39,11 +39,12 @@ class AutoDAN(PromptOptimizer):
     A state ends at ``max_length``, or where the language model gives its end tokens more than
     ``end_probability``.
 
-    Growth alone mends no word. With ``revise``, once prompts have two tokens, half of a step's
+    Growth alone mends no word. With ``revise``, once prompts have two tokens, a part of a step's
     candidates are edits of the best, see :class:`~fuse_lightning.optimizers.revision.Revision`;
-    there are at most as many candidates as without. By default this is so where the writer is
-    cheap beside the other models, see
-    :func:`~fuse_lightning.optimizers.revision_default.default_revision`.
+    there are at most as many candidates as without. Many edits are read by one side of the
+    objective, and few of them scored. By default this is so where the writer is cheap beside the
+    other models, which half of the candidates are then, or these are cheap beside the writer, and
+    a fifth; see :func:`~fuse_lightning.optimizers.revision_default.plan`.
 
     Args:
         terms: The objective; the first term's model must be a causal language model.
@@ -55,9 +56,11 @@ class AutoDAN(PromptOptimizer):
             extended.
         revise: Prompts that each step edits, the best so far and those of the step; 0 for none.
             ``None`` for 2 where ``revise_reads`` readings by the language model take at most the
-            operations of one by the other models, and else 0.
-        revise_reads: Edits that the language model reads for each one that is scored; 0 ranks
-            edits without it. Only a term that is the writer's own likelihood reads.
+            operations of one by the other models, or three times as many by these at most those of
+            one by the language model; and else 0.
+        revise_reads: Edits that the language model reads for each one that is scored; where the
+            other models read, three times as many. 0 ranks edits unread, as does an objective
+            without a term that is the writer's own likelihood.
         **options: Options of every :class:`PromptOptimizer`.
     """
 
@@ -148,11 +151,16 @@ class AutoDAN(PromptOptimizer):
         return self.writer.max_tokens if self.max_length is None else self.max_length
 
     @cached_property
+    def _planned(self) -> tuple[Plan, bool]:
+        """How prompts are edited, and whether that is cheap, once the models are loaded."""
+        return plan(self.objective.terms, self.next_tokens.own, self.revise_reads)
+
+    @property
     def revised(self) -> int:
         """Prompts that each step edits, once the models are loaded."""
         if self.revise is not None:
             return self.revise
-        return default_revision(self.objective.terms, self.next_tokens.own, self.revise_reads)
+        return REVISED if self._planned[1] else 0
 
     @property
     def _revision(self) -> Revision:
@@ -160,8 +168,11 @@ class AutoDAN(PromptOptimizer):
         weight = self.gradient_weight / self.next_tokens.unit
         screen = None
         if exact and self.revise_reads:
-            factor, reads = self.logit_weight / self.next_tokens.unit, self.revise_reads
-            screen = EditScreen(self.objective, self.admission, exact, factor, weight, reads)
+            by_writer, reads, _ = self._planned[0]
+            terms = exact if by_writer else [*filter(self._predicted, self.objective.terms)]
+            factor = (self.logit_weight if by_writer else 1.0) / self.next_tokens.unit
+            told = terms, by_writer, factor, weight, reads
+            screen = EditScreen(self.objective, self.admission, *told)
         return Revision(
             self.objective,
             self.admission,
@@ -177,7 +188,8 @@ class AutoDAN(PromptOptimizer):
     def _likelihood(self, states: list[State]) -> Tensor:
         """Weighted log-probabilities of what may follow states, in the unit, shape (N, V)."""
         begun = self.next_tokens.beginnings(states)
-        _, fluency = self.next_tokens.log_probs(states, [begun[state] for state in states])
+        rows = [begun[state] for state in states]
+        _, fluency = self.next_tokens.log_probs(states, rows, nested=True)
         return self.logit_weight * fluency
 
     def _extensions(self, states: list[list[State]]) -> list[list[State]]:
@@ -211,9 +223,11 @@ class AutoDAN(PromptOptimizer):
         ]
         chosen: list[dict[State, None]] = [{} for _ in states]
         admitted = self.admission.first(extended, owners, self.batch_size, growing=True)
+        share = int(self.batch_size * self._planned[0].share)
+        # Few candidates hold an edit too, and one is growth.
+        edits = max(share, min(1, self.batch_size - 1)) if self.revised else 0
         for parent, owner, found in zip(parents, owners, admitted, strict=True):
-            halved = self.revised and len(parent) >= LEAST
-            most = (self.batch_size + 1) // 2 if halved else self.batch_size
+            most = self.batch_size - (edits if len(parent) >= LEAST else 0)
             chosen[owner].update(dict.fromkeys(found[:most]))
         return [[*found] for found in chosen]
 

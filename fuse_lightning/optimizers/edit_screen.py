@@ -1,6 +1,7 @@
-"""Screen of edits: many are read by the language model alone, and few of them are scored."""
+"""Screen of edits: one side of the objective reads many, and few of them are scored."""
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -12,18 +13,34 @@ SURE = 2.0
 """Factor of predicted changes beside exact likelihoods, where all of a prompt's tokens count."""
 
 
-class EditScreen:
-    """Choice of edits by their exact likelihood and the predicted change of the other terms.
+class Guess(NamedTuple):
+    """What is known of an edit before any model has read it; lower is better.
 
-    A new token in the middle changes the likelihood of all tokens behind it, which nothing that is
-    known before predicts well. A language model that is smaller than the other models tells it at
-    little cost.
+    Attributes:
+        likelihood: Loss of the likelihood terms as if the tokens behind the edit stayed as likely
+            as they were.
+        change: Predicted change of the other terms.
+    """
+
+    likelihood: float
+    change: float
+
+
+class EditScreen:
+    """Choice of edits by what one side of the objective reads, and by guesses of the other.
+
+    Where the language model is the cheaper side, it tells how likely a whole edit is: a new token
+    in the middle changes the likelihood of all tokens behind it, which nothing that is known before
+    predicts well. Where the other models are the cheaper side, they tell their exact losses, which
+    gradients predict badly; the likelihood of a new token behind what stands before it is known
+    from growth, and those behind it are taken for unchanged.
 
     Args:
         objective: The objective, loaded.
         admission: Which prompts may stand.
-        likelihoods: The terms that are likelihoods of the primary.
-        factor: Factor of their weights, for numbers in the unit of the predicted changes.
+        terms: The terms that read.
+        likelihoods: Whether these are the likelihoods of the primary; else they are all others.
+        factor: Factor of their weights, for numbers in the unit of the guesses.
         weight: Factor of a predicted change in the ranking.
         reads: Edits that are read for each one that is wanted.
     """
@@ -32,13 +49,15 @@ class EditScreen:
         self,
         objective: Objective,
         admission: Admission,
-        likelihoods: Sequence[Term],
+        terms: Sequence[Term],
+        likelihoods: bool,
         factor: float,
         weight: float,
         reads: int,
     ) -> None:
         self.objective = objective
         self.admission = admission
+        self.terms = terms
         self.likelihoods = likelihoods
         self.factor = factor
         self.weight = weight
@@ -46,15 +65,14 @@ class EditScreen:
 
     def choose(
         self,
-        tried: Sequence[Mapping[State, float]],
+        tried: Sequence[Mapping[State, Guess]],
         owners: Sequence[int],
         counts: Sequence[int],
     ) -> list[list[State]]:
         """The most promising edits of each prompt, best first.
 
         Args:
-            tried: Edits of each prompt, with their predicted change of the other terms; lower is
-                better.
+            tried: Edits of each prompt.
             owners: Target of each prompt.
             counts: Edits wanted of each.
         """
@@ -64,15 +82,19 @@ class EditScreen:
         of = [owner for owner, edits in zip(owners, admitted, strict=True) for _ in edits]
         losses = iter(self.read(self.objective.prompts(flat, of)).tolist())
         chosen = []
-        for edits, changes, count in zip(admitted, tried, counts, strict=True):
-            ranked = {state: next(losses) + SURE * self.weight * changes[state] for state in edits}
+        for edits, guesses, count in zip(admitted, tried, counts, strict=True):
+            ranked = {state: next(losses) + self._unread(guesses[state]) for state in edits}
             chosen.append(sorted(ranked, key=ranked.__getitem__)[:count])
         return chosen
 
+    def _unread(self, guess: Guess) -> float:
+        """What the side that does not read counts."""
+        return SURE * self.weight * guess.change if self.likelihoods else guess.likelihood
+
     def read(self, prompts: Prompts) -> Tensor:
-        """Weighted sum of the likelihood terms of whole prompts, shape (N,); lower is better."""
+        """Weighted sum of the terms over whole prompts, shape (N,); lower is better."""
         total = torch.zeros(len(prompts.states))
-        for term in self.likelihoods:
+        for term in self.terms:
             told = self.objective.scores.term_losses(term, prompts).cpu()
             total += self.factor * term.weight * told
         return total

@@ -58,7 +58,9 @@ class NextTokens:
         weights = [abs(term.weight) for term in self.objective.terms if term.weight]
         return abs(self.objective.terms[0].weight) or sum(weights) / len(weights)
 
-    def log_probs(self, parents: list[State], rows: list[list[State]]) -> tuple[Tensor, Tensor]:
+    def log_probs(
+        self, parents: list[State], rows: list[list[State]], *, nested: bool = False
+    ) -> tuple[Tensor, Tensor]:
         """Log-probabilities of the next token, and the likelihoods' sum, each (parents, V).
 
         Behind the first term's prefix, and the sum of all likelihoods by the writer, weighted,
@@ -67,11 +69,11 @@ class NextTokens:
         Args:
             parents: The states.
             rows: Ids that each likelihood has read for each state.
+            nested: Whether they are beginnings of each other, which are read together.
         """
         first, *others = self._read
-        told = self.writer.next_log_probs(
-            [row for column in zip(*rows, strict=True) for row in column]
-        )
+        read = self.writer.nested_log_probs if nested else self.writer.next_log_probs
+        told = read([row for column in zip(*rows, strict=True) for row in column])
         log_probs, *rest = told.view(1 + len(others), len(parents), -1)
         fluency = -log_probs if first.weight < 0 and self.exact(first) else log_probs
         for term, part in zip(others, rest, strict=True):

@@ -19,7 +19,7 @@ from fuse_lightning.objectives import (
 )
 from fuse_lightning.objectives.smoothing import Sample
 from fuse_lightning.optimizers.admission import Admission
-from fuse_lightning.optimizers.edit_screen import EditScreen
+from fuse_lightning.optimizers.edit_screen import EditScreen, Guess
 from fuse_lightning.optimizers.edits import (
     inserted,
     moved,
@@ -72,8 +72,8 @@ class Revision:
     new token does to the likelihood of those behind it is not predicted. Removals are few, and
     not ranked.
 
-    With a screen more of them are tried than are wanted, moves of a token too, and the language
-    model reads all of them whole: then all kinds are ranked together.
+    With a screen more of them are tried than are wanted, moves of a token too, and either the
+    language model or the other models read all of them whole: then all kinds are ranked together.
 
     Args:
         objective: The objective, loaded.
@@ -152,8 +152,8 @@ class Revision:
         swap: Tensor | None,
         insertion: Tensor | None,
         reads: int,
-    ) -> dict[State, float]:
-        """Edits of a draft that were not scored before, with their predicted changes.
+    ) -> dict[State, Guess]:
+        """Edits of a draft that were not scored before, with what is known of them unread.
 
         A removal is taken for a replacement by a token that changes as much as the average does,
         and a move for one that changes nothing.
@@ -163,9 +163,13 @@ class Revision:
         if swap is not None:
             standing = to_device(torch.tensor(state)[:, None], swap.device)
             here = swap.gather(1, standing).squeeze(1).tolist()
-        tried = dict.fromkeys(moved(state, REACH), 0.0)
+        beside = likely.gather(1, to_device(torch.tensor(state)[:, None], likely.device)).squeeze(1)
+        sure = beside.tolist()
+        total = sum(sure)
+        tried = dict.fromkeys(moved(state, REACH), Guess(-total / len(state), 0.0))
         for place in range(len(state) if len(state) > 1 else 0):
-            tried.setdefault(removed(state, place), -here[place])
+            left = total - sure[place]
+            tried.setdefault(removed(state, place), Guess(-left / (len(state) - 1), -here[place]))
         kinds = [(replaced, self._swap_scores(draft, likely, swap), swap)]
         if draft.grows:
             kinds.append((inserted, self._insertion_scores(draft, likely, insertion), insertion))
@@ -173,16 +177,19 @@ class Revision:
             cells = top_cells(scores, reads * draft.count + draft.known.count)
             cells = cells[cells >= 0]
             told = torch.zeros(len(cells)) if change is None else change.flatten()[cells]
-            found = zip(cells.tolist(), told.tolist(), strict=True)
+            new = likely.flatten()[cells]
+            found = zip(cells.tolist(), told.tolist(), new.tolist(), strict=True)
             fresh = 0
-            for cell, predicted in found:
+            for cell, predicted, likelihood in found:
                 place, token = divmod(cell, width)
                 after = edit(state, place, token)
                 if after in draft.known or fresh == reads * draft.count:
                     continue
                 fresh += 1
-                tried.setdefault(after, predicted - (here[place] if edit is replaced else 0.0))
-        return {each: change for each, change in tried.items() if each not in draft.known}
+                gone, changed = (sure[place], here[place]) if edit is replaced else (0.0, 0.0)
+                loss = -(total - gone + likelihood) / len(after)
+                tried.setdefault(after, Guess(loss, predicted - changed))
+        return {each: guess for each, guess in tried.items() if each not in draft.known}
 
     def _fresh(
         self, draft: Draft, cells: Tensor, edit: Callable[[State, int, int], State]

@@ -1,21 +1,41 @@
-"""Default of revision: how many prompts a step edits where no option says it."""
+"""Default of revision: who reads edits, and how many prompts a step edits."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from fuse_lightning.engine.meter import position_operations
+from fuse_lightning.models import FrozenModel
 from fuse_lightning.objectives import Term
 
 REVISED = 2
 """Prompts that each step edits, by default, where edits are cheap to read."""
 
+OTHERS = 3
+"""Edits that other models read for each that a writer would, where they are the cheap side."""
 
-def default_revision(terms: Sequence[Term], likelihoods: Sequence[Term], reads: int) -> int:
-    """Number of prompts that each step edits by default.
 
-    An edit in the middle is worth its price where the writer tells at little cost how likely the
-    words behind it are. So prompts are edited where the ``reads`` readings of the writer for each
-    scored edit take at most the operations that the other models take to score it. A writer that
-    is larger than that would make a step many times slower, and prompts only grow.
+class Plan(NamedTuple):
+    """How a step edits prompts, where it does.
+
+    Attributes:
+        likelihoods: Whether the writer reads edits; else all other models do.
+        reads: Edits of each kind that are read for each one that is scored.
+        share: Share of a step's candidates that are edits.
+    """
+
+    likelihoods: bool
+    reads: int
+    share: float
+
+
+def plan(terms: Sequence[Term], likelihoods: Sequence[Term], reads: int) -> tuple[Plan, bool]:
+    """How a step edits prompts, and whether that is cheap.
+
+    An edit in the middle is worth its price where one side of the objective tells at little cost
+    how good it is. So the writer reads where ``reads`` readings by it take at most the operations
+    that the other models take to score an edit. The other models read, :data:`OTHERS` times as
+    many, where the same holds the other way round. A scored edit costs the writer all words behind
+    it, and growth costs it next to nothing, so that a large writer scores fewer of them.
 
     Args:
         terms: The terms of the objective, loaded.
@@ -23,18 +43,27 @@ def default_revision(terms: Sequence[Term], likelihoods: Sequence[Term], reads: 
         reads: Edits that the writer reads for each one that is scored; 0 for none.
 
     Returns:
-        :data:`REVISED` or 0; 0 too where nothing is read.
+        The plan, that of a cheap writer where neither side is cheap; and whether one is.
     """
+    by_writer = Plan(True, reads, 0.5)
     writers = [model for term in likelihoods for model in term.models]
     if not writers or not reads:
-        return 0
+        return by_writer, False
     known = {id(model) for model in writers}
+    counted = [term for term in terms if term.weight]
     others = {
-        id(model): model
-        for term in terms
-        if term.weight
-        for model in term.models
-        if id(model) not in known
+        id(model): model for term in counted for model in term.models if id(model) not in known
     }
-    scoring = sum(position_operations(model.text_network) for model in others.values())
-    return REVISED if reads * position_operations(writers[0].text_network) <= scoring else 0
+    writing, scoring = _operations(writers[:1]), _operations([*others.values()])
+    if reads * writing <= scoring:
+        return by_writer, True
+    # Over examples a prompt is many rows, and a chain or a sample must be written first.
+    plain = all(term.examples is None and not term.chained and term.steady for term in counted)
+    if others and plain and OTHERS * reads * scoring <= writing:
+        return Plan(False, OTHERS * reads, 0.2), True
+    return by_writer, False
+
+
+def _operations(models: Sequence[FrozenModel]) -> float:
+    """Operations of one position of all models."""
+    return sum(position_operations(model.text_network) for model in models)

@@ -158,3 +158,23 @@ def test_new_entries_stand_right_behind_the_old_ones(lengths, new, dim):
     for row, length in enumerate(lengths):
         expected = torch.cat([old[row].narrow(dim - 1, 0, length), more[row]], dim - 1)
         assert found[row].narrow(dim - 1, 0, length + new).equal(expected)
+
+
+@pytest.mark.parametrize("name", ALL_CAUSAL_LMS)
+def test_beginnings_of_texts_are_read_with_them(name, family):
+    """Each row as if it were alone, no position twice, and what was kept stays."""
+    model = family(name)
+    rows = [*search(model, random.Random(name), steps=3)][-1]
+    asked = [row[:n] for row in rows for n in range(len(row), 0, -1)]
+    model.next_log_probs(rows)
+    kept = model.remembered.continuations
+    positions, handle = counted_positions(model)
+    told = model.nested_log_probs(asked)
+    handle.remove()
+    assert model.remembered.continuations is kept
+    # No more than the texts, as long as the longest.
+    assert sum(positions) <= len(rows) * max(map(len, rows))
+    for row, found in zip(asked, told, strict=True):
+        with torch.no_grad():
+            expected = model.module(input_ids=torch.tensor([row])).logits[0, -1].float()
+        assert_near(found, expected.log_softmax(-1)[: model.vocab_size])

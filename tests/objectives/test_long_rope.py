@@ -102,14 +102,15 @@ def test_losses_are_those_of_plain_transformers(folder):
         assert float(loss) == pytest.approx(float(expected), rel=1e-4)
 
 
-def test_next_tokens_of_growing_rows_are_those_of_plain_transformers(folder):
+@pytest.mark.parametrize("method", ["next_log_probs", "nested_log_probs"])
+def test_next_tokens_of_growing_rows_are_those_of_plain_transformers(method, folder):
     objective = objective_of(Fluency, folder, 8192)
     model = objective.primary
     (state,) = objective.encode_prompts(TEXTS[2:3])
     row = [*model.start_ids, *state]
     for size in range(TURN - 4, TURN + 4):
         rows = [row[:size], row[: size - 3], [*row[: size - 1], 7]]
-        told = model.next_log_probs(rows)
+        told = getattr(model, method)(rows)
         for ids, found in zip(rows, told, strict=True):
             with torch.no_grad():
                 logits = model.module(torch.tensor([ids])).logits[0, -1]

@@ -12,6 +12,7 @@ from fuse_lightning.optimizers import AutoDAN
 from fuse_lightning.optimizers.edit_screen import EditScreen
 from fuse_lightning.optimizers.edits import moved
 from fuse_lightning.optimizers.revision import Draft, Revision
+from fuse_lightning.optimizers.revision_default import Plan
 from fuse_lightning.search import BeamSearch, GreedySearch
 from fuse_lightning.utilities.evaluations import Evaluations
 from tests.near import near
@@ -132,13 +133,86 @@ def test_a_screen_chooses_by_plain_likelihoods_and_predicted_changes(weight, fol
         each: 3 * plain_loss(writer, (*head, *each), len(head)) + 2 * weight * changes[each]
         for each in good
     }
-    read = [module.objective.terms[0]], 1.0, weight, EVERYTHING
+    read = [module.objective.terms[0]], True, 1.0, weight, EVERYTHING
     screen = EditScreen(module.objective, module.admission, *read)
     proposer = revision(module, flat(module), screen=screen)
     tried = proposer._tried(draft(state, known=known), flat(module)(state), swap, insertion, 99)
     assert {*admitted(module, tried)} == {*good}
     (found,) = screen.choose([tried], [0], [20])
     assert [sums[each] for each in found] == near(sorted(sums.values())[:20])
+
+
+def test_a_screen_chooses_by_plain_losses_of_the_other_terms(folders, pictures, double):
+    """Of all edits and moves those with the lowest sum of it and of the likelihoods before."""
+    module = build(AutoDAN, folders, revise=1)
+    module.load()
+    module.objective.set_targets(ImageTargets(str(pictures / "0.png")).find_targets())
+    state = module.objective.encode_prompt("red star on")
+    head, writer = module.objective.terms[0].frame.head, module.writer
+    likely = torch.stack([plain_log_probs(writer, (*head, *state[:n])) for n in range(len(state))])
+    standing = [float(told[token]) for told, token in zip(likely, state, strict=True)]
+
+    def guess(*changed):
+        """Mean -log P with other likelihoods at some places."""
+        told = [*standing]
+        for place, values in changed:
+            told[place : place + 1] = values
+        return -sum(told) / len(told)
+
+    sums = dict.fromkeys(moved(state, 9), guess())
+    for n in range(len(state)):
+        sums.setdefault((*state[:n], *state[n + 1 :]), guess((n, [])))
+        for token in module.allowed_ids.tolist():
+            new = float(likely[n, token])
+            sums.setdefault((*state[:n], token, *state[n + 1 :]), guess((n, [new])))
+        for token in module.allowed_ids.tolist():
+            new = float(likely[n, token])
+            # A token beside its like is inserted in two ways.
+            after, told = (*state[:n], token, *state[n:]), guess((n, [standing[n], new]))
+            sums[after] = min(told, sums.get(after, told))
+    good = [each for each in admitted(module, sums) if each != state]
+    losses = module.objective.losses(module.objective.prompts(good, [0] * len(good)))
+    for each, told in zip(good, losses[:, 1].tolist(), strict=True):
+        sums[each] += 8 * told
+    read = [module.objective.terms[1]], False, 1.0, 0.25, EVERYTHING
+    screen = EditScreen(module.objective, module.admission, *read)
+    known = Evaluations()
+    known.add(state)
+    proposer = revision(module, module._likelihood, screen=screen)
+    (found,) = proposer.propose([draft(state, known=known)])
+    assert {*found} == {*good}
+    assert [sums[each] for each in found] == near(sorted(sums[each] for each in good))
+
+
+@pytest.mark.parametrize(("batch_size", "grown"), [(10, 24), (4, 9)])
+def test_a_dear_writer_reads_no_more_edits_than_are_scored(
+    batch_size, grown, folders, pictures, tmp_path, monkeypatch
+):
+    """The other terms read the rest, and a fifth of the candidates are edits."""
+    monkeypatch.setattr(AutoDAN, "_planned", (Plan(False, 12, 0.2), True))
+    module = build(AutoDAN, folders, steps=5, batch_size=batch_size, gradient_samples=2)
+    refine, term_losses, spent = module.refine, module.objective.scores.term_losses, []
+
+    def noted(scored):
+        read = []
+        module.objective.scores.term_losses = lambda term, prompts: (
+            read.append((term, len(prompts.states))) or term_losses(term, prompts)
+        )
+        found = refine(scored)
+        del module.objective.scores.term_losses
+        spent.append((len(scored[0]), len(found[0]), read))
+        return found
+
+    module.refine = noted
+    fit(module, ImageTargets(str(pictures / "0.png")), tmp_path, BeamSearch(3))
+    wanted = 3 * batch_size - grown
+    # The beam is full from the fourth step on.
+    for candidates, edits, read in spent[3:]:
+        assert candidates == grown
+        assert {term for term, _ in read} <= {module.objective.terms[1]}
+        assert sum(count for _, count in read) >= 5 * edits
+        # Two prompts may have edits in common.
+        assert wanted / 2 <= edits <= wanted
 
 
 def test_edits_that_are_read_whole_are_likelier(folders, double):

@@ -11,7 +11,8 @@ from fuse_lightning.data import ImageTargets, SentimentTargets
 from fuse_lightning.engine.meter import position_operations
 from fuse_lightning.models import CLIP, CausalLM, Classifier
 from fuse_lightning.objectives import Fluency, ImageSimilarity, Sentiment, TextSimilarity
-from fuse_lightning.optimizers import AutoDAN
+from fuse_lightning.optimizers import AutoDAN, revision_default
+from fuse_lightning.optimizers.revision_default import Plan
 from fuse_lightning.search import BeamSearch
 from tests.optimizers.runs import fit
 
@@ -76,6 +77,38 @@ def test_prompts_are_edited_where_edits_are_cheap_to_read(terms, options, expect
     module = AutoDAN(terms, **options)
     module.load()
     assert module.revised == expected
+
+
+@pytest.mark.parametrize(
+    ("prices", "reads", "expected"),
+    [
+        ((1, 4), 4, (Plan(True, 4, 0.5), True)),
+        ((1, 3.9), 4, (Plan(True, 4, 0.5), False)),
+        ((11.9, 1), 4, (Plan(True, 4, 0.5), False)),
+        ((12, 1), 4, (Plan(False, 12, 0.2), True)),
+        ((1000, 1), 1, (Plan(False, 3, 0.2), True)),
+        ((1000, 1), 0, (Plan(True, 0, 0.5), False)),
+    ],
+)
+def test_the_cheap_side_reads_edits(prices, reads, expected, monkeypatch):
+    module = AutoDAN(two()[:2], revise_reads=reads)
+    module.load()
+    networks = [term.model.text_network for term in module.objective.terms]
+    told = dict(zip(map(id, networks), prices, strict=True))
+    monkeypatch.setattr(revision_default, "position_operations", lambda network: told[id(network)])
+    assert module._planned == expected
+    assert module.revised == 2 * expected[1]
+
+
+def test_a_term_of_many_examples_is_not_read_for_edits(monkeypatch):
+    module = AutoDAN(two()[:2], revise_reads=1)
+    module.load()
+    writer = module.writer.text_network
+    monkeypatch.setattr(
+        revision_default, "position_operations", lambda network: 100 if network is writer else 1
+    )
+    module.objective.terms[1].examples = [5]
+    assert not module.revised
 
 
 @pytest.mark.parametrize(("count", "revise"), [(3, 2), (2, 0)])
