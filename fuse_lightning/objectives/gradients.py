@@ -111,7 +111,7 @@ def _of_prompts(head: HeadGradient, of: Tensor, count: int) -> HeadGradient:
     counted = torch.where(head.valid.unsqueeze(-1), head.grad, 0.0)
     grad = head.grad.new_zeros(count, *head.grad.shape[1:]).index_add_(0, where, counted)
     times = head.grad.new_zeros(grad.shape[:2]).index_add_(0, where, head.valid.float())
-    return HeadGradient(head.table, grad, times > 0, head.known)
+    return HeadGradient(head.table, grad, times > 0, head.known, head.space)
 
 
 def _alignments(

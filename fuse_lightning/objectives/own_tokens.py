@@ -106,13 +106,16 @@ def own_heads(
                 continue
             opening = torch.zeros_like(at)
             opening[:, :1] = first
-            heads.append(HeadGradient(openings.table, opening, valid & here & at_first))
+            here_first = valid & here & at_first
+            heads.append(
+                HeadGradient(openings.table, opening, here_first, space=f"opening {number}")
+            )
             later = later & ~(here & at_first)
     if back is None:
-        return [*heads, HeadGradient(table, at, later)]
+        return [*heads, HeadGradient(table, at, later, space="own")]
     other, weights = back
     flat = pull_back(weights, at.flatten(0, 1).unsqueeze(1))
-    return [*heads, HeadGradient(other, flat.view(*at.shape[:2], -1), later)]
+    return [*heads, HeadGradient(other, flat.view(*at.shape[:2], -1), later, space="other")]
 
 
 def own_labels(own: OwnTokens, change: Tensor, length: int) -> Tensor:

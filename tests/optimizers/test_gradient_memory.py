@@ -1,0 +1,115 @@
+"""Running means of gradients, against one prompt at a time, and who takes how many samples."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from lightning.pytorch.callbacks import ModelCheckpoint
+
+from fuse_lightning.adapters import HeadGradient
+from fuse_lightning.data import ImageTargets
+from fuse_lightning.errors import FuseError
+from fuse_lightning.optimizers import AutoDAN, autodan
+from fuse_lightning.optimizers.gradient_memory import check_memory, mixed
+from fuse_lightning.search import BeamSearch, GreedySearch
+from tests.near import assert_near
+from tests.optimizers.runs import build, fit
+
+
+@given(
+    st.integers(1, 4),
+    st.lists(st.integers(0, 2), min_size=1, max_size=6),
+    st.floats(0, 0.9),
+    st.integers(0, 10_000),
+)
+def test_a_running_mean_of_each_target_and_space(steps, owners, share, seed):
+    stream = torch.Generator().manual_seed(seed)
+    memories = [{}, {}, {}]
+    means = {}
+    for _ in range(steps):
+        places = [int(torch.randint(3, (), generator=stream)) for _ in owners]
+        heads = []
+        for space in ("a", "b"):
+            grad = torch.randn(len(owners), 3, 2, generator=stream)
+            valid = torch.rand(len(owners), 3, generator=stream) < 0.6
+            heads.append(HeadGradient(torch.ones(5, 2), grad, valid, None, space))
+        found = mixed(heads, owners, places, memories, share)
+        for head, before in zip(found, heads, strict=True):
+            expected, news = before.grad.clone(), {}
+            for row, (owner, place) in enumerate(zip(owners, places, strict=True)):
+                if not before.valid[row, place]:
+                    continue
+                key = owner, head.space
+                if key in means:
+                    expected[row, place] = (1 - share) * before.grad[row, place]
+                    expected[row, place] += share * means[key]
+                news.setdefault(key, []).append(expected[row, place].clone())
+            means |= {key: torch.stack(rows).mean(0) for key, rows in news.items()}
+            assert_near(head.grad, expected)
+            assert head.space == before.space
+    for (owner, space), mean in means.items():
+        assert_near(memories[owner][space][:-1], mean)
+    for memory in memories:
+        check_memory({"gradients": memory})
+
+
+@pytest.mark.parametrize(
+    "memory", [[1], {1: torch.zeros(2)}, {"a": 3}, {"a": torch.full((2,), torch.nan)}]
+)
+def test_a_checkpoint_that_holds_no_memory(memory):
+    with pytest.raises((TypeError, ValueError)):
+        check_memory({"gradients": memory})
+
+
+@pytest.fixture
+def counts(monkeypatch):
+    """Samples of every gradient that is taken."""
+    found = []
+    resample = autodan.resample
+
+    def counted(*given):
+        samples = resample(*given)
+        found.append(len(samples))
+        return samples
+
+    monkeypatch.setattr(autodan, "resample", counted)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, [16, 4, 4]),
+        ({"gradient_memory": 0.0}, [16, 16, 16]),
+        ({"gradient_samples": 2}, [2, 2, 2]),
+        ({"gradient_samples": 8, "gradient_memory": 0.7}, [8, 8, 8]),
+    ],
+)
+def test_who_remembers_takes_fewer_samples(options, expected, counts, folders, pictures, tmp_path):
+    module = build(AutoDAN, folders, steps=3, batch_size=4, revise=0, **options)
+    fit(module, ImageTargets(str(pictures / "0.png")), tmp_path, GreedySearch())
+    assert counts == expected
+
+
+def test_a_resumed_search_remembers(folders, pictures, tmp_path):
+    def memory(step, run, **options):
+        module = build(AutoDAN, folders, steps=4, batch_size=4, revise=0)
+        saver = ModelCheckpoint(tmp_path / run, "{step}", every_n_train_steps=1, save_top_k=-1)
+        fit(module, ImageTargets(str(pictures)), tmp_path, BeamSearch(2), saver, **options)
+        saved = torch.load(tmp_path / run / f"step={step}.ckpt", weights_only=True)
+        searches = saved["state_dict"]["_extra_state"]["searches"]
+        return {name: each["search"]["own"]["gradients"] for name, each in searches.items()}
+
+    whole = memory(3, "whole")
+    again = memory(3, "again", ckpt_path=tmp_path / "whole" / "step=2.ckpt")
+    assert again.keys() == whole.keys()
+    for name, vectors in whole.items():
+        assert vectors
+        assert again[name].keys() == vectors.keys()
+        for space, vector in vectors.items():
+            assert_near(again[name][space], vector)
+
+
+def test_a_share_that_forgets_everything_new(folders):
+    with pytest.raises(FuseError, match="gradient_memory is 1,"):
+        build(AutoDAN, folders, gradient_memory=1)
