@@ -7,7 +7,7 @@ from typing import Any
 
 from safetensors import SafetensorError
 from torch import nn
-from transformers.utils import cached_file, is_peft_available
+from transformers.utils import cached_file
 
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models.gguf_files import split_gguf
@@ -79,7 +79,7 @@ def find_adapter(model_id: str, revision: str | None) -> PeftAdapter | None:
     An adapter's folder or repository has an ``adapter_config.json`` and no ``config.json``.
 
     Raises:
-        FuseError: If peft is missing, or the adapter does not say what it was trained on.
+        FuseError: If the adapter does not say what it was trained on.
     """
     if split_gguf(model_id) or _file(model_id, revision, "config.json"):
         return None
@@ -94,11 +94,6 @@ def find_adapter(model_id: str, revision: str | None) -> PeftAdapter | None:
     if not isinstance(base, str) or not base:
         raise FuseError(
             f"the {SETTINGS} of {model_id!r} names no base model; set base_model_name_or_path"
-        )
-    if not is_peft_available():
-        raise FuseError(
-            f"{model_id!r} is a PEFT adapter of {base!r}, which is read with peft, missing here; "
-            "run pip install 'fuse-lightning[peft]'"
         )
     replaces = tuple(map(str, settings.get("modules_to_save") or ()))
     return PeftAdapter(model_id, revision, base, settings.get("revision"), replaces)

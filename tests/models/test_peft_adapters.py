@@ -1,6 +1,7 @@
 import copy
 import shutil
 
+import peft
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -18,8 +19,6 @@ from fuse_lightning.models.auto import auto_model
 from tests.factories.folders import edit_json
 from tests.models.test_loading import Code
 from tests.near import assert_near
-
-peft = pytest.importorskip("peft")
 
 TEXTS = ["a red house by the sea", "hello", "a red house at night"]
 TARGETS = {
@@ -212,15 +211,6 @@ def test_a_head_may_come_from_the_adapter_alone(folder, tmp_path):
     for each in (model, given):
         each.load()
     assert torch.equal(*(each.logits(each.encode(TEXTS)) for each in (model, given)))
-
-
-def test_without_peft_one_line_says_so(saved, monkeypatch):
-    path, _ = saved()
-    monkeypatch.setattr("fuse_lightning.models.peft_adapters.is_peft_available", lambda: False)
-    with pytest.raises(
-        FuseError, match=r"is a PEFT adapter of .* pip install 'fuse-lightning\[peft"
-    ):
-        CausalLM(str(path)).load()
 
 
 def lose_a_weight(path):
