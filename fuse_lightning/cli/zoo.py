@@ -11,6 +11,7 @@ from pathlib import Path
 from fuse_lightning.cli.quiet import quiet, quiet_transformers
 from fuse_lightning.cli.tools import run_tool
 from fuse_lightning.errors import FuseError
+from fuse_lightning.utilities.nearest import did_you_mean
 from fuse_lightning.zoo.moods import COUNT, moods_file
 from fuse_lightning.zoo.reasoning import COUNT as QUESTIONS
 from fuse_lightning.zoo.scene_folder import write_scenes
@@ -99,8 +100,8 @@ def train(
     for name in names:
         if name not in trainers:
             raise FuseError(
-                f"--models has {name!r}, which is no model of the zoo; there are: "
-                f"{', '.join(trainers)}"
+                f"--models has {name!r}, which is no model of the zoo; "
+                f"{did_you_mean(name, trainers)}there are: {', '.join(trainers)}"
             )
     cores = os.cpu_count() or 1
     if jobs is not None and jobs < 1:

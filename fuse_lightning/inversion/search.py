@@ -17,6 +17,7 @@ from fuse_lightning.objectives import (
 )
 from fuse_lightning.optimizers import GCG, AutoDAN, PromptOptimizer
 from fuse_lightning.search import BeamSearch, Frontier, HistorySearch
+from fuse_lightning.utilities.nearest import did_you_mean
 from fuse_lightning.utilities.option_names import option
 
 OPENING = "An image of"
@@ -131,7 +132,8 @@ def _weighted(terms: list[Term], weights: Mapping[str, float]) -> list[Term]:
     for name, weight in weights.items():
         if name not in known:
             raise FuseError(
-                f"{option('weight')} {name!r} is of no term here; there are: {', '.join(known)}"
+                f"{option('weight')} {name!r} is of no term here; "
+                f"{did_you_mean(name, known)}there are: {', '.join(known)}"
             )
         if isinstance(weight, bool) or not isinstance(weight, int | float) or not isfinite(weight):
             raise FuseError(f"weight of {name} is {weight!r}; give a finite number")

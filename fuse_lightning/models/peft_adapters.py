@@ -7,12 +7,11 @@ from typing import Any
 
 from safetensors import SafetensorError
 from torch import nn
-from transformers.utils import cached_file
 
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models.gguf_files import split_gguf
 from fuse_lightning.models.in_memory import check_adapter
-from fuse_lightning.models.loading import first_line, resolve, unreadable
+from fuse_lightning.models.loading import find_file, first_line, resolve, unreadable
 from fuse_lightning.utilities.regular import read_regular
 
 SETTINGS = "adapter_config.json"
@@ -81,9 +80,9 @@ def find_adapter(model_id: str, revision: str | None) -> PeftAdapter | None:
     Raises:
         FuseError: If the adapter does not say what it was trained on.
     """
-    if split_gguf(model_id) or _file(model_id, revision, "config.json"):
+    if split_gguf(model_id) or find_file(model_id, "config.json", revision):
         return None
-    path = _file(model_id, revision, SETTINGS)
+    path = find_file(model_id, SETTINGS, revision)
     if path is None:
         return None
     try:
@@ -101,20 +100,4 @@ def find_adapter(model_id: str, revision: str | None) -> PeftAdapter | None:
 
 def has_tokenizer(model_id: str, revision: str | None) -> bool:
     """Whether a tokenizer was saved with an adapter."""
-    return _file(model_id, revision, "tokenizer_config.json") is not None
-
-
-def _file(model_id: str, revision: str | None, name: str) -> str | None:
-    """File of a folder or repository; ``None`` if there is none."""
-    try:
-        path: str | None = cached_file(
-            resolve(model_id),
-            name,
-            revision=revision,
-            _raise_exceptions_for_missing_entries=False,
-            _raise_exceptions_for_connection_errors=False,
-        )
-    # What is wrong with the id itself is told where the model is read.
-    except (OSError, ValueError):
-        return None
-    return path
+    return find_file(model_id, "tokenizer_config.json", revision) is not None

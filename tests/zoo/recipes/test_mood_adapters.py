@@ -91,5 +91,7 @@ def test_a_short_training_gives_an_adapter_that_loads_and_repeats(tmp_path, monk
 
 
 def test_an_unknown_name_is_refused_with_the_adapters_among_the_known(tmp_path):
-    with pytest.raises(FuseError, match=r"'mood-loud', which is no model .*: .*mood-plain"):
-        train(out=tmp_path, models=["mood-loud"])
+    with pytest.raises(
+        FuseError, match=r"'mood-plan', which is no model .*did you mean mood-plain.*: clip"
+    ):
+        train(out=tmp_path, models=["mood-plan"])
