@@ -18,9 +18,7 @@ from fuse_lightning.errors import FuseError
 from fuse_lightning.objectives import Term
 from fuse_lightning.utilities.words import distinct_names, snake_case
 
-WORD = re.compile(
-    rf"--(?P<place>{LISTS})(?:\.|(?=\[))(?P<name>\w+|\[-?\d+\])(?:\.(?P<option>.+))?"
-)
+WORD = re.compile(rf"--(?P<place>{LISTS})(?:\.|(?=\[))(?P<name>\w+|\[-?\d+\])(?:\.(?P<option>.+))?")
 PRINTS = "--print_config"
 ELEMENTS = (Term, Callback, Logger)
 """Bases of what the lists hold."""

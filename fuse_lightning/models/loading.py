@@ -22,6 +22,7 @@ from transformers.utils import cached_file
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models.gguf_files import check_gguf, split_gguf, unreadable_gguf
 from fuse_lightning.utilities.nearest import did_you_mean
+from fuse_lightning.utilities.network import network
 
 ZOO = Path(__file__).parents[1] / "zoo" / "weights"
 ZOO_FILES = ("config.json", "adapter_config.json")
@@ -87,15 +88,28 @@ def first_line(error: BaseException) -> str:
 
 
 def find_file(
-    model_id: str, name: str, revision: str | None = None, subfolder: str = ""
+    model_id: str,
+    name: str,
+    revision: str | None = None,
+    subfolder: str = "",
+    on_disk: bool = False,
 ) -> str | None:
-    """Path of a file of a folder or repository; ``None`` if there is none."""
+    """Path of a file of a folder or repository; ``None`` if there is none.
+
+    Args:
+        model_id: Hub id, local folder or ``zoo/`` id.
+        name: Name of the file.
+        revision: Branch, tag or commit on the hub.
+        subfolder: Folder of the file inside the model's.
+        on_disk: Whether the hub is not asked.
+    """
     try:
         path: str | None = cached_file(
             resolve(model_id),
             name,
             revision=revision,
             subfolder=subfolder,
+            local_files_only=on_disk,
             _raise_exceptions_for_missing_entries=False,
             _raise_exceptions_for_connection_errors=False,
         )
@@ -122,7 +136,7 @@ def unreadable(model_id: str, error: Exception) -> FuseError:
         )
     return FuseError(
         f"cannot load model {model_id!r}: no such folder, and the hub gave none "
-        f"({first_line(error)}); check the id and the network, or give a local folder or a zoo/ id"
+        f"({first_line(error)}); check the id and {network()}, or give a local folder or a zoo/ id"
     )
 
 

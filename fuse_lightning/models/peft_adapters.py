@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from pickle import UnpicklingError
 from typing import Any
 
+from huggingface_hub.errors import LocalEntryNotFoundError
 from safetensors import SafetensorError
 from torch import nn
+from transformers.utils import cached_file
 
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models.gguf_files import split_gguf
@@ -78,9 +80,9 @@ def find_adapter(model_id: str, revision: str | None) -> PeftAdapter | None:
     An adapter's folder or repository has an ``adapter_config.json`` and no ``config.json``.
 
     Raises:
-        FuseError: If the adapter does not say what it was trained on.
+        FuseError: If the adapter does not say what it was trained on, or the hub is out of reach.
     """
-    if split_gguf(model_id) or find_file(model_id, "config.json", revision):
+    if split_gguf(model_id) or _is_whole(model_id, revision):
         return None
     path = find_file(model_id, SETTINGS, revision)
     if path is None:
@@ -96,6 +98,23 @@ def find_adapter(model_id: str, revision: str | None) -> PeftAdapter | None:
         )
     replaces = tuple(map(str, settings.get("modules_to_save") or ()))
     return PeftAdapter(model_id, revision, base, settings.get("revision"), replaces)
+
+
+def _is_whole(model_id: str, revision: str | None) -> bool:
+    """Whether a folder or repository holds the configuration of a model.
+
+    Raises:
+        FuseError: If the hub is out of reach, and nothing of the model lies on the disk.
+    """
+    try:
+        return cached_file(resolve(model_id), "config.json", revision=revision) is not None
+    except (OSError, ValueError) as error:
+        out_of_reach = isinstance(error.__cause__, LocalEntryNotFoundError)
+        # Each further question would wait for the hub anew.
+        if out_of_reach and not find_file(model_id, SETTINGS, revision, on_disk=True):
+            raise unreadable(model_id, error) from error
+        # What is wrong with the id itself is told where the model is read.
+        return False
 
 
 def has_tokenizer(model_id: str, revision: str | None) -> bool:

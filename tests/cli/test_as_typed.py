@@ -140,7 +140,8 @@ MEASURES = '{"class_path": "Evaluation", "init_args": {"measures": [{"class_path
         ),
         (
             [f"--trainer.callbacks+={MEASURES % 'lacking.Figure'}"],
-            "option trainer.callbacks.evaluation.measures: lacking.Figure lacks the methods metric and update",
+            "option trainer.callbacks.evaluation.measures: lacking.Figure lacks the "
+            "methods metric and update",
         ),
         (["--data", "TargetDataModule"], "TargetDataModule is a class to derive from"),
     ],
