@@ -20,6 +20,7 @@ from fuse_lightning.inversion.given import sorted_out
 from fuse_lightning.inversion.search import Wish, check_used, search
 from fuse_lightning.inversion.settings import ROLES, Models, Preset, setting_of
 from fuse_lightning.inversion.sidecars import Sidecars
+from fuse_lightning.inversion.strays import check_no_text, without_strays
 from fuse_lightning.models import CLIP, CausalLM, Classifier, TextEncoder
 from fuse_lightning.models.options import ModelSource
 from fuse_lightning.results.result import Result
@@ -106,8 +107,9 @@ def invert(
         )
     named = dict(zip(ROLES, (writer, clip, encoder, classifier), strict=True))
     setting = setting_of(models, named)
-    pictures, texts = sorted_out(targets)
-    pictures += listed(images)
+    pictures, texts = sorted_out(without_strays(listed(targets)))
+    pictures += without_strays(listed(images))
+    check_no_text(pictures)
     if text is not None and not pictures:
         texts, text = [*texts, text], None
     if not pictures and not texts:
