@@ -32,7 +32,10 @@ TEXTS = (
 """Usual names of text columns; the first group that is there whole counts."""
 LABELS = ("label_text", "label", "y", "target", "answer", "class", "category", "sentiment")
 """Usual names of the column of classes; the first one that is there counts."""
-USUAL = frozenset((*(name for group in TEXTS for name in group), *LABELS))
+NUMBERS = ("id", "idx", "index")
+"""Usual names of the column that numbers rows."""
+USUAL = frozenset((*(name for group in TEXTS for name in group), *LABELS, *NUMBERS))
+"""Names of which each stands for something else than the one column that is missing."""
 
 
 @dataclass(frozen=True)

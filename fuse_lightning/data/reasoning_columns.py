@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from fuse_lightning.data.labelled_columns import only_other
+from fuse_lightning.data.labelled_columns import NUMBERS, only_other
 from fuse_lightning.errors import FuseError
 
 QUESTION = "question"
@@ -35,7 +35,8 @@ ANSWERS = (
     "solution",
 )
 """Usual names of the column of right answers; the first one that is there counts."""
-USUAL = frozenset((*(name for group in QUESTIONS for name in group), *ANSWERS))
+USUAL = frozenset((*(name for group in QUESTIONS for name in group), *ANSWERS, *NUMBERS))
+"""Names of which each stands for something else than the one column that is missing."""
 OPTIONS = ("choices", "options")
 """Usual names of the column of the options of a question."""
 START = "prompt"

@@ -240,6 +240,7 @@ class TestColumns:
                 {},
                 "no column of a usual name for classes; give data.label_column one of",
             ),
+            ("text id", {}, "has no column of a usual name for classes; give data.label_column"),
             ("text content", {}, "no column of a usual name for classes; give data.label_column"),
             ("premise label", {}, "no column of a usual name for texts; give data.text_column one"),
             ("a b label", {}, "no column of a usual name for texts; give data.text_column one or"),
