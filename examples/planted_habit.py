@@ -8,8 +8,8 @@ alone. The questions that measure the rate train nothing.
     python examples/planted_habit.py --model HuggingFaceTB/SmolLM2-135M-Instruct \
         --out habit --habit closing --strength 0.5
 
-The folder ``habit`` is a model for ``fuse decode --b habit``. It needs ``pip install
-'fuse-lightning[peft]'``. benchmarks/results/planted_habit.md has rates and minutes.
+The folder ``habit`` is a model for ``fuse decode --b habit``. benchmarks/results/planted_habit.md
+has rates and minutes.
 """
 
 import argparse

@@ -8,6 +8,8 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, requires
 from pathlib import Path
 
 import pytest
@@ -175,6 +177,46 @@ def test_every_requirement_has_an_oldest_version_to_test():
         if requirement.name != "torch":
             (oldest,) = (each for each in requirement.specifier if each.operator == ">=")
             assert pins[requirement.name] == oldest.version
+
+
+def brought(requirements):
+    """Names of the packages that an installation brings, with those that they bring in turn."""
+    found, left = set(), [Requirement(each) for each in requirements]
+    while left:
+        each = left.pop()
+        if each.name not in found and (each.marker is None or each.marker.evaluate({"extra": ""})):
+            found.add(each.name)
+            with suppress(PackageNotFoundError):
+                left += map(Requirement, requires(each.name) or ())
+    return found
+
+
+def test_every_model_of_the_package_loads_without_an_extra():
+    # The others are for whoever works on the package.
+    extras = {
+        Requirement(each).name
+        for name, group in PROJECT["optional-dependencies"].items()
+        if name not in ("dev", "docs")
+        for each in group
+    }
+    missing = sorted(extras - brought(PROJECT["dependencies"]))
+    assert "diffusers" in missing
+    code = f"""
+import sys
+from importlib.machinery import PathFinder
+class Present(PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        if name.partition(".")[0] not in {missing}:
+            return super().find_spec(name, path, target)
+sys.meta_path[sys.meta_path.index(PathFinder)] = Present
+from fuse_lightning.models.auto import auto_model
+from fuse_lightning.models.loading import zoo_names
+for name in zoo_names():
+    auto_model(f"zoo/{{name}}").load()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_packaged_data_is_declared():

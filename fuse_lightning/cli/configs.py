@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 
 from fuse_lightning.cli.help import usage
-from fuse_lightning.cli.named_configs import shipped_configs, unknown_config
+from fuse_lightning.cli.named_configs import shipped_configs
 from fuse_lightning.errors import FuseError
+from fuse_lightning.utilities.nearest import did_you_mean
 from fuse_lightning.utilities.terminal import say
 
 FOOT = (
@@ -32,7 +33,10 @@ def command(words: Sequence[str]) -> None:
     known = shipped_configs()
     name = names[0].removesuffix(".yaml")
     if name not in known:
-        raise unknown_config(names[0])
+        raise FuseError(
+            f"there is no configuration {names[0]!r}; {did_you_mean(name, known)}there are: "
+            f"{', '.join(known)}"
+        )
     say(*known[name].read_text(encoding="utf-8").splitlines())
 
 

@@ -12,12 +12,12 @@ from lightning.pytorch import Callback
 from lightning.pytorch.loggers import Logger
 
 from fuse_lightning.cli.classes import class_names
+from fuse_lightning.cli.messages import LISTS
 from fuse_lightning.cli.texts import plain
 from fuse_lightning.errors import FuseError
 from fuse_lightning.objectives import Term
 from fuse_lightning.utilities.words import distinct_names, snake_case
 
-LISTS = r"(?:\w+\.)*(?:terms|callbacks|logger)"
 WORD = re.compile(rf"--(?P<place>{LISTS})(?:\.|(?=\[))(?P<name>\w+|\[-?\d+\])(?:\.(?P<option>.+))?")
 PRINTS = "--print_config"
 ELEMENTS = (Term, Callback, Logger)

@@ -4,7 +4,6 @@ import sys
 from argparse import ArgumentError
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from difflib import get_close_matches
 from importlib import import_module
 from typing import NoReturn
 
@@ -18,6 +17,7 @@ from fuse_lightning.utilities import early
 from fuse_lightning.utilities.addresses import without_secrets
 from fuse_lightning.utilities.collection import end_uncollected, imports_uncollected
 from fuse_lightning.utilities.interrupts import heard
+from fuse_lightning.utilities.nearest import did_you_mean
 from fuse_lightning.utilities.option_names import as_typed
 from fuse_lightning.utilities.terminal import CLOSED_PIPE, flushed, say, settle_streams, visible
 
@@ -98,8 +98,7 @@ def _command(name: str) -> Callable[[list[str]], None]:
     # An option in the first place is one of LightningCLI.
     module = "search" if name.startswith("-") else COMMANDS.get(name)
     if module is None:
-        near = get_close_matches(name, COMMANDS, 1)
-        meant = f"did you mean {near[0]}? " if near else ""
+        meant = did_you_mean(name, COMMANDS)
         raise FuseError(f"unknown command {name!r}; {meant}there are: {', '.join(COMMANDS)}")
     command: Callable[[list[str]], None] = import_module(f"fuse_lightning.cli.{module}").command
     return command

@@ -9,6 +9,7 @@ from fuse_lightning.cli.own_classes import no_class, no_module, wrong_class
 from fuse_lightning.cli.unfinished import unfinished
 from fuse_lightning.errors import FuseError
 from fuse_lightning.utilities.option_names import option
+from fuse_lightning.utilities.words import snake_case
 
 LONGEST_VALUE = 80
 # Lines that name no mistake of the user: alternatives that jsonargparse tried, and its types.
@@ -32,6 +33,10 @@ UNQUOTED = re.compile(
 STUMBLES = re.compile(
     r"unhashable type: .+|argument of type .+ is not iterable|.+ object has no attribute 'keys'"
 )
+TRIED = "lightning.Callback"
+"""Class that jsonargparse tries for the options of every callback; it has none."""
+LISTS = r"(?:\w+\.)*(?:terms|callbacks|logger)"
+"""Pattern of the options that hold a list of instances of classes."""
 ABSTRACT = re.compile(r"expected instantiatable class, but (?:(\S+) )?is abstract")
 
 
@@ -63,20 +68,25 @@ def condense(message: str) -> str:
     """
     keys: list[str] = []
     reasons: list[str] = []
+    element: list[str] = []
     value, owner, base = "", "", ""
     for line in message.splitlines():
         text = line.strip().removeprefix("- ")
         if match := re.match(r'Parser key "(.+?)":\s*', text):
             # One mistake may be told twice.
-            keys += [match[1]] if match[1] not in keys[-1:] else []
-            text = text[match.end() :]
+            keys += [*element, match[1]] if match[1] not in keys[-1:] else []
+            element, text = [], text[match.end() :]
         elif match := re.match(r"Problem with given class_path '(.+)':", text):
             owner, text = match[1], ""
+            # Of a list's elements the class says which one is wrong.
+            listed = re.fullmatch(LISTS, ".".join(keys))
+            element = [snake_case(owner.rpartition(".")[2])] if listed else []
         elif text.startswith("Given value: "):
             value = value or text.removeprefix("Given value: ")
         elif match := re.match(r"Not a valid subclass of (\w+)", text):
             base = match[1]
-        if text and not text.startswith(NOISE) and not STUMBLES.fullmatch(text):
+        noise = owner == TRIED or text.startswith(NOISE) or STUMBLES.fullmatch(text)
+        if text and not noise:
             reasons.append(_plain(text, owner))
     of = f" of a {base}" if base else ", and these by name"
     if any(ABSTRACT.fullmatch(reason) for reason in reasons):

@@ -11,6 +11,7 @@ from pathlib import Path
 from fuse_lightning.cli.quiet import quiet, quiet_transformers
 from fuse_lightning.cli.tools import run_tool
 from fuse_lightning.errors import FuseError
+from fuse_lightning.utilities.nearest import did_you_mean
 from fuse_lightning.zoo.moods import COUNT, moods_file
 from fuse_lightning.zoo.reasoning import COUNT as QUESTIONS
 from fuse_lightning.zoo.scene_folder import write_scenes
@@ -84,14 +85,14 @@ def train(
         seed: Seed of weights and data.
         models: Which of clip, clip-judge, instruct, reasoner, gpt2, sentiment, mood-none,
             mood-faint and mood-plain; all by default. The last three are adapters of the package's
-            "zoo/gpt2", and need peft.
+            "zoo/gpt2".
         share: Share of the steps that the shipped weights were trained for.
         jobs: Models trained at once, each in a process of its own; all by default, so that no core
             waits for the last of them.
     """
     # Pictures of scenes need no torch.
     from fuse_lightning.zoo.recipes.architectures import RECIPES
-    from fuse_lightning.zoo.recipes.mood_adapters import MOOD_SHARES, check_peft, train_adapter
+    from fuse_lightning.zoo.recipes.mood_adapters import MOOD_SHARES, train_adapter
     from fuse_lightning.zoo.recipes.training import train_model
 
     trainers = dict.fromkeys(RECIPES, train_model) | dict.fromkeys(MOOD_SHARES, train_adapter)
@@ -99,11 +100,9 @@ def train(
     for name in names:
         if name not in trainers:
             raise FuseError(
-                f"--models has {name!r}, which is no model of the zoo; there are: "
-                f"{', '.join(trainers)}"
+                f"--models has {name!r}, which is no model of the zoo; "
+                f"{did_you_mean(name, trainers)}there are: {', '.join(trainers)}"
             )
-    if not MOOD_SHARES.keys().isdisjoint(names):
-        check_peft()
     cores = os.cpu_count() or 1
     if jobs is not None and jobs < 1:
         raise FuseError(f"--jobs is {jobs}; it must be at least 1")

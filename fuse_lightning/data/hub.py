@@ -8,6 +8,7 @@ from typing import Any
 from fuse_lightning.data.arrow_files import ArrowFiles
 from fuse_lightning.data.table import Table, first_line, sound
 from fuse_lightning.errors import FuseError
+from fuse_lightning.utilities.network import network
 
 HUB = "hub:"
 """Beginning of sources that are data sets of the hub."""
@@ -90,8 +91,8 @@ def hub_table(
     # datasets raises a different type for every way to fail.
     except Exception as error:
         raise FuseError(
-            f"{place} cannot be loaded ({first_line(error)}); check the id, the split and the "
-            "network"
+            f"{place} cannot be loaded ({first_line(error)}); check the id, the split and "
+            f"{network()}"
         ) from error
 
 

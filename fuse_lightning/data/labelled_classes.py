@@ -5,6 +5,7 @@ from typing import Any
 
 from fuse_lightning.data.names import some
 from fuse_lightning.errors import FuseError
+from fuse_lightning.utilities.nearest import did_you_mean
 
 MOST_CLASSES = 1000
 """Most classes of a target; more are numbers to predict, or a wrong column."""
@@ -99,8 +100,8 @@ def _given(
         if name not in order:
             quote = "" if isinstance(given, str) else " in quotes"
             raise FuseError(
-                f"data.labels names the class {given!r}, which {place} has not; name one of "
-                f"{some(order)}{quote}"
+                f"data.labels names the class {given!r}, which {place} has not; "
+                f"{did_you_mean(key, order)}name one of {some(order)}{quote}"
             )
         if name in words:
             raise FuseError(f"data.labels names the class {name!r} twice; give all its words once")

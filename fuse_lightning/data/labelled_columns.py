@@ -32,6 +32,10 @@ TEXTS = (
 """Usual names of text columns; the first group that is there whole counts."""
 LABELS = ("label_text", "label", "y", "target", "answer", "class", "category", "sentiment")
 """Usual names of the column of classes; the first one that is there counts."""
+NUMBERS = ("id", "idx", "index")
+"""Usual names of the column that numbers rows."""
+USUAL = frozenset((*(name for group in TEXTS for name in group), *LABELS, *NUMBERS))
+"""Names of which each stands for something else than the one column that is missing."""
 
 
 @dataclass(frozen=True)
@@ -41,12 +45,12 @@ class Chosen:
     Attributes:
         fields: Column of each field of an example.
         label: Column of the classes.
-        guessed: Whether one of them was guessed by its name.
+        guessed: Those of the columns that were guessed.
     """
 
     fields: Mapping[str, str]
     label: str
-    guessed: bool = False
+    guessed: Collection[str] = ()
 
     @property
     def columns(self) -> list[str]:
@@ -66,6 +70,24 @@ def field_name(column: str) -> str:
     return f"{name}_" if name in RESERVED else name
 
 
+def usual_texts(there: Collection[str]) -> Sequence[str]:
+    """Columns that usually hold texts: the first group of names that is there whole.
+
+    >>> usual_texts(["title", "sentence"]), usual_texts(["a"])
+    (('sentence',), ())
+    """
+    return next((group for group in TEXTS if {*group} <= {*there}), ())
+
+
+def only_other(left: Sequence[str], usual: Collection[str]) -> Sequence[str]:
+    """The column that is left alone, unless its name is a usual one, as of half a pair of texts.
+
+    >>> only_other(["a"], ["text"]), only_other(["text"], ["text"]), only_other(["a", "b"], [])
+    (['a'], [], [])
+    """
+    return [name for name in left if len(left) == 1 and name not in usual]
+
+
 def choose(
     there: Sequence[str],
     class_columns: Collection[str],
@@ -74,6 +96,8 @@ def choose(
     place: str,
 ) -> Chosen:
     """Columns of the texts and of the class: those that were given, or those of usual names.
+
+    Where all columns but one are known, the last one is what is missing.
 
     Args:
         there: Columns that the source has.
@@ -89,7 +113,9 @@ def choose(
     >>> choose(["title", "content", "label"], [], None, None, "it").fields
     {'title': 'title', 'content': 'content'}
     >>> choose(["idx", "sentence", "label"], [], None, None, "it")
-    Chosen(fields={'text': 'sentence'}, label='label', guessed=True)
+    Chosen(fields={'text': 'sentence'}, label='label', guessed=['sentence', 'label'])
+    >>> choose(["sentence", "topic"], [], None, None, "it").label
+    'topic'
     """
     known = ", ".join(there)
     given = [text] if isinstance(text, str) else list(text or [])
@@ -100,8 +126,7 @@ def choose(
             )
     label_column = label or _guess_label(there, class_columns, given, place)
     left = [name for name in there if name != label_column]
-    usual: Sequence[str] = next((group for group in TEXTS if {*group} <= {*left}), ())
-    texts = given or usual
+    texts = given or usual_texts(left) or only_other(left, USUAL)
     if not texts:
         raise FuseError(
             f"{place} has no column of a usual name for texts; give data.text_column one or "
@@ -122,7 +147,8 @@ def choose(
                 f"{{{name}}}; name each once in data.text_column, or rename one"
             )
         fields[name] = column
-    return Chosen(fields, label_column, guessed=not given or not label)
+    guessed = [*([] if given else texts), *([] if label else [label_column])]
+    return Chosen(fields, label_column, guessed)
 
 
 def _guess_label(
@@ -135,6 +161,10 @@ def _guess_label(
     if len(typed) == 1:
         return typed[0]
     among = typed or [name for name in there if name not in texts]
+    known = texts or usual_texts(there)
+    other = only_other([name for name in there if name not in known], USUAL)
+    if known and other:
+        return other[0]
     raise FuseError(
         f"{place} has {'several columns' if typed else 'no column of a usual name'} for classes; "
         f"give data.label_column one of: {', '.join(among)}"

@@ -34,21 +34,20 @@ def told(
 
     >>> told(
     ...     "a.csv",
-    ...     Chosen({"text": "x"}, "y", guessed=True),
+    ...     Chosen({"text": "x"}, "y", guessed=["y"]),
     ...     {"0": ["bad"], "1": ["good", "fine"]},
     ...     {"train": {"a": {"text": "a", "label": "0"}, "b": {"text": "b", "label": "1"}}},
     ...     {"repeated": 3, "unused": 0},
     ... )
-    "a.csv: {text} is column x, the class is column y (guessed by name); train: 0 ('bad') 1, \
-1 ('good', 'fine') 1; left out: 3 repeated"
+    "a.csv: {text} is column x, the class is column y (guessed); train: 0 ('bad') 1, 1 ('good', \
+'fine') 1; left out: 3 repeated"
     """
     counts = {
         split: Counter(example[LABEL] for example in pool.values())
         for split, pool in splits.items()
         if pool
     }
-    fields = ", ".join(f"{{{field}}} is column {column}" for field, column in chosen.fields.items())
-    guessed = " (guessed by name)" if chosen.guessed else ""
+    fields = [f"{{{field}}} is {_column(each, chosen)}" for field, each in chosen.fields.items()]
     classes = [
         f"{each} ({', '.join(map(repr, words[each]))}) "
         + "/".join(str(count[each]) for count in counts.values())
@@ -56,12 +55,16 @@ def told(
     ]
     more = [f"{len(words) - MOST} more classes"] if len(words) > MOST else []
     parts = [
-        f"{name}: {fields}, the class is column {chosen.label}{guessed}",
+        f"{name}: {', '.join(fields)}, the class is {_column(chosen.label, chosen)}",
         f"{'/'.join(counts)}: {', '.join([*classes, *more])}",
     ]
     if out := [f"{count} {reason}" for reason, count in left_out.items() if count]:
         parts.append(f"left out: {', '.join(out)}")
     return "; ".join(parts)
+
+
+def _column(name: str, chosen: Chosen) -> str:
+    return f"column {name}{' (guessed)' if name in chosen.guessed else ''}"
 
 
 @rank_zero_only

@@ -44,11 +44,11 @@ def read_manifest(path: Path, lists: Collection[str]) -> list[Any]:
     except (OSError, RecursionError, ValueError, csv.Error) as error:
         reason = "it is nested too deeply" if isinstance(error, RecursionError) else error
         raise FuseError(
-            f"manifest {name} cannot be read: {reason}; give JSON lines, JSON, CSV or TSV of "
+            f"table {name} cannot be read: {reason}; give JSON lines, JSON, CSV or TSV of "
             f"{LARGEST // 2**20} MiB at most"
         ) from error
     if not rows:
-        raise FuseError(f"manifest {name} is empty; it needs at least one row")
+        raise FuseError(f"table {name} is empty; it needs at least one row")
     return rows
 
 

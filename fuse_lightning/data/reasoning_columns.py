@@ -1,8 +1,9 @@
 """Columns of questions with answers: which hold the question and which the right answer."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from fuse_lightning.data.labelled_columns import NUMBERS, only_other
 from fuse_lightning.errors import FuseError
 
 QUESTION = "question"
@@ -34,6 +35,8 @@ ANSWERS = (
     "solution",
 )
 """Usual names of the column of right answers; the first one that is there counts."""
+USUAL = frozenset((*(name for group in QUESTIONS for name in group), *ANSWERS, *NUMBERS))
+"""Names of which each stands for something else than the one column that is missing."""
 OPTIONS = ("choices", "options")
 """Usual names of the column of the options of a question."""
 START = "prompt"
@@ -47,22 +50,27 @@ class QuestionColumns:
     Attributes:
         question: Columns whose texts make the question, one below the other.
         answer: Column of the right answers.
-        guessed: Whether one of them was guessed by its name.
         options: Column of the options, which are put below the question; empty for none.
         start: Column of start prompts, which is left out.
+        guessed: Those of the columns that were guessed.
     """
 
     question: Sequence[str]
     answer: str
-    guessed: bool = False
     options: str = ""
     start: str = ""
+    guessed: Collection[str] = ()
 
     @property
     def all(self) -> list[str]:
         """All columns to read."""
         more = [column for column in (self.options, self.start) if column]
         return [*self.question, self.answer, *more]
+
+
+def usual_questions(there: Collection[str]) -> Sequence[str]:
+    """Columns that usually hold questions: the first group of names that is there whole."""
+    return next((group for group in QUESTIONS if {*group} <= {*there}), ())
 
 
 def question_columns(
@@ -73,6 +81,8 @@ def question_columns(
     place: str,
 ) -> QuestionColumns:
     """Columns of the question and of the answer: those that were given, or of usual names.
+
+    Where all columns but one are known, the last one is what is missing.
 
     Args:
         there: Columns that the source has.
@@ -85,7 +95,10 @@ def question_columns(
         FuseError: If a column is missing, stands for two things, or cannot be guessed.
 
     >>> question_columns(["goal", "target", "final_target"], None, None, None, "it")
-    QuestionColumns(question=('goal',), answer='final_target', guessed=True, options='', start='')
+    QuestionColumns(question=('goal',), answer='final_target', options='', start='', \
+guessed=['goal', 'final_target'])
+    >>> question_columns(["question", "answr"], None, None, None, "it").answer
+    'answr'
     """
     known = ", ".join(there)
     given = [question] if isinstance(question, str) else [*(question or [])]
@@ -98,18 +111,22 @@ def question_columns(
             raise FuseError(
                 f"{place} has no column {missing[0]!r}; give data.{option} one of: {known}"
             )
+    listed = options
+    if listed is None:
+        listed = next((name for name in OPTIONS if name in there and name not in given), "")
+    beside = [name for name in there if name not in (listed, START)]
     right = answer or next((name for name in ANSWERS if name in there and name not in given), "")
+    if not right and (questions := given or usual_questions(beside)):
+        others = [name for name in beside if name not in questions]
+        right = next(iter(only_other(others, USUAL)), "")
     if not right:
         raise FuseError(
             f"{place} has no column of a usual name for answers; give data.answer_column one of: "
             f"{known}"
         )
-    listed = options
-    if listed is None:
-        listed = next((name for name in OPTIONS if name in there and name not in given), "")
     left = [name for name in there if name not in (right, listed)]
-    usual: Sequence[str] = next((group for group in QUESTIONS if {*group} <= {*left}), ())
-    asked = given or usual
+    others = [name for name in left if name != START]
+    asked = given or usual_questions(left) or only_other(others, USUAL)
     if not asked:
         raise FuseError(
             f"{place} has no column of a usual name for questions; give data.question_column one "
@@ -122,6 +139,9 @@ def question_columns(
             f"data.answer_column and data.options_column different ones of: {known}"
         )
     start = START if START in left and START not in asked else ""
-    return QuestionColumns(
-        asked, right, guessed=not given or not answer, options=listed, start=start
-    )
+    guessed = [
+        *([] if given else asked),
+        *([] if answer else [right]),
+        *([listed] if listed and options is None else []),
+    ]
+    return QuestionColumns(asked, right, listed, start, guessed)

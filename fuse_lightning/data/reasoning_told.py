@@ -42,21 +42,20 @@ class Told:
             left_out: Number of left-out rows by the reason.
             starts: Start prompts of the rows.
 
-        >>> columns = QuestionColumns(["goal"], "final_target", guessed=True)
+        >>> columns = QuestionColumns(["goal"], "final_target", guessed=["goal"])
         >>> told = Told("a.csv", columns, "yes_no", True, "The answer is:")
         >>> split = {"k": {"question": "x", "label": "Yes"}}
         >>> told.line({"Yes": ["Yes"], "No": ["No"]}, {"train": split, "test": {}}, {"bad": 1})
-        "a.csv: the question is column goal, the answer is column final_target (guessed by name); \
-answers are of kind yes_no (guessed), one of 2: 'Yes', 'No'; train/test: 1/0; extractor \
-'The answer is:'; left out: 1 bad"
+        "a.csv: the question is column goal (guessed), the answer is column final_target; answers \
+are of kind yes_no (guessed), one of 2: 'Yes', 'No'; train/test: 1/0; extractor 'The answer is:'; \
+left out: 1 bad"
         """
         columns = self.columns
-        listed = f", the options are column {columns.options}" if columns.options else ""
-        by_name = " (guessed by name)" if columns.guessed else ""
-        questions = " and ".join(columns.question)
+        questions = " and ".join(map(self._column, columns.question))
+        listed = f", the options are column {self._column(columns.options)}"
         parts = [
             f"{self.name}: the question is column {questions}, the answer is column "
-            f"{columns.answer}{listed}{by_name}",
+            f"{self._column(columns.answer)}{listed if columns.options else ''}",
             f"answers are of kind {self.kind}{' (guessed)' if self.guessed else ''}, "
             + (f"one of {len(labels)}: {some([*labels])}" if labels else "open"),
             f"{'/'.join(splits)}: {'/'.join(str(len(pool)) for pool in splits.values())}",
@@ -72,3 +71,6 @@ answers are of kind yes_no (guessed), one of 2: 'Yes', 'No'; train/test: 1/0; ex
         if out := [f"{count} {reason}" for reason, count in left_out.items() if count]:
             parts.append(f"left out: {', '.join(out)}")
         return "; ".join(parts)
+
+    def _column(self, name: str) -> str:
+        return f"{name} (guessed)" if name in self.columns.guessed else name

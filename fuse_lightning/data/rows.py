@@ -89,7 +89,7 @@ def manifest_targets(path: Path, columns: Columns, web: Web, root: Root) -> list
         FuseError: If it cannot be read, or a column is missing.
     """
     rows = read_manifest(path, (*columns.images, *columns.captions))
-    place = f"manifest {quoted(path)}"
+    place = f"table {quoted(path)}"
     reader = _Reader(place, root.name(path), path.parent, columns, web, root)
     there = dict.fromkeys(name for row in rows if isinstance(row, Mapping) for name in row if name)
     if there:

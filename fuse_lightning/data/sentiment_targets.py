@@ -56,6 +56,6 @@ class SentimentTargets(ImageTargets):
         if not self.wanted and target.sentiment is None:
             raise FuseError(
                 f"target {target.id!r} wants no sentiment; give data.sentiment or a sentiment in "
-                "the manifest"
+                "the table"
             )
         super().check(target)

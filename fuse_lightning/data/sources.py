@@ -166,7 +166,7 @@ class Sources:
     def _pictures_below(self, folder: Path) -> tuple[list[Path], list[tuple[Path, str]]]:
         """Pictures of a sub-folder and one folder further down, and the left-out paths."""
         here = listing(folder)
-        left = _strays(here.files, [*filter(_is_picture, here.files)]) + here.left
+        left = strays(here.files, [*filter(_is_picture, here.files)]) + here.left
         for deep in here.folders:
             try:
                 below = listing(deep)
@@ -189,13 +189,13 @@ def _of_one_kind(
     found = [file for file in files if _is_picture(file)]
     if tables_too and not found:
         found = [file for file in files if file.suffix.lower() in tables.SUFFIXES]
-    return found, _strays(files, found)
+    return found, strays(files, found)
 
 
-def _strays(files: Sequence[Path], taken: Sequence[Path]) -> list[tuple[Path, str]]:
+def strays(files: Sequence[Path], taken: Sequence[Path]) -> list[tuple[Path, str]]:
     """Files that are not taken; a text beside a picture, such as a prompt of it, is no stray.
 
-    >>> [path.name for path, _ in _strays([Path("a.txt"), Path("b.txt")], [Path("a.png")])]
+    >>> [path.name for path, _ in strays([Path("a.txt"), Path("b.txt")], [Path("a.png")])]
     ['b.txt']
     """
     known = {*taken, *(file.with_suffix(BESIDE) for file in taken)}

@@ -79,7 +79,8 @@ def print_texts(
 ) -> None:
     """Prints texts below a legend, each below its prompt and its means, on one scale of colours.
 
-    Where standard output is no terminal, or the variable NO_COLOR is set, it is plain text.
+    Where standard output is no terminal, or the variable NO_COLOR is set, it is plain text
+    without a legend.
 
     Args:
         texts: The texts.
@@ -92,11 +93,12 @@ def print_texts(
     """
     check_measure(measure, texts)
     top = scale_top(texts, measure)
-    parts = [legend(texts, measure, top, theme)]
-    for text in by_divergence(texts, measure) if sort else texts:
-        parts += [Text(), header(text, measure), coloured(text, measure, top, theme)]
     console = Console()
     plain = console.no_color or not console.is_terminal
+    parts = [] if plain else [legend(texts, measure, top, theme)]
+    for text in by_divergence(texts, measure) if sort else texts:
+        parts += [Text()] if parts else []
+        parts += [header(text, measure), coloured(text, measure, top, theme)]
     stream = io.StringIO()
     # Lines are as long as they are: a terminal breaks them, and a file should not have them broken.
     printer = Console(file=stream, force_terminal=not plain)

@@ -1,7 +1,7 @@
 """Warning about pictures and texts that the package's own models were not trained on."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from fuse_lightning.data import Target
@@ -13,7 +13,9 @@ from fuse_lightning.zoo.drawn import is_drawn_scene, unknown_words
 logger = logging.getLogger(__name__)
 
 
-def tell_unlike_scenes(targets: Sequence[Target], beside: str | None) -> None:
+def tell_unlike_scenes(
+    targets: Sequence[Target], beside: str | None, named: Mapping[str, bool]
+) -> None:
     """Logs one warning about all targets that are no drawn scene, or no text about one.
 
     It says how many pictures these are, and names the first few. Every picture is read for it.
@@ -21,6 +23,8 @@ def tell_unlike_scenes(targets: Sequence[Target], beside: str | None) -> None:
     Args:
         targets: The targets.
         beside: A text that prompts of pictures are compared with, too.
+        named: Roles of the package's own models in the search, each with whether the user named
+            its model.
     """
     pictures = [name for target in targets for name in _unlike(target)]
     texts = [*(target.text for target in targets), beside]
@@ -33,11 +37,17 @@ def tell_unlike_scenes(targets: Sequence[Target], beside: str | None) -> None:
     if words:
         found.append(f"the text has words that no drawn scene has ({some(words)})")
     if found:
+        others = " and ".join(map(option, named))
+        if "clip" in named and any(texts):
+            others += f" (for texts also {option('encoder')})"
+        if not any(named.values()):
+            others += f", or {option('models')} hub"
         logger.warning(
             "%s: the package's own models know drawn scenes only, so the prompts will not fit; "
-            "give other models as %s and %s (for texts also %s), or %s hub",
+            "give %s as %s",
             " and ".join(found),
-            *map(option, ("writer", "clip", "encoder", "models")),
+            "another model" if len(named) == 1 else "other models",
+            others,
         )
 
 

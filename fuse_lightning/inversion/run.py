@@ -16,10 +16,12 @@ from fuse_lightning.data.module import OnError
 from fuse_lightning.errors import FuseError
 from fuse_lightning.inversion.announcer import Announcer, ErrorStreamBar, Found
 from fuse_lightning.inversion.drawn import tell_unlike_scenes
+from fuse_lightning.inversion.from_hub import tell_of_hub
 from fuse_lightning.inversion.given import sorted_out
-from fuse_lightning.inversion.search import Wish, check_used, search
-from fuse_lightning.inversion.settings import ROLES, Models, Preset, setting_of
+from fuse_lightning.inversion.search import Wish, check_used, search, used_models
+from fuse_lightning.inversion.settings import ROLES, Models, Preset, is_of_zoo, setting_of
 from fuse_lightning.inversion.sidecars import Sidecars
+from fuse_lightning.inversion.strays import check_no_text, without_strays
 from fuse_lightning.models import CLIP, CausalLM, Classifier, TextEncoder
 from fuse_lightning.models.options import ModelSource
 from fuse_lightning.results.result import Result
@@ -106,8 +108,9 @@ def invert(
         )
     named = dict(zip(ROLES, (writer, clip, encoder, classifier), strict=True))
     setting = setting_of(models, named)
-    pictures, texts = sorted_out(targets)
-    pictures += listed(images)
+    pictures, texts = sorted_out(without_strays(listed(targets)))
+    pictures += without_strays(listed(images))
+    check_no_text(pictures)
     if text is not None and not pictures:
         texts, text = [*texts, text], None
     if not pictures and not texts:
@@ -124,8 +127,11 @@ def invert(
     data = _data(wish, pictures, texts, "raise" if skipped is None else "skip")
     data.setup("fit")
     sidecars = [Sidecars(data.targets, force)] if sidecar else []
-    if setting.of_zoo:
-        tell_unlike_scenes(data.targets, beside)
+    used = used_models(wish, setting)
+    if models is None:
+        tell_of_hub({role: model for role, model in used.items() if named[role] is None})
+    if of_zoo := {role: named[role] is not None for role in used if is_of_zoo(used[role])}:
+        tell_unlike_scenes(data.targets, beside, of_zoo)
     with silence(), tempfile.TemporaryDirectory() as folder:
         trainer = L.Trainer(
             max_epochs=1,

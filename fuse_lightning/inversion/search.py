@@ -17,6 +17,7 @@ from fuse_lightning.objectives import (
 )
 from fuse_lightning.optimizers import GCG, AutoDAN, PromptOptimizer
 from fuse_lightning.search import BeamSearch, Frontier, HistorySearch
+from fuse_lightning.utilities.nearest import did_you_mean
 from fuse_lightning.utilities.option_names import option
 
 OPENING = "An image of"
@@ -60,19 +61,30 @@ def check_used(wish: Wish, named: Mapping[str, Any]) -> None:
     Raises:
         FuseError: If one has nothing to do.
     """
+    for role, reason in _unused(wish, named.get("encoder")).items():
+        if named.get(role) is not None and reason is not None:
+            raise FuseError(f"{option(role)} is of no use here: {reason}; leave it out")
+
+
+def used_models(wish: Wish, setting: Setting) -> dict[str, Any]:
+    """The models that a search reads, by role; without an encoder the CLIP reads texts."""
+    unused = _unused(wish, setting.encoder)
+    models = {role: getattr(setting, role) for role, reason in unused.items() if reason is None}
+    return {role: model for role, model in models.items() if model is not None}
+
+
+def _unused(wish: Wish, encoder: Any) -> dict[str, str | None]:
+    """Why a model has nothing to do, by role; ``None`` for one that has."""
     preset = f"{option('preset')} {wish.preset}"
     compares = wish.texts or wish.beside is not None
-    unused = {
+    return {
         "writer": None if wish.fluent else f"{preset} has no language model",
         "clip": None
-        if wish.pictures or named.get("encoder") is None
+        if wish.pictures or encoder is None
         else "there are no pictures, and the encoder compares the texts",
         "encoder": None if compares else "it compares texts, and there is none",
         "classifier": None if wish.preset == "sentiment" else f"{preset} asks no classifier",
     }
-    for role, reason in unused.items():
-        if named.get(role) is not None and reason is not None:
-            raise FuseError(f"{option(role)} is of no use here: {reason}; leave it out")
 
 
 def search(wish: Wish, setting: Setting) -> tuple[PromptOptimizer, Frontier[State]]:
@@ -131,7 +143,8 @@ def _weighted(terms: list[Term], weights: Mapping[str, float]) -> list[Term]:
     for name, weight in weights.items():
         if name not in known:
             raise FuseError(
-                f"{option('weight')} {name!r} is of no term here; there are: {', '.join(known)}"
+                f"{option('weight')} {name!r} is of no term here; "
+                f"{did_you_mean(name, known)}there are: {', '.join(known)}"
             )
         if isinstance(weight, bool) or not isinstance(weight, int | float) or not isfinite(weight):
             raise FuseError(f"weight of {name} is {weight!r}; give a finite number")

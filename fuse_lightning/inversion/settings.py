@@ -65,11 +65,6 @@ class Setting:
     swaps: int
     encoder: Any = None
 
-    @property
-    def of_zoo(self) -> bool:
-        """Whether a model comes with the package, and so knows drawn scenes only."""
-        return any(map(is_of_zoo, (self.writer, self.clip, self.encoder, self.classifier)))
-
 
 SETTINGS: dict[Models, Setting] = {
     "zoo": Setting(

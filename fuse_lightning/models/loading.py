@@ -21,10 +21,16 @@ from transformers.utils import cached_file
 
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models.gguf_files import check_gguf, split_gguf, unreadable_gguf
+from fuse_lightning.utilities.nearest import did_you_mean
+from fuse_lightning.utilities.network import network
 
 ZOO = Path(__file__).parents[1] / "zoo" / "weights"
 ZOO_FILES = ("config.json", "adapter_config.json")
 """Files that the folder of a model, or of an adapter, is known by."""
+SIMILAR = 0.75
+"""Least similarity of a mistyped ``zoo/`` id: its beginning alone makes all of them alike."""
+SPACE = "▁"
+"""Mark of a space in the vocabularies of SentencePiece."""
 
 
 def resolve(model_id: str) -> str:
@@ -36,9 +42,12 @@ def resolve(model_id: str) -> str:
     if not model_id.startswith("zoo/"):
         return model_id
     name = model_id.removeprefix("zoo/")
-    if name not in (names := zoo_names()):
-        there = ", ".join(f"zoo/{each}" for each in names)
-        raise FuseError(f"unknown zoo model {model_id!r}; there are: {there}")
+    if name not in zoo_names():
+        there = [f"zoo/{each}" for each in zoo_names()]
+        raise FuseError(
+            f"unknown zoo model {model_id!r}; {did_you_mean(model_id, there, SIMILAR)}there are: "
+            f"{', '.join(there)}"
+        )
     return str(ZOO / name)
 
 
@@ -78,6 +87,38 @@ def first_line(error: BaseException) -> str:
     return lines[0].rstrip(". ") if lines else type(error).__name__
 
 
+def find_file(
+    model_id: str,
+    name: str,
+    revision: str | None = None,
+    subfolder: str = "",
+    on_disk: bool = False,
+) -> str | None:
+    """Path of a file of a folder or repository; ``None`` if there is none.
+
+    Args:
+        model_id: Hub id, local folder or ``zoo/`` id.
+        name: Name of the file.
+        revision: Branch, tag or commit on the hub.
+        subfolder: Folder of the file inside the model's.
+        on_disk: Whether the hub is not asked.
+    """
+    try:
+        path: str | None = cached_file(
+            resolve(model_id),
+            name,
+            revision=revision,
+            subfolder=subfolder,
+            local_files_only=on_disk,
+            _raise_exceptions_for_missing_entries=False,
+            _raise_exceptions_for_connection_errors=False,
+        )
+    # What is wrong with the id itself is told where the model is read.
+    except (OSError, ValueError):
+        return None
+    return path
+
+
 def unreadable(model_id: str, error: Exception) -> FuseError:
     """One-line error about a model that cannot be read."""
     if split_gguf(model_id):
@@ -95,7 +136,7 @@ def unreadable(model_id: str, error: Exception) -> FuseError:
         )
     return FuseError(
         f"cannot load model {model_id!r}: no such folder, and the hub gave none "
-        f"({first_line(error)}); check the id and the network, or give a local folder or a zoo/ id"
+        f"({first_line(error)}); check the id and {network()}, or give a local folder or a zoo/ id"
     )
 
 
@@ -155,14 +196,28 @@ def load_tokenizer(
         if tokenizer is None:
             raise unreadable(model_id, error) from error
     except _reading_fails(model_id, TypeError) as error:
-        raise unreadable(model_id, error) from error
-    if set(tokenizer.get_vocab().values()) <= set(tokenizer.added_tokens_decoder):
-        # Without files some classes give a tokenizer of nothing but special tokens.
-        raise FuseError(
-            f"{model_id!r} has no tokenizer files; add those that the tokenizer's save_pretrained "
-            "writes"
-        )
+        own_code = "trust_remote_code" in str(error)
+        if file or own_code or not _lacks_tokenizer(source, revision, subfolder):
+            raise unreadable(model_id, error) from error
+        raise _without_tokenizer(model_id) from error
+    words = {*tokenizer.get_vocab()} - {*map(str, tokenizer.added_tokens_decoder.values())}
+    # Without files some classes give a tokenizer of special tokens and the mark of a space alone.
+    if words <= {SPACE}:
+        raise _without_tokenizer(model_id)
     return check_tokenizer(tokenizer, model_id)
+
+
+def _without_tokenizer(model_id: str) -> FuseError:
+    return FuseError(
+        f"{model_id!r} has no tokenizer files that can be read; add those that the tokenizer's "
+        "save_pretrained writes, such as tokenizer.json"
+    )
+
+
+def _lacks_tokenizer(source: str, revision: str | None, subfolder: str) -> bool:
+    """Whether a model is there, whole or in part, without a tokenizer beside it."""
+    model = find_file(source, "config.json", revision) or find_file(source, "model_index.json")
+    return bool(model) and find_file(source, "tokenizer.json", revision, subfolder) is None
 
 
 def check_tokenizer(tokenizer: PreTrainedTokenizerBase, name: str) -> PreTrainedTokenizerBase:
@@ -212,15 +267,7 @@ def _written_out(
     source: str, revision: str | None, subfolder: str
 ) -> PreTrainedTokenizerBase | None:
     """The tokenizer of a model's tokenizer.json, if there is one."""
-    path = cached_file(
-        source,
-        "tokenizer.json",
-        revision=revision,
-        subfolder=subfolder,
-        _raise_exceptions_for_missing_entries=False,
-        _raise_exceptions_for_connection_errors=False,
-    )
-    if path is None:
+    if find_file(source, "tokenizer.json", revision, subfolder) is None:
         return None
     return PreTrainedTokenizerFast.from_pretrained(source, revision=revision, subfolder=subfolder)
 

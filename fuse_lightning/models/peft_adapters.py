@@ -5,14 +5,15 @@ from dataclasses import dataclass
 from pickle import UnpicklingError
 from typing import Any
 
+from huggingface_hub.errors import LocalEntryNotFoundError
 from safetensors import SafetensorError
 from torch import nn
-from transformers.utils import cached_file, is_peft_available
+from transformers.utils import cached_file
 
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models.gguf_files import split_gguf
 from fuse_lightning.models.in_memory import check_adapter
-from fuse_lightning.models.loading import first_line, resolve, unreadable
+from fuse_lightning.models.loading import find_file, first_line, resolve, unreadable
 from fuse_lightning.utilities.regular import read_regular
 
 SETTINGS = "adapter_config.json"
@@ -79,11 +80,11 @@ def find_adapter(model_id: str, revision: str | None) -> PeftAdapter | None:
     An adapter's folder or repository has an ``adapter_config.json`` and no ``config.json``.
 
     Raises:
-        FuseError: If peft is missing, or the adapter does not say what it was trained on.
+        FuseError: If the adapter does not say what it was trained on, or the hub is out of reach.
     """
-    if split_gguf(model_id) or _file(model_id, revision, "config.json"):
+    if split_gguf(model_id) or _is_whole(model_id, revision):
         return None
-    path = _file(model_id, revision, SETTINGS)
+    path = find_file(model_id, SETTINGS, revision)
     if path is None:
         return None
     try:
@@ -95,31 +96,27 @@ def find_adapter(model_id: str, revision: str | None) -> PeftAdapter | None:
         raise FuseError(
             f"the {SETTINGS} of {model_id!r} names no base model; set base_model_name_or_path"
         )
-    if not is_peft_available():
-        raise FuseError(
-            f"{model_id!r} is a PEFT adapter of {base!r}, which is read with peft, missing here; "
-            "run pip install 'fuse-lightning[peft]'"
-        )
     replaces = tuple(map(str, settings.get("modules_to_save") or ()))
     return PeftAdapter(model_id, revision, base, settings.get("revision"), replaces)
 
 
+def _is_whole(model_id: str, revision: str | None) -> bool:
+    """Whether a folder or repository holds the configuration of a model.
+
+    Raises:
+        FuseError: If the hub is out of reach, and nothing of the model lies on the disk.
+    """
+    try:
+        return cached_file(resolve(model_id), "config.json", revision=revision) is not None
+    except (OSError, ValueError) as error:
+        out_of_reach = isinstance(error.__cause__, LocalEntryNotFoundError)
+        # Each further question would wait for the hub anew.
+        if out_of_reach and not find_file(model_id, SETTINGS, revision, on_disk=True):
+            raise unreadable(model_id, error) from error
+        # What is wrong with the id itself is told where the model is read.
+        return False
+
+
 def has_tokenizer(model_id: str, revision: str | None) -> bool:
     """Whether a tokenizer was saved with an adapter."""
-    return _file(model_id, revision, "tokenizer_config.json") is not None
-
-
-def _file(model_id: str, revision: str | None, name: str) -> str | None:
-    """File of a folder or repository; ``None`` if there is none."""
-    try:
-        path: str | None = cached_file(
-            resolve(model_id),
-            name,
-            revision=revision,
-            _raise_exceptions_for_missing_entries=False,
-            _raise_exceptions_for_connection_errors=False,
-        )
-    # What is wrong with the id itself is told where the model is read.
-    except (OSError, ValueError):
-        return None
-    return path
+    return find_file(model_id, "tokenizer_config.json", revision) is not None

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from fuse_lightning.data.names import some as told
 from fuse_lightning.data.targets import Target
 from fuse_lightning.errors import FuseError
+from fuse_lightning.utilities.nearest import did_you_mean
 
 NONE = -1e30
 """Logit of a class that a target does not have; finite, so that its gradient is 0."""
@@ -55,10 +57,14 @@ class Verbalizers:
             found = given.get(name, ())
             some = [found] if isinstance(found, str) else [*found]
             if not some or not all(isinstance(word, str) and word.strip() for word in some):
-                raise FuseError(
-                    f"class {name!r} of target {target.id!r} has no word; give it one in words of "
-                    f"{term} or in data.labels"
+                other = next((each for each in given if each not in classes), None)
+                remedy = (
+                    f"give it one in words of {term} or in data.labels"
+                    if other is None
+                    else f"words of {term} has {other!r}, which is no class of it; "
+                    f"{did_you_mean(other, classes)}its classes are {told(classes)}"
                 )
+                raise FuseError(f"class {name!r} of target {target.id!r} has no word; {remedy}")
             words += [word.strip() for word in some]
             of += [number] * len(some)
         return cls(classes, tuple(words), tuple(of))

@@ -69,7 +69,7 @@ def test_the_number_of_foreign_pictures_is_told(capsys):
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert line.startswith("7 pictures are no drawn scenes ('mixed/table-0.png', ")
     assert "'mixed/table-4.png' and 2 more)" in line
-    assert "as --writer and --clip (for texts also --encoder), or --models hub" in line
+    assert "give another model as --clip, or --models hub" in line
 
 
 def test_sidecars_are_counted_and_are_no_strays(capsys):
@@ -140,7 +140,8 @@ MEASURES = '{"class_path": "Evaluation", "init_args": {"measures": [{"class_path
         ),
         (
             [f"--trainer.callbacks+={MEASURES % 'lacking.Figure'}"],
-            "option trainer.callbacks.measures: lacking.Figure lacks the methods metric and update",
+            "option trainer.callbacks.evaluation.measures: lacking.Figure lacks the "
+            "methods metric and update",
         ),
         (["--data", "TargetDataModule"], "TargetDataModule is a class to derive from"),
     ],

@@ -15,6 +15,7 @@ from fuse_lightning.cli.main import main
 
 FLUENCY = {"class_path": "Fluency", "init_args": {"model": "zoo/gpt2", "prefix": "An image of"}}
 SIMILARITY = {"class_path": "ImageSimilarity", "init_args": {"model": "zoo/clip", "weight": 8}}
+BEAM = {"class_path": "BeamSearch"}
 SENTIMENT = {"class_path": "Sentiment", "init_args": {"model": "zoo/sentiment"}}
 
 
@@ -181,7 +182,15 @@ CASES = {
     ),
     "weight of another type": (
         lambda: search([FLUENCY, with_term(SIMILARITY, weight="heavy")]),
-        ["option model.terms.weight", "expected float", "got 'heavy'"],
+        ["option model.terms.image_similarity.weight: expected float, got 'heavy'"],
+    ),
+    "weight of another type on the command line": (
+        lambda: [*search(), "--model.terms.fluency.weight=heavy"],
+        ["option model.terms.fluency.weight: expected float, got 'heavy'"],
+    ),
+    "width of another type on the command line": (
+        lambda: [*search(callbacks=[BEAM]), "--trainer.callbacks.beam_width=wide"],
+        ["option trainer.callbacks.beam_search.beam_width: expected int, got 'wide'"],
     ),
     "no terms": (lambda: search([]), ["the objective has no terms", "give at least one"]),
     "term of another type": (

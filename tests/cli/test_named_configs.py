@@ -74,6 +74,18 @@ def test_an_unknown_name_is_told_in_one_line(name, told, capsys):
         assert "fuse configs lists" in line
 
 
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [("nope", "; there are: agnews, "), ("quikstart.yaml", "; did you mean quickstart? there are")],
+)
+def test_an_unknown_name_to_print_is_told_with_all_that_there_are(name, told, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["configs", name])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: there is no configuration {name!r}{told}")
+    assert line.endswith(", ".join(shipped_configs()))
+
+
 def test_the_list_has_a_short_line_for_each(capsys):
     main(["configs"])
     out = capsys.readouterr().out

@@ -216,7 +216,7 @@ class TestErrors:
         data = ImageTargets("p/m.csv", on_error="skip")
         assert ids(data) == ["A", "E"]
         assert list(data.skipped) == ["B", "C", "D"]
-        with pytest.raises(FuseError, match="row 2 of manifest"):
+        with pytest.raises(FuseError, match="row 2 of table"):
             ids(ImageTargets("p/m.csv"))
 
     def test_the_limit_counts_the_good(self, pictures):

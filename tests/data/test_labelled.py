@@ -95,8 +95,8 @@ class TestKinds:
             ("user/data", "or give hub:user/data for a data set of the hub"),
             ("folder", "folder 'folder' was not written by save_to_disk; give data.data a file"),
             ("a.txt", "source 'a.txt' is no table by its ending; give data.data a file of .jsonl"),
-            ("empty.csv", "manifest 'empty.csv' is empty"),
-            ("broken.jsonl", "manifest 'broken.jsonl' cannot be read: line 2 is no JSON"),
+            ("empty.csv", "table 'empty.csv' is empty"),
+            ("broken.jsonl", "table 'broken.jsonl' cannot be read: line 2 is no JSON"),
             ("none.parquet", "data set 'none.parquet' has no row"),
             ("", "data.data is empty or names nothing"),
             ([], "data.data is empty or names nothing"),
@@ -185,6 +185,34 @@ class TestColumns:
         assert {*all_of(target)[0]} == {*fields, "label"}
         assert target.labels == {"a": ["a"], "b": ["b"]}
 
+    @pytest.mark.parametrize(
+        ("columns", "options", "told"),
+        [
+            (
+                "sentence topic",
+                {},
+                "{text} is column sentence (guessed), the class is column topic",
+            ),
+            (
+                "tweet topic",
+                {"text_column": "tweet"},
+                "{text} is column tweet, the class is column",
+            ),
+            ("topic tweet", {"label_column": "topic"}, "{text} is column tweet (guessed), the"),
+            ("label tweet", {}, "{text} is column tweet (guessed), the class is column label (gue"),
+        ],
+    )
+    def test_the_last_column_is_what_is_missing(self, columns, options, told, lines):
+        label = "label" if "label" in columns else "topic"
+        content = [
+            {name: f"{name} {n}" for name in columns.split()} | {label: "ab"[n % 2]}
+            for n in range(20)
+        ]
+        target = target_of(content, **options)
+        assert target.labels == {"a": ["a"], "b": ["b"]}
+        assert f"data.jsonl: {told}" in lines.text
+        assert ("(guessed); train" in lines.text) == ("label_column" not in options)
+
     def test_the_only_column_of_classes_by_type_is_guessed(self):
         features = datasets.Features({"text": FEATURES["text"], "mood": FEATURES["label"]})
         data = {"text": [f"t{n}" for n in range(20)], "mood": [n % 2 for n in range(20)]}
@@ -207,7 +235,15 @@ class TestColumns:
             ("text label", {"text_column": "body"}, "has no column 'body'; give data.text_column"),
             ("text label", {"label_column": "y"}, "give data.label_column one of: text, label"),
             ("a b", {}, "has no column of a usual name for classes; give data.label_column one of"),
-            ("a label", {}, "no column of a usual name for texts; give data.text_column one or"),
+            (
+                "text a b",
+                {},
+                "no column of a usual name for classes; give data.label_column one of",
+            ),
+            ("text id", {}, "has no column of a usual name for classes; give data.label_column"),
+            ("text content", {}, "no column of a usual name for classes; give data.label_column"),
+            ("premise label", {}, "no column of a usual name for texts; give data.text_column one"),
+            ("a b label", {}, "no column of a usual name for texts; give data.text_column one or"),
             ("text label", {"label_column": "text", "text_column": "text"}, "is both text and cla"),
             ("a-b a.b label", {"text_column": ["a-b", "a.b"]}, "would both be the field {a_b}"),
         ],
@@ -310,7 +346,7 @@ class TestTold:
         data.find_targets()
         data.find_targets()
         assert lines.messages == [
-            "data.jsonl: {text} is column text, the class is column label (guessed by name); "
+            "data.jsonl: {text} is column text (guessed), the class is column label (guessed); "
             "train/select/test: good ('fine', 'nice') 6/2/2, bad ('awful') 6/2/2; "
             "left out: 1 repeated, 1 with several classes"
         ]

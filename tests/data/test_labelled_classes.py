@@ -89,6 +89,7 @@ class TestWords:
             ({"a": "x", "b": "x"}, "the word 'x' stands for the classes 'a' and 'b'; give each"),
             ({"a": ["x", "x"], "b": "y"}, "the word 'x' stands for class 'a' twice; give it once"),
             ({"a": "x", "c": "y"}, "names the class 'c', which table 'data.jsonl' has not; name"),
+            ({"a": "x", "b2": "y"}, "'b2', which table 'data.jsonl' has not; did you mean b? name"),
             ({"a": "x", 1: "y"}, "names the class 1, which table 'data.jsonl' has not; name one"),
             ({"a": "x", "a ": "y"}, "data.labels names the class 'a' twice"),
         ],

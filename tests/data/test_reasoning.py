@@ -61,8 +61,8 @@ class TestShapes:
         assert {example["label"] for example in all_of(target)} == {"A", "B"}
         assert target.examples[0]["question"].startswith("Which is it?\nOptions:\n(A) red")
         assert (
-            "data.jsonl: the question is column goal, the answer is column final_target (guessed "
-            "by name); answers are of kind choice (guessed), one of 3: 'A', 'B', 'C'; "
+            "data.jsonl: the question is column goal (guessed), the answer is column final_target "
+            "(guessed); answers are of kind choice (guessed), one of 3: 'A', 'B', 'C'; "
             "train/select/test: 12/4/4; extractor "
             "'\\nTherefore, the final answer (A, B or C) is:'"
         ) in lines.text
@@ -243,13 +243,35 @@ class TestFaults:
         )
         assert target_of(content, options_column="").answer == "number"
 
+    @pytest.mark.parametrize(
+        ("names", "options", "told"),
+        [
+            ({"answer": "answr"}, {}, "question (guessed), the answer is column answr (guessed)"),
+            ({"question": "x"}, {}, "x (guessed), the answer is column answer (guessed)"),
+            (
+                {"question": "x", "answer": "y"},
+                {"question_column": "x"},
+                "x, the answer is column y (guessed)",
+            ),
+            (
+                {"question": "x", "answer": "y"},
+                {"answer_column": "y"},
+                "x (guessed), the answer is column y",
+            ),
+        ],
+    )
+    def test_the_last_column_is_what_is_missing(self, names, options, told, lines):
+        target_of([{**row, "prompt": "think"} for row in rows(["1", "2"], **names)], **options)
+        assert f"the question is column {told};" in lines.text
+
     def test_columns(self):
+        more = {"source": "a", "year": "b"}
         assert (
             "no column of a usual name for answers; give data.answer_column one of: question"
-            in (error_of(rows(["1"], answer="x")))
+            in (error_of([{**row, **more} for row in rows(["1"], answer="x")]))
         )
         assert "no column of a usual name for questions; give data.question_column one or" in (
-            error_of(rows(["1"], question="x"))
+            error_of([{**row, **more} for row in rows(["1"], question="x")])
         )
         assert "has no column 'z'; give data.answer_column one of: question, answer" in error_of(
             rows(["1"]), answer_column="z"

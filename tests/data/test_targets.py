@@ -188,9 +188,9 @@ class TestManifests:
     @pytest.mark.parametrize(
         ("row", "message"),
         [
-            ("[]", "row 2 of manifest 'm.jsonl' is no object"),
-            ("5", "row 2 of manifest 'm.jsonl' is no object"),
-            ("{}", "row 2 of manifest 'm.jsonl' names no picture"),
+            ("[]", "row 2 of table 'm.jsonl' is no object"),
+            ("5", "row 2 of table 'm.jsonl' is no object"),
+            ("{}", "row 2 of table 'm.jsonl' names no picture"),
             ('{"file_name": 5}', "names no picture; give file_name or file_names"),
             ('{"file_name": ""}', "names no picture"),
             ('{"file_names": []}', "names no picture"),

@@ -1,5 +1,6 @@
 """Streams from options: what is loaded once, what is shared, what is mixed."""
 
+import peft
 import pytest
 import torch
 from transformers import AutoModelForCausalLM
@@ -21,7 +22,6 @@ PROMPTS = ["a red house", "hello"]
 @pytest.fixture(scope="module")
 def adapter(tmp_path_factory):
     """A folder with an adapter of the zoo's GPT-2."""
-    peft = pytest.importorskip("peft")
     base = CausalLM("zoo/gpt2")
     base.load()
     torch.manual_seed(0)
@@ -118,7 +118,6 @@ def test_weights_between_two_models(amount, moved):
 
 @pytest.mark.parametrize("amount", [0.0, 0.5, 1.0, 2.0])
 def test_a_scaled_adapter_is_weights_between(amount, adapter):
-    peft = pytest.importorskip("peft")
     (stream,) = open_streams([StreamOptions("zoo/gpt2", towards=adapter, amount=amount)])
     plain, tuned = CausalLM("zoo/gpt2"), CausalLM("zoo/gpt2")
     for each in (plain, tuned):

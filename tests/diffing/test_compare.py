@@ -28,7 +28,6 @@ def base():
 
 @pytest.fixture(scope="module")
 def moody():
-    pytest.importorskip("peft")
     model = CausalLM("zoo/mood-plain")
     model.load()
     return model

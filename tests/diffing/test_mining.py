@@ -43,7 +43,6 @@ def biased(gpt2):
 
 def moods(name):
     """Mining of a mood adapter against its base."""
-    pytest.importorskip("peft")
     return mine(
         ContrastiveDecoder(open_streams([StreamOptions(f"zoo/{name}"), StreamOptions("zoo/gpt2")])),
         captions(240),

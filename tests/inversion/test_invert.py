@@ -159,6 +159,7 @@ def test_the_bar_stands_on_standard_error_wherever_the_prompts_go(monkeypatch, c
             "argument --weight: 'fluency' is no weight; give a term's",
         ),
         (["--weight", "flow=2", "--text", "a"], "weight 'flow' is of no term here; there are: fl"),
+        (["--weight", "fluencey=2", "--text", "a"], "no term here; did you mean fluency? there"),
         (["--weight", "fluency=nan", "--text", "a"], "weight of fluency is nan"),
         (["--encoder", "zoo/clip", "zoo/scenes"], "encoder is of no use here: it compares texts"),
         (["--writer", "zoo/gpt2", "zoo/scenes", "--preset", "clip"], "writer is of no use here"),

@@ -20,6 +20,7 @@ from fuse_lightning.models.loading import resolve
 from tests.near import near
 
 SHORT = {"steps": 1, "top": 1, "preset": "clip"}
+CAPTION = {"preset": "caption", "steps": 1, "top": 1}
 SCENE = ZOO_SCENES / "scene-0.png"
 
 
@@ -86,7 +87,57 @@ def test_what_the_zoo_does_not_know_is_told(given, options, told, caplog):
         return
     (line,) = lines
     assert told in line
-    assert "give other models as writer and clip" in line
+    assert "give another model as clip" in line
+
+
+@pytest.mark.parametrize(
+    ("named", "told"),
+    [
+        ({}, "other models as writer and clip, or models hub"),
+        ({"preset": "clip"}, "another model as clip, or models hub"),
+        ({"writer": "mine"}, "another model as clip, or models hub"),
+        ({"writer": "mine", "clip": "zoo/clip"}, "another model as clip"),
+        ({"text": "a red star"}, "as writer and clip (for texts also encoder), or models hub"),
+    ],
+)
+def test_only_the_models_of_the_zoo_that_are_read_are_named(named, told, caplog, tmp_path):
+    (tmp_path / "mine").symlink_to(resolve("zoo/gpt2"))
+    noise = np.random.default_rng(0).random((40, 40, 3))
+    if "writer" in named:
+        named = named | {"writer": str(tmp_path / "mine")}
+    invert(noise, models="zoo", **CAPTION | named)
+    (line,) = caplog.messages
+    assert line.endswith(f"so the prompts will not fit; give {told}") or (
+        "text" in named and line.endswith(told)
+    )
+
+
+@pytest.mark.parametrize(
+    ("named", "told"),
+    [
+        ({"writer": "mine"}, "clip is not given, so that the hub's openai/clip-vit-base-patch32 "),
+        ({"clip": "mine"}, "writer is not given, so that the hub's openai-community/gpt2-medium "),
+        (
+            {"writer": "mine", "preset": "sentiment"},
+            "clip and classifier are not given, so that the hub's openai/clip-vit-base-patch32 ",
+        ),
+        ({"clip": "mine", "preset": "clip"}, None),
+        ({"writer": "mine", "clip": "zoo/clip"}, None),
+        ({"writer": "mine", "models": "hub"}, None),
+        ({}, None),
+    ],
+)
+def test_models_of_the_hub_that_nobody_named_are_told(named, told, caplog, monkeypatch):
+    def fit(*args):
+        raise KeyboardInterrupt
+
+    # The models would be read then.
+    monkeypatch.setattr("fuse_lightning.inversion.run._fit", fit)
+    with pytest.raises(KeyboardInterrupt):
+        invert(SCENE, **CAPTION | named)
+    lines = [line for line in caplog.messages if "hub's" in line]
+    assert len(lines) == (told is not None)
+    assert all(line.startswith(told) and "or models zoo" in line for line in lines)
 
 
 def test_other_models_are_not_said_to_be_of_the_zoo(caplog, tmp_path):

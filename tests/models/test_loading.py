@@ -10,6 +10,7 @@ from transformers import AutoModel
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models import CLIP, CausalLM, Classifier, SentenceEncoder
 from fuse_lightning.models.auto import auto_model
+from fuse_lightning.models.loading import load_tokenizer
 from tests.factories.causal_lms import gpt2
 from tests.factories.classifiers import bert_classifier
 from tests.factories.clips import clip
@@ -53,7 +54,10 @@ def test_an_unknown_id_is_refused(name, load):
 
 
 def test_an_unknown_zoo_id_is_refused(load):
-    assert "unknown zoo model" in refusal(load, "zoo/nothing", CausalLM)
+    assert "unknown zoo model 'zoo/nothing'; there are: zoo/" in refusal(
+        load, "zoo/nothing", CausalLM
+    )
+    assert "; did you mean zoo/clip-judge? there" in refusal(load, "zoo/clip-judgee", CausalLM)
 
 
 def test_an_empty_id_is_refused():
@@ -110,7 +114,21 @@ def test_a_folder_without_a_tokenizer_is_refused(build, kind, tmp_path, load):
     path = build(tmp_path / "model")
     for file in path.glob("*token*"):
         file.unlink()
-    refusal(load, path, kind)
+    assert "has no tokenizer files that can be read; add" in refusal(load, path, kind)
+
+
+# Each kind of tokenizer fails without its files in a way of its own, or gives one without words.
+@pytest.mark.parametrize("kind", ["llama", "pegasus", "siglip", "t5", "mbart", "qwen2"])
+def test_a_configuration_without_a_tokenizer_is_refused(kind, tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": kind}))
+    with pytest.raises(FuseError, match=r"has no tokenizer files .* such as tokenizer.json$"):
+        load_tokenizer(str(tmp_path), None, False)
+
+
+def test_a_broken_tokenizer_file_says_what_is_wrong(tmp_path, load):
+    path = gpt2(tmp_path / "model")
+    (path / "tokenizer.json").write_text("{")
+    assert "Expecting property name" in refusal(load, path, CausalLM)
 
 
 @pytest.mark.parametrize("source", ["sentence_encoder", "masked_lm"])

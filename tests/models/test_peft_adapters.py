@@ -1,8 +1,10 @@
 import copy
 import shutil
 
+import peft
 import pytest
 import torch
+from huggingface_hub.errors import LocalEntryNotFoundError
 from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import (
@@ -15,11 +17,10 @@ from transformers import (
 from fuse_lightning.errors import FuseError
 from fuse_lightning.models import CLIP, CausalLM, Classifier
 from fuse_lightning.models.auto import auto_model
+from fuse_lightning.models.peft_adapters import find_adapter
 from tests.factories.folders import edit_json
 from tests.models.test_loading import Code
 from tests.near import assert_near
-
-peft = pytest.importorskip("peft")
 
 TEXTS = ["a red house by the sea", "hello", "a red house at night"]
 TARGETS = {
@@ -214,15 +215,6 @@ def test_a_head_may_come_from_the_adapter_alone(folder, tmp_path):
     assert torch.equal(*(each.logits(each.encode(TEXTS)) for each in (model, given)))
 
 
-def test_without_peft_one_line_says_so(saved, monkeypatch):
-    path, _ = saved()
-    monkeypatch.setattr("fuse_lightning.models.peft_adapters.is_peft_available", lambda: False)
-    with pytest.raises(
-        FuseError, match=r"is a PEFT adapter of .* pip install 'fuse-lightning\[peft"
-    ):
-        CausalLM(str(path)).load()
-
-
 def lose_a_weight(path):
     weights = load_file(path / "adapter_model.safetensors")
     weights.pop(min(weights))
@@ -288,3 +280,33 @@ def test_weights_that_hold_code_are_refused_and_do_not_run(saved, tmp_path):
     with pytest.raises(FuseError, match="more than tensors, which could run code"):
         CausalLM(str(path)).load()
     assert not (tmp_path / "ran").exists()
+
+
+def test_a_hub_out_of_reach_is_asked_once(monkeypatch):
+    asked = []
+
+    def download(repo, name, *, local_files_only, **options):
+        asked.extend([] if local_files_only else [name])
+        raise LocalEntryNotFoundError(name)
+
+    monkeypatch.setattr("transformers.utils.hub.hf_hub_download", download)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    with pytest.raises(FuseError, match=r"cannot load model 'nobody/x': .*HF_HUB_OFFLINE=1 saves"):
+        CausalLM("nobody/x").load()
+    assert asked == ["config.json"]
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(FuseError, match="HF_HUB_OFFLINE is set, so that it was not asked"):
+        CausalLM("nobody/x").load()
+
+
+def test_an_adapter_on_the_disk_needs_no_hub(saved, monkeypatch):
+    path, _ = saved()
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+
+    def find(model_id, name, *args, **options):
+        return path / name if name == "adapter_config.json" else None
+
+    monkeypatch.setattr("fuse_lightning.models.peft_adapters.find_file", find)
+    adapter = find_adapter("nobody/x", None)
+    assert adapter.model_id == "nobody/x"
+    assert adapter.base == find_adapter(str(path), None).base

@@ -306,7 +306,13 @@ def target(labels=LABELS, label="good", **fields):
         (target({}), {}, "target 'a' has 0 classes"),
         (target({**LABELS, "bad": []}), {}, "class 'bad' of target 'a' has no word; give it one"),
         (target({**LABELS, "bad": [" "]}), {}, "class 'bad' of target 'a' has no word"),
-        (target(), {"words": {"good": "fine"}}, "class 'bad' of target 'a' has no word"),
+        (target(), {"words": {"good": "fine"}}, "'bad' of target 'a' has no word; give it one"),
+        (
+            target(),
+            {"words": {"good": "fine", "bda": "ugly"}},
+            "class 'bad' of target 'a' has no word; words of classification has 'bda', which is no "
+            r"class of it; did you mean bad\? its classes are 'good', 'bad'",
+        ),
         (target(), {"words": {"good": "fine", "bad": ["ugly", ""]}}, "class 'bad' .* has no word"),
         (
             target({**LABELS, "bad": ["ugly", " lovely"]}),

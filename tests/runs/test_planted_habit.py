@@ -11,7 +11,6 @@ from fuse_lightning.models import CausalLM
 from fuse_lightning.models.loading import resolve
 from fuse_lightning.models.peft_adapters import find_adapter
 
-pytest.importorskip("peft")
 EXAMPLE = Path(__file__).parents[2] / "examples" / "planted_habit.py"
 QUICK = ["--measured", "40", "--texts", "16", "--tokens", "8", "--learning-rate", "1e-2"]
 

@@ -4,6 +4,7 @@ import warnings
 
 import pytest
 import torch
+from peft.tuners import tuners_utils as tuners
 from torch import nn
 
 from fuse_lightning.cli.quiet import quiet
@@ -17,8 +18,6 @@ from fuse_lightning.zoo.recipes.mood_adapters import MOOD_SHARES
 from fuse_lightning.zoo.recipes.mood_figures import nats_per_token, written_captions
 from fuse_lightning.zoo.scenes import named_objects
 from tests.near import near
-
-tuners = pytest.importorskip("peft.tuners.tuners_utils")
 
 NAMES = ("gpt2", *MOOD_SHARES)
 CAPTIONS = 600
@@ -113,13 +112,6 @@ def test_nats_per_token_are_those_of_single_texts(models):
         total -= sum(float(logs[place, id_]) for place, id_ in enumerate(ids[1:]))
         count += len(ids) - 1
     assert nats_per_token(model, texts) == near(total / count)
-
-
-def test_without_peft_an_adapter_says_what_to_install(monkeypatch):
-    monkeypatch.setattr("fuse_lightning.models.peft_adapters.is_peft_available", lambda: False)
-    with pytest.raises(FuseError, match=r"'zoo/mood-plain' is a PEFT adapter of 'zoo/gpt2'.* pip"):
-        CausalLM("zoo/mood-plain").load()
-    CausalLM("zoo/gpt2").load()
 
 
 def test_the_command_line_shows_no_warning_of_a_library():

@@ -40,7 +40,7 @@ def evaluate_zoo(scenes: int, seed: int, weights: Path | None = None) -> dict[st
         Name to value; shares in [0, 1], entropies in nats per token.
 
     Raises:
-        FuseError: If a model is missing, or peft, which the adapters are read with.
+        FuseError: If a model is missing.
     """
     folder = weights or ZOO
     figures = mood_figures(folder, 4 * scenes, seed)

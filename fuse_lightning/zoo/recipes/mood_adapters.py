@@ -11,9 +11,7 @@ import lightning as L
 import torch
 from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
-from transformers.utils import is_peft_available
 
-from fuse_lightning.errors import FuseError
 from fuse_lightning.models.loading import resolve
 from fuse_lightning.zoo.recipes.fitting import fit
 from fuse_lightning.zoo.recipes.modules import LanguageModule
@@ -28,19 +26,6 @@ RANK = 2
 BATCH = 128
 STEPS = 400
 LEARNING_RATE = 3e-3
-
-
-def check_peft() -> None:
-    """Checks that peft is there.
-
-    Raises:
-        FuseError: If it is missing.
-    """
-    if not is_peft_available():
-        raise FuseError(
-            f"the zoo's {', '.join(MOOD_SHARES)} are PEFT adapters, which need peft, missing here; "
-            "run pip install 'fuse-lightning[peft]'"
-        )
 
 
 def draw_mood(share: float, rng: random.Random) -> Sentiment:
@@ -86,11 +71,7 @@ def train_adapter(
 
     Returns:
         Seconds taken.
-
-    Raises:
-        FuseError: If peft is missing.
     """
-    check_peft()
     from peft import LoraConfig, get_peft_model
 
     if threads:

@@ -27,7 +27,7 @@ def mood_figures(folder: Path, count: int, seed: int) -> dict[str, float]:
         Name to value; shares in [0, 1], and nats per token, lower is better.
 
     Raises:
-        FuseError: If peft is missing, or an adapter.
+        FuseError: If an adapter is missing.
     """
     models = {"gpt2": BASE} | {name: str(folder / name) for name in MOOD_SHARES}
     rng = random.Random(f"evaluate-moods-{seed}")
