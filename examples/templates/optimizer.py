@@ -1,5 +1,7 @@
 """An optimizer: proposes prompts. This one replaces, adds and drops single tokens at random."""
 
+import torch
+
 from fuse_lightning.objectives import State, Term
 from fuse_lightning.optimizers import PromptOptimizer
 
@@ -33,8 +35,8 @@ class Wanderer(PromptOptimizer):
 
     def edits(self, target: int, state: State) -> list[State]:
         """A state, and random edits of it; ``draw`` keeps to the target's own random stream."""
-        tokens = self.draw(target, self.tries)
-        places = [token % (len(state) + 1) for token in self.draw(target, self.tries)]
+        tokens, generator = self.draw(target, self.tries), self.searches[target].generator
+        places = torch.randint(len(state) + 1, (self.tries,), generator=generator).tolist()
         swapped = [(*state[:n], t, *state[n + 1 :]) for n, t in zip(places, tokens, strict=True)]
         shorter = [state[:n] + state[n + 1 :] for n in places if len(state) > 1]
         return [*dict.fromkeys([state, *swapped, *shorter])]

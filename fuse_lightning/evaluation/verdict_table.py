@@ -53,8 +53,9 @@ def expectations(verdict: Verdict) -> list[str]:
         )
     if len(verdict.candidates) > 1 and verdict.cross_fitted is not None:
         lines.append(
-            f"the best of the short list on the test examples reaches {percent(verdict.best)}; on "
-            f"new examples such a choice would reach about {percent(verdict.cross_fitted)}"
+            f"the best of the short list on the test examples reaches {percent(verdict.best)} of "
+            "them, which flatters it; a prompt chosen in this way would reach about "
+            f"{percent(verdict.cross_fitted)} of new examples"
         )
     return [*lines, *chain_lines(verdict), *reading_lines(verdict)]
 
