@@ -1,5 +1,7 @@
 """An optimizer: proposes prompts. This one replaces, adds and drops single tokens at random."""
 
+import torch
+
 from fuse_lightning.objectives import State, Term
 from fuse_lightning.optimizers import PromptOptimizer
 
@@ -28,13 +30,11 @@ class Wanderer(PromptOptimizer):
 
     def propose(self, states: list[list[State]]) -> list[list[State]]:
         """Candidates for each target: tuples of ids. Bad ones are dropped where they are scored."""
-        edits = self.edits
-        return [[s for old in found for s in edits(n, old)] for n, found in enumerate(states)]
+        return [[s for old in found for s in self._edits(n, old)] for n, found in enumerate(states)]
 
-    def edits(self, target: int, state: State) -> list[State]:
-        """A state, and random edits of it; ``draw`` keeps to the target's own random stream."""
-        tokens = self.draw(target, self.tries)
-        places = [token % (len(state) + 1) for token in self.draw(target, self.tries)]
+    def _edits(self, target: int, state: State) -> list[State]:
+        tokens, generator = self.draw(target, self.tries), self.searches[target].generator
+        places = torch.randint(len(state) + 1, (self.tries,), generator=generator).tolist()
         swapped = [(*state[:n], t, *state[n + 1 :]) for n, t in zip(places, tokens, strict=True)]
         shorter = [state[:n] + state[n + 1 :] for n in places if len(state) > 1]
         return [*dict.fromkeys([state, *swapped, *shorter])]

@@ -4,12 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from textwrap import wrap
+from typing import Any
 
 import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
 
+from fuse_lightning.callbacks.no_verdict import no_verdict
 from fuse_lightning.callbacks.objectives import objective_of
 from fuse_lightning.callbacks.transfer import TransferModels
 from fuse_lightning.data.targets import Target
@@ -18,16 +20,23 @@ from fuse_lightning.evaluation.answerer import Answerer
 from fuse_lightning.evaluation.answering import answerer_of, answers_with
 from fuse_lightning.evaluation.final import Judged, final_verdict
 from fuse_lightning.evaluation.floor_options import FloorOptions
+from fuse_lightning.evaluation.readings import after
 from fuse_lightning.evaluation.stored import all_targets
 from fuse_lightning.evaluation.term_metrics import transfer
 from fuse_lightning.evaluation.verdict import Verdict
-from fuse_lightning.evaluation.verdict_files import EXAMPLES, FILE, write_verdicts
+from fuse_lightning.evaluation.verdict_files import (
+    EXAMPLES,
+    FILE,
+    Pair,
+    known_verdicts,
+    write_verdicts,
+)
 from fuse_lightning.evaluation.verdict_table import expectations, print_verdict
 from fuse_lightning.models import CausalLM, Seq2SeqLM
 from fuse_lightning.models.auto import auto_model
 from fuse_lightning.results.result import Result
 from fuse_lightning.results.run_folder import folder_of
-from fuse_lightning.search import search_of
+from fuse_lightning.search import SearchModule, search_of
 from fuse_lightning.utilities.terminal import printable, say, visible
 
 WIDTH = 100
@@ -42,6 +51,11 @@ class FinalVerdict(Callback):
     ``top`` prompts of a target, is frozen by then. Its figures are printed, shown in TensorBoard
     and written to the run's folder as ``verdict.json``; the answers to single examples as
     ``verdict-examples.jsonl``. ``fuse report`` shows both.
+
+    A search that was cut short with its run, and can go on, has no verdict at the run's end: who
+    went on after it would choose by the test examples. ``fuse test`` and ``Trainer.test`` judge its
+    prompts as they are. Where the test examples have judged earlier prompts of the run, the
+    verdict says how often they were read, and what was said then.
 
     Args:
         floors: Options of the prompts that cost nothing.
@@ -60,6 +74,8 @@ class FinalVerdict(Callback):
         self.enabled = enabled
         self.judged: dict[str, dict[str, Judged]] = {}
         """Verdicts by target and model."""
+        self.known: dict[Pair, Verdict] = {}
+        """Verdicts that the run's folder held before."""
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Checks the other models before a search, and not behind it.
@@ -76,8 +92,8 @@ class FinalVerdict(Callback):
                 )
 
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Judges the prompts of a search that has just ended."""
-        self._judge(trainer, pl_module)
+        """Judges the prompts of searches that have just ended, and names those that have not."""
+        self._judge(trainer, pl_module, ended=True)
 
     def on_test_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Judges stored prompts."""
@@ -85,16 +101,26 @@ class FinalVerdict(Callback):
 
     @torch.inference_mode(False)
     @torch.no_grad()
-    def _judge(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+    def _judge(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, *, ended: bool = False
+    ) -> None:
+        module = search_of(pl_module)
         found: dict[str, list[Result]] = {}
-        for result in search_of(pl_module).results:
+        for result in module.results:
             found.setdefault(result.target, []).append(result)
-        targets = [each for each in all_targets(trainer) if each.test and each.id in found]
-        if not targets or not self.enabled or trainer.fast_dev_run:  # type: ignore[attr-defined]
+        if not self.enabled or trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
+        targets = [each for each in all_targets(trainer) if each.test and each.id in found]
         folder = folder_of(trainer)
+        if ended:
+            cut = [each.id for each in targets if not found[each.id][0].finished]
+            targets = [each for each in targets if each.id not in cut]
+            self._tell_cut(trainer, module, cut)
+        if not targets:
+            return
         if trainer.is_global_zero:
             self.judged = {target.id: {} for target in targets}
+            self.known = known_verdicts(folder)
             try:
                 for name in self._models(trainer):
                     self._ask(name, pl_module, targets, found)
@@ -104,6 +130,14 @@ class FinalVerdict(Callback):
                 self._show(trainer)
             print(visible(f"wrote {folder / FILE} and {EXAMPLES}"))
         trainer.strategy.barrier()
+
+    def _tell_cut(
+        self, trainer: L.Trainer, module: SearchModule[Any], targets: Sequence[str]
+    ) -> None:
+        """Says of targets whose search can go on that no test example was read."""
+        answers = answerer_of(getattr(module, "objective", None)) is not None
+        if targets and trainer.is_global_zero and (answers or self._models(trainer)[1:]):
+            say(printable(no_verdict(targets, module, folder_of(trainer))))
 
     def _models(self, trainer: L.Trainer) -> list[str | None]:
         """The search's own model, as ``None``, and the ids of the others."""
@@ -148,7 +182,10 @@ class FinalVerdict(Callback):
             with torch.autocast(pl_module.device.type, enabled=False):
                 options = with_start(self.floors, pl_module)
                 judged = final_verdict(answerer, target, prompts, options, seed)
-            self.judged[target.id][answerer.term.model.model_id] = judged
+            model = answerer.term.model.model_id
+            cut = not found[target.id][0].finished
+            told = after(judged.verdict, self.known.get((target.id, model)), cut=cut)
+            self.judged[target.id][model] = replace(judged, verdict=told)
 
     def _show(self, trainer: L.Trainer) -> None:
         boards = [

@@ -49,7 +49,7 @@ def write(difference: Difference, run: DecodingRun, names: tuple[str, str]) -> N
         folder / PAGE,
         models=names,
         summary=difference.summary,
-        notes=[*difference.notes, *_divergence(difference)],
+        notes=[*difference.notes, *_divergence(difference), *difference.hints],
         links=links,
         looked=difference.looked,
     )
@@ -96,4 +96,5 @@ def tell(difference: Difference, folder: Path, *, as_json: bool) -> None:
             f"     {number(each.effect)} {each.unit} ({number(each.low)} to "
             f"{number(each.high)}{p}; identical pair {number(each.identical)})",
         ]
-    say(*map(visible, [*lines, *_divergence(difference), f"the page is {quoted(folder / PAGE)}"]))
+    lines += [*difference.hints, *_divergence(difference)]
+    say(*map(visible, [*lines, f"the page is {quoted(folder / PAGE)}"]))

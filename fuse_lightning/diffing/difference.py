@@ -88,6 +88,7 @@ class Difference:
         texts: The texts with what both models say of their tokens; empty for answers of others.
         divergence: Means of the divergences over these texts; ``None`` without.
         notes: Sentences about what was compared.
+        hints: Sentences about how to read the findings, or how to find more.
     """
 
     findings: tuple[Finding, ...]
@@ -96,6 +97,7 @@ class Difference:
     texts: tuple[ScoredText, ...] = ()
     divergence: Summary | None = None
     notes: tuple[str, ...] = field(default=())
+    hints: tuple[str, ...] = field(default=())
 
     @property
     def summary(self) -> str:
@@ -114,7 +116,7 @@ class Difference:
             "findings": [each.to_dict() for each in self.findings],
             "control": [each.to_dict() for each in self.control],
             "looked": self.looked,
-            "notes": [*self.notes],
+            "notes": [*self.notes, *self.hints],
         }
 
 
@@ -217,6 +219,7 @@ def differ(
             f"Tokens: both models read {mined.choosing + mined.measuring} texts; "
             f"{mined.measuring} measured ({mined.positions} tokens), the others chose.",
         ),
+        hints=_pieces(shown, words),
     )
 
 
@@ -308,6 +311,16 @@ def _cut_off(texts: Sequence[ScoredText], limit: int) -> list[str]:
         f"Lengths: {a} of A's texts and {b} of B's were cut off after {limit} tokens; their "
         "lengths and ends depend on that. Give --max_new_tokens a larger number to see whole texts."
     ]
+
+
+def _pieces(tokens: Sequence[Finding], words: Sequence[Finding]) -> tuple[str, ...]:
+    """What to know where tokens are shown, and no words."""
+    if not tokens or words:
+        return ()
+    return (
+        "Tokens may be pieces of words, and shift a little after any training. No word is shown "
+        "yet: words take more texts than tokens do, often some hundreds.",
+    )
 
 
 def _mined_of(mined: Mining) -> dict[str, int]:

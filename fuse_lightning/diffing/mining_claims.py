@@ -82,8 +82,8 @@ class MiningClaims:
             "without_the_first": rest._asdict(),
         }
         some = ", ".join(self.names[token] for token in topic.ids[:NAMED])
-        more = f" and {len(topic.ids) - NAMED} more" if len(topic.ids) > NAMED else ""
-        named = f"the group {some}{more}"
+        rest_named = f" and {len(topic.ids) - NAMED} others" if len(topic.ids) > NAMED else ""
+        named = f"the group {some}{rest_named}"
         return self._finding("topic", topic.ids, named, effect, detail), p
 
     def _effect(self, tokens: Sequence[int]) -> MeanEffect:
@@ -99,12 +99,12 @@ class MiningClaims:
         effect: MeanEffect,
         detail: Mapping[str, Any],
     ) -> Finding:
-        more = "more" if effect.mean > 0 else "less"
+        how = "likelier" if effect.mean > 0 else "less likely"
         columns = [self.column[token] for token in tokens]
         first = PER * float(self.first[[*tokens]].sum())
         return Finding(
             kind=kind,
-            claim=f"A writes {named} {more} often than B: by {abs(effect.mean):.3g} {UNIT}.",
+            claim=f"A finds {named} {how} than B does: by {abs(effect.mean):.3g} {UNIT}.",
             effect=effect.mean,
             unit=UNIT,
             low=effect.low,

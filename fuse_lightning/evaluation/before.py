@@ -14,6 +14,7 @@ from fuse_lightning.evaluation.final import Chosen, chosen_floors
 from fuse_lightning.evaluation.floor_options import FloorOptions
 from fuse_lightning.evaluation.headroom import FloorFigure, Room, alike, is_inside
 from fuse_lightning.evaluation.offers import BEST_STOCK
+from fuse_lightning.evaluation.strongest import strongest
 from fuse_lightning.evaluation.term_metrics import as_prompts
 from fuse_lightning.models import CausalLM
 
@@ -66,11 +67,11 @@ def measured_headroom(
         judges = each.judges[each.place]
         right = int((each.right[each.place] & judges).sum())
         asked = max(1, int(judges.sum()))
-        figures.append(FloorFigure.of(each.offer.name, each.text, right, asked))
+        figures.append(FloorFigure.of(each.offer.name, each.text, right, asked, each.select_loss))
     stock = [each for each in floors if each.offer.name == BEST_STOCK]
     labels = Counter(target.seen[number]["label"] for number in target.choosing)
     answerer.give(few)
-    best = floors[max(range(len(figures)), key=lambda n: figures[n].accuracy)].reference
+    best = floors[strongest((each.accuracy, each.loss) for each in figures)].reference
     share, written = None, best.unread
     if isinstance(answerer, Labeller):
         share, written = outside(answerer, few.choosing)

@@ -17,6 +17,7 @@ from fuse_lightning.evaluation.paired import (
 )
 from fuse_lightning.evaluation.sentence import sentence
 from fuse_lightning.evaluation.shortlist import cross_fitted, rank_tiers
+from fuse_lightning.evaluation.strongest import strongest
 from fuse_lightning.evaluation.verdict import (
     ChainScore,
     ChainSettings,
@@ -98,19 +99,20 @@ def decide(
     scores = [_score(each, tier) for each, tier in zip(marked, tiers, strict=True)]
     count, examples = len(candidates), right.shape[1]
     comparisons = [each for floor in floors for each in _against(candidates, floor, alpha)]
-    strongest = max(floors, key=lambda floor: (floor.select, -floor.select_loss))
-    pair = candidates[0].name, strongest.name
+    place = strongest((floor.select, floor.select_loss) for floor in floors)
+    against = floors[place]
+    pair = candidates[0].name, against.name
     headline = next(each for each in comparisons if (each.candidate, each.floor) == pair)
-    ours, theirs = scores[0], scores[count + floors.index(strongest)]
+    ours, theirs = scores[0], scores[count + place]
     return Verdict(
         word=headline.word,
-        against=strongest.name,
+        against=against.name,
         sentence=sentence(
             headline,
             ours.accuracy,
             theirs.accuracy,
             examples,
-            same_text=candidates[0].text == strongest.text,
+            same_text=candidates[0].text == against.text,
             ways=[
                 (one.by, one.accuracy, other.accuracy)
                 for one, other in zip(ours.readings, theirs.readings, strict=True)

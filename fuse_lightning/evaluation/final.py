@@ -15,6 +15,7 @@ from fuse_lightning.evaluation.labelled_floors import floor_offers
 from fuse_lightning.evaluation.offers import Offer
 from fuse_lightning.evaluation.reasoner import Reasoner
 from fuse_lightning.evaluation.reasoning_floors import reasoning_offers
+from fuse_lightning.evaluation.strongest import strongest
 from fuse_lightning.evaluation.verdict import Verdict
 
 
@@ -92,7 +93,7 @@ def _best(offer: Offer, target: Target) -> Chosen:
     shares = ((right & judges).sum(1).double() / counts).tolist()
     # Of equally good ones the surer one. An example that does not judge may have an infinite loss.
     losses = (answers.loss.masked_fill(~judges, 0).sum(1) / counts).tolist()
-    place = max(range(len(shares)), key=lambda n: (shares[n], -losses[n]))
+    place = strongest(zip(shares, losses, strict=True))
     text, share = offer.texts[place], shares[place]
     return Chosen(offer, text, share, losses[place], found.only(place), place, right, judges)
 

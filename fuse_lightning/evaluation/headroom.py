@@ -10,6 +10,7 @@ from torch import Tensor
 from fuse_lightning.evaluation.intervals import accuracy_interval
 from fuse_lightning.evaluation.paired import ALPHA, needed_examples
 from fuse_lightning.evaluation.sentence import percent, rounded_up, spaced
+from fuse_lightning.evaluation.strongest import strongest
 from fuse_lightning.evaluation.verdict import ChainScore, ChainSettings
 
 SATURATED = 0.95
@@ -35,6 +36,7 @@ class FloorFigure:
         text: Its prompt.
         accuracy: Share of right answers.
         examples: Number of examples that were asked: those that the prompt does not show.
+        loss: Mean loss on them, in nats.
         low: Lowest accuracy of its 95 % interval.
         high: Highest accuracy of its 95 % interval.
     """
@@ -43,17 +45,19 @@ class FloorFigure:
     text: str
     accuracy: float
     examples: int
+    loss: float
     low: float
     high: float
 
     @classmethod
-    def of(cls, name: str, text: str, right: int, examples: int) -> "FloorFigure":
+    def of(cls, name: str, text: str, right: int, examples: int, loss: float) -> "FloorFigure":
         """Figure of a floor that is right on some of the examples.
 
-        >>> FloorFigure.of("the template alone", "", 30, 40).accuracy
+        >>> FloorFigure.of("the template alone", "", 30, 40, 0.5).accuracy
         0.75
         """
-        return cls(name, text, right / examples, examples, *accuracy_interval(right, examples))
+        interval = accuracy_interval(right, examples)
+        return cls(name, text, right / examples, examples, loss, *interval)
 
 
 @dataclass(frozen=True)
@@ -90,8 +94,9 @@ class Room:
 
     @property
     def best(self) -> FloorFigure:
-        """The floor with the highest accuracy, the first of equal ones."""
-        return max(self.floors, key=lambda floor: floor.accuracy)
+        """The strongest floor, as the verdict chooses it."""
+        place = strongest((floor.accuracy, floor.loss) for floor in self.floors)
+        return self.floors[place]
 
     @property
     def room(self) -> float:

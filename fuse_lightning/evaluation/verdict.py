@@ -157,6 +157,8 @@ class Verdict:
             ``None`` for a single example.
         alpha: Level of the tests.
         chains: How chains were written and read; ``None`` where there are none.
+        earlier: Sentences of earlier verdicts on other prompts of the same run, by the same test
+            examples; empty where these were read once.
     """
 
     word: Word
@@ -171,6 +173,7 @@ class Verdict:
     cross_fitted: float | None
     alpha: float
     chains: ChainSettings | None = None
+    earlier: tuple[str, ...] = ()
 
     @property
     def chosen(self) -> PromptScore:
@@ -294,7 +297,7 @@ def _read_fields(kind: Any, value: Any, where: str) -> Any:
         name = field.name
         if name in value:
             found[name] = _read(hints[name], value[name], f"{where}.{name}")
-        # Verdicts on classes may have no chains.
+        # Verdicts on classes may have no chains, and older files no earlier verdicts.
         elif field.default is MISSING:
             raise ValueError(f"{where}.{name} is missing")
     return kind(**found)

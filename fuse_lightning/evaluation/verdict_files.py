@@ -46,7 +46,8 @@ class Answered:
 def write_verdicts(folder: Path, judged: Mapping[str, Mapping[str, Judged]]) -> None:
     """Writes ``verdict.json`` and ``verdict-examples.jsonl``.
 
-    Verdicts of other models on the same prompts, which an earlier test has written, are kept.
+    Of what an earlier test has written stay the verdicts on other targets, and those of other
+    models on the same prompts.
 
     Args:
         folder: Where.
@@ -55,11 +56,11 @@ def write_verdicts(folder: Path, judged: Mapping[str, Mapping[str, Judged]]) -> 
     Raises:
         FuseError: If one cannot be written.
     """
-    kept = _earlier(folder / FILE, judged)
+    kept = _earlier(folder, judged)
     whole = {
         target: kept.get(target, {})
-        | {model: each.verdict.to_dict() for model, each in verdicts.items()}
-        for target, verdicts in judged.items()
+        | {model: each.verdict.to_dict() for model, each in judged.get(target, {}).items()}
+        for target in {**kept, **judged}
     }
     rows = [
         *_earlier_rows(folder / EXAMPLES, kept),
@@ -77,22 +78,31 @@ def write_verdicts(folder: Path, judged: Mapping[str, Mapping[str, Judged]]) -> 
 
 
 def _earlier(
-    path: Path, judged: Mapping[str, Mapping[str, Judged]]
+    folder: Path, judged: Mapping[str, Mapping[str, Judged]]
 ) -> dict[str, dict[str, dict[str, Any]]]:
-    """Verdicts of a file on the prompts that are judged now, under models that do not judge now."""
+    """Verdicts of a file on targets, or under models, that are not judged now.
+
+    Of a target that is judged now they must be on the same prompts.
+    """
+    kept: dict[str, dict[str, dict[str, Any]]] = {}
+    for (target, model), verdict in known_verdicts(folder).items():
+        now = judged.get(target, {})
+        texts = [[one.text for one in each.verdict.candidates] for each in now.values()]
+        same = [one.text for one in verdict.candidates] in texts
+        if target not in judged or (model not in now and same):
+            kept.setdefault(target, {})[model] = verdict.to_dict()
+    return kept
+
+
+def known_verdicts(folder: Path) -> dict[Pair, Verdict]:
+    """Verdicts in a run's folder; none where there is no whole file of them."""
+    path = folder / FILE
     if not path.is_file():
         return {}
     try:
-        known, _ = read_verdicts(read_text(path))
+        return read_verdicts(read_text(path))[0]
     except (OSError, ValueError):
         return {}
-    kept: dict[str, dict[str, dict[str, Any]]] = {}
-    for (target, model), verdict in known.items():
-        now = judged.get(target, {})
-        texts = [[one.text for one in each.verdict.candidates] for each in now.values()]
-        if model not in now and [one.text for one in verdict.candidates] in texts:
-            kept.setdefault(target, {})[model] = verdict.to_dict()
-    return kept
 
 
 def _earlier_rows(

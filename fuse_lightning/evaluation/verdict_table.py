@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from rich.table import Table
 from rich.text import Text
 
+from fuse_lightning.evaluation.readings import reading_lines
 from fuse_lightning.evaluation.sentence import WAYS, chance, percent, points, spaced
 from fuse_lightning.evaluation.verdict import Comparison, PromptScore, ReadingScore, Verdict
 from fuse_lightning.utilities.tables import print_table
@@ -43,17 +44,20 @@ def expectations(verdict: Verdict) -> list[str]:
         f"{percent(chosen.accuracy)} of the test examples"
     ]
     if chosen.select < strongest.select:
-        option = "score of Reasoning: error" if verdict.chains else "error_weight"
+        option = "select_by of Reasoning: error"
+        if not verdict.chains:
+            option = "error_weight of Classification above 0"
         lines.append(
             f"also on the examples that choose it is behind {strongest.name} "
             f"({percent(strongest.select)}): search longer, or select by accuracy ({option})"
         )
     if len(verdict.candidates) > 1 and verdict.cross_fitted is not None:
         lines.append(
-            f"the best of the short list on the test examples reaches {percent(verdict.best)}; on "
-            f"new examples such a choice would reach about {percent(verdict.cross_fitted)}"
+            f"the best of the short list on the test examples reaches {percent(verdict.best)} of "
+            "them, which flatters it; a prompt chosen in this way would reach about "
+            f"{percent(verdict.cross_fitted)} of new examples"
         )
-    return lines + chain_lines(verdict)
+    return [*lines, *chain_lines(verdict), *reading_lines(verdict)]
 
 
 def chain_lines(verdict: Verdict) -> list[str]:

@@ -7,16 +7,15 @@ from markupsafe import Markup
 
 from fuse_lightning.diffing.finding import Finding
 from fuse_lightning.report.templates import environment_of_pages, own_file, write_page
-from fuse_lightning.utilities.terminal import visible
 
 HEADINGS = {
     "text": "What the texts of one have more often",
     "word": "Words that one finds likelier where they stand",
-    "token": "Tokens that became likelier or less likely",
     "topic": "Groups of tokens that moved together",
+    "token": "Tokens that became likelier or less likely",
     "prompt": "Prompts on which the two part",
 }
-"""Headings of the sections by the kind of their findings, in order."""
+"""Headings of the sections by the kind of their findings, in the order of the findings."""
 
 
 def differences_page(
@@ -55,7 +54,6 @@ def differences_page(
         "chance": chance,
         "side": side,
         "together": together,
-        "visible_lines": visible_lines,
     }
     sections = [
         (heading, [each for each in findings if each.kind == kind], (looked or {}).get(kind, 0))
@@ -120,12 +118,3 @@ def together(finding: Finding) -> str:
     if also:
         return f"Told with it: {'; '.join(also)}."
     return f"All {len(words)} words: {', '.join(words)}." if len(words) > 1 else ""
-
-
-def visible_lines(text: str) -> str:
-    r"""Text with control characters made visible, and its lines kept.
-
-    >>> visible_lines("a\nb")
-    'a\nb'
-    """
-    return "\n".join(visible(line) for line in text.split("\n"))

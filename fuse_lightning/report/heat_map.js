@@ -1,7 +1,7 @@
 const $ = id => document.getElementById(id);
 const { words, measures, same, texts } = JSON.parse($("data").textContent);
 const panel = $("panel"), main = $("texts");
-const NEAR = "800px", LONG = 24, AROUND = 10;
+const NEAR = "800px", LONG = 24, LONGEST = 200, AROUND = 10;
 // Joiners belong to words of some scripts and to emoji.
 const HIDDEN = /(?![\u200c\u200d])[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu;
 const MARKS = { " ": "space", "\n": "newline", "\t": "tab" }, SIGNS = { " ": "·", "\n": "↵", "\t": "⇥" };
@@ -121,6 +121,19 @@ for (const [index, text] of texts.entries()) {
   prompts.get(key).push(index);
 }
 
+// Texts without prompts are told apart by how they begin.
+const bare = texts.every(text => !text.prompt);
+if (bare) {
+  $("summary").querySelector("summary").textContent = "By text";
+  $("summary-name").textContent = "text";
+}
+
+function begin(text) {
+  if (text.prompt) return named(text.prompt.slice(0, LONGEST));
+  if (!bare) return "(no prompt)";
+  return named(row(text.pieces).map(word => words[word]).join("").slice(0, LONGEST));
+}
+
 function summary() {
   const rows = [...prompts.values()].map(indices => {
     const values = indices.map(index => mean(texts[index])), n = values.length;
@@ -130,7 +143,7 @@ function summary() {
   });
   if ($("order").value === "most") rows.sort((a, b) => most(a.average, b.average));
   return rows.map(({ index, n, average, error }) => {
-    const text = texts[index], go = make("button", "go", named(text.prompt.slice(0, 200)) || "(none)");
+    const text = texts[index], go = make("button", "go", begin(text));
     go.dataset.index = index;
     return make("tr", "", make("td", "number", String(text.number)), make("td", "", go),
       make("td", "number", String(n)), make("td", "number", shown(average)),

@@ -22,7 +22,7 @@ def environment_of_pages() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"digest": digest, "visible": visible}
+    environment.filters |= {"digest": digest, "visible": visible, "visible_lines": visible_lines}
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
     return environment
 
@@ -54,6 +54,15 @@ def write_page(path: Path, content: str) -> Path:
             "or give another path"
         ) from error
     return path
+
+
+def visible_lines(text: str) -> str:
+    r"""Text with control characters made visible, and its lines kept.
+
+    >>> visible_lines("a\nb")
+    'a\nb'
+    """
+    return "\n".join(visible(line) for line in text.split("\n"))
 
 
 def digest(text: str) -> str:

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+from fuse_lightning.evaluation.sentence import WAYS
 from fuse_lightning.evaluation.verdict import Comparison, PromptScore, Verdict, Way
 from fuse_lightning.evaluation.verdict_files import (
     EXAMPLES,
@@ -36,6 +37,15 @@ KINDS = {
     "wrong": "✗ both wrong",
 }
 """Kinds of examples by what the chosen prompt and the strongest floor answer."""
+PAIRS = {
+    "wins": "examples that only the prompt answers rightly",
+    "losses": "examples that only the floor answers rightly",
+    "points": "accuracy of the prompt less that of the floor",
+    "95 % interval": "of the points; the line marks no difference",
+    "p": "of McNemar's exact test, adjusted for the number of prompts",
+    "needed": "examples that would show a difference of this size in 8 of 10 cases",
+}
+"""What the columns of comparisons mean."""
 BAR = 140, 16
 """Width and height of a drawn interval, in pixels."""
 Content = TypeVar("Content")
@@ -116,6 +126,27 @@ class Shown:
     def ways(self) -> list[Way]:
         """Ways to read chains that the verdict does not go by; none where there are no chains."""
         return [each.by for each in other_ways(self.verdict, self.verdict.chosen)]
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """What the columns of prompts and floors mean, in their order."""
+        found = {
+            "tier": "rank among all; prompts of one tier cannot be told apart",
+            "accuracy": "share of the test examples answered rightly",
+            "95 % interval": "of the accuracy; the line marks the strongest floor",
+            "select": "accuracy on the examples that choose",
+            "loss": "mean cross-entropy in nats, lower is better",
+        }
+        if self.verdict.chains is None:
+            return found | {"calibration": "expected calibration error, lower is better"}
+        return (
+            found
+            | {f"by {way}": f"accuracy {WAYS[way]}" for way in self.ways}
+            | {
+                "readable": "share of the chains that hold an answer",
+                "cut": "share of the chains that were cut short",
+            }
+        )
 
     @property
     def sign(self) -> str:

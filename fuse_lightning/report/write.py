@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from fuse_lightning.data.images import read_image
 from fuse_lightning.errors import FuseError
-from fuse_lightning.evaluation.sentence import WAYS, chance, percent, points, spaced
+from fuse_lightning.evaluation.sentence import chance, percent, points, spaced
 from fuse_lightning.evaluation.table import names, shown, title
 from fuse_lightning.metrics import About
 from fuse_lightning.report.curves import HEIGHT, WIDTH, curves_of
@@ -28,6 +28,7 @@ from fuse_lightning.report.verdicts import (
     MOST_OPEN,
     MOST_ROWS,
     MOST_VERDICTS,
+    PAIRS,
     SIGNS,
     shortened,
 )
@@ -94,7 +95,7 @@ def page(run: Run) -> str:
         verdicts=run.verdicts,
         signs=SIGNS,
         kinds=KINDS,
-        ways=WAYS,
+        pairs=PAIRS,
         bar_size=BAR,
         most={
             "rows": MOST_ROWS,

@@ -223,7 +223,7 @@ def test_lines():
         "400 test examples can show a gain of 5.0 points or more",
     ]
     # A prompt that shows some of the examples that choose is asked for the others alone.
-    few = FloorFigure.of("the best demonstrations", "", 1, 4)
+    few = FloorFigure.of("the best demonstrations", "", 1, 4, 1.0)
     line, _ = headroom_lines(room(4, 8, floors=[few]))
     assert line.startswith("the best floor is the best demonstrations: 25.0 % of 4 examples")
     assert last_line(room(), plan) == WORTH

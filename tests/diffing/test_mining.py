@@ -59,7 +59,7 @@ def test_a_token_that_is_favoured_everywhere_comes_first(biased):
     assert first.effect > 0
     assert first.detail["positive_share"] == 1
     assert first.detail["log_ratio"] > 0.5
-    assert "A writes ' red' more often than B" in first.claim
+    assert "A finds ' red' likelier than B does" in first.claim
     assert first.examples[0].endswith("likelier by A")
     assert len({*first.examples}) == 3
     # What it takes from others is spread over many.

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from html import escape
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -22,11 +23,15 @@ from fuse_lightning.evaluation.final import chosen_floors, final_verdict
 from fuse_lightning.evaluation.floor_options import FloorOptions
 from fuse_lightning.evaluation.judging import Answers, judge
 from fuse_lightning.evaluation.labelled_floors import floor_offers
+from fuse_lightning.evaluation.readings import after
 from fuse_lightning.evaluation.verdict import read_verdict
-from fuse_lightning.evaluation.verdict_files import EXAMPLES, write_verdicts
+from fuse_lightning.evaluation.verdict_files import EXAMPLES, known_verdicts, write_verdicts
 from fuse_lightning.evaluation.verdict_table import expectations
 from fuse_lightning.objectives import Classification, Fluency, Objective
+from fuse_lightning.report import read_run
+from fuse_lightning.report.write import page
 from fuse_lightning.results.portable import FILES as PORTABLE
+from tests.factories.verdicts import judged
 from tests.near import assert_near
 from tests.objectives.test_rows import Plain
 
@@ -303,6 +308,71 @@ def test_a_run_ends_with_its_verdict_and_testing_gives_it_again(tmp_path, monkey
     told = capsys.readouterr()
     assert verdict.sentence in told.out
     assert "verdict.json' cannot be written" in told.err
+
+
+@pytest.mark.slow
+def test_a_search_that_can_go_on_reads_no_test_example(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    rows = {each["text"]: each for each in examples(90, 4)}
+    Path("moods.jsonl").write_text("".join(f"{json.dumps(each)}\n" for each in rows.values()))
+    Path("run.yaml").write_text(yaml.safe_dump(config()))
+    read = []
+    tested = Target.tested
+    monkeypatch.setattr(Target, "tested", lambda self: read.append(self.id) or tested(self))
+    main(["fit", "--config", "run.yaml", "--trainer.max_steps=1"])
+    run = Path("logs/search/version_0")
+    assert not read
+    assert not (run / "verdict.json").exists()
+    assert (
+        "no verdict yet on 'moods.jsonl': the search ended after 1 of 2 steps, and no test example "
+        f"was read; the verdict comes when a search has ended, or now with: fuse test --run {run}\n"
+    ) in capsys.readouterr().out
+
+    def told():
+        (verdicts,) = json.loads((run / "verdict.json").read_text()).values()
+        return read_verdict(json.dumps(verdicts["zoo/gpt2"]))
+
+    main(["test", "--run", str(run)])
+    first = told()
+    assert first.sentence.endswith("; the search was cut short")
+    assert not first.earlier
+    # The same prompts once more: nothing new is told.
+    main(["test", "--run", str(run)])
+    assert told() == first
+    capsys.readouterr()
+    words = ["--trainer.max_steps=-1", "--model.steps=6", "--model.batch_size=16"]
+    main(["fit", "--resume", str(run), *words])
+    second, out = told(), capsys.readouterr().out
+    assert second.chosen.text != first.chosen.text
+    assert second.sentence.endswith("; the test examples were read twice")
+    assert second.earlier == (first.sentence,)
+    assert second.sentence in out
+    assert f"verdict 1 was: {first.sentence}" in out
+    page(read_run(run)).index(escape(f"verdict 1 was: {first.sentence}"))
+
+
+def test_verdicts_on_targets_that_are_not_judged_now_are_kept(tmp_path):
+    one, two = judged(0.8, 0.6), judged(0.5, 0.6)
+    write_verdicts(tmp_path, {"a": {"gpt2": one}, "b": {"gpt2": one}})
+    write_verdicts(tmp_path, {"b": {"gpt2": two}})
+    known = known_verdicts(tmp_path)
+    assert known == {("a", "gpt2"): one.verdict, ("b", "gpt2"): two.verdict}
+    rows = [json.loads(line) for line in (tmp_path / EXAMPLES).read_text().splitlines()]
+    assert Counter(row["target"] for row in rows) == {"a": 120, "b": 120}
+
+
+def test_a_verdict_counts_the_short_lists_that_its_test_examples_judged():
+    made = [judged(0.8, 0.6, prompt=text).verdict for text in ("one", "two", "three")]
+    first = after(made[0], None)
+    assert first == made[0]
+    assert after(made[0], first) == first
+    second = after(made[1], first)
+    assert second.earlier == (first.sentence,)
+    third = after(made[2], after(made[1], second))
+    assert third.earlier == (first.sentence, second.sentence)
+    assert third.sentence == f"{made[2].sentence}; the test examples were read 3 times"
+    assert [line for line in expectations(third) if line.endswith(first.sentence)]
+    assert not [line for line in expectations(first) if "earlier" in line]
 
 
 def test_verdicts_of_other_models_on_the_same_prompts_are_kept(labeller, target, tmp_path):

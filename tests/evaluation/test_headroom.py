@@ -9,6 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy.stats import chi2
 
+from fuse_lightning.evaluation.deciding import Marked, decide
 from fuse_lightning.evaluation.headroom import (
     FloorFigure,
     Room,
@@ -24,8 +25,8 @@ def room(right=140, examples=200, **options):
     """A target whose search is worth its cost, but for the given figures."""
     figures = {
         "floors": [
-            FloorFigure.of("the text alone", "", examples // 2, examples),
-            FloorFigure.of("the best stock instruction", "Classify.", right, examples),
+            FloorFigure.of("the text alone", "", examples // 2, examples, 0.7),
+            FloorFigure.of("the best stock instruction", "Classify.", right, examples, 0.6),
         ],
         "majority": 0.5,
         "alike": 0.001,
@@ -35,6 +36,17 @@ def room(right=140, examples=200, **options):
         "written": "what",
     }
     return Room(examples=examples, **figures | options)
+
+
+def test_of_equal_floors_the_surer_one_is_the_best_as_for_the_verdict():
+    floors = [
+        FloorFigure.of(name, "", 20, 20, loss)
+        for name, loss in (("a", 0.4), ("b", 0.2), ("c", 0.3))
+    ]
+    assert room(floors=floors).best.name == "b"
+    always = torch.ones(20, dtype=torch.bool)
+    marked = [Marked(each.name, "", always, each.accuracy, each.loss) for each in floors]
+    assert decide([Marked("found", "x", always, 1.0)], marked).against == "b"
 
 
 def test_no_reason_against_a_fine_search():

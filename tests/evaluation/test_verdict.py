@@ -150,8 +150,8 @@ def test_the_screen_says_what_accuracy_to_expect(verdict):
         "prompt 1 is right on 85.0 % of the examples that chose it, and on "
         f"{100 * chosen.accuracy:.1f} % of the test examples"
     )
-    assert f"reaches {100 * verdict.best:.1f} %; on new examples" in second
-    assert second.endswith(f"{100 * verdict.cross_fitted:.1f} %")
+    assert f"reaches {100 * verdict.best:.1f} % of them" in second
+    assert second.endswith(f"about {100 * verdict.cross_fitted:.1f} % of new examples")
     right = torch.tensor([0, 1])
     alone = judge([answers("a", right, 1)], [answers("b", right, 1)], right, ["x", "y"])
     assert len(expectations(alone)) == 1

@@ -271,6 +271,23 @@ def test_the_most_divergent_texts_come_first(page):
     assert order(page) == [*sorted(means, key=lambda n: -means[n]), 4]
 
 
+def test_texts_without_prompts_are_told_apart_by_how_they_begin(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("bare")
+    bare = [
+        scored([" a", " red", " star"], prompt="", prompt_number=0),
+        scored([" two", " boxes"], prompt="", prompt_number=1),
+    ]
+    mixed = [*bare, scored([" fox"], prompt="The", prompt_number=2)]
+    names = "[...document.querySelectorAll('.go')].map(each => each.innerText)"
+    with browser(tmp_path_factory.mktemp("profile")) as found:
+        found.open(heat_map(bare, folder / "bare.html", title="bare", sort=False))
+        assert found.run(names) == ["·a·red·star", "·two·boxes"]
+        assert found.run("document.querySelector('#summary summary').innerText") == "By text"
+        found.open(heat_map(mixed, folder / "mixed.html", title="mixed", sort=False))
+        assert found.run(names) == ["(no prompt)", "(no prompt)", "The"]
+        assert found.run("document.querySelector('#summary summary').innerText") == "By prompt"
+
+
 def test_the_table_has_means_and_standard_errors_by_prompt(page):
     rows = page.run(
         "[...$('by-prompt').rows].slice(0, 2).map(row => "

@@ -4,6 +4,7 @@ import json
 import re
 from html import escape
 
+import markupsafe
 import pytest
 
 from fuse_lightning.evaluation.verdict_files import EXAMPLES, FILE
@@ -13,10 +14,13 @@ from fuse_lightning.report.verdicts import (
     MOST_FIELDS,
     MOST_FLIPS,
     MOST_TEXT,
+    PAIRS,
     bar,
     shortened,
 )
 from fuse_lightning.report.write import page
+from fuse_lightning.results.export import json_lines
+from fuse_lightning.results.result import Result
 from tests.factories.verdicts import judged, run_with
 from tests.report.test_report import HOSTILE, Page
 
@@ -52,6 +56,29 @@ def test_every_figure_of_the_tables_is_shown(run):
     for score in (verdict.chosen, verdict.floors[1]):
         assert {str(count) for row in score.confusion for count in row} <= cells
     assert text.count('class="bar"') == len(verdict.comparisons) + 4
+
+
+def test_what_a_column_means_is_told_without_a_pointer(run):
+    (shown,) = read_run(run).verdicts
+    text = page(read_run(run))
+    for name, about in (shown.columns | PAIRS).items():
+        assert f"<b>{name}</b>: {markupsafe.escape(about)}" in text
+    heads = re.findall(r"<th[^>]*title=[^>]*><button>([^<]*)", text)
+    assert {*shown.columns, *PAIRS} <= {*heads}
+
+
+def test_lines_of_a_prompt_are_kept(tmp_path):
+    demonstrations = "a fine film\nIt was great"
+    one = judged(0.85, 0.6, prompt=demonstrations, text="a\nstar")
+    folder = run_with(tmp_path / "run", {"moods": {"gpt2": one}})
+    rows = [Result("moods", demonstrations, [1], 0.5, {}, 3, 0, 1.0)]
+    (folder / "prompts.jsonl").write_text(json_lines(rows))
+    text = page(read_run(folder))
+    assert f"<blockquote>{demonstrations}</blockquote>" in text
+    assert f'<td class="prompt">{demonstrations}</td>' in text
+    assert f'<td class="text">{demonstrations}</td>' in text
+    assert '<td class="text">a\nstar' in text
+    assert "\\n" not in text.split("<script>")[0]
 
 
 def test_flipped_examples_are_listed_with_the_largest_change_first(run):
