@@ -25,7 +25,7 @@ from fuse_lightning.optimizers.revision_default import REVISED, Plan, plan
 from fuse_lightning.search import Scored, TargetSearch, distinct
 from fuse_lightning.utilities.numbers import check_number
 
-SAMPLES, FEWER = 16, 4
+SAMPLES, FEWER = 16, 8
 """Samples of a gradient, by default, and where earlier ones are remembered."""
 MEMORY = 0.5
 """Weight of earlier gradients, by default."""
@@ -61,7 +61,7 @@ class AutoDAN(PromptOptimizer):
         end_probability: Probability of an end token, in [0, 1], above which a state is not
             extended.
         gradient_samples: Next tokens that a gradient is averaged over; 0 takes it at one fixed
-            token. ``None`` for 16 at a target's first step and in edits, and for 4 in growth from
+            token. ``None`` for 16 at a target's first step and in edits, and for 8 in growth from
             then on, where earlier gradients are remembered.
         gradient_memory: Weight of the mean gradient of the target's earlier steps, in [0, 1).
             ``None`` for 0.5 without ``gradient_samples``, and else 0.

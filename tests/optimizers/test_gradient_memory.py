@@ -79,10 +79,10 @@ def counts(monkeypatch):
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        ({}, [16, 4, 4]),
+        ({}, [16, 8, 8]),
         ({"gradient_memory": 0.0}, [16, 16, 16]),
         ({"gradient_samples": 2}, [2, 2, 2]),
-        ({"gradient_samples": 8, "gradient_memory": 0.7}, [8, 8, 8]),
+        ({"gradient_samples": 4, "gradient_memory": 0.7}, [4, 4, 4]),
     ],
 )
 def test_who_remembers_takes_fewer_samples(options, expected, counts, folders, pictures, tmp_path):
