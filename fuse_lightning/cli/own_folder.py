@@ -50,8 +50,7 @@ class OwnFolder:
         module.goes_on, module.overwrite = self.goes_on is not None, self.overwrite
         if not trainer.is_global_zero or trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
-        if self.goes_on is None:
-            _make_numbered(trainer)
+        made = self.goes_on is None and _make_numbered(trainer)
         folder = RunFolder(folder_of(trainer))
         if self.goes_on is not None and folder.path.resolve() != self.goes_on:
             raise FuseError(
@@ -73,7 +72,7 @@ class OwnFolder:
         own = self.goes_on is not None or origin == folder.path.resolve()
         if not (own or self.overwrite):
             folder.check_free()
-        folder.take()
+        folder.take(made=made)
         module.folder = self.folder = folder
         self.trainer = trainer
         if own:
@@ -108,18 +107,22 @@ class OwnFolder:
             self.folder.leave()
 
 
-def _make_numbered(trainer: L.Trainer) -> None:
-    """Makes the next numbered folder of the loggers; concurrent runs get different ones."""
+def _make_numbered(trainer: L.Trainer) -> bool:
+    """Makes the next numbered folder of the loggers, and says whether there is one.
+
+    Concurrent runs get different ones.
+    """
     free = [each for each in trainer.loggers if getattr(each, "_version", 0) is None]
     # The first logger's folder is the run's. To ask for the folder chooses a number.
     if not free or trainer.loggers[0] not in free or trainer.log_dir is None:
-        return
+        return False
     for _ in range(TRIES):
         # Loggers that share a folder choose their numbers before one of them makes it.
         versions = [each.version for each in free]
         with suppress(FileExistsError):
             Path(trainer.log_dir).mkdir(parents=True)
-            return
+            return True
         for each, version in zip(free, versions, strict=True):
             if isinstance(version, int):
                 each._version = version + 1  # type: ignore[attr-defined]
+    return False

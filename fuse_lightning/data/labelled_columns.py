@@ -32,7 +32,7 @@ TEXTS = (
 """Usual names of text columns; the first group that is there whole counts."""
 LABELS = ("label_text", "label", "y", "target", "answer", "class", "category", "sentiment")
 """Usual names of the column of classes; the first one that is there counts."""
-NUMBERS = ("id", "idx", "index")
+NUMBERS = ("", "id", "idx", "index", "row", "row_id", "unnamed: 0")
 """Usual names of the column that numbers rows."""
 USUAL = frozenset((*(name for group in TEXTS for name in group), *LABELS, *NUMBERS))
 """Names of which each stands for something else than the one column that is missing."""
@@ -82,10 +82,10 @@ def usual_texts(there: Collection[str]) -> Sequence[str]:
 def only_other(left: Sequence[str], usual: Collection[str]) -> Sequence[str]:
     """The column that is left alone, unless its name is a usual one, as of half a pair of texts.
 
-    >>> only_other(["a"], ["text"]), only_other(["text"], ["text"]), only_other(["a", "b"], [])
+    >>> only_other(["a"], ["text"]), only_other(["Text"], ["text"]), only_other(["a", "b"], [])
     (['a'], [], [])
     """
-    return [name for name in left if len(left) == 1 and name not in usual]
+    return [name for name in left if len(left) == 1 and name.lower() not in usual]
 
 
 def choose(

@@ -99,12 +99,13 @@ def term_gradients(
                     opening=not objective.terms[0].frame.lead,
                 )
             of = families.of[members]
-            heads += [_of_prompts(head, of, len(prompts.states)) for head in parts]
+            heads += [_of_prompts(head, of, len(prompts.states), number) for head in parts]
         yield TermGradient(column, heads, found.losses)
 
 
-def _of_prompts(head: HeadGradient, of: Tensor, count: int) -> HeadGradient:
-    """Gradients of N prompts, summed over their families."""
+def _of_prompts(head: HeadGradient, of: Tensor, count: int, reader: int) -> HeadGradient:
+    """Gradients of N prompts, summed over their families; the space names the model that reads."""
+    head = replace(head, space=f"{reader} {head.space}")
     if torch.equal(of, torch.arange(count)):
         return head
     where = to_device(of, head.grad.device)

@@ -271,7 +271,8 @@ class AutoDAN(PromptOptimizer):
         heads = smoothed_gradient(self.objective, samples, owners, self._predicted)
         places = [len(state) for state in parents]
         if remembers:
-            memories = [each.setdefault(KEY, {}) for each in own]
+            # A target without prompts in this step has not taken a gradient.
+            memories = {owner: own[owner].setdefault(KEY, {}) for owner in owners}
             heads = mixed(heads, owners, places, memories, self.gradient_memory)
         return predicted_change(heads, [*enumerate(places)], self.allowed)
 

@@ -17,7 +17,7 @@ def mixed(
     heads: Sequence[HeadGradient],
     owners: Sequence[int],
     places: Sequence[int],
-    memories: Sequence[dict[str, Tensor]],
+    memories: Mapping[int, dict[str, Tensor]],
     share: float,
 ) -> list[HeadGradient]:
     """Gradients mixed with those that were remembered, which are then replaced by their mean.
@@ -33,7 +33,13 @@ def mixed(
         memories: For each target, the remembered vectors by space, shape (d + 1,): a mean, and
             behind it 1, or 0 if nothing was seen. They are changed.
         share: Weight of what is remembered, in [0, 1).
+
+    Raises:
+        ValueError: If two heads have the same space.
     """
+    spaces = [head.space for head in heads]
+    if len({*spaces}) < len(spaces):
+        raise ValueError(f"two heads have one space: {sorted(spaces)}")
     result = []
     for head in heads:
         grad, device = head.grad.clone(), head.grad.device

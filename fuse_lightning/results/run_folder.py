@@ -80,7 +80,7 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock: FileLock | None = None
-        self._is_new = False
+        self._is_new = self._made = False
         self._own = ""
         self._kept: dict[str, tuple[str, bool]] = {}
 
@@ -120,8 +120,11 @@ class RunFolder:
     def _is_run(self) -> bool:
         return (self.path / IDENTITY).is_file() and (self.path / "config.yaml").is_file()
 
-    def take(self) -> None:
+    def take(self, *, made: bool = False) -> None:
         """Locks the folder for this process until :meth:`leave` or the end of the process.
+
+        Args:
+            made: Whether this process has made the folder before.
 
         Raises:
             FuseError: If another process works in it.
@@ -129,7 +132,8 @@ class RunFolder:
         """
         if self._lock is not None:
             return
-        self._is_new = not self.path.is_dir() or not any(self.path.iterdir())
+        self._made = made or not self.path.is_dir()
+        self._is_new = self._made or not any(self.path.iterdir())
         self.path.mkdir(parents=True, exist_ok=True)
         lock = FileLock(self.path / LOCK, timeout=0)
         try:
@@ -201,7 +205,7 @@ class RunFolder:
                 path.rmdir()
 
     def leave(self) -> None:
-        """Unlocks the folder, and removes it if it was new and stayed empty."""
+        """Unlocks the folder, and removes it if this process made it and it stayed empty."""
         if self._lock is None:
             return
         (self.path / OWNER).unlink(missing_ok=True)
@@ -209,7 +213,8 @@ class RunFolder:
             with suppress(OSError):
                 if [path.name for path in self.path.iterdir()] == [LOCK]:
                     (self.path / LOCK).unlink()
-                    self.path.rmdir()
+                    if self._made:
+                        self.path.rmdir()
         self._lock.release()
         self._lock = None
 

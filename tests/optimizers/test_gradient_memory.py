@@ -6,12 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lightning.pytorch.callbacks import ModelCheckpoint
 
-from fuse_lightning.adapters import HeadGradient
+from fuse_lightning.adapters import AdapterSettings, HeadGradient
 from fuse_lightning.data import ImageTargets
 from fuse_lightning.errors import FuseError
+from fuse_lightning.objectives import Fluency
 from fuse_lightning.optimizers import AutoDAN, autodan
 from fuse_lightning.optimizers.gradient_memory import check_memory, mixed
 from fuse_lightning.search import BeamSearch, GreedySearch
+from tests.factories.terms import Surprise
 from tests.near import assert_near
 from tests.optimizers.runs import build, fit
 
@@ -24,7 +26,7 @@ from tests.optimizers.runs import build, fit
 )
 def test_a_running_mean_of_each_target_and_space(steps, owners, share, seed):
     stream = torch.Generator().manual_seed(seed)
-    memories = [{}, {}, {}]
+    memories = {0: {}, 1: {}, 2: {}}
     means = {}
     for _ in range(steps):
         places = [int(torch.randint(3, (), generator=stream)) for _ in owners]
@@ -49,7 +51,7 @@ def test_a_running_mean_of_each_target_and_space(steps, owners, share, seed):
             assert head.space == before.space
     for (owner, space), mean in means.items():
         assert_near(memories[owner][space][:-1], mean)
-    for memory in memories:
+    for memory in memories.values():
         check_memory({"gradients": memory})
 
 
@@ -113,3 +115,20 @@ def test_a_resumed_search_remembers(folders, pictures, tmp_path):
 def test_a_share_that_forgets_everything_new(folders):
     with pytest.raises(FuseError, match="gradient_memory is 1,"):
         build(AutoDAN, folders, gradient_memory=1)
+
+
+def test_heads_of_one_space_are_not_mixed():
+    head = HeadGradient(torch.ones(3, 2), torch.ones(1, 1, 2), torch.ones(1, 1).bool(), None, "a")
+    with pytest.raises(ValueError, match="one space"):
+        mixed([head, head], [0], [0], {0: {}}, 0.5)
+
+
+def test_two_models_that_read_one_term_are_remembered_apart(folder, pictures, tmp_path):
+    terms = [Fluency(str(folder("gpt2"))), Surprise(str(folder("llama")), str(folder("qwen2")))]
+    module = AutoDAN(terms, adapter=AdapterSettings(cache=False), steps=2, batch_size=4, revise=0)
+    saver = ModelCheckpoint(tmp_path, "{step}", every_n_train_steps=1, save_top_k=-1)
+    fit(module, ImageTargets(str(pictures / "0.png")), tmp_path, GreedySearch(), saver)
+    saved = torch.load(tmp_path / "step=1.ckpt", weights_only=True)["state_dict"]["_extra_state"]
+    (search,) = saved["searches"].values()
+    readers = {space.split()[1] for space in search["search"]["own"]["gradients"]}
+    assert readers == {"0", "1"}

@@ -8,6 +8,7 @@ from fuse_lightning.callbacks import PromptTable
 from fuse_lightning.cli.main import main
 from fuse_lightning.results.run_folder import RunFolder
 
+NOWHERE = ("--data.images=nowhere",)
 QUICK = ("fit", "--config", "quickstart")
 
 
@@ -41,6 +42,13 @@ def test_a_run_that_fails_later_keeps_its_folder(monkeypatch):
     with pytest.raises(ValueError, match="later"):
         main([*QUICK])
     assert numbers() == ["version_0"]
+
+
+def test_a_folder_that_was_there_stays():
+    Path("given").mkdir()
+    with pytest.raises(SystemExit):
+        main([*QUICK, "--trainer.logger=false", "--trainer.default_root_dir=given", *NOWHERE])
+    assert [*Path("given").iterdir()] == []
 
 
 def taken(*files):
