@@ -55,7 +55,7 @@ class DecodingRun:
         self.folder = RunFolder(self.path)
         if not (goes_on or overwrite):
             self.folder.check_free("another --out")
-        self.folder.take()
+        self.folder.take(made=path is None)
         if overwrite and not goes_on:
             self.folder.clear(beside_too=True)
         self.count = 0
