@@ -489,8 +489,8 @@ def main() -> None:
         f"# What a step costs\n\n{describe()} On {device}, {precision}. Medians of "
         f"{options.rounds} steps of each variant (one of those that take more than {LONG:.0f} s), "
         "in turns. AutoDAN's candidates begin with a space, as most of what a trained language "
-        "model proposes; its gradients are averaged over 8 samples and mixed with those of the "
-        "step before, an untimed one at prompts a token shorter.\n\n" + "\n".join(sections),
+        "model proposes; its gradients are averaged over 16 samples, and each of its steps comes "
+        "after an untimed one at prompts a token shorter.\n\n" + "\n".join(sections),
     )
 
 

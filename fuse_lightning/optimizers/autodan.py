@@ -25,11 +25,6 @@ from fuse_lightning.optimizers.revision_default import REVISED, Plan, plan
 from fuse_lightning.search import Scored, TargetSearch, distinct
 from fuse_lightning.utilities.numbers import check_number
 
-SAMPLES, FEWER = 16, 8
-"""Samples of a gradient, by default, and where earlier ones are remembered."""
-MEMORY = 0.5
-"""Weight of earlier gradients, by default."""
-
 
 class AutoDAN(PromptOptimizer):
     """AutoDAN optimizer: grows a fluent prompt by one token a step.
@@ -60,11 +55,8 @@ class AutoDAN(PromptOptimizer):
         max_length: Most tokens of a prompt; ``None`` for no limit but the steps.
         end_probability: Probability of an end token, in [0, 1], above which a state is not
             extended.
-        gradient_samples: Next tokens that a gradient is averaged over; 0 takes it at one fixed
-            token. ``None`` for 16 at a target's first step and in edits, and for 8 in growth from
-            then on, where earlier gradients are remembered.
-        gradient_memory: Weight of the mean gradient of the target's earlier steps, in [0, 1).
-            ``None`` for 0.5 without ``gradient_samples``, and else 0.
+        gradient_memory: Weight of the mean gradient of the target's earlier steps in growth, in
+            [0, 1), which allows for fewer ``gradient_samples``.
         revise: Prompts that each step edits, the best so far and those of the step; 0 for none.
             ``None`` for 2 where ``revise_reads`` readings by the language model take at most the
             operations of one by the other models, or three times as many by these at most those of
@@ -83,22 +75,17 @@ class AutoDAN(PromptOptimizer):
         gradient_weight: float = 0.25,
         max_length: int | None = None,
         end_probability: float = 0.5,
-        gradient_samples: int | None = None,
-        gradient_memory: float | None = None,
+        gradient_memory: float = 0.0,
         revise: int | None = None,
         revise_reads: int = 4,
         **options: Any,
     ) -> None:
-        samples = SAMPLES if gradient_samples is None else gradient_samples
         # Only the next token is ever replaced.
-        super().__init__(terms, gradient_samples=samples, gradient_resample=1.0, **options)
-        if gradient_memory is None:
-            gradient_memory = MEMORY if gradient_samples is None else 0.0
+        super().__init__(terms, gradient_resample=1.0, **options)
         check_number("gradient_memory", gradient_memory, 0, 1)
         if gradient_memory == 1:
             raise FuseError("gradient_memory is 1, which forgets every new gradient; give less")
         self.gradient_memory = gradient_memory
-        self._fewer = min(FEWER, samples) if gradient_samples is None else samples
         _check_counts(batch_size, max_length, revise, revise_reads)
         check_number("logit_weight", logit_weight)
         check_number("gradient_weight", gradient_weight)
@@ -254,8 +241,6 @@ class AutoDAN(PromptOptimizer):
 
     def _predict(self, parents: list[State], owners: list[int]) -> Tensor:
         """Predicted change of the other terms for every next token, shape (parents, V)."""
-        own = [search.own for search in self.searches]
-        remembers = bool(self.gradient_memory)
         samples = []
         for group, (state, owner) in enumerate(zip(parents, owners, strict=True)):
             dummy = (*state, int(self.allowed_ids[0]))
@@ -263,16 +248,15 @@ class AutoDAN(PromptOptimizer):
                 dummy,
                 group,
                 [len(state)],
-                self._fewer if remembers and KEY in own[owner] else self.gradient_samples,
+                self.gradient_samples,
                 self.gradient_resample,
                 self.allowed_ids,
                 self.searches[owner].generator,
             )
         heads = smoothed_gradient(self.objective, samples, owners, self._predicted)
         places = [len(state) for state in parents]
-        if remembers:
-            # A target without prompts in this step has not taken a gradient.
-            memories = {owner: own[owner].setdefault(KEY, {}) for owner in owners}
+        if self.gradient_memory:
+            memories = {owner: self.searches[owner].own.setdefault(KEY, {}) for owner in owners}
             heads = mixed(heads, owners, places, memories, self.gradient_memory)
         return predicted_change(heads, [*enumerate(places)], self.allowed)
 

@@ -3,7 +3,7 @@
 import hashlib
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Generic
 
 import torch
@@ -186,8 +186,12 @@ class TargetSearch(Generic[StateT]):
 
     def state_dict(self) -> dict[str, Any]:
         """The search as plain containers and tensors."""
-        kept = [{**vars(best)} for best in self.kept]
-        return vars(self) | {
+        # Generic classes note their parameters in an instance, which no checkpoint can hold.
+        kept = [
+            {each.name: getattr(best, each.name) for each in fields(best)} for best in self.kept
+        ]
+        own = {each.name: getattr(self, each.name) for each in fields(self)}
+        return own | {
             "kept": kept,
             "generator": self.generator.get_state(),
             "evaluated": self.evaluated.state_dict(),
