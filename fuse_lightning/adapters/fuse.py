@@ -199,9 +199,9 @@ class FuseAdapter:
             out, valid = sum_words(alignments, length, grad)
             if opening:
                 first = valid & (torch.arange(length, device=valid.device) == 0)
-                heads.append(HeadGradient(self.opening_table, out, first, self._opening, "opening"))
+                heads.append(HeadGradient(self.opening_table, out, first, self._opening))
                 valid = valid & ~first
-            heads.append(HeadGradient(self.lookup_table, out, valid, self._looked_up, "lookup"))
+            heads.append(HeadGradient(self.lookup_table, out, valid, self._looked_up))
         return [*heads, *self._map_back(alignments, length, grad, lookup, opening)]
 
     def _map_back(
@@ -230,7 +230,7 @@ class FuseAdapter:
             out[index, places] = pull_back(self.maps[case], grad[index, flat]).to(out.dtype)
             valid[index, places] = True
         if not skip_whole:
-            return [HeadGradient(self.source_table, out, valid, space="source")]
+            return [HeadGradient(self.source_table, out, valid)]
         heads = []
         # A word of several tokens begins with one that can, where the tokenizer tells.
         begins = [
@@ -243,11 +243,9 @@ class FuseAdapter:
             first = torch.zeros_like(valid, device="cpu")
             first[tuple(torch.tensor(begins).T)] = True
             first = to_device(first, grad.device)
-            heads.append(
-                HeadGradient(self._first_table, out, valid & first, self._looked_up, "first")
-            )
+            heads.append(HeadGradient(self._first_table, out, valid & first, self._looked_up))
             valid = valid & ~first
-        return [*heads, HeadGradient(self._inner_table, out, valid, self._inner, "inner")]
+        return [*heads, HeadGradient(self._inner_table, out, valid, self._inner)]
 
 
 def _fingerprint(model: FrozenModel) -> str:

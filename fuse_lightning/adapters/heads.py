@@ -23,14 +23,12 @@ class HeadGradient:
         grad: Gradients, shape (N, L, d).
         valid: Positions whose gradient this head knows, shape (N, L).
         known: Tokens that this head speaks for, shape (V,); ``None`` for all of them.
-        space: Name of the space, the same for all heads of one table of one term.
     """
 
     table: Tensor
     grad: Tensor
     valid: Tensor
     known: Tensor | None = None
-    space: str = ""
 
 
 def sum_words(

@@ -51,7 +51,7 @@ class Contrast:
         weights: Weight of each stream.
         mode: How streams are joined.
         alpha: Mask: least probability of a token, as a share of the likeliest one's.
-        top_p: Mask: only the likeliest tokens that have this probability together.
+        top_p: Mask: only the likeliest tokens that have this probability together; 1 for all.
         top_k: Mask: only so many of the likeliest tokens, and those that equal the last of them.
         mask_from: Stream that masks ask; by default the one of the largest weight.
         keep: Fewest tokens that ``alpha`` and ``top_p`` keep.
@@ -228,7 +228,8 @@ class Contrast:
         if self.top_k is not None:
             count = min(self.top_k, asked.shape[-1])
             masks.append(asked >= asked.topk(count, dim=-1).values[..., -1:])
-        if self.top_p is not None:
+        # All tokens have probability 1 together, but for rounding.
+        if self.top_p is not None and self.top_p < 1:
             likely, order = asked.sort(dim=-1, descending=True, stable=True)
             likely = likely.exp()
             first = likely.cumsum(-1) - likely < self.top_p

@@ -19,8 +19,7 @@ def tell_of_hub(unnamed: Mapping[str, Any]) -> None:
     hub = {role: model for role, model in unnamed.items() if not is_of_zoo(model)}
     if hub:
         logger.warning(
-            "%s not given, so that the hub's %s taken, as beside any model that is not the "
-            "package's; give %s, or %s zoo",
+            "%s not given, so the hub's %s taken; give %s, or %s zoo for the package's models",
             f"{' and '.join(map(option, hub))} {'is' if len(hub) == 1 else 'are'}",
             f"{' and '.join(map(str, hub.values()))} {'is' if len(hub) == 1 else 'are'}",
             "it" if len(hub) == 1 else "them",

@@ -99,20 +99,19 @@ def term_gradients(
                     opening=not objective.terms[0].frame.lead,
                 )
             of = families.of[members]
-            heads += [_of_prompts(head, of, len(prompts.states), number) for head in parts]
+            heads += [_of_prompts(head, of, len(prompts.states)) for head in parts]
         yield TermGradient(column, heads, found.losses)
 
 
-def _of_prompts(head: HeadGradient, of: Tensor, count: int, reader: int) -> HeadGradient:
-    """Gradients of N prompts, summed over their families; the space names the model that reads."""
-    head = replace(head, space=f"{reader} {head.space}")
+def _of_prompts(head: HeadGradient, of: Tensor, count: int) -> HeadGradient:
+    """Gradients of N prompts, summed over their families."""
     if torch.equal(of, torch.arange(count)):
         return head
     where = to_device(of, head.grad.device)
     counted = torch.where(head.valid.unsqueeze(-1), head.grad, 0.0)
     grad = head.grad.new_zeros(count, *head.grad.shape[1:]).index_add_(0, where, counted)
     times = head.grad.new_zeros(grad.shape[:2]).index_add_(0, where, head.valid.float())
-    return HeadGradient(head.table, grad, times > 0, head.known, head.space)
+    return HeadGradient(head.table, grad, times > 0, head.known)
 
 
 def _alignments(

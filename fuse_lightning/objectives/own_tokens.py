@@ -106,16 +106,13 @@ def own_heads(
                 continue
             opening = torch.zeros_like(at)
             opening[:, :1] = first
-            here_first = valid & here & at_first
-            heads.append(
-                HeadGradient(openings.table, opening, here_first, space=f"opening {number}")
-            )
+            heads.append(HeadGradient(openings.table, opening, valid & here & at_first))
             later = later & ~(here & at_first)
     if back is None:
-        return [*heads, HeadGradient(table, at, later, space="own")]
+        return [*heads, HeadGradient(table, at, later)]
     other, weights = back
     flat = pull_back(weights, at.flatten(0, 1).unsqueeze(1))
-    return [*heads, HeadGradient(other, flat.view(*at.shape[:2], -1), later, space="other")]
+    return [*heads, HeadGradient(other, flat.view(*at.shape[:2], -1), later)]
 
 
 def own_labels(own: OwnTokens, change: Tensor, length: int) -> Tensor:

@@ -95,7 +95,7 @@ def smoothed_gradient(
         wanted: The terms to differentiate.
 
     Returns:
-        One entry a term and head, ``grad`` of shape (G, L, d); ``space`` names both.
+        One entry a term and head, ``grad`` of shape (G, L, d).
     """
     prompts = objective.prompts(
         [sample.state for sample in samples], [owners[sample.group] for sample in samples]
@@ -123,8 +123,7 @@ def smoothed_gradient(
             )
             number = weight.new_zeros(shape[:2]).index_add_(0, groups, weight)
             mean = total / number.clamp(min=1).unsqueeze(-1)
-            space = f"{found.column} {head.space}"
-            means.append(HeadGradient(head.table, mean, number > 0, head.known, space))
+            means.append(HeadGradient(head.table, mean, number > 0, head.known))
     return means
 
 

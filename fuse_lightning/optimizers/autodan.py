@@ -18,11 +18,10 @@ from fuse_lightning.objectives import (
 )
 from fuse_lightning.optimizers.base import SPARE, PromptOptimizer
 from fuse_lightning.optimizers.edit_screen import EditScreen
-from fuse_lightning.optimizers.gradient_memory import KEY, check_memory, mixed
 from fuse_lightning.optimizers.next_tokens import NextTokens
 from fuse_lightning.optimizers.revision import LEAST, Draft, Revision
 from fuse_lightning.optimizers.revision_default import REVISED, Plan, plan
-from fuse_lightning.search import Scored, TargetSearch, distinct
+from fuse_lightning.search import Scored, distinct
 from fuse_lightning.utilities.numbers import check_number
 
 
@@ -42,10 +41,10 @@ class AutoDAN(PromptOptimizer):
 
     Growth alone mends no word. With ``revise``, once prompts have two tokens, a part of a step's
     candidates are edits of the best, see :class:`~fuse_lightning.optimizers.revision.Revision`;
-    there are at most as many candidates as without. Many edits are read by one side of the
-    objective, and few of them scored. By default this is so where the writer is cheap beside the
-    other models, which half of the candidates are then, or these are cheap beside the writer, and
-    a fifth; see :func:`~fuse_lightning.optimizers.revision_default.plan`.
+    there are at most as many candidates as without. One side of the objective reads many edits,
+    and few of them are scored. By default prompts are edited where one side is cheap: half of the
+    candidates are edits where that is the writer, a fifth where it is the other models; see
+    :func:`~fuse_lightning.optimizers.revision_default.plan`.
 
     Args:
         terms: The objective; the first term's model must be a causal language model.
@@ -55,8 +54,6 @@ class AutoDAN(PromptOptimizer):
         max_length: Most tokens of a prompt; ``None`` for no limit but the steps.
         end_probability: Probability of an end token, in [0, 1], above which a state is not
             extended.
-        gradient_memory: Weight of the mean gradient of the target's earlier steps in growth, in
-            [0, 1), which allows for fewer ``gradient_samples``.
         revise: Prompts that each step edits, the best so far and those of the step; 0 for none.
             ``None`` for 2 where ``revise_reads`` readings by the language model take at most the
             operations of one by the other models, or three times as many by these at most those of
@@ -75,17 +72,12 @@ class AutoDAN(PromptOptimizer):
         gradient_weight: float = 0.25,
         max_length: int | None = None,
         end_probability: float = 0.5,
-        gradient_memory: float = 0.0,
         revise: int | None = None,
         revise_reads: int = 4,
         **options: Any,
     ) -> None:
         # Only the next token is ever replaced.
         super().__init__(terms, gradient_resample=1.0, **options)
-        check_number("gradient_memory", gradient_memory, 0, 1)
-        if gradient_memory == 1:
-            raise FuseError("gradient_memory is 1, which forgets every new gradient; give less")
-        self.gradient_memory = gradient_memory
         _check_counts(batch_size, max_length, revise, revise_reads)
         check_number("logit_weight", logit_weight)
         check_number("gradient_weight", gradient_weight)
@@ -179,8 +171,8 @@ class AutoDAN(PromptOptimizer):
             by_writer, reads, _ = self._planned[0]
             terms = exact if by_writer else [*filter(self._predicted, self.objective.terms)]
             factor = (self.logit_weight if by_writer else 1.0) / self.next_tokens.unit
-            told = terms, by_writer, factor, weight, reads
-            screen = EditScreen(self.objective, self.admission, *told)
+            objective, admission = self.objective, self.admission
+            screen = EditScreen(objective, admission, terms, by_writer, factor, weight, reads)
         return Revision(
             self.objective,
             self.admission,
@@ -254,15 +246,9 @@ class AutoDAN(PromptOptimizer):
                 self.searches[owner].generator,
             )
         heads = smoothed_gradient(self.objective, samples, owners, self._predicted)
-        places = [len(state) for state in parents]
-        if self.gradient_memory:
-            memories = {owner: self.searches[owner].own.setdefault(KEY, {}) for owner in owners}
-            heads = mixed(heads, owners, places, memories, self.gradient_memory)
-        return predicted_change(heads, [*enumerate(places)], self.allowed)
-
-    def take_back(self, search: TargetSearch[State]) -> None:
-        """Checks the remembered gradients of a checkpoint."""
-        check_memory(search.own)
+        return predicted_change(
+            heads, [(g, len(state)) for g, state in enumerate(parents)], self.allowed
+        )
 
 
 def _check_counts(

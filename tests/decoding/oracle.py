@@ -81,7 +81,7 @@ def plausible(contrast, streams):
         if contrast.top_k is not None:
             least = asked[ranked[min(contrast.top_k, len(asked)) - 1]]
             kept[token] &= asked[token] >= least
-        if contrast.top_p is not None:
+        if contrast.top_p is not None and contrast.top_p < 1:
             before = sum(math.exp(asked[other]) for other in ranked[:rank])
             kept[token] &= forced or before < contrast.top_p
     return kept

@@ -266,12 +266,17 @@ def config(**callback):
     }
 
 
-@pytest.mark.slow
-def test_a_run_ends_with_its_verdict_and_testing_gives_it_again(tmp_path, monkeypatch, capsys):
+@pytest.fixture
+def run_file(tmp_path, monkeypatch):
+    """A configuration and its table in the current folder."""
     monkeypatch.chdir(tmp_path)
     rows = {each["text"]: each for each in examples(90, 4)}
     Path("moods.jsonl").write_text("".join(f"{json.dumps(each)}\n" for each in rows.values()))
     Path("run.yaml").write_text(yaml.safe_dump(config()))
+
+
+@pytest.mark.slow
+def test_a_run_ends_with_its_verdict_and_testing_gives_it_again(run_file, capsys):
     main(["fit", "--config", "run.yaml"])
     run = Path("logs/search/version_0")
     told = json.loads((run / "verdict.json").read_text())
@@ -311,11 +316,7 @@ def test_a_run_ends_with_its_verdict_and_testing_gives_it_again(tmp_path, monkey
 
 
 @pytest.mark.slow
-def test_a_search_that_can_go_on_reads_no_test_example(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    rows = {each["text"]: each for each in examples(90, 4)}
-    Path("moods.jsonl").write_text("".join(f"{json.dumps(each)}\n" for each in rows.values()))
-    Path("run.yaml").write_text(yaml.safe_dump(config()))
+def test_a_search_that_can_go_on_reads_no_test_example(run_file, monkeypatch, capsys):
     read = []
     tested = Target.tested
     monkeypatch.setattr(Target, "tested", lambda self: read.append(self.id) or tested(self))

@@ -115,11 +115,11 @@ def test_only_the_models_of_the_zoo_that_are_read_are_named(named, told, caplog,
 @pytest.mark.parametrize(
     ("named", "told"),
     [
-        ({"writer": "mine"}, "clip is not given, so that the hub's openai/clip-vit-base-patch32 "),
-        ({"clip": "mine"}, "writer is not given, so that the hub's openai-community/gpt2-medium "),
+        ({"writer": "mine"}, "clip is not given, so the hub's openai/clip-vit-base-patch32 "),
+        ({"clip": "mine"}, "writer is not given, so the hub's openai-community/gpt2-medium "),
         (
             {"writer": "mine", "preset": "sentiment"},
-            "clip and classifier are not given, so that the hub's openai/clip-vit-base-patch32 ",
+            "clip and classifier are not given, so the hub's openai/clip-vit-base-patch32 ",
         ),
         ({"clip": "mine", "preset": "clip"}, None),
         ({"writer": "mine", "clip": "zoo/clip"}, None),

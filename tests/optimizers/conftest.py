@@ -1,3 +1,3 @@
-from tests.factories.fixtures import folder, folders, pictures
+from tests.factories.fixtures import folders, pictures
 
-__all__ = ["folder", "folders", "pictures"]
+__all__ = ["folders", "pictures"]
